@@ -1,0 +1,1 @@
+"""The words everyone uses: events, instruments, clocks, books and costs."""

@@ -1,0 +1,65 @@
+"""The tree of exceptions: whoever catches ``TickloopError`` has caught everything that we raise on purpose."""
+
+
+class TickloopError(Exception):
+    """A fault that one clear line can explain to the person at the command line."""
+
+
+class ConfigError(TickloopError):
+    """A setting is unknown, missing or out of its range."""
+
+
+class DataError(TickloopError):
+    """Bytes, events or frames that cannot be what they claim to be."""
+
+
+class MalformedMessage(DataError):
+    """One message of a venue cannot be read; it is quarantined and the rest goes on."""
+
+
+class OffGrid(DataError):
+    """A price is no multiple of the tick, or a quantity no multiple of the lot."""
+
+
+class CorruptFile(DataError):
+    """A file is truncated, or its hash is not the promised one."""
+
+
+class RecordingError(DataError):
+    """A sample recording is unknown, missing or cannot be fetched."""
+
+
+class LakeError(DataError):
+    """A partition is missing, torn, or did not pass its checks."""
+
+
+class LeakageError(TickloopError):
+    """A value would know something from its own future."""
+
+
+class NotEnoughData(TickloopError):
+    """Too few rows for what was asked."""
+
+
+class ModelError(TickloopError):
+    """A model cannot be trained, exported or used."""
+
+
+class BundleError(ModelError):
+    """A bundle is torn, forged, or made for another catalogue."""
+
+
+class RegistryError(TickloopError):
+    """The registry does not hold what was asked, or refuses the change."""
+
+
+class BacktestError(TickloopError):
+    """The tape, the latencies or the orders of a backtest contradict each other."""
+
+
+class VenueError(TickloopError):
+    """A venue cannot be reached, or answers with a refusal."""
+
+
+class JournalError(TickloopError):
+    """A journal segment cannot be read or written."""

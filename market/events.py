@@ -1,0 +1,71 @@
+"""The event record: one 64-byte row for whatever a venue can tell us, in integers."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+EVENT: Final = np.dtype(
+    [
+        ("kind", "u1"),  # one of the kinds below
+        ("side", "i1"),  # BUY (bid, buyer aggressor), SELL or NO_SIDE
+        ("flags", "u2"),  # bits below
+        ("clock_error_us", "u4"),  # what the clock may be off by, microseconds
+        ("exchange_ts", "i8"),  # the venue matched it, its own clock, ns UTC; 0 where the message has none
+        ("ingest_ts", "i8"),  # we received it, our clock, ns UTC
+        ("delay_ns", "i8"),  # ingest_ts - aligned_ts, never clamped
+        ("offset_ns", "i8"),  # exchange-to-local clock offset in force
+        ("price", "i8"),  # ticks (MARK, INDEX: 1e-8 quote; FUNDING: rate in 1e-12)
+        ("qty", "i8"),  # lots (FUNDING: next funding time, ns)
+        ("update_id", "i8"),  # the venue's sequence number; a trade's id
+    ]
+)
+Events = NDArray[np.void]
+
+LEVEL: Final = 1  # the quantity at one price is now qty; 0 removes the level
+SNAPSHOT: Final = 2  # one level of a full book; FIRST clears the book, LAST opens it
+BBO: Final = 3  # best bid or best offer
+TRADE: Final = 4  # side is the aggressor's
+MARK: Final = 5
+INDEX: Final = 6
+FUNDING: Final = 7
+LIQUIDATION: Final = 8  # side of the forced order
+GAP: Final = 9  # something is missing: the book is closed until the next snapshot
+
+KIND_NAMES: Final = {
+    LEVEL: "level",
+    SNAPSHOT: "snapshot",
+    BBO: "bbo",
+    TRADE: "trade",
+    MARK: "mark",
+    INDEX: "index",
+    FUNDING: "funding",
+    LIQUIDATION: "liquidation",
+    GAP: "gap",
+}
+
+BUY: Final = 1
+SELL: Final = -1
+NO_SIDE: Final = 0
+
+FIRST: Final = 1  # first event of its message
+LAST: Final = 2  # last event of its message: the book is whole again
+NO_VENUE_TIME: Final = 4  # exchange_ts is 0; the event does not feed the clock
+REPLAYED: Final = 8  # buffered until the snapshot came; known, and stamped, when that arrived
+SYNTHETIC: Final = 16  # no market ever printed it
+
+
+def aligned_ts(events: Events) -> NDArray[np.int64]:
+    """When the venue matched each event, on our clock, ns UTC.
+
+    >>> events = empty_events(1)
+    >>> events["ingest_ts"], events["delay_ns"] = 1_000, 30
+    >>> int(aligned_ts(events)[0])
+    970
+    """
+    return np.asarray(events["ingest_ts"] - events["delay_ns"])
+
+
+def empty_events(count: int) -> Events:
+    """``count`` zeroed events."""
+    return np.zeros(count, dtype=EVENT)

@@ -1,0 +1,94 @@
+"""What is traded: its grid of prices and quantities, and how its value is reckoned."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.errors import ConfigError, OffGrid
+
+Contract = Literal["linear", "inverse", "spot"]
+CONTRACT_CODES: Final = {"linear": 0, "inverse": 1, "spot": 2}
+_GRID_TOLERANCE: Final = 1e-3  # of a step: float64 is off by less up to 1e12 steps
+_NAME: Final = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One symbol of one venue. Prices are counted in ticks, quantities in lots.
+
+    ``multiplier`` is the value of one unit of quantity: base coins a unit for linear
+    contracts and spot, quote currency a contract for inverse ones.
+    """
+
+    name: str  # ours, unique over all venues: "binance-coinm-btcusd_perp"
+    venue: str  # the decoder to read it with: "binance-coinm"
+    venue_symbol: str  # the venue's own name, lower case: "btcusd_perp"
+    contract: Contract
+    tick_size: float  # quote currency
+    lot_size: float  # base coins, or contracts
+    multiplier: float
+    base: str
+    quote: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(f"instrument name {self.name!r} may hold only a-z, 0-9, _ and single - between them")
+        if self.contract not in CONTRACT_CODES:
+            raise ConfigError(f"contract={self.contract!r} of {self.name} is not one of {sorted(CONTRACT_CODES)}")
+        for key in ("tick_size", "lot_size", "multiplier"):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"{key}={getattr(self, key)} of {self.name} must be above 0")
+
+    @property
+    def inverse(self) -> bool:
+        """Whether profit is booked in the base coin."""
+        return self.contract == "inverse"
+
+    @property
+    def settlement(self) -> str:
+        """The currency that profit is booked in."""
+        return self.base if self.inverse else self.quote
+
+    @property
+    def lot_value(self) -> float:
+        """What one lot is worth: base coins (linear, spot) or quote currency (inverse)."""
+        return self.lot_size * self.multiplier
+
+    def price(self, ticks: float) -> float:
+        """Quote currency of a price in ticks."""
+        return ticks * self.tick_size
+
+    def notional(self, ticks: float, lots: float) -> float:
+        """Value in the settlement currency of ``lots`` at ``ticks``.
+
+        >>> coin = Instrument("v-x", "v", "x", "inverse", 0.1, 1.0, 100.0, "BTC", "USD")
+        >>> coin.notional(500_000, 5)
+        0.01
+        """
+        if self.inverse:
+            return lots * self.lot_value / (ticks * self.tick_size)
+        return lots * self.lot_value * ticks * self.tick_size
+
+    def lots_for(self, quote_value: float, ticks: float) -> int:
+        """Whole lots, at least one, nearest to ``quote_value`` of quote currency at ``ticks``."""
+        per_lot = self.lot_value if self.inverse else self.lot_value * ticks * self.tick_size
+        return max(1, round(quote_value / per_lot))
+
+
+def on_grid(values: NDArray[np.float64] | list[float], step: float, what: str) -> NDArray[np.int64]:
+    """Multiples of ``step``.
+
+    Raises OffGrid if a value lies between two steps, is negative or not finite.
+
+    >>> on_grid([61_773.6, 0.2], 0.1, "price").tolist()
+    [617736, 2]
+    """
+    steps = np.asarray(values, dtype=np.float64) / step
+    whole = np.rint(steps)
+    bad = ~(np.abs(steps - whole) < _GRID_TOLERANCE) | (steps < 0)
+    if bad.any():
+        raise OffGrid(f"{what}={np.asarray(values, dtype=np.float64)[bad][0]} is no multiple of {step} at or above 0")
+    return whole.astype(np.int64)
