@@ -1,0 +1,95 @@
+"""The promotion ledger: who gave which model which alias, when and why; lines are added and never changed.
+
+MLflow keeps no history of its aliases, so this file is what counts: an approval exists when its line is whole on disk.
+Each line holds the hash of the one before it, so that an edit in the middle shows.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from market.errors import RegistryError
+from storage.files import locked
+
+_START = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One alias given to one version of a model."""
+
+    when: str  # ISO 8601, UTC
+    who: str
+    model: str
+    alias: str
+    from_version: str | None  # the version that bore the alias before
+    to_version: str
+    bundle_sha: str
+    gates: dict[str, str]  # gate -> "passed", "failed" or "insufficient data"
+    reason: str
+
+
+class PromotionLedger:
+    """Promotions in one JSON-lines file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, promotion: Promotion) -> None:
+        """Add one line and wait until the disk has it. Raises RegistryError if the ledger was edited or is full."""
+        try:
+            with locked(self.path.with_name(f".{self.path.name}.lock")):
+                self._append(promotion)
+        except OSError as error:
+            raise RegistryError(f"cannot write the promotion ledger {self.path}: {error.strerror}") from error
+
+    def promotions(self) -> list[Promotion]:
+        """All promotions, oldest first; a last line that a kill cut short counts as never written.
+
+        Raises RegistryError naming the first line that was changed after it was written.
+        """
+        return [promotion for promotion, _ in self._entries()]
+
+    def newest(self, model: str, alias: str) -> Promotion | None:
+        """The promotion in force for an alias of a model, None if there was none."""
+        found = [entry for entry in self.promotions() if (entry.model, entry.alias) == (model, alias)]
+        return found[-1] if found else None
+
+    def approves(self, bundle_sha: str) -> bool:
+        """Whether a bundle was ever made champion."""
+        return any(entry.bundle_sha == bundle_sha and entry.alias == "champion" for entry in self.promotions())
+
+    def _append(self, promotion: Promotion) -> None:
+        previous = [digest for _, digest in self._entries()]
+        line = json.dumps({**asdict(promotion), "previous": previous[-1] if previous else _START}, sort_keys=True)
+        with self.path.open("ab") as stream:
+            stream.truncate(self._whole_bytes())
+            stream.write(f"{line}\n".encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _entries(self) -> Iterator[tuple[Promotion, str]]:
+        expected = _START
+        for number, line in enumerate(self._lines(), 1):
+            try:
+                content = json.loads(line)
+                previous = content.pop("previous")
+                promotion = Promotion(**content)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise RegistryError(f"{self.path}, line {number} is no promotion: {error}") from error
+            if previous != expected:
+                raise RegistryError(f"{self.path}: line {number - 1} was changed after it was written")
+            expected = hashlib.sha256(line).hexdigest()
+            yield promotion, expected
+
+    def _lines(self) -> list[bytes]:
+        return self._content()[: self._whole_bytes()].splitlines()
+
+    def _whole_bytes(self) -> int:
+        return self._content().rfind(b"\n") + 1
+
+    def _content(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""

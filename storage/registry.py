@@ -1,0 +1,201 @@
+"""Runs, versions and aliases in MLflow (SQLite and local artifacts), approvals in the promotion ledger beside it."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from market.errors import RegistryError
+from storage.files import locked, publish
+from storage.promotions import Promotion, PromotionLedger
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHALLENGER: Final = "challenger"
+CHAMPION: Final = "champion"
+_BATCH: Final = 100  # parameters, tags or metrics in one call; MLflow's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What one run leaves in the registry. ``tags`` hold its shas: catalogue, config, data, and the slice."""
+
+    name: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    artifacts: Mapping[str, Path] = field(default_factory=dict)  # name in MLflow -> folder or file
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One registered version of a model."""
+
+    model: str
+    version: str
+    run_id: str
+    bundle_sha: str
+    source: str
+
+
+class Registry:
+    """MLflow under one folder, opened at the first call (its import takes seconds)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ledger = PromotionLedger(root / "promotions.jsonl")
+        self._client: MlflowClient | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where MLflow's own tools find the runs."""
+        return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+
+    @property
+    def client(self) -> "MlflowClient":
+        """MLflow's client on our database, which is created whole at the first use."""
+        if self._client is None:
+            mlflow = _import_mlflow()
+            create_database(self.root / "mlflow.db")
+            self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        return self._client
+
+    def record(self, experiment: str, run: RunRecord) -> str:
+        """Id of a finished run that holds parameters, metrics, tags and files."""
+        with _as_registry_error(f"record the run {run.name}"):
+            run_id = self.client.create_run(self._experiment_id(experiment), run_name=run.name).info.run_id
+            _log(self.client, run_id, run)
+            self.client.set_terminated(run_id)
+        return str(run_id)
+
+    def find_run(self, experiment: str, tags: Mapping[str, str]) -> str | None:
+        """Id of the newest finished run of an experiment that bears all ``tags``, None if there is none."""
+        clauses = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+        query = " and ".join(["attributes.status = 'FINISHED'", *clauses])
+        with _as_registry_error(f"search {experiment}"):
+            found = self.client.search_runs([self._experiment_id(experiment)], query, max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def end_interrupted_runs(self, experiment: str) -> int:
+        """Mark runs that a killed process left running; returns how many they were. Call it under the chain's lock."""
+        with _as_registry_error(f"search {experiment}"):
+            left = self.client.search_runs([self._experiment_id(experiment)], "attributes.status = 'RUNNING'")
+            for run in left:
+                self.client.set_terminated(run.info.run_id, "KILLED")
+        return len(left)
+
+    def register(self, model: str, run_id: str, bundle_sha: str, tags: Mapping[str, str]) -> Version:
+        """The version that holds the bundle of a run; an equal bundle that is there already keeps its version."""
+        known = next((version for version in self.versions(model) if version.bundle_sha == bundle_sha), None)
+        if known is not None:
+            return known
+        with _as_registry_error(f"register {model}"):
+            source = f"{self.client.get_run(run_id).info.artifact_uri}/bundle"
+            created = self.client.create_model_version(model, source, run_id, {**tags, "bundle_sha": bundle_sha})
+        return _version(created)
+
+    def versions(self, model: str) -> list[Version]:
+        """All versions of a model, newest first; the model is created when it is new."""
+        with _as_registry_error(f"read the versions of {model}"):
+            if not self.client.search_registered_models(f"name = '{model}'"):
+                self.client.create_registered_model(model)
+            found = self.client.search_model_versions(f"name = '{model}'")
+        return sorted(map(_version, found), key=lambda version: -int(version.version))
+
+    def aliased(self, model: str, alias: str) -> Version | None:
+        """The version that bears an alias, None if no version does."""
+        with _as_registry_error(f"read the alias {alias} of {model}"):
+            found = self.client.search_registered_models(f"name = '{model}'")
+            if not found or alias not in found[0].aliases:
+                return None
+            return _version(self.client.get_model_version_by_alias(model, alias))
+
+    def promote(self, promotion: Promotion) -> bool:
+        """Enter a promotion into the ledger, then move the alias; False if that version bears it already.
+
+        The ledger comes first: a kill in between leaves an approval whose alias the next call moves.
+        """
+        in_force = self.ledger.newest(promotion.model, promotion.alias)
+        known = in_force is not None and in_force.to_version == promotion.to_version
+        if not known:
+            self.ledger.append(promotion)
+        with _as_registry_error(f"move {promotion.alias} of {promotion.model}"):
+            self.client.set_registered_model_alias(promotion.model, promotion.alias, promotion.to_version)
+        return not known
+
+    def _experiment_id(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self.client.create_experiment(name, artifact_location=(self.root / "artifacts" / name).as_uri()))
+
+
+def create_database(path: Path) -> None:
+    """Create MLflow's database once, in a temporary file under a lock, so that no kill leaves half of its tables.
+
+    Raises RegistryError if the disk does not take it.
+    """
+    try:
+        with locked(path.with_name(f".{path.name}.lock")):
+            if path.exists():
+                return
+            temporary = path.with_name(f".{path.name}.tmp")
+            for left in path.parent.glob(f"{temporary.name}*"):
+                left.unlink()
+            _create_tables(temporary)
+            publish(temporary, path)
+    except OSError as error:
+        raise RegistryError(f"cannot create the registry in {path.parent}: {error.strerror}") from error
+
+
+def _create_tables(path: Path) -> None:
+    _import_mlflow()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with _as_registry_error("create the registry"):
+        store = SqlAlchemyStore(f"sqlite:///{path}", path.parent.as_uri())
+        store.engine.dispose()
+
+
+def _import_mlflow() -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    import mlflow
+
+    return mlflow
+
+
+@contextmanager
+def _as_registry_error(act: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise RegistryError(f"cannot {act}: {str(error).splitlines()[0]}") from error
+
+
+def _log(client: "MlflowClient", run_id: str, run: RunRecord) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    params = [Param(key, str(value)) for key, value in run.params.items()]
+    metrics = [Metric(key, float(value), 0, 0) for key, value in run.metrics.items()]
+    tags = [RunTag(key, value) for key, value in run.tags.items()]
+    for start in range(0, max(len(params), len(metrics), len(tags)), _BATCH):
+        batch = slice(start, start + _BATCH)
+        client.log_batch(run_id, metrics[batch], params[batch], tags[batch])
+    for name, path in run.artifacts.items():
+        if path.is_dir():
+            client.log_artifacts(run_id, str(path), name)
+        else:
+            client.log_artifact(run_id, str(path), name)
+
+
+def _version(found: Any) -> Version:
+    return Version(found.name, str(found.version), found.run_id, found.tags.get("bundle_sha", ""), found.source)

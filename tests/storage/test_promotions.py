@@ -1,0 +1,70 @@
+"""The promotion ledger only grows, survives a kill, and shows edits."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from market.errors import RegistryError
+from storage.promotions import Promotion, PromotionLedger
+
+FIRST = Promotion(
+    when="2024-08-09T00:00:00+00:00",
+    who="tester",
+    model="venue-coin",
+    alias="champion",
+    from_version=None,
+    to_version="1",
+    bundle_sha="aa",
+    gates={"parity": "insufficient data"},
+    reason="demo approval, gates: insufficient data",
+)
+SECOND = replace(FIRST, from_version="1", to_version="2", bundle_sha="bb")
+
+
+def test_promotions_come_back_in_order(tmp_path: Path) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    assert ledger.promotions() == []
+    ledger.append(FIRST)
+    ledger.append(SECOND)
+    assert PromotionLedger(ledger.path).promotions() == [FIRST, SECOND]
+    assert ledger.newest("venue-coin", "champion") == SECOND
+    assert ledger.newest("venue-coin", "challenger") is None
+
+
+def test_a_bundle_is_approved_only_as_champion(tmp_path: Path) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    ledger.append(replace(FIRST, alias="challenger"))
+    assert not ledger.approves("aa")
+    ledger.append(FIRST)
+    assert ledger.approves("aa")
+    assert not ledger.approves("bb")
+
+
+def test_a_line_that_a_kill_cut_short_was_never_written(tmp_path: Path) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    ledger.append(FIRST)
+    with ledger.path.open("ab") as stream:
+        stream.write(b'{"when": "2024-')
+    assert ledger.promotions() == [FIRST]
+    ledger.append(SECOND)
+    assert ledger.promotions() == [FIRST, SECOND]
+
+
+def test_an_edited_line_is_named(tmp_path: Path) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    ledger.append(FIRST)
+    ledger.append(SECOND)
+    lines = ledger.path.read_text().splitlines()
+    lines[0] = json.dumps(json.loads(lines[0]) | {"bundle_sha": "ff"}, sort_keys=True)
+    ledger.path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RegistryError, match="line 1 was changed"):
+        ledger.approves("ff")
+
+
+def test_a_line_that_is_no_promotion_is_named(tmp_path: Path) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    ledger.path.write_text("[]\n")
+    with pytest.raises(RegistryError, match="line 1 is no promotion"):
+        ledger.promotions()
