@@ -1,0 +1,139 @@
+"""Position, cash and profit of one instrument, exact for linear, inverse and spot; the only place fills become money.
+
+A buy of ``lots`` at ``price`` exchanges cash for ``lots * value(price)``, where a lot's value is the price for
+linear contracts and spot, and minus its inverse for inverse contracts. Everything else follows from that rule.
+The compiled functions keep two arrays: ``counts`` in lots, ``money`` in value units (ticks x lots, or lots / tick);
+integers below 2**53 are exact there, so that linear cash never rounds.
+"""
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from market.errors import BacktestError
+from market.instrument import Instrument
+
+# places in counts
+POSITION: Final = 0  # lots, signed
+TRADED_LOTS: Final = 1
+FILLS: Final = 2
+COUNTS: Final = 3
+
+# places in money
+CASH: Final = 0  # flows of all fills, before fees
+BASIS: Final = 1  # entry value of the open position at its average price, signed
+FEES: Final = 2  # paid; rebates lower it
+VOLUME: Final = 3  # traded value
+MONEY: Final = 4
+
+
+@njit(cache=True)
+def lot_value_at(price, inverse):
+    """Value units of one lot at a price in ticks, rising with the price."""
+    return -1.0 / price if inverse else float(price)
+
+
+@njit(cache=True)
+def apply_fill(counts, money, inverse, side, price, lots, fee):
+    """Book ``lots`` bought (side 1) or sold (side -1) at ``price`` ticks for ``fee``, a fraction of notional.
+
+    Closing lots release their share of the basis, so that realised profit is CASH + BASIS at any time.
+    """
+    each = lot_value_at(price, inverse)
+    value = lots * each
+    held = abs(counts[POSITION])
+    closing = min(lots, held) if counts[POSITION] * side < 0 else 0
+    if held > 0:
+        money[BASIS] *= (held - closing) / held
+    money[BASIS] += side * (lots - closing) * each
+    money[CASH] -= side * value
+    money[FEES] += fee * abs(value)
+    money[VOLUME] += abs(value)
+    counts[POSITION] += side * lots
+    counts[TRADED_LOTS] += lots
+    counts[FILLS] += 1
+
+
+@njit(cache=True)
+def equity_units(counts, money, inverse, mark):
+    """Profit since the start after fees, in value units, with the position valued at ``mark`` ticks.
+
+    A flat position needs no mark.
+    """
+    cash = money[CASH] - money[FEES]
+    if counts[POSITION] == 0:
+        return cash
+    return cash + counts[POSITION] * lot_value_at(mark, inverse)
+
+
+class Ledger:
+    """The books of one instrument, kept in its settlement currency; starts flat and at zero.
+
+    Spot below zero lots is borrowed base currency, and is booked like a short linear position.
+    """
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.counts = np.zeros(COUNTS, np.int64)
+        self.money = np.zeros(MONEY, np.float64)
+        tick = instrument.tick_size
+        self.unit = instrument.lot_value / tick if instrument.inverse else instrument.lot_value * tick
+
+    def book_fill(self, side: int, price_ticks: int, lots: int, fee_fraction: float) -> None:
+        """Book one fill: side 1 bought, -1 sold; a fee below 0 is a rebate.
+
+        Raises BacktestError if side, price or lots cannot be a fill's.
+        """
+        if side not in (1, -1) or price_ticks <= 0 or lots <= 0:
+            raise BacktestError(f"fill side={side} price={price_ticks} lots={lots}: side is 1 or -1, the rest above 0")
+        apply_fill(self.counts, self.money, self.instrument.inverse, side, price_ticks, lots, fee_fraction)
+
+    @property
+    def position(self) -> int:
+        """Lots held, below 0 when short."""
+        return int(self.counts[POSITION])
+
+    @property
+    def fills(self) -> int:
+        """How many fills were booked."""
+        return int(self.counts[FILLS])
+
+    @property
+    def cash(self) -> float:
+        """Flows of all fills less fees: what equity is without the position's value."""
+        return float(self.money[CASH] - self.money[FEES]) * self.unit
+
+    @property
+    def realised(self) -> float:
+        """Profit of closed lots against the average entry price (harmonic for inverse), before fees."""
+        return float(self.money[CASH] + self.money[BASIS]) * self.unit
+
+    @property
+    def fees(self) -> float:
+        """Fees paid less rebates."""
+        return float(self.money[FEES]) * self.unit
+
+    @property
+    def volume(self) -> float:
+        """Traded notional, both sides."""
+        return float(self.money[VOLUME]) * self.unit
+
+    @property
+    def entry_ticks(self) -> float:
+        """Average entry price of the open position in ticks, NaN when flat."""
+        if self.position == 0:
+            return float("nan")
+        per_lot = float(self.money[BASIS]) / self.position
+        return -1.0 / per_lot if self.instrument.inverse else per_lot
+
+    def equity(self, mark_ticks: float) -> float:
+        """Profit since the start after fees, the position valued at ``mark_ticks``.
+
+        >>> coin = Instrument("v-x", "v", "x", "inverse", 0.5, 1.0, 100.0, "BTC", "USD")
+        >>> ledger = Ledger(coin)
+        >>> ledger.book_fill(1, 100_000, 50, 0.0)
+        >>> round(ledger.equity(125_000), 12)
+        0.02
+        """
+        return float(equity_units(self.counts, self.money, self.instrument.inverse, mark_ticks)) * self.unit
