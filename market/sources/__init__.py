@@ -1,0 +1,25 @@
+"""Bytes of a venue or vendor in, events out; the same decoder reads a capture and a live socket."""
+
+from collections.abc import Callable
+from typing import Final
+
+from market.errors import ConfigError
+from market.instrument import Instrument
+from market.sources.binance import BinanceDecoder
+from market.sources.decoder import Decoder
+
+DECODERS: Final[dict[str, Callable[[Instrument], Decoder]]] = {
+    "binance-coinm": BinanceDecoder,
+    "binance-spot": BinanceDecoder,
+    "binance-usdm": BinanceDecoder,
+}
+
+
+def decoder_for(instrument: Instrument) -> Decoder:
+    """A fresh decoder for the instrument's venue.
+
+    Raises ConfigError if no decoder is registered for the venue.
+    """
+    if instrument.venue not in DECODERS:
+        raise ConfigError(f"venue={instrument.venue!r} of {instrument.name} is not one of {sorted(DECODERS)}")
+    return DECODERS[instrument.venue](instrument)

@@ -1,0 +1,257 @@
+"""Binance USD-M, COIN-M and spot: combined-stream frames and raw REST depth snapshots."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec.json import Decoder as JsonDecoder
+
+from market.errors import MalformedMessage
+from market.events import (
+    BBO,
+    BUY,
+    FIRST,
+    FUNDING,
+    GAP,
+    INDEX,
+    LAST,
+    LEVEL,
+    LIQUIDATION,
+    MARK,
+    NO_SIDE,
+    NO_VENUE_TIME,
+    REPLAYED,
+    SELL,
+    SNAPSHOT,
+    TRADE,
+    Events,
+)
+from market.instrument import Instrument
+from market.sources.binance_messages import BookTicker, Depth, ForceOrder, Frame, MarkPrice, Snapshot, Trade
+from market.sources.decoder import (
+    DecoderState,
+    Stamp,
+    event_row,
+    level_rows,
+    price_ticks,
+    tape_events,
+    whole_steps,
+)
+from market.sources.sequence import DepthSequence, Verdict
+
+BUFFERED: Final = 4_096  # depth messages held back at most while a snapshot is awaited
+_MS: Final = 1_000_000  # ns
+_PRICE_UNIT: Final = 1e-8  # of MARK and INDEX, quote currency
+_RATE_UNIT: Final = 1e-12  # of FUNDING
+_WHOLE: Final = FIRST | LAST
+_COUNTS: Final = (
+    "messages",
+    "snapshot",
+    "depth",
+    "bookTicker",
+    "trade",
+    "markPrice",
+    "forceOrder",
+    "unknown",  # streams that no reader knows, and replies to requests
+    "gaps",  # breaks of the depth sequence
+    "superseded",  # depth messages and snapshots that held nothing newer than the book
+    "too_old",  # snapshots that the buffered depth does not reach back to
+    "stale",  # best bids and offers older than the newest depth; on the tape, passed over by the book
+    "off_book",  # trades of the insurance fund and the like, left off the tape
+)
+
+
+class BinanceDecoder:
+    """Decoder of one Binance symbol; see ``market.sources.decoder.Decoder``."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.counts = dict.fromkeys(_COUNTS, 0)
+        self._sequence = DepthSequence()
+        self._depth_ts = 0  # venue time of the newest depth message seen, ns
+        self._buffer: deque[bytes] = deque(maxlen=BUFFERED)
+        self._read_frame = JsonDecoder(Frame)
+        self._read_snapshot = JsonDecoder(Snapshot, strict=False)
+        self._read_depth = JsonDecoder(Depth, strict=False)
+        self._streams: dict[str, tuple[JsonDecoder[Any], Callable[[Any, int], bytes]]] = {
+            "bookTicker": (JsonDecoder(BookTicker, strict=False), self._book_ticker),
+            "trade": (JsonDecoder(Trade, strict=False), self._trade),
+            "markPrice": (JsonDecoder(MarkPrice, strict=False), self._mark_price),
+            "forceOrder": (JsonDecoder(ForceOrder, strict=False), self._force_order),
+        }
+
+    @property
+    def waiting(self) -> bool:
+        """Whether depth is being held back until a snapshot comes."""
+        return self._sequence.waiting
+
+    def decode(self, frame: bytes, ingest_ts: int) -> Events:
+        """The events of one frame, maybe none; raises as ``append`` does."""
+        tape = bytearray()
+        self.append(frame, ingest_ts, tape)
+        return tape_events(tape)
+
+    def append(self, frame: bytes, ingest_ts: int, tape: bytearray) -> None:
+        """Append the bytes of the frame's events to ``tape``.
+
+        Raises MalformedMessage or OffGrid for a frame that cannot be read; ``tape`` and decoder stay usable.
+        """
+        try:
+            tape += self._rows(frame, ingest_ts)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MalformedMessage(f"{error} in {frame[:80]!r}") from error
+        self.counts["messages"] += 1
+
+    def state(self) -> DecoderState:
+        """Place in the depth sequence and the messages held back."""
+        return {
+            "newest": self._sequence.newest,
+            "waiting": int(self._sequence.waiting),
+            "joined": int(self._sequence.joined),
+            "depth_ts": self._depth_ts,
+            "buffer": [frame.decode() for frame in self._buffer],
+        }
+
+    def restore(self, state: DecoderState) -> None:
+        """Continue where ``state`` was taken."""
+        self._sequence.newest = int(cast(int, state["newest"]))
+        self._sequence.waiting = bool(state["waiting"])
+        self._sequence.joined = bool(state["joined"])
+        self._depth_ts = int(cast(int, state["depth_ts"]))
+        self._buffer = deque((text.encode() for text in cast(list[str], state["buffer"])), maxlen=BUFFERED)
+
+    def _rows(self, frame: bytes, ingest_ts: int) -> bytes:
+        envelope = self._read_frame.decode(frame)
+        if not envelope.stream:
+            return self._without_stream(envelope, frame, ingest_ts)
+        symbol, _, topic = envelope.stream.partition("@")
+        if symbol != self.instrument.venue_symbol:
+            raise MalformedMessage(f"stream {envelope.stream!r} is not one of {self.instrument.venue_symbol!r}")
+        topic = topic.partition("@")[0]
+        if topic == "depth":
+            return self._depth(envelope.data, ingest_ts)
+        if topic not in self._streams:
+            self.counts["unknown"] += 1
+            return b""
+        json, rows_of = self._streams[topic]
+        rows = rows_of(json.decode(envelope.data), ingest_ts)
+        self.counts[topic] += 1
+        return rows
+
+    def _without_stream(self, envelope: Frame, frame: bytes, ingest_ts: int) -> bytes:
+        if not envelope.lastUpdateId:
+            self.counts["unknown"] += 1
+            return b""
+        rows = self._snapshot(self._read_snapshot.decode(frame), ingest_ts)
+        self.counts["snapshot"] += 1
+        return rows
+
+    def _depth(self, data: msgspec.Raw, ingest_ts: int) -> bytes:
+        message = self._read_depth.decode(data)
+        rows = self._level_rows(message, ingest_ts, flags=0)
+        self.counts["depth"] += 1
+        self._depth_ts = max(self._depth_ts, _depth_stamp(message))
+        return self._admitted(message, data, rows, ingest_ts)
+
+    def _admitted(self, message: Depth, data: msgspec.Raw | bytes, rows: bytes, ingest_ts: int) -> bytes:
+        """``rows`` where the message continues the book, a GAP where it breaks it."""
+        expected = self._sequence.newest
+        verdict = self._sequence.admit(message.previous, message.u)
+        if verdict is Verdict.APPLY:
+            return rows
+        if verdict is Verdict.OLD:
+            self.counts["superseded"] += 1
+            return b""
+        self._buffer.append(bytes(data))
+        if verdict is Verdict.WAIT:
+            return b""
+        self.counts["gaps"] += 1
+        return event_row(GAP, NO_SIDE, 0, 0, Stamp(_depth_stamp(message), ingest_ts, expected, _WHOLE))
+
+    def _snapshot(self, snapshot: Snapshot, ingest_ts: int) -> bytes:
+        """The snapshot's levels, then the depth messages held back that are newer."""
+        if not self.waiting and snapshot.lastUpdateId < self._sequence.newest:
+            self.counts["superseded"] += 1
+            return b""
+        held = [(self._read_depth.decode(data), data) for data in self._buffer]
+        newer = [(message, data) for message, data in held if message.u > snapshot.lastUpdateId]
+        if newer and newer[0][0].previous > snapshot.lastUpdateId:
+            self.counts["too_old"] += 1
+            return b""
+        rows = level_rows(
+            SNAPSHOT, snapshot.bids, snapshot.asks, self._snapshot_stamp(snapshot, held, ingest_ts), self.instrument
+        )
+        self.counts["superseded"] += len(held) - len(newer)
+        self._buffer.clear()
+        self._sequence.accept_snapshot(snapshot.lastUpdateId)
+        replayed = (
+            self._admitted(message, data, self._level_rows(message, ingest_ts, REPLAYED), ingest_ts)
+            for message, data in newer
+        )
+        return b"".join([rows, *replayed])
+
+    def _snapshot_stamp(self, snapshot: Snapshot, held: list[tuple[Depth, bytes]], ingest_ts: int) -> Stamp:
+        """Spot's snapshots bear no time: they take that of the newest depth message that they hold.
+
+        So the snapshot comes before the depth that builds on it in the venue's time as well.
+        """
+        if snapshot.T:
+            return Stamp(snapshot.T * _MS, ingest_ts, snapshot.lastUpdateId, 0)
+        inside = [_depth_stamp(message) for message, _ in held if message.u <= snapshot.lastUpdateId]
+        beyond = [_depth_stamp(message) for message, _ in held if message.u > snapshot.lastUpdateId]
+        exchange_ts = inside[-1] if inside else beyond[0] if beyond else self._depth_ts
+        return Stamp(exchange_ts, ingest_ts, snapshot.lastUpdateId, 0 if exchange_ts else NO_VENUE_TIME)
+
+    def _level_rows(self, message: Depth, ingest_ts: int, flags: int) -> bytes:
+        stamp = Stamp(_depth_stamp(message), ingest_ts, message.u, flags)
+        return level_rows(LEVEL, message.b, message.a, stamp, self.instrument)
+
+    def _book_ticker(self, ticker: BookTicker, ingest_ts: int) -> bytes:
+        flags = 0 if ticker.T else NO_VENUE_TIME
+        self.counts["stale"] += ticker.u <= self._sequence.newest
+        stamp = Stamp(ticker.T * _MS, ingest_ts, ticker.u, flags)
+        bid = self._priced(BBO, BUY, ticker.b, ticker.B, stamp._replace(flags=flags | FIRST))
+        ask = self._priced(BBO, SELL, ticker.a, ticker.A, stamp._replace(flags=flags | LAST))
+        return bid + ask
+
+    def _trade(self, trade: Trade, ingest_ts: int) -> bytes:
+        if trade.X != "MARKET":
+            self.counts["off_book"] += 1
+            return b""
+        side = SELL if trade.m else BUY
+        return self._priced(TRADE, side, trade.p, trade.q, Stamp(trade.T * _MS, ingest_ts, trade.t, _WHOLE))
+
+    def _force_order(self, message: ForceOrder, ingest_ts: int) -> bytes:
+        order = message.o
+        if order.S not in ("BUY", "SELL"):
+            raise MalformedMessage(f"side={order.S!r} of a forced order is not BUY or SELL")
+        side = BUY if order.S == "BUY" else SELL
+        return self._priced(LIQUIDATION, side, order.p, order.q, Stamp(order.T * _MS, ingest_ts, 0, _WHOLE))
+
+    def _mark_price(self, mark: MarkPrice, ingest_ts: int) -> bytes:
+        numbers = [(MARK, _nearest(mark.p, _PRICE_UNIT), 0)]
+        if mark.i is not None:
+            numbers.append((INDEX, _nearest(mark.i, _PRICE_UNIT), 0))
+        if mark.r != "":
+            numbers.append((FUNDING, _nearest(float(mark.r), _RATE_UNIT), mark.T * _MS))
+        rows = b""
+        for place, (kind, price, qty) in enumerate(numbers):
+            flags = (FIRST if place == 0 else 0) | (LAST if place == len(numbers) - 1 else 0)
+            rows += event_row(kind, NO_SIDE, price, qty, Stamp(mark.E * _MS, ingest_ts, 0, flags))
+        return rows
+
+    def _priced(self, kind: int, side: int, price: float, qty: float, stamp: Stamp) -> bytes:
+        lots = whole_steps(qty, self.instrument.lot_size, "quantity")
+        return event_row(kind, side, price_ticks(price, self.instrument), lots, stamp)
+
+
+def _depth_stamp(message: Depth) -> int:
+    return (message.T or message.E) * _MS
+
+
+def _nearest(value: float, unit: float) -> int:
+    """``value`` in units; raises MalformedMessage for what is not finite."""
+    if not abs(value / unit) < 2**62:
+        raise MalformedMessage(f"number {value} of a mark price is out of range")
+    return round(value / unit)

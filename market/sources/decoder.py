@@ -1,0 +1,139 @@
+"""What every decoder promises, and how it writes events: rows of eight int64 words, the bytes of one EVENT each."""
+
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from market.errors import OffGrid
+from market.events import BUY, EVENT, FIRST, LAST, SELL, Events, empty_events
+from market.instrument import Instrument
+
+DecoderState = dict[str, int | str | list[str]]
+Levels = Sequence[tuple[float, float]]  # price in quote currency, quantity
+
+_GRID_TOLERANCE: Final = 1e-3  # of a step, as in market.instrument.on_grid
+_LARGEST: Final = 2.0**53  # steps beyond this are no longer exact in a float
+_pack_row = struct.Struct("<8q").pack
+
+
+class Decoder(Protocol):
+    """Turns the frames of one instrument, in the order of their arrival, into events."""
+
+    instrument: Instrument
+    counts: dict[str, int]  # messages by stream, and what was noticed about them, since construction
+
+    @property
+    def waiting(self) -> bool:
+        """Whether depth is being held back until a snapshot comes."""
+        ...
+
+    def append(self, frame: bytes, ingest_ts: int, tape: bytearray) -> None:
+        """Append the bytes of the frame's events, maybe none, to ``tape``; delay and offset are left 0.
+
+        Raises MalformedMessage or OffGrid for a frame that cannot be read; ``tape`` and decoder stay usable.
+        """
+        ...
+
+    def decode(self, frame: bytes, ingest_ts: int) -> Events:
+        """The events of one frame, maybe none; raises as ``append`` does."""
+        ...
+
+    def state(self) -> DecoderState:
+        """What the next day's decoder must know, as JSON allows."""
+        ...
+
+    def restore(self, state: DecoderState) -> None:
+        """Continue where ``state`` was taken."""
+        ...
+
+
+class Stamp(NamedTuple):
+    """What all events of one message share."""
+
+    exchange_ts: int  # ns UTC, 0 where the venue gives none
+    ingest_ts: int  # ns UTC
+    update_id: int
+    flags: int
+
+
+def tape_events(tape: bytearray) -> Events:
+    """The events on a tape, writable and without a copy; the tape can grow no more while they live."""
+    return np.frombuffer(tape, dtype=EVENT) if tape else empty_events(0)
+
+
+def whole_steps(value: float, step: float, what: str) -> int:
+    """``value`` in steps, for one number what ``on_grid`` is for many.
+
+    Raises OffGrid if it lies between two steps, is negative or not finite.
+
+    >>> whole_steps(61_773.6, 0.1, "price")
+    617736
+    """
+    steps = value / step
+    if not 0 <= steps < _LARGEST or abs(steps - round(steps)) >= _GRID_TOLERANCE:
+        raise OffGrid(f"{what}={value} is no multiple of {step} at or above 0")
+    return round(steps)
+
+
+def price_ticks(value: float, instrument: Instrument) -> int:
+    """A price in ticks; raises OffGrid unless it is a multiple of the tick above 0."""
+    ticks = whole_steps(value, instrument.tick_size, "price")
+    if ticks == 0:
+        raise OffGrid(f"price={value} must be above 0")
+    return ticks
+
+
+def event_row(kind: int, side: int, price: int, qty: int, stamp: Stamp) -> bytes:
+    """The 64 bytes of one event."""
+    word = kind | (side & 0xFF) << 8 | stamp.flags << 16
+    return _pack_row(word, stamp.exchange_ts, stamp.ingest_ts, 0, 0, price, qty, stamp.update_id)
+
+
+def level_rows(kind: int, bids: Levels, asks: Levels, stamp: Stamp, instrument: Instrument) -> bytes:
+    """The bytes of one event per level, bids first; the first is flagged FIRST, the last LAST.
+
+    Raises OffGrid if a price is no multiple of the tick above 0, or a quantity none of the lot.
+    """
+    levels = np.array([*bids, *asks], dtype=np.float64).reshape(-1, 2)
+    rows = np.zeros((len(levels), 8), dtype=np.int64)
+    first_bad = _fill_levels(levels, len(bids), instrument.tick_size, instrument.lot_size, kind, rows)
+    if first_bad >= 0:
+        price, qty = levels[first_bad]
+        raise OffGrid(
+            f"level {price} x {qty} is no whole tick of {instrument.tick_size} above 0 "
+            f"with a whole lot of {instrument.lot_size} at or above 0"
+        )
+    return _stamped(rows, stamp)
+
+
+def _stamped(rows: NDArray[np.int64], stamp: Stamp) -> bytes:
+    if len(rows) == 0:
+        return b""
+    rows[:, 0] |= stamp.flags << 16
+    rows[0, 0] |= FIRST << 16
+    rows[-1, 0] |= LAST << 16
+    rows[:, 1] = stamp.exchange_ts
+    rows[:, 2] = stamp.ingest_ts
+    rows[:, 7] = stamp.update_id
+    return rows.tobytes()
+
+
+@njit(cache=True)
+def _fill_levels(levels, bid_count, tick_size, lot_size, kind, rows):
+    """Write kind, side, price and quantity; returns the first level off the grid, -1 if none."""
+    for i in range(levels.shape[0]):
+        price, qty = levels[i, 0] / tick_size, levels[i, 1] / lot_size
+        if not (0.5 < price < _LARGEST and 0 <= qty < _LARGEST):
+            return i
+        ticks, lots = np.int64(np.rint(price)), np.int64(np.rint(qty))
+        if abs(price - ticks) >= _GRID_TOLERANCE or abs(qty - lots) >= _GRID_TOLERANCE:
+            return i
+        side = BUY if i < bid_count else SELL
+        rows[i, 0] = kind | (side & 0xFF) << 8
+        rows[i, 5] = ticks
+        rows[i, 6] = lots
+    return -1
