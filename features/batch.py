@@ -1,0 +1,91 @@
+"""Rows of a whole stretch of events, and the frame that they are stored as."""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.catalogue import FEATURE_COUNT, feature_names
+from features.layout import NEXT_ROW, NS_PER_MS, State
+from features.parameters import FeatureParameters
+from features.step import advance, plan
+from market.errors import DataError
+from market.events import Events
+
+
+class Rows(NamedTuple):
+    """Feature rows in order of time; N rows, F features."""
+
+    row_ts: NDArray[np.int64]  # (N,) ns UTC
+    status: NDArray[np.uint8]  # (N,) features.catalogue.STATUS_NAMES
+    best_bid: NDArray[np.int64]  # (N,) ticks, 0: none, or the book is closed
+    best_ask: NDArray[np.int64]  # (N,) ticks, likewise
+    raw: NDArray[np.float32]  # (N, F), in the feature's unit
+    values: NDArray[np.float32]  # (N, F), normalised: what models see
+
+
+def feature_rows(events: Events, state: State, parameters: FeatureParameters, until: int) -> Rows:
+    """Every row that closes up to ``until`` (ns), starting with the one that is open in ``state``.
+
+    Changes ``state`` in place, so that a later call goes on where this one stopped. A fresh state
+    opens its first row at the first instant of the grid at or after the first event. An empty
+    stretch still has its rows.
+    Raises DataError if an event is later than ``until``, or the state has other settings.
+    """
+    require_plan(state, parameters)
+    if events.size and int(events["ingest_ts"].max()) > until:
+        raise DataError(f"an event of {int(events['ingest_ts'].max())} is later than until={until}")
+    count = _row_count(events, state, parameters, until)
+    row_ts, status = np.empty(count, np.int64), np.empty(count, np.uint8)
+    touch = np.empty((count, 2), np.int64)
+    raw, values = (np.empty((count, FEATURE_COUNT), np.float32) for _ in range(2))
+    advance(state, np.require(events, requirements=["C", "W"]), until, (row_ts, status, touch, raw, values))
+    return Rows(row_ts, status, touch[:, 0].copy(), touch[:, 1].copy(), raw, values)
+
+
+def require_plan(state: State, parameters: FeatureParameters) -> None:
+    """Raise DataError unless the state was made under these parameters."""
+    same = np.array_equal(state[5], plan(parameters)) and state[6].shape[2] == parameters.normalizer_samples
+    if not same:
+        raise DataError("the feature state was made under other feature parameters; start from a new one")
+
+
+def _row_count(events: Events, state: State, parameters: FeatureParameters, until: int) -> int:
+    first = open_row_ts(events, state, parameters)
+    return max(0, (until - first) // (parameters.row_interval_ms * NS_PER_MS) + 1) if first else 0
+
+
+def open_row_ts(events: Events, state: State, parameters: FeatureParameters) -> int:
+    """When the row that these events go into closes, ns; 0 where no event has ever come."""
+    if state[3][NEXT_ROW] or not events.size:
+        return int(state[3][NEXT_ROW])
+    row_ns = parameters.row_interval_ms * NS_PER_MS
+    return -(-int(events["ingest_ts"][0]) // row_ns) * row_ns
+
+
+def rows_to_frame(rows: Rows, parameters: FeatureParameters) -> pl.DataFrame:
+    """Columns row_ts, status, best_bid, best_ask, then ``raw_<name>`` and then ``<name>`` of every feature."""
+    names = feature_names(parameters)
+    columns = {"row_ts": rows.row_ts, "status": rows.status, "best_bid": rows.best_bid, "best_ask": rows.best_ask}
+    columns |= {f"raw_{name}": np.ascontiguousarray(rows.raw[:, column]) for column, name in enumerate(names)}
+    columns |= {name: np.ascontiguousarray(rows.values[:, column]) for column, name in enumerate(names)}
+    return pl.DataFrame(columns)
+
+
+def frame_to_rows(frame: pl.DataFrame, parameters: FeatureParameters) -> Rows:
+    """The rows that ``rows_to_frame`` was given.
+
+    Raises DataError if the frame holds other features than these parameters name.
+    """
+    names = feature_names(parameters)
+    expected = ["row_ts", "status", "best_bid", "best_ask", *(f"raw_{name}" for name in names), *names]
+    if frame.columns != expected:
+        strange = sorted(set(frame.columns) ^ set(expected)) or "their order"
+        raise DataError(f"the frame is not of this catalogue; it differs in {strange}")
+    row_ts, status, best_bid, best_ask = (frame[name].to_numpy(writable=True) for name in expected[:4])
+    raw, values = (np.empty((frame.height, len(names)), np.float32) for _ in range(2))
+    for column, name in enumerate(names):
+        raw[:, column] = frame[f"raw_{name}"].to_numpy()
+        values[:, column] = frame[name].to_numpy()
+    return Rows(row_ts, status, best_bid, best_ask, raw, values)

@@ -1,0 +1,64 @@
+"""The arithmetic of single features: compiled scalar functions in, a number out."""
+
+import math
+
+from numba import njit
+
+
+@njit(cache=True)
+def share(part, total):
+    """``part`` of ``total``, signed like the part; 0 of nothing.
+
+    >>> share(-3, 4), share(0, 0)
+    (-0.75, 0.0)
+    """
+    return part / total if total > 0 else 0.0
+
+
+@njit(cache=True)
+def imbalance(left, right):
+    """Signed share of two quantities, in [-1, 1]; 0 where there is neither.
+
+    >>> imbalance(30, 10)
+    0.5
+    """
+    return share(left - right, left + right)
+
+
+@njit(cache=True)
+def microprice_deviation(spread_ticks, bid_qty, ask_qty):
+    """Microprice minus mid, in ticks, within half a spread of 0.
+
+    The microprice weighs each side of the touch with the lots of the other one.
+
+    >>> microprice_deviation(2, 30, 10)
+    0.5
+    """
+    return 0.5 * spread_ticks * imbalance(bid_qty, ask_qty)
+
+
+@njit(cache=True)
+def touch_flow(price_before, qty_before, price, qty):
+    """Lots that joined the best bid minus lots that left it, between two states of the book.
+
+    Hand the best ask over with its prices negated; order-flow imbalance is the bid's flow
+    minus the ask's.
+
+    Source: Cont, Kukanov & Stoikov (2014), the event contribution e_n.
+
+    >>> touch_flow(100, 5, 100, 8), touch_flow(100, 5, 101, 8), touch_flow(100, 5, 99, 8)
+    (3, 8, -5)
+    """
+    joined = qty if price >= price_before else 0
+    left = qty_before if price <= price_before else 0
+    return joined - left
+
+
+@njit(cache=True)
+def log_count(count):
+    """log(1 + count) for a count of at least 0.
+
+    >>> log_count(0.0)
+    0.0
+    """
+    return math.log1p(count)

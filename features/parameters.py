@@ -1,0 +1,60 @@
+"""Settings of the feature rows: their grid, their windows, their normalisation."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from market.errors import ConfigError
+
+BUCKET_MS: Final = 10  # windows are exact on this grid, so every interval is a multiple of it
+WINDOW_COUNT: Final = 3  # one network branch each
+LONGEST_WINDOW_MS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureParameters:
+    """How rows are cut from the event stream and brought to a common scale. All of it is part of the catalogue sha."""
+
+    row_interval_ms: int  # ms between two rows; a row closes at every multiple on the UTC ingest clock
+    windows_ms: tuple[int, ...]  # ms, the three trailing windows, shortest first
+    normalizer_window_s: int  # s of valid rows that medians and ranks look back on
+    normalizer_sample_ms: int  # ms between two samples of the normaliser
+    normalizer_min_samples: int  # samples before the first valid row
+    normalizer_clip: float  # a median/MAD feature is cut off at plus and minus this many deviations
+    max_silence_ms: int  # ms without any event after which a row is invalid
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows_ms", tuple(self.windows_ms))
+        _require_multiple("row_interval_ms", self.row_interval_ms, BUCKET_MS)
+        _require_multiple("normalizer_sample_ms", self.normalizer_sample_ms, self.row_interval_ms)
+        _require_windows(self.windows_ms)
+        if self.normalizer_window_s * 1_000 % self.normalizer_sample_ms:
+            allowed = f"allowed: a multiple of normalizer_sample_ms={self.normalizer_sample_ms}"
+            raise ConfigError(f"normalizer_window_s={self.normalizer_window_s}; {allowed}")
+        if not 2 <= self.normalizer_min_samples <= self.normalizer_samples:
+            allowed = f"allowed: 2 to {self.normalizer_samples}, what the window holds"
+            raise ConfigError(f"normalizer_min_samples={self.normalizer_min_samples}; {allowed}")
+        if not 1.0 <= self.normalizer_clip <= 100.0:
+            raise ConfigError(f"normalizer_clip={self.normalizer_clip}; allowed: 1 to 100")
+        if self.max_silence_ms < self.row_interval_ms:
+            allowed = f"allowed: at least row_interval_ms={self.row_interval_ms}"
+            raise ConfigError(f"max_silence_ms={self.max_silence_ms}; {allowed}")
+
+    @property
+    def normalizer_samples(self) -> int:
+        """How many samples the normaliser looks back on."""
+        return self.normalizer_window_s * 1_000 // self.normalizer_sample_ms
+
+
+def _require_multiple(key: str, value_ms: int, step_ms: int) -> None:
+    if value_ms <= 0 or value_ms % step_ms:
+        raise ConfigError(f"{key}={value_ms}; allowed: a positive multiple of {step_ms}")
+
+
+def _require_windows(windows_ms: tuple[int, ...]) -> None:
+    for window_ms in windows_ms:
+        _require_multiple("windows_ms", window_ms, BUCKET_MS)
+    rising = all(shorter < longer for shorter, longer in pairwise(windows_ms))
+    if len(windows_ms) != WINDOW_COUNT or not rising or windows_ms[-1] > LONGEST_WINDOW_MS:
+        allowed = f"allowed: {WINDOW_COUNT} rising windows up to {LONGEST_WINDOW_MS}"
+        raise ConfigError(f"windows_ms={list(windows_ms)}; {allowed}")

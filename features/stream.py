@@ -1,0 +1,100 @@
+"""Rows one at a time for a live feed, and the state that survives a restart."""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.batch import open_row_ts, require_plan
+from features.catalogue import FEATURE_COUNT
+from features.layout import NEXT_ROW, State
+from features.parameters import FeatureParameters
+from features.step import absorb, advance, new_state
+from market.book import SLOTS, SPILL, Book
+from market.errors import DataError
+from market.events import Events, empty_events
+
+Arrays = dict[str, NDArray[Any]]
+_WHOLE: Final = ("head", "clock", "ring", "plan", "history", "scales")  # dumped as they are
+_NO_EVENTS: Final = empty_events(0)
+
+
+class Row(NamedTuple):
+    """One feature row; F features."""
+
+    row_ts: int  # ns UTC
+    status: int  # features.catalogue.STATUS_NAMES
+    best_bid: int  # ticks, 0: none, or the book is closed
+    best_ask: int  # ticks, likewise
+    raw: NDArray[np.float32]  # (F,), in the feature's unit
+    values: NDArray[np.float32]  # (F,), normalised: what models see
+
+
+class FeatureStream:
+    """The compiled step behind two verbs: ``push`` the events of the open row, ``close`` it."""
+
+    def __init__(self, parameters: FeatureParameters, state: State | None = None) -> None:
+        self.parameters = parameters
+        self.state = new_state(parameters) if state is None else state
+        require_plan(self.state, parameters)
+
+    @property
+    def next_row_ts(self) -> int:
+        """When the open row closes, ns; 0 before the first event."""
+        return int(self.state[3][NEXT_ROW])
+
+    @property
+    def book(self) -> Book:
+        """Our own book, as we have received it; a view of the state."""
+        return self.state[:3]
+
+    def push(self, events: Events) -> None:
+        """Take events in, all of them stamped no later than the open row.
+
+        Raises DataError, and takes none, if one is later.
+        """
+        if not events.size:
+            return
+        row_ts, newest = open_row_ts(events, self.state, self.parameters), int(events["ingest_ts"].max())
+        if newest > row_ts:
+            raise DataError(f"an event of {newest} lies beyond the open row, {row_ts}; close that first")
+        absorb(self.state, np.require(events, requirements=["C", "W"]), 0, row_ts)
+
+    def close(self, row_ts: int) -> Row:
+        """The open row, which closes at ``row_ts``.
+
+        Raises DataError if another row is open, or none because no event has come yet.
+        """
+        if row_ts != self.next_row_ts or not row_ts:
+            raise DataError(f"row_ts={row_ts} is not the open row, {self.next_row_ts or 'which the first event opens'}")
+        at, status, touch = np.empty(1, np.int64), np.empty(1, np.uint8), np.empty((1, 2), np.int64)
+        raw, values = (np.empty((1, FEATURE_COUNT), np.float32) for _ in range(2))
+        advance(self.state, _NO_EVENTS, row_ts, (at, status, touch, raw, values))
+        return Row(row_ts, int(status[0]), int(touch[0, 0]), int(touch[0, 1]), raw[0], values[0])
+
+
+def dump_state(state: State) -> Arrays:
+    """The state as compact arrays: of the book only the occupied places."""
+    ladder, spill = state[0], state[1]
+    sides, slots = np.nonzero(ladder)
+    rows, places = np.nonzero(spill[:, :, 0])
+    levels = np.stack((sides, slots, ladder[sides, slots]), axis=1)
+    far = np.column_stack((rows, places, spill[rows, places]))
+    arrays: Arrays = {"levels": levels.astype(np.int64), "far_levels": far.astype(np.int64)}
+    return arrays | {name: np.array(array) for name, array in zip(_WHOLE, state[2:], strict=True)}
+
+
+def load_state(arrays: Arrays) -> State:
+    """The state that ``dump_state`` was given, byte for byte.
+
+    Raises DataError if an array is missing.
+    """
+    missing = sorted({"levels", "far_levels", *_WHOLE} - set(arrays))
+    if missing:
+        raise DataError(f"the feature state lacks {', '.join(missing)}")
+    ladder, spill = np.zeros((2, SLOTS), np.int64), np.zeros((2, SPILL, 2), np.int64)
+    levels, far = arrays["levels"], arrays["far_levels"]
+    ladder[levels[:, 0], levels[:, 1]] = levels[:, 2]
+    spill[far[:, 0], far[:, 1]] = far[:, 2:]
+    head, clock, ring, plan, history, scales = (np.array(arrays[name]) for name in _WHOLE)
+    return ladder, spill, head, clock, ring, plan, history, scales
