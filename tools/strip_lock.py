@@ -1,6 +1,6 @@
 """Strip a freshly written uv.lock of every index address, so that it works behind any mirror.
 
-    python tools/strip_lock.py uv.lock
+python tools/strip_lock.py uv.lock
 """
 
 import re
