@@ -1,0 +1,1 @@
+"""Walk-forward slices, networks, search, calibration, baselines and the compiled streaming runtime."""

@@ -1,0 +1,146 @@
+"""Settings of the models: network, training, slices, search, calibration and baselines."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from market.errors import ConfigError
+
+WIDTHS: Final = (64, 256)
+DROPOUTS: Final = (0.05, 0.15)
+LEARNING_RATES: Final = (1e-4, 3e-4)
+FOCAL_GAMMAS: Final = (1.5, 2.0)
+PATIENCES: Final = (5, 10)
+
+
+def _within(settings: Any, key: str, low: float, high: float) -> None:
+    value = getattr(settings, key)
+    if not low <= value <= high:
+        raise ConfigError(f"{key}={value} is outside the allowed {low} to {high}")
+
+
+def _above_zero(settings: Any, *keys: str) -> None:
+    for key in keys:
+        if not getattr(settings, key) > 0:
+            raise ConfigError(f"{key}={getattr(settings, key)} must be above 0")
+
+
+def _subrange(settings: Any, key: str, low: float, high: float) -> None:
+    first, last = getattr(settings, key)
+    if not low <= first <= last <= high:
+        raise ConfigError(f"{key}={first} to {last} must rise within the allowed {low} to {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkParameters:
+    """Shape of the dilated causal network; its branches' base dilations follow from windows and row interval."""
+
+    kind: Literal["cnn"]
+    width: int  # channels of every layer
+    depth: int  # dilated blocks in each branch
+    kernel_size: int  # taps of each convolution
+    dilation_growth: int  # each block's dilation over the one before
+    dropout: float  # share of channels dropped in training
+
+    def __post_init__(self) -> None:
+        if self.kind != "cnn":
+            raise ConfigError(f"kind={self.kind!r} is not one of ['cnn']")
+        _within(self, "width", *WIDTHS)
+        _within(self, "depth", 1, 8)
+        _within(self, "kernel_size", 2, 5)
+        _within(self, "dilation_growth", 1, 4)
+        _within(self, "dropout", *DROPOUTS)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingParameters:
+    """How one network is fitted."""
+
+    learning_rate: float  # of AdamW
+    weight_decay: float  # of AdamW
+    label_smoothing: float  # probability spread evenly over the three classes
+    focal_gamma: float  # exponent of the focal loss
+    huber_delta_sigma: float  # where the return loss turns linear, training standard deviations
+    return_weight: float  # weight of the return loss beside the class loss
+    cost_weight: float  # weight of the penalty on trades whose cost exceeds the predicted edge
+    gradient_clip: float  # largest norm of a gradient
+    epochs: int  # at most
+    patience: int  # evaluations without a better validation loss before it stops
+    chunk_rows: int  # rows predicted in one pass
+    batch_chunks: int  # chunks in one step of the optimiser
+    seed: int
+
+    def __post_init__(self) -> None:
+        _within(self, "learning_rate", *LEARNING_RATES)
+        _within(self, "weight_decay", 0.0, 1e-2)
+        _within(self, "label_smoothing", 0.0, 0.1)
+        _within(self, "focal_gamma", *FOCAL_GAMMAS)
+        _within(self, "return_weight", 0.0, 10.0)
+        _within(self, "cost_weight", 0.0, 10.0)
+        _within(self, "patience", *PATIENCES)
+        _within(self, "seed", 0, 2**31 - 1)
+        _above_zero(self, "huber_delta_sigma", "gradient_clip", "epochs", "chunk_rows", "batch_chunks")
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForwardParameters:
+    """Lengths of the windows of a slice, seconds."""
+
+    train_s: float
+    val_s: float
+    test_s: float
+    purge_s: float  # between two windows: at least the longest horizon, latency and clock error
+    search_share: float  # of Val that search and early stopping see; calibration learns from what follows
+
+    def __post_init__(self) -> None:
+        _above_zero(self, "train_s", "val_s", "test_s", "purge_s")
+        _within(self, "search_share", 0.1, 0.9)
+        if self.purge_s >= self.val_s:
+            raise ConfigError(f"purge_s={self.purge_s} must be shorter than val_s={self.val_s}, which it splits")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchParameters:
+    """How many candidates a study tries, and between which bounds."""
+
+    trials: int  # finished trials, failures included, after which the study ends
+    learning_rate: tuple[float, float]  # lowest and highest, drawn on a log scale
+    dropout: tuple[float, float]  # lowest and highest
+    widths: tuple[int, ...]
+    dilation_growths: tuple[int, ...]
+    seed: int
+
+    def __post_init__(self) -> None:
+        _above_zero(self, "trials")
+        _subrange(self, "learning_rate", *LEARNING_RATES)
+        _subrange(self, "dropout", *DROPOUTS)
+        if not self.widths or not all(WIDTHS[0] <= width <= WIDTHS[1] for width in self.widths):
+            raise ConfigError(f"widths={list(self.widths)} must name widths from {WIDTHS[0]} to {WIDTHS[1]}")
+        if not self.dilation_growths or not all(1 <= growth <= 4 for growth in self.dilation_growths):
+            raise ConfigError(f"dilation_growths={list(self.dilation_growths)} must name growths from 1 to 4")
+        _within(self, "seed", 0, 2**31 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationParameters:
+    """How raw probabilities are bent back to frequencies."""
+
+    method: Literal["vector", "temperature"]
+    ridge: float  # pull towards leaving the probabilities alone; an average log-loss unit
+
+    def __post_init__(self) -> None:
+        if self.method not in ("vector", "temperature"):
+            raise ConfigError(f"method={self.method!r} is not one of ['temperature', 'vector']")
+        _within(self, "ridge", 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineParameters:
+    """The rules that stand beside every model."""
+
+    imbalance_feature: str  # catalogued feature that the imbalance rule reads
+    quantile_smoothing: float  # where the absolute loss of the median turns quadratic, standard deviations
+
+    def __post_init__(self) -> None:
+        if not self.imbalance_feature:
+            raise ConfigError("imbalance_feature='' must name a catalogued feature")
+        _within(self, "quantile_smoothing", 1e-3, 1.0)
