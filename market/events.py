@@ -66,6 +66,17 @@ def aligned_ts(events: Events) -> NDArray[np.int64]:
     return np.asarray(events["ingest_ts"] - events["delay_ns"])
 
 
+def venue_ts(events: Events) -> NDArray[np.int64]:
+    """When each event became part of the venue's book, ns: its stable sort is the order of that book.
+
+    The aligned time, but never before that of a snapshot received earlier: what a snapshot is
+    followed by builds on it, also where it was matched, and buffered, before that arrived.
+    """
+    aligned = aligned_ts(events)
+    snapshots = np.where(events["kind"] == SNAPSHOT, aligned, np.iinfo(np.int64).min)
+    return np.maximum(aligned, np.maximum.accumulate(snapshots))
+
+
 def empty_events(count: int) -> Events:
     """``count`` zeroed events."""
     return np.zeros(count, dtype=EVENT)

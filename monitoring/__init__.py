@@ -1,0 +1,1 @@
+"""Drift, decay and parity, as pure functions of frames."""
