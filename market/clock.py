@@ -1,0 +1,223 @@
+"""The offset between a venue's clock and ours, event by event: causal, resumable, the same code live and offline.
+
+``offset`` is the floor of ``ingest_ts - exchange_ts``: the smaller of its trailing minimum, the present event
+included, and a smoothed copy of that minimum. It rises slowly, falls at once, and never lies above an event,
+so that ``delay_ns = ingest_ts - exchange_ts - offset + base feed latency`` is not negative and needs no clamp.
+"""
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from market.errors import DataError
+from market.events import NO_VENUE_TIME, REPLAYED, SNAPSHOT, Events
+from market.parameters import ClockParameters
+from market.skew import SLOPE_BINS, envelope_slope
+
+# integers, floats (places below), minima of the buckets, minima of the slope bins
+ClockState = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
+
+BUCKET_NS: Final = 100_000_000  # resolution of the trailing minimum
+NOTHING: Final = np.iinfo(np.int64).max  # minimum of a bucket without a stamped message
+
+# places in the integers
+STARTED: Final = 0  # 1 once a stamped message was seen
+NOW: Final = 1  # newest ingest_ts of a stamped message, ns
+BUCKET: Final = 2  # number of the bucket in progress, NOW // BUCKET_NS
+NEWEST: Final = 3  # minimum of the bucket in progress, ns
+RECENT: Final = 4  # minimum of the closed buckets of the step window, ns
+OFF_SINCE: Final = 5  # since when the step window's minimum has been off, ns; 0: it is not
+BIN: Final = 6  # number of the slope bin in progress
+HISTORY: Final = 7  # since when there is history without a step, ns
+DELAY: Final = 8  # of the newest stamped message, ns
+INTEGERS: Final = 9
+
+# places in the floats
+SMOOTHED: Final = 0  # ns at NOW
+FLOOR: Final = 1  # trailing minimum of the closed buckets, ns, brought forward to the start of BUCKET
+SLOPE: Final = 2  # ns of skew per ns
+FLOATS: Final = 3
+
+
+def new_clock(parameters: ClockParameters) -> ClockState:
+    """A clock that has seen nothing."""
+    buckets = max(1, round(parameters.window_s * 1e9) // BUCKET_NS)
+    return (
+        np.zeros(INTEGERS, np.int64),
+        np.zeros(FLOATS, np.float64),
+        np.full(buckets, NOTHING, np.int64),
+        np.full(SLOPE_BINS, NOTHING, np.int64),
+    )
+
+
+def align(state: ClockState, parameters: ClockParameters, events: Events) -> None:
+    """Fill delay_ns, offset_ns and clock_error_us of ``events`` in place, in array order; moves ``state`` on.
+
+    Snapshots came over another connection and REPLAYED events waited for one: neither feeds the
+    clock. An event without a venue time takes the delay of the newest stamped message, and the
+    base feed latency before there was one.
+
+    Raises DataError if ``state`` was made for another window.
+    """
+    expected = new_clock(parameters)[2].size
+    if state[2].size != expected:
+        raise DataError(f"the clock's state holds {state[2].size} buckets, window_s={parameters.window_s} {expected}")
+    _align(state, _settings(parameters), events)
+
+
+def _settings(parameters: ClockParameters) -> NDArray[np.int64]:
+    """Half-life, base, step threshold, step window, step patience and slope window, ns."""
+    seconds = (
+        parameters.halflife_s,
+        parameters.base_feed_latency_ms / 1e3,
+        parameters.step_threshold_ms / 1e3,
+        parameters.step_minimum_s,
+        parameters.step_patience_s,
+        parameters.slope_window_s,
+    )
+    return np.array([round(value * 1e9) for value in seconds], dtype=np.int64)
+
+
+@njit(cache=True)
+def _align(state, settings, events):
+    integers, floats = state[0], state[1]
+    base = settings[1]
+    for i in range(events.size):
+        event = events[i]
+        stamped = not event.flags & NO_VENUE_TIME
+        difference = event.ingest_ts - event.exchange_ts
+        if stamped and event.kind != SNAPSHOT and not event.flags & REPLAYED:
+            _observe(state, settings, event.ingest_ts, difference)
+            integers[DELAY] = difference - offset_ns(state) + base
+        if integers[STARTED] == 0:
+            events[i].delay_ns = base
+            continue
+        offset = offset_ns(state)
+        events[i].offset_ns = offset
+        events[i].delay_ns = difference - offset + base if stamped else integers[DELAY]
+        events[i].clock_error_us = _error_us(state, settings)
+
+
+@njit(cache=True)
+def offset_ns(state):
+    """Exchange-to-local offset in force, ns."""
+    return np.int64(np.floor(state[1][SMOOTHED]))
+
+
+@njit(cache=True)
+def _observe(state, settings, ingest_ts, difference):
+    """Take in one stamped message."""
+    integers, floats, buckets, bins = state
+    if integers[STARTED] == 0:
+        _restart(state, ingest_ts, difference)
+    now = max(ingest_ts, integers[NOW])
+    if now // BUCKET_NS > integers[BUCKET]:
+        _close_bucket(state, settings, now)
+    elapsed = now - integers[NOW]
+    integers[NOW] = now
+    integers[NEWEST] = min(integers[NEWEST], difference)
+    bins[integers[BIN] % SLOPE_BINS] = min(bins[integers[BIN] % SLOPE_BINS], difference)
+    _follow(state, settings, now, elapsed)
+    _watch_for_step(state, settings, now, elapsed)
+
+
+@njit(cache=True)
+def _restart(state, ingest_ts, difference):
+    """Forget the past: the first message, or a step."""
+    integers, floats, buckets, bins = state
+    buckets[:] = NOTHING
+    integers[STARTED] = 1
+    integers[NOW] = ingest_ts
+    integers[BUCKET] = ingest_ts // BUCKET_NS
+    integers[NEWEST] = difference
+    integers[RECENT] = NOTHING
+    integers[OFF_SINCE] = 0
+    floats[SMOOTHED] = difference
+    floats[FLOOR] = np.inf
+    _forget_skew(state, ingest_ts)
+
+
+@njit(cache=True)
+def _forget_skew(state, ingest_ts):
+    integers, floats, buckets, bins = state
+    bins[:] = NOTHING
+    integers[HISTORY] = ingest_ts
+    integers[BIN] = 0
+    floats[SLOPE] = 0.0
+
+
+@njit(cache=True)
+def _close_bucket(state, settings, now):
+    """Keep the finished bucket's minimum and gather the trailing minima anew, skew taken out."""
+    integers, floats, buckets, bins = state
+    number, size = now // BUCKET_NS, buckets.size
+    buckets[integers[BUCKET] % size] = integers[NEWEST]
+    for skipped in range(integers[BUCKET] + 1, min(number, integers[BUCKET] + 1 + size)):
+        buckets[skipped % size] = NOTHING
+    buckets[number % size] = NOTHING
+    _close_bin(state, settings, now)
+    floats[FLOOR] = np.inf
+    integers[RECENT] = NOTHING
+    recent = settings[3] // BUCKET_NS
+    for age in range(1, size):
+        minimum = buckets[(number - age) % size]
+        if minimum == NOTHING:
+            continue
+        floats[FLOOR] = min(floats[FLOOR], minimum + floats[SLOPE] * (age * BUCKET_NS))
+        if age <= recent:
+            integers[RECENT] = min(integers[RECENT], minimum)
+    integers[BUCKET] = number
+    integers[NEWEST] = NOTHING
+
+
+@njit(cache=True)
+def _close_bin(state, settings, now):
+    """Once a slope bin is full, read the skew from all of them, if they span the slope window."""
+    integers, floats, buckets, bins = state
+    span = settings[5]
+    number = (now - integers[HISTORY]) // (span // SLOPE_BINS)
+    if number == integers[BIN]:
+        return
+    if now - integers[HISTORY] >= span:
+        floats[SLOPE] = envelope_slope(bins, integers[BIN], span // SLOPE_BINS)
+    for skipped in range(integers[BIN] + 1, min(number, integers[BIN] + SLOPE_BINS) + 1):
+        bins[skipped % SLOPE_BINS] = NOTHING
+    bins[number % SLOPE_BINS] = NOTHING
+    integers[BIN] = number
+
+
+@njit(cache=True)
+def _follow(state, settings, now, elapsed):
+    """Move the smoothed floor: up with its half-life, down at once."""
+    integers, floats = state[0], state[1]
+    carried = floats[SMOOTHED] + floats[SLOPE] * elapsed
+    floor = min(floats[FLOOR] + floats[SLOPE] * (now - integers[BUCKET] * BUCKET_NS), np.float64(integers[NEWEST]))
+    if carried - floor > settings[2]:
+        _forget_skew(state, now)
+    risen = carried + (1.0 - 2.0 ** (-elapsed / settings[0])) * (floor - carried)
+    floats[SMOOTHED] = min(risen, floor)
+
+
+@njit(cache=True)
+def _watch_for_step(state, settings, now, elapsed):
+    """Start over where the step window's minimum has stayed off for as long as a step must."""
+    integers, floats = state[0], state[1]
+    lowest = min(integers[RECENT], integers[NEWEST])
+    if lowest - floats[SMOOTHED] <= settings[2] or elapsed > settings[3]:
+        integers[OFF_SINCE] = 0
+    elif integers[OFF_SINCE] == 0:
+        integers[OFF_SINCE] = now
+    elif now - integers[OFF_SINCE] >= settings[4]:
+        _restart(state, now, lowest)
+
+
+@njit(cache=True)
+def _error_us(state, settings):
+    """How far the step window's minimum lies above the offset; at least a step's threshold at first, microseconds."""
+    integers = state[0]
+    above = min(integers[RECENT], integers[NEWEST]) - offset_ns(state)
+    if integers[NOW] - integers[HISTORY] < settings[3]:
+        above = max(above, settings[2])
+    return np.uint32(min(max(above, 0) // 1_000, np.iinfo(np.uint32).max))
