@@ -1,0 +1,1 @@
+"""Composes the rooms' parameters into one typed whole, read from YAML and the environment."""

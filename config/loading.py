@@ -1,0 +1,99 @@
+"""Settings from a YAML profile and the environment: ``APP_ENV`` picks the profile, ``.env`` adds what is not set."""
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from dotenv import load_dotenv
+
+from config.settings import Paths, Settings
+from config.typed import build
+from market.errors import ConfigError
+from market.kernel_cache import ROOT, var_folder
+
+FOLDER: Final = Path(__file__).resolve().parent
+PROFILES: Final = ("dev", "prod")
+
+
+def load_settings(profile: str | None = None, path: Path | None = None) -> Settings:
+    """Settings of a file, or of a profile.
+
+    The first that is given counts: ``path``, ``profile``, the environment's ``TICKLOOP_CONFIG`` (a file),
+    its ``APP_ENV`` (a profile), ``dev``.
+    Raises ConfigError if the file is missing or a key or value in it is wrong.
+    """
+    load_dotenv(ROOT / ".env", override=False)
+    chosen = path or _chosen(profile)
+    values = _resolve(chosen, ())
+    try:
+        return _compose(values)
+    except ConfigError as refused:
+        raise ConfigError(f"{chosen}: {refused}") from refused
+
+
+def _chosen(profile: str | None) -> Path:
+    file = os.environ.get("TICKLOOP_CONFIG")
+    if profile is None and file:
+        return Path(file)
+    name = profile or os.environ.get("APP_ENV") or "dev"
+    if name not in PROFILES:
+        raise ConfigError(f"APP_ENV={name!r} is not one of {', '.join(PROFILES)}")
+    return FOLDER / f"{name}.yaml"
+
+
+def _compose(values: dict[str, Any]) -> Settings:
+    if "paths" in values:
+        raise ConfigError("unknown key paths; TICKLOOP_VAR says where everything is written")
+    named = values.get("instruments")
+    if isinstance(named, dict):
+        values["instruments"] = {name: _named(name, entry) for name, entry in named.items()}
+    settings: Settings = build(Settings, {"paths": Paths(var_folder()), **values}, "")
+    return settings
+
+
+def _named(name: str, entry: Any) -> Any:
+    return {"name": name, **entry} if isinstance(entry, dict) else entry
+
+
+def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The values of a file laid over those of the profile or file that it ``extends``."""
+    if path in seen:
+        raise ConfigError(f"{path} extends itself")
+    values = _read(path)
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    below = FOLDER / f"{base}.yaml" if base in PROFILES else path.parent / str(base)
+    return _overlay(_resolve(below, (*seen, path)), values)
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = below.get(key)
+        merged[key] = _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceLoader)
+    except OSError as missing:
+        raise ConfigError(f"{path}: {missing.strerror}") from missing
+    except yaml.YAMLError as broken:
+        raise ConfigError(f"{path}: {' '.join(str(broken).split())}") from broken
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold keys and values")
+    return values
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, not a silent replacement."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)

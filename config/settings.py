@@ -1,0 +1,196 @@
+"""All settings of one profile: what is composed from the rooms, and what belongs to the edges."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from backtest.parameters import VenueParameters
+from features.parameters import FeatureParameters
+from labeling.parameters import LabelParameters
+from market.errors import ConfigError
+from market.instrument import Instrument
+from market.parameters import ClockParameters
+from modeling.parameters import (
+    BaselineParameters,
+    CalibrationParameters,
+    NetworkParameters,
+    SearchParameters,
+    TrainingParameters,
+    WalkForwardParameters,
+)
+from trading.parameters import TradingParameters
+
+Source = tuple[str, ...] | str  # recordings of the catalogue, or a folder of daily files ..._YYYYMMDD.gz
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where everything that the program writes lies, all of it under one folder."""
+
+    var: Path
+
+    @property
+    def lake(self) -> Path:
+        """Parquet partitions with their manifests."""
+        return self.var / "lake"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.var / "mlflow"
+
+    @property
+    def ledger(self) -> Path:
+        """The append-only promotion ledger."""
+        return self.mlflow / "promotions.jsonl"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's home: runs, event logs, schedules."""
+        return self.var / "dagster"
+
+    @property
+    def recordings(self) -> Path:
+        """Recordings that were fetched."""
+        return self.var / "recordings"
+
+    @property
+    def bundles(self) -> Path:
+        """Model bundles, one folder each."""
+        return self.var / "bundles"
+
+    @property
+    def reports(self) -> Path:
+        """HTML reports."""
+        return self.var / "reports"
+
+    @property
+    def trials(self) -> Path:
+        """Studies and trial ledgers of the search."""
+        return self.var / "trials"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """Which symbols run through the chain, and where their captures lie."""
+
+    symbols: tuple[str, ...]  # names of instruments, in the order they are run
+    sources: dict[str, Source]  # symbol -> recordings of the catalogue, or a folder of daily files ..._YYYYMMDD.gz
+    hold_back_s: float  # seconds at the end of the newest day that the chain never sees: the live replay trades them
+    max_bad_share: float  # share of malformed lines above which an import fails, 0 to 1
+
+    def __post_init__(self) -> None:
+        if not self.symbols:
+            raise ConfigError("symbols is empty; name at least one")
+        if len(set(self.symbols)) < len(self.symbols):
+            raise ConfigError(f"symbols={list(self.symbols)} names one twice")
+        for symbol in self.symbols:
+            if not self.sources.get(symbol):
+                raise ConfigError(f"symbols names {symbol}, for which sources holds nothing")
+        if self.hold_back_s < 0:
+            raise ConfigError(f"hold_back_s={self.hold_back_s} must be at least 0")
+        if not 0 <= self.max_bad_share <= 1:
+            raise ConfigError(f"max_bad_share={self.max_bad_share} must lie in 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """The models: network, training, slices, search, calibration, baselines."""
+
+    network: NetworkParameters
+    training: TrainingParameters
+    walk_forward: WalkForwardParameters
+    search: SearchParameters
+    calibration: CalibrationParameters
+    baselines: BaselineParameters
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """How models are named, and who approves them."""
+
+    model: str  # name of the registered model
+    experiment: str  # MLflow experiment of the runs
+    promotion: Literal["by_gate", "by_person"]  # who moves the champion alias
+
+    def __post_init__(self) -> None:
+        for key in ("model", "experiment"):
+            if not getattr(self, key):
+                raise ConfigError(f"{key}='' must name something")
+
+
+@dataclass(frozen=True, slots=True)
+class OrchestrationSettings:
+    """How Dagster runs, and where the two web pages listen (on loopback always: they have no login)."""
+
+    schedules_running: bool  # whether schedules and sensors run unless a person stops them
+    dagster_port: int  # of Dagster's page
+    mlflow_port: int  # of MLflow's page
+
+    def __post_init__(self) -> None:
+        for key in ("dagster_port", "mlflow_port"):
+            if not 1_024 <= getattr(self, key) <= 65_535:
+                raise ConfigError(f"{key}={getattr(self, key)} must lie in 1024 to 65535")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One profile, whole and consistent."""
+
+    paths: Paths
+    data: DataSettings
+    instruments: dict[str, Instrument]
+    clock: ClockParameters
+    features: FeatureParameters
+    labels: LabelParameters
+    models: ModelSettings
+    trading: TradingParameters
+    venue: VenueParameters
+    registry: RegistrySettings
+    orchestration: OrchestrationSettings
+
+    def __post_init__(self) -> None:
+        for symbol in self.data.symbols:
+            self.instrument(symbol)
+        _check_traded_cell(self.trading, self.labels)
+        _check_purge(self.models.walk_forward, self.labels)
+        if self.labels.order_latency_ms != self.venue.order_latency_ms:
+            raise ConfigError(
+                f"labels.order_latency_ms={self.labels.order_latency_ms} must equal "
+                f"venue.order_latency_ms={self.venue.order_latency_ms}: a label is what the ledger books"
+            )
+
+    def instrument(self, name: str) -> Instrument:
+        """The instrument of that name.
+
+        Raises ConfigError if there is none.
+        """
+        if name not in self.instruments:
+            raise ConfigError(f"unknown symbol {name!r}; instruments holds {', '.join(self.instruments)}")
+        return self.instruments[name]
+
+
+def _check_traded_cell(trading: TradingParameters, labels: LabelParameters) -> None:
+    if trading.horizon_ms not in labels.horizons_ms:
+        raise ConfigError(f"trading.horizon_ms={trading.horizon_ms} is not in labels.horizons_ms={labels.horizons_ms}")
+    if trading.budget_bp not in labels.fee_budgets_bp:
+        allowed = f"labels.fee_budgets_bp={labels.fee_budgets_bp}"
+        raise ConfigError(f"trading.budget_bp={trading.budget_bp} is not in {allowed}")
+
+
+def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -> None:
+    longest_s = labels.longest_ns / 1e9
+    if walk_forward.purge_s < longest_s:
+        raise ConfigError(
+            f"models.walk_forward.purge_s={walk_forward.purge_s} is shorter than "
+            f"the longest horizon with its latencies, {longest_s} s"
+        )
+
+
+def config_sha(settings: Settings) -> str:
+    """Hex sha256 of the resolved settings; where ``var`` lies and which ports listen do not count."""
+    resolved = asdict(settings)
+    del resolved["paths"], resolved["orchestration"]
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
