@@ -15,8 +15,7 @@ from market.events import Events, venue_ts
 
 Rows = tuple[NDArray[np.int64], NDArray[np.generic]]  # row_ts (N,), values (N, F)
 
-_PRICE_SHIFT: Final = 1_009  # ticks: far beyond any spread, so that a leak cannot round away
-_QTY_FACTOR: Final = 7
+PRICE_SHIFT: Final = 1_009  # ticks: far beyond any spread, so that a leak cannot round away
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,8 @@ def truncate_after(events: Events, ts: int) -> Events:
 
 def _poison(events: Events, where: NDArray[np.bool_]) -> Events:
     spoiled = events.copy()
-    spoiled["price"][where] += _PRICE_SHIFT + np.abs(spoiled["price"][where]) // 50
-    spoiled["qty"][where] = spoiled["qty"][where] * _QTY_FACTOR + 1
+    spoiled["price"][where] += PRICE_SHIFT + np.abs(spoiled["price"][where]) // 50
+    spoiled["qty"][where] += 1 + spoiled["qty"][where] // 3
     return spoiled
 
 

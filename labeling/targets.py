@@ -7,7 +7,7 @@ both legs), long_ratio_h and short_ratio_h (exit over entry price of the round t
 simple, fractions of the entry notional; for inverse contracts in coin.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -38,7 +38,6 @@ from market.events import TRADE, Events
 from market.instrument import Contract, Instrument
 
 Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64] | NDArray[np.float64]
 
 DOWN: Final = -1
 NO_TRADE: Final = 0
@@ -137,7 +136,7 @@ def traded_vwap(tape: Tape, after: NDArray[np.int64], until: NDArray[np.int64], 
     return average
 
 
-def _sum_within(amounts: Numbers, first: NDArray[np.intp], last: NDArray[np.intp]) -> Numbers:
+def _sum_within(amounts: NDArray[Any], first: NDArray[np.intp], last: NDArray[np.intp]) -> NDArray[Any]:
     running = np.concatenate((np.zeros(1, amounts.dtype), np.cumsum(amounts)))
     return running[last] - running[first]
 
