@@ -1,0 +1,87 @@
+"""What a decision leaves behind: its record, its orders, and the reason codes in words."""
+
+from typing import Final
+
+import numpy as np
+
+DECISION: Final = np.dtype(
+    [
+        ("decision_id", "i8"),
+        ("row_ts", "i8"),  # the row it was decided on, ns UTC
+        ("infer_ts", "i8"),  # when we decided, ns UTC
+        ("exchange_ts", "i8"),  # newest venue stamp known by then, the venue's clock
+        ("ingest_ts", "i8"),  # newest receive stamp known by then
+        ("reason", "u1"),
+        ("halvings", "u1"),  # how often a gate halved the target
+        ("capped", "u1"),  # 1: the risk cap or the visible depth bound, not the edge
+        ("ready", "u1"),  # 1: the forecast saw a whole window of valid rows
+        ("orders", "u4"),  # intents that go with it
+        ("best_bid", "i8"),  # ticks
+        ("best_ask", "i8"),
+        ("position", "i8"),  # lots, acknowledged
+        ("target", "i8"),  # lots
+        ("delay_ns", "i8"),  # of the newest event
+        ("mu_bp", "f8"),  # expected gross return over the horizon
+        ("sigma_bp", "f8"),
+        ("cost_bp", "f8"),  # of a round trip: spread and fees
+        ("p_down", "f8"),
+        ("p_none", "f8"),
+        ("p_up", "f8"),
+        ("equity", "f8"),  # settlement currency, marked at mid
+    ]
+)
+INTENT: Final = np.dtype(
+    [
+        ("decision_id", "i8"),
+        ("order_id", "i8"),
+        ("sent_ts", "i8"),
+        ("verb", "u1"),  # PLACE or CANCEL
+        ("side", "i1"),
+        ("tif", "u1"),
+        ("slot", "u1"),
+        ("price", "i8"),
+        ("qty", "i8"),
+    ]
+)
+
+WRITTEN: Final = ("verb", "order_id", "side", "tif", "slot", "price", "qty")  # as ``decide`` writes its columns
+
+PLACE: Final = 1
+CANCEL: Final = 2
+
+# Reasons. Those from DELAYED on are gates: they stop new risk, never a cancel.
+ACTED: Final = 0
+AT_TARGET: Final = 1
+ORDER_PENDING: Final = 2
+NO_EDGE: Final = 3
+LOW_CONFIDENCE: Final = 4
+ROW_INVALID: Final = 5
+NOT_READY: Final = 6
+BAD_INPUT: Final = 7
+DELAYED: Final = 8
+LATE_DECISION: Final = 9
+THIN_BOOK: Final = 10
+LOSS_STREAK: Final = 11
+DRAWDOWN: Final = 12
+KILLED: Final = 13
+RATE: Final = 14
+EXPOSURE: Final = 15
+
+REASON_NAMES: Final = (
+    "acted",
+    "at target",
+    "order pending",
+    "no edge after cost",
+    "low confidence",
+    "row invalid",
+    "model warming up",
+    "input missing or not finite",
+    "feed delayed",
+    "decision late",
+    "book too thin",
+    "losing streak",
+    "drawdown",
+    "kill switch",
+    "order rate",
+    "exposure cap",
+)

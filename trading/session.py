@@ -1,0 +1,241 @@
+"""The spine: events and reports in; rows, forecasts and decisions out. Runner, backtest and parity replay drive it.
+
+A session reads no clock: ``now`` is an argument. It knows no venue: what it decides goes to a ``Gateway``, and all
+that it learns of its orders comes back as reports. ``close_row`` is the one loop body that everyone runs.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import VALID
+from features.layout import NS_PER_MS
+from features.stream import FeatureStream, Row
+from market.book import ASK, BID, quantity
+from market.events import Events
+from market.orders import ACKED, CANCEL_REJECTED, FILL, Reports
+from trading import account as own
+from trading import policy, records, view
+from trading.account import new_account
+from trading.limits import LOSS_PAUSE_NS, LOSS_STREAK
+from trading.queue import EventQueue
+from trading.records import DECISION, INTENT, PLACE
+
+
+class Forecaster(Protocol):
+    """A model that is shown one row at a time; the last place of a forecast says whether it may be used."""
+
+    def new_state(self) -> object:
+        """Memory before the first row."""
+
+    def step(self, state: object, values: NDArray[np.float32], valid: bool) -> NDArray[np.float32]:
+        """Forecast after one more row."""
+
+
+class Books(Protocol):
+    """Where fills become money; ``backtest.ledger.Ledger`` is one."""
+
+    @property
+    def cash(self) -> float:
+        """Settlement currency, the position not valued."""
+
+    def book_fill(self, side: int, price_ticks: int, lots: int, fee_fraction: float) -> None:
+        """Book one fill."""
+
+    def equity(self, mark_ticks: float) -> float:
+        """Settlement currency, the position valued at a mark in ticks."""
+
+
+class Gateway(Protocol):
+    """Where orders go and reports come from: the simulated venue, a paper account, an exchange."""
+
+    def on_events(self, events: Events) -> None:
+        """What the market did; a real venue knows it already."""
+
+    def reports(self, until: int) -> Reports:
+        """Reports that are visible by ``until`` (ns UTC), each handed out once."""
+
+    def place(self, order_id: int, side: int, price: int, qty: int, tif: int, sent_ts: int) -> None:
+        """Send an order."""
+
+    def cancel(self, order_id: int, sent_ts: int) -> None:
+        """Ask for an order to be cancelled."""
+
+
+class Strategy(NamedTuple):
+    """Who decides: a model, where its traded cell lies in the forecast, the rules, and the fees of our tier."""
+
+    forecaster: Forecaster
+    columns: NDArray[np.intp]  # shape (6,): probabilities of down, none, up, then the return of each
+    limits: NDArray[np.float64]  # see trading/limits.py
+    maker_fee: float  # fractions of notional
+    taker_fee: float
+
+
+class Decision(NamedTuple):
+    """One row's decision and the orders that go with it."""
+
+    record: NDArray[np.void]  # shape (1,), DECISION
+    intents: NDArray[np.void]  # shape (orders,), INTENT
+
+
+class Session:
+    """One symbol, one strategy: book, features, forecast, account and policy, advanced row by row."""
+
+    def __init__(self, features: FeatureStream, strategy: Strategy, books: Books) -> None:
+        self.features = features
+        self.strategy = strategy
+        self.books = books
+        self.queue = EventQueue()
+        self.account = new_account()
+        self._memory = strategy.forecaster.new_state()
+        self._view = np.zeros(view.VIEW, np.int64)
+        self._mark = 0.0
+        self._intents = np.zeros((policy.MAX_INTENTS, policy.INTENT_COLUMNS), np.int64)
+        self._thoughts = np.zeros(policy.THOUGHTS)
+
+    @property
+    def position(self) -> int:
+        """Lots held, as far as acknowledged."""
+        return int(self.account[1][own.POSITION])
+
+    @property
+    def next_row_ts(self) -> int:
+        """When the open row closes, ns UTC; 0 while no event has ever come."""
+        first = self.queue.next_ingest_ts
+        if self.features.next_row_ts or first is None:
+            return self.features.next_row_ts
+        row_ns = self.features.parameters.row_interval_ms * NS_PER_MS
+        return -(-first // row_ns) * row_ns
+
+    def take_due(self, row_ts: int) -> Events:
+        """Events of the row that closes at ``row_ts``; remembers the newest stamps."""
+        events = self.queue.take(row_ts)
+        if events.size:
+            self._view[view.DELAY_NS] = events["delay_ns"][-1]
+            self._view[view.EXCHANGE_TS] = max(self._view[view.EXCHANGE_TS], events["exchange_ts"].max())
+            self._view[view.INGEST_TS] = events["ingest_ts"][-1]
+            self.features.push(events)
+        return events
+
+    def on_reports(self, reports: Reports) -> None:
+        """Learn what became of our orders, in the order of the reports."""
+        orders, integers, _ = self.account
+        for report in reports:
+            kind, order_id = int(report["kind"]), int(report["order_id"])
+            if kind == ACKED:
+                own.acknowledge(orders, order_id)
+            elif kind == FILL:
+                self._on_fill(report)
+            elif kind != CANCEL_REJECTED:
+                own.finish(orders, order_id)
+
+    def _on_fill(self, report: np.void) -> None:
+        orders, integers, floats = self.account
+        side, qty = int(report["side"]), int(report["qty"])
+        fee = self.strategy.maker_fee if report["maker"] else self.strategy.taker_fee
+        self.books.book_fill(side, int(report["price"]), qty, fee)
+        own.fill(orders, integers, int(report["order_id"]), side, qty, int(report["leaves"]))
+        if integers[own.POSITION] == 0:
+            limits, seen = self.strategy.limits, int(report["visible_ts"])
+            pause_ns, streak = int(limits[LOSS_PAUSE_NS]), int(limits[LOSS_STREAK])
+            own.close_trip(integers, floats, self.books.cash, pause_ns, streak, seen)
+
+    def observe(self, row_ts: int) -> None:
+        """Close the row at ``row_ts`` without deciding: features and forecast go on, the account does not."""
+        self._forecast(self.features.close(row_ts))
+
+    def decide(self, row_ts: int, now: int) -> Decision:
+        """Close the row at ``row_ts`` and decide on it at ``now``, both ns UTC."""
+        row = self.features.close(row_ts)
+        self._look(row_ts, int(row.status), int(row.best_bid), int(row.best_ask))
+        forecast = self._forecast(row)
+        ready = bool(forecast[-1] == 1.0)
+        traded = forecast[self.strategy.columns].astype(np.float64)
+        equity = self.books.equity(self._mark)
+        reason = policy.decide(
+            self.account, self.strategy.limits, traded, self._view, ready, equity, now, self._intents, self._thoughts
+        )
+        return self._record(now, int(reason), ready, traded, equity)
+
+    def _forecast(self, row: Row) -> NDArray[np.float32]:
+        return self.strategy.forecaster.step(self._memory, row.values, row.status == VALID)
+
+    def _look(self, row_ts: int, status: int, best_bid: int, best_ask: int) -> None:
+        seen, book = self._view, self.features.book
+        seen[view.ROW_TS], seen[view.STATUS] = row_ts, status
+        seen[view.BEST_BID], seen[view.BEST_ASK] = best_bid, best_ask
+        seen[view.BID_QTY] = quantity(book, BID, best_bid) if best_bid else 0
+        seen[view.ASK_QTY] = quantity(book, ASK, best_ask) if best_ask else 0
+        if status == VALID:
+            self._mark = 0.5 * (best_bid + best_ask)
+
+    def _record(self, now: int, reason: int, ready: bool, forecast: NDArray[np.float64], equity: float) -> Decision:
+        integers, seen, thoughts = self.account[1], self._view, self._thoughts
+        count = int(thoughts[policy.COUNT])
+        record = np.array(
+            [
+                (
+                    integers[own.NEXT_DECISION],
+                    seen[view.ROW_TS],
+                    now,
+                    seen[view.EXCHANGE_TS],
+                    seen[view.INGEST_TS],
+                    reason,
+                    thoughts[policy.HALVINGS],
+                    thoughts[policy.CAPPED],
+                    ready,
+                    count,
+                    seen[view.BEST_BID],
+                    seen[view.BEST_ASK],
+                    integers[own.POSITION],
+                    thoughts[policy.TARGET],
+                    seen[view.DELAY_NS],
+                    thoughts[policy.MU_BP],
+                    thoughts[policy.SIGMA_BP],
+                    thoughts[policy.COST_BP],
+                    forecast[0],
+                    forecast[1],
+                    forecast[2],
+                    equity,
+                )
+            ],
+            dtype=DECISION,
+        )
+        integers[own.NEXT_DECISION] += 1
+        return Decision(record, self._intents_of(record, count, now))
+
+    def _intents_of(self, record: NDArray[np.void], count: int, now: int) -> NDArray[np.void]:
+        intents = np.zeros(count, INTENT)
+        if count == 0:
+            return intents
+        written = self._intents[:count]
+        intents["decision_id"], intents["sent_ts"] = record["decision_id"], now
+        for column, name in enumerate(records.WRITTEN):
+            intents[name] = written[:, column]
+        self._intents[:count] = 0
+        return intents
+
+
+def send(gateway: Gateway, intents: NDArray[np.void]) -> None:
+    """Hand a decision's orders to a gateway, in order."""
+    for intent in intents:
+        order_id, sent_ts = int(intent["order_id"]), int(intent["sent_ts"])
+        if intent["verb"] == PLACE:
+            side, price, qty = int(intent["side"]), int(intent["price"]), int(intent["qty"])
+            gateway.place(order_id, side, price, qty, int(intent["tif"]), sent_ts)
+        else:
+            gateway.cancel(order_id, sent_ts)
+
+
+def close_row(session: Session, gateway: Gateway, row_ts: int, now: int) -> Decision:
+    """One turn of the loop: the venue sees the market, we see its reports, decide, and send.
+
+    Everything up to ``row_ts`` is known at the decision, and nothing later, however late ``now`` is.
+    """
+    gateway.on_events(session.take_due(row_ts))
+    session.on_reports(gateway.reports(row_ts))
+    decision = session.decide(row_ts, now)
+    send(gateway, decision.intents)
+    return decision

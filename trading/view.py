@@ -1,0 +1,14 @@
+"""Places of the market view that a decision is handed: int64, prices in ticks, quantities in lots, times in ns."""
+
+from typing import Final
+
+ROW_TS: Final = 0
+STATUS: Final = 1  # of the feature row, 0: valid
+BEST_BID: Final = 2
+BEST_ASK: Final = 3
+BID_QTY: Final = 4
+ASK_QTY: Final = 5
+DELAY_NS: Final = 6  # of the newest event
+EXCHANGE_TS: Final = 7  # newest venue stamp known
+INGEST_TS: Final = 8
+VIEW: Final = 9
