@@ -40,6 +40,14 @@ FLOOR: Final = 1  # trailing minimum of the closed buckets, ns, brought forward 
 SLOPE: Final = 2  # ns of skew per ns
 FLOATS: Final = 3
 
+# places in the settings, all ns
+HALFLIFE: Final = 0
+BASE: Final = 1
+THRESHOLD: Final = 2
+RECENTLY: Final = 3
+PATIENCE: Final = 4
+SPAN: Final = 5
+
 
 def new_clock(parameters: ClockParameters) -> ClockState:
     """A clock that has seen nothing."""
@@ -68,8 +76,7 @@ def align(state: ClockState, parameters: ClockParameters, events: Events) -> Non
 
 
 def _settings(parameters: ClockParameters) -> NDArray[np.int64]:
-    """Half-life, base, step threshold, step window, step patience and slope window, ns."""
-    seconds = (
+    seconds = (  # in the order of the places above
         parameters.halflife_s,
         parameters.base_feed_latency_ms / 1e3,
         parameters.step_threshold_ms / 1e3,
@@ -82,8 +89,7 @@ def _settings(parameters: ClockParameters) -> NDArray[np.int64]:
 
 @njit(cache=True)
 def _align(state, settings, events):
-    integers, floats = state[0], state[1]
-    base = settings[1]
+    integers, base = state[0], settings[BASE]
     for i in range(events.size):
         event = events[i]
         stamped = not event.flags & NO_VENUE_TIME
@@ -109,7 +115,7 @@ def offset_ns(state):
 @njit(cache=True)
 def _observe(state, settings, ingest_ts, difference):
     """Take in one stamped message."""
-    integers, floats, buckets, bins = state
+    integers, _, _, bins = state
     if integers[STARTED] == 0:
         _restart(state, ingest_ts, difference)
     now = max(ingest_ts, integers[NOW])
@@ -126,7 +132,7 @@ def _observe(state, settings, ingest_ts, difference):
 @njit(cache=True)
 def _restart(state, ingest_ts, difference):
     """Forget the past: the first message, or a step."""
-    integers, floats, buckets, bins = state
+    integers, floats, buckets, _ = state
     buckets[:] = NOTHING
     integers[STARTED] = 1
     integers[NOW] = ingest_ts
@@ -141,7 +147,7 @@ def _restart(state, ingest_ts, difference):
 
 @njit(cache=True)
 def _forget_skew(state, ingest_ts):
-    integers, floats, buckets, bins = state
+    integers, floats, _, bins = state
     bins[:] = NOTHING
     integers[HISTORY] = ingest_ts
     integers[BIN] = 0
@@ -151,7 +157,7 @@ def _forget_skew(state, ingest_ts):
 @njit(cache=True)
 def _close_bucket(state, settings, now):
     """Keep the finished bucket's minimum and gather the trailing minima anew, skew taken out."""
-    integers, floats, buckets, bins = state
+    integers, floats, buckets, _ = state
     number, size = now // BUCKET_NS, buckets.size
     buckets[integers[BUCKET] % size] = integers[NEWEST]
     for skipped in range(integers[BUCKET] + 1, min(number, integers[BUCKET] + 1 + size)):
@@ -160,7 +166,7 @@ def _close_bucket(state, settings, now):
     _close_bin(state, settings, now)
     floats[FLOOR] = np.inf
     integers[RECENT] = NOTHING
-    recent = settings[3] // BUCKET_NS
+    recent = settings[RECENTLY] // BUCKET_NS  # buckets
     for age in range(1, size):
         minimum = buckets[(number - age) % size]
         if minimum == NOTHING:
@@ -175,8 +181,8 @@ def _close_bucket(state, settings, now):
 @njit(cache=True)
 def _close_bin(state, settings, now):
     """Once a slope bin is full, read the skew from all of them, if they span the slope window."""
-    integers, floats, buckets, bins = state
-    span = settings[5]
+    integers, floats, _, bins = state
+    span = settings[SPAN]
     number = (now - integers[HISTORY]) // (span // SLOPE_BINS)
     if number == integers[BIN]:
         return
@@ -194,9 +200,9 @@ def _follow(state, settings, now, elapsed):
     integers, floats = state[0], state[1]
     carried = floats[SMOOTHED] + floats[SLOPE] * elapsed
     floor = min(floats[FLOOR] + floats[SLOPE] * (now - integers[BUCKET] * BUCKET_NS), np.float64(integers[NEWEST]))
-    if carried - floor > settings[2]:
+    if carried - floor > settings[THRESHOLD]:
         _forget_skew(state, now)
-    risen = carried + (1.0 - 2.0 ** (-elapsed / settings[0])) * (floor - carried)
+    risen = carried + (1.0 - 2.0 ** (-elapsed / settings[HALFLIFE])) * (floor - carried)
     floats[SMOOTHED] = min(risen, floor)
 
 
@@ -205,11 +211,11 @@ def _watch_for_step(state, settings, now, elapsed):
     """Start over where the step window's minimum has stayed off for as long as a step must."""
     integers, floats = state[0], state[1]
     lowest = min(integers[RECENT], integers[NEWEST])
-    if lowest - floats[SMOOTHED] <= settings[2] or elapsed > settings[3]:
+    if lowest - floats[SMOOTHED] <= settings[THRESHOLD] or elapsed > settings[RECENTLY]:
         integers[OFF_SINCE] = 0
     elif integers[OFF_SINCE] == 0:
         integers[OFF_SINCE] = now
-    elif now - integers[OFF_SINCE] >= settings[4]:
+    elif now - integers[OFF_SINCE] >= settings[PATIENCE]:
         _restart(state, now, lowest)
 
 
@@ -218,6 +224,6 @@ def _error_us(state, settings):
     """How far the step window's minimum lies above the offset; at least a step's threshold at first, microseconds."""
     integers = state[0]
     above = min(integers[RECENT], integers[NEWEST]) - offset_ns(state)
-    if integers[NOW] - integers[HISTORY] < settings[3]:
-        above = max(above, settings[2])
+    if integers[NOW] - integers[HISTORY] < settings[RECENTLY]:
+        above = max(above, settings[THRESHOLD])
     return np.uint32(min(max(above, 0) // 1_000, np.iinfo(np.uint32).max))

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec.json import Decoder as JsonDecoder
 
-from market.errors import MalformedMessage
+from market.errors import MalformedMessage, OffGrid
 from market.events import (
     BBO,
     BUY,
@@ -34,7 +34,6 @@ from market.sources.decoder import (
     Stamp,
     event_row,
     level_rows,
-    price_ticks,
     tape_events,
     whole_steps,
 )
@@ -44,7 +43,6 @@ BUFFERED: Final = 4_096  # depth messages held back at most while a snapshot is 
 _MS: Final = 1_000_000  # ns
 _PRICE_UNIT: Final = 1e-8  # of MARK and INDEX, quote currency
 _RATE_UNIT: Final = 1e-12  # of FUNDING
-_WHOLE: Final = FIRST | LAST
 _COUNTS: Final = (
     "messages",
     "snapshot",
@@ -167,7 +165,7 @@ class BinanceDecoder:
         if verdict is Verdict.WAIT:
             return b""
         self.counts["gaps"] += 1
-        return event_row(GAP, NO_SIDE, 0, 0, Stamp(_depth_stamp(message), ingest_ts, expected, _WHOLE))
+        return event_row(GAP, NO_SIDE, 0, 0, Stamp(_depth_stamp(message), ingest_ts, expected, 0))
 
     def _snapshot(self, snapshot: Snapshot, ingest_ts: int) -> bytes:
         """The snapshot's levels, then the depth messages held back that are newer."""
@@ -208,11 +206,10 @@ class BinanceDecoder:
         return level_rows(LEVEL, message.b, message.a, stamp, self.instrument)
 
     def _book_ticker(self, ticker: BookTicker, ingest_ts: int) -> bytes:
-        flags = 0 if ticker.T else NO_VENUE_TIME
+        stamp = Stamp(ticker.T * _MS, ingest_ts, ticker.u, 0 if ticker.T else NO_VENUE_TIME)
+        bid = self._priced(BBO, BUY, ticker.b, ticker.B, stamp, FIRST)
+        ask = self._priced(BBO, SELL, ticker.a, ticker.A, stamp, LAST)
         self.counts["stale"] += ticker.u <= self._sequence.newest
-        stamp = Stamp(ticker.T * _MS, ingest_ts, ticker.u, flags)
-        bid = self._priced(BBO, BUY, ticker.b, ticker.B, stamp._replace(flags=flags | FIRST))
-        ask = self._priced(BBO, SELL, ticker.a, ticker.A, stamp._replace(flags=flags | LAST))
         return bid + ask
 
     def _trade(self, trade: Trade, ingest_ts: int) -> bytes:
@@ -220,14 +217,14 @@ class BinanceDecoder:
             self.counts["off_book"] += 1
             return b""
         side = SELL if trade.m else BUY
-        return self._priced(TRADE, side, trade.p, trade.q, Stamp(trade.T * _MS, ingest_ts, trade.t, _WHOLE))
+        return self._priced(TRADE, side, trade.p, trade.q, Stamp(trade.T * _MS, ingest_ts, trade.t, 0))
 
     def _force_order(self, message: ForceOrder, ingest_ts: int) -> bytes:
         order = message.o
         if order.S not in ("BUY", "SELL"):
             raise MalformedMessage(f"side={order.S!r} of a forced order is not BUY or SELL")
         side = BUY if order.S == "BUY" else SELL
-        return self._priced(LIQUIDATION, side, order.p, order.q, Stamp(order.T * _MS, ingest_ts, 0, _WHOLE))
+        return self._priced(LIQUIDATION, side, order.p, order.q, Stamp(order.T * _MS, ingest_ts, 0, 0))
 
     def _mark_price(self, mark: MarkPrice, ingest_ts: int) -> bytes:
         numbers = [(MARK, _nearest(mark.p, _PRICE_UNIT), 0)]
@@ -235,15 +232,18 @@ class BinanceDecoder:
             numbers.append((INDEX, _nearest(mark.i, _PRICE_UNIT), 0))
         if mark.r != "":
             numbers.append((FUNDING, _nearest(float(mark.r), _RATE_UNIT), mark.T * _MS))
-        rows = b""
+        stamp, rows = Stamp(mark.E * _MS, ingest_ts, 0, 0), b""
         for place, (kind, price, qty) in enumerate(numbers):
-            flags = (FIRST if place == 0 else 0) | (LAST if place == len(numbers) - 1 else 0)
-            rows += event_row(kind, NO_SIDE, price, qty, Stamp(mark.E * _MS, ingest_ts, 0, flags))
+            edges = (FIRST if place == 0 else 0) | (LAST if place == len(numbers) - 1 else 0)
+            rows += event_row(kind, NO_SIDE, price, qty, stamp, edges)
         return rows
 
-    def _priced(self, kind: int, side: int, price: float, qty: float, stamp: Stamp) -> bytes:
+    def _priced(self, kind: int, side: int, price: float, qty: float, stamp: Stamp, edges: int = FIRST | LAST) -> bytes:
+        ticks = whole_steps(price, self.instrument.tick_size, "price")
         lots = whole_steps(qty, self.instrument.lot_size, "quantity")
-        return event_row(kind, side, price_ticks(price, self.instrument), lots, stamp)
+        if ticks == 0:
+            raise OffGrid(f"price={price} must be above 0")
+        return event_row(kind, side, ticks, lots, stamp, edges)
 
 
 def _depth_stamp(message: Depth) -> int:

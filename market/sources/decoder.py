@@ -1,19 +1,17 @@
 """What every decoder promises, and how it writes events: rows of eight int64 words, the bytes of one EVENT each."""
 
 import struct
-from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from market.errors import OffGrid
 from market.events import BUY, EVENT, FIRST, LAST, SELL, Events, empty_events
 from market.instrument import Instrument
 
 DecoderState = dict[str, int | str | list[str]]
-Levels = Sequence[tuple[float, float]]  # price in quote currency, quantity
+Levels = list[tuple[float, float]]  # price in quote currency, quantity
 
 _GRID_TOLERANCE: Final = 1e-3  # of a step, as in market.instrument.on_grid
 _LARGEST: Final = 2.0**53  # steps beyond this are no longer exact in a float
@@ -57,7 +55,7 @@ class Stamp(NamedTuple):
     exchange_ts: int  # ns UTC, 0 where the venue gives none
     ingest_ts: int  # ns UTC
     update_id: int
-    flags: int
+    flags: int  # without FIRST and LAST
 
 
 def tape_events(tape: bytearray) -> Events:
@@ -74,23 +72,18 @@ def whole_steps(value: float, step: float, what: str) -> int:
     617736
     """
     steps = value / step
-    if not 0 <= steps < _LARGEST or abs(steps - round(steps)) >= _GRID_TOLERANCE:
-        raise OffGrid(f"{what}={value} is no multiple of {step} at or above 0")
-    return round(steps)
+    if 0 <= steps < _LARGEST:
+        whole = round(steps)
+        if -_GRID_TOLERANCE < steps - whole < _GRID_TOLERANCE:
+            return whole
+    raise OffGrid(f"{what}={value} is no multiple of {step} at or above 0")
 
 
-def price_ticks(value: float, instrument: Instrument) -> int:
-    """A price in ticks; raises OffGrid unless it is a multiple of the tick above 0."""
-    ticks = whole_steps(value, instrument.tick_size, "price")
-    if ticks == 0:
-        raise OffGrid(f"price={value} must be above 0")
-    return ticks
-
-
-def event_row(kind: int, side: int, price: int, qty: int, stamp: Stamp) -> bytes:
-    """The 64 bytes of one event."""
-    word = kind | (side & 0xFF) << 8 | stamp.flags << 16
-    return _pack_row(word, stamp.exchange_ts, stamp.ingest_ts, 0, 0, price, qty, stamp.update_id)
+def event_row(kind: int, side: int, price: int, qty: int, stamp: Stamp, edges: int = FIRST | LAST) -> bytes:
+    """The 64 bytes of one event; ``edges`` says which ends of its message it is."""
+    exchange_ts, ingest_ts, update_id, flags = stamp
+    word = kind | (side & 0xFF) << 8 | (flags | edges) << 16
+    return _pack_row(word, exchange_ts, ingest_ts, 0, 0, price, qty, update_id)
 
 
 def level_rows(kind: int, bids: Levels, asks: Levels, stamp: Stamp, instrument: Instrument) -> bytes:
@@ -98,33 +91,24 @@ def level_rows(kind: int, bids: Levels, asks: Levels, stamp: Stamp, instrument: 
 
     Raises OffGrid if a price is no multiple of the tick above 0, or a quantity none of the lot.
     """
-    levels = np.array([*bids, *asks], dtype=np.float64).reshape(-1, 2)
-    rows = np.zeros((len(levels), 8), dtype=np.int64)
-    first_bad = _fill_levels(levels, len(bids), instrument.tick_size, instrument.lot_size, kind, rows)
+    if not bids and not asks:
+        return b""
+    levels = np.array(bids + asks, dtype=np.float64)
+    rows = np.empty((len(levels), 8), dtype=np.int64)
+    tick_size, lot_size = instrument.tick_size, instrument.lot_size
+    first_bad = _fill_rows(levels, len(bids), tick_size, lot_size, kind, *stamp, rows)
     if first_bad >= 0:
         price, qty = levels[first_bad]
         raise OffGrid(
-            f"level {price} x {qty} is no whole tick of {instrument.tick_size} above 0 "
-            f"with a whole lot of {instrument.lot_size} at or above 0"
+            f"level {price} x {qty}: a price must be a multiple of {tick_size} above 0, "
+            f"a quantity one of {lot_size} at or above 0"
         )
-    return _stamped(rows, stamp)
-
-
-def _stamped(rows: NDArray[np.int64], stamp: Stamp) -> bytes:
-    if len(rows) == 0:
-        return b""
-    rows[:, 0] |= stamp.flags << 16
-    rows[0, 0] |= FIRST << 16
-    rows[-1, 0] |= LAST << 16
-    rows[:, 1] = stamp.exchange_ts
-    rows[:, 2] = stamp.ingest_ts
-    rows[:, 7] = stamp.update_id
     return rows.tobytes()
 
 
 @njit(cache=True)
-def _fill_levels(levels, bid_count, tick_size, lot_size, kind, rows):
-    """Write kind, side, price and quantity; returns the first level off the grid, -1 if none."""
+def _fill_rows(levels, bid_count, tick_size, lot_size, kind, exchange_ts, ingest_ts, update_id, flags, rows):
+    """Write all rows; returns the first level off the grid, -1 if none."""
     for i in range(levels.shape[0]):
         price, qty = levels[i, 0] / tick_size, levels[i, 1] / lot_size
         if not (0.5 < price < _LARGEST and 0 <= qty < _LARGEST):
@@ -133,7 +117,14 @@ def _fill_levels(levels, bid_count, tick_size, lot_size, kind, rows):
         if abs(price - ticks) >= _GRID_TOLERANCE or abs(qty - lots) >= _GRID_TOLERANCE:
             return i
         side = BUY if i < bid_count else SELL
-        rows[i, 0] = kind | (side & 0xFF) << 8
+        rows[i, 0] = kind | (side & 0xFF) << 8 | flags << 16
+        rows[i, 1] = exchange_ts
+        rows[i, 2] = ingest_ts
+        rows[i, 3] = 0
+        rows[i, 4] = 0
         rows[i, 5] = ticks
         rows[i, 6] = lots
+        rows[i, 7] = update_id
+    rows[0, 0] |= FIRST << 16
+    rows[-1, 0] |= LAST << 16
     return -1

@@ -1,0 +1,40 @@
+"""Raw captures: one message a line, ``<local receive time> <raw frame>``; opening the files is storage's part."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from market.errors import MalformedMessage
+
+_NS_PER_UNIT: Final = {16: 1_000, 19: 1}  # by digits of the stamp: microseconds, nanoseconds
+
+
+def read_capture(lines: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
+    """Line number from 1, ingest_ts in ns UTC, and frame of each line; blank lines are passed over.
+
+    Raises MalformedMessage, naming the line, for one without a stamp; ``split_line`` goes on behind it.
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.isspace():
+            try:
+                yield number, *split_line(line)
+            except MalformedMessage as error:
+                raise MalformedMessage(f"line {number}: {error}") from error
+
+
+def split_line(line: bytes) -> tuple[int, bytes]:
+    """ingest_ts in ns UTC and the frame of one line.
+
+    >>> split_line(b'1680652700423575 {"stream":"x"}')
+    (1680652700423575000, b'{"stream":"x"}')
+
+    Raises MalformedMessage unless the line begins with a stamp of 16 or 19 digits and a space.
+    """
+    stamp, _, frame = line.partition(b" ")
+    if not stamp.isdigit() or len(stamp) not in _NS_PER_UNIT or not frame.strip():
+        raise MalformedMessage(f"{line[:40]!r} does not begin with a stamp of 16 (us) or 19 (ns) digits and a frame")
+    return int(stamp) * _NS_PER_UNIT[len(stamp)], frame.rstrip()
+
+
+def capture_line(ingest_ts: int, frame: bytes) -> bytes:
+    """One line of a capture, newline included, that ``split_line`` reads back."""
+    return b"%019d %s\n" % (ingest_ts, frame)
