@@ -11,21 +11,19 @@ import numpy as np
 from numba import njit
 
 # row 0 of a layout
-FEATURES: Final = 0
-WIDTH: Final = 1
-KERNEL: Final = 2
-BRANCHES: Final = 3
-DEPTH: Final = 4
-CELLS: Final = 5
-HORIZONS: Final = 6
-RECEPTIVE: Final = 7
+WIDTH: Final = 0
+KERNEL: Final = 1
+BRANCHES: Final = 2
+DEPTH: Final = 3
+CELLS: Final = 4
+RECEPTIVE: Final = 5
 # the other rows: for each branch its projection, then its blocks; the head's fusion; the two outputs
 WEIGHTS: Final = 0  # where the layer's weights begin
 INPUTS: Final = 1  # numbers that it reads
 DILATION: Final = 2  # rows between two taps; of a projection: where its columns begin
 RING: Final = 3  # where its ring begins
 RING_ROWS: Final = 4
-LAYOUT_COLUMNS: Final = 8
+LAYOUT_COLUMNS: Final = 6
 
 _HALF: Final = np.float32(0.5)
 _ONE: Final = np.float32(1.0)
@@ -34,45 +32,46 @@ _SQRT_HALF: Final = np.float32(math.sqrt(0.5))
 
 
 @njit(cache=True)
-def _start(weights, at, rows, out, size):
+def _start(weights, at, rows, out):
     """Put the bias, which follows ``rows`` rows of weights, into ``out``."""
-    bias = at + rows * size
-    for o in range(size):
-        out[o] = weights[bias + o]
+    bias = weights[at + rows * out.size :]
+    for o in range(out.size):
+        out[o] = bias[o]
 
 
 @njit(cache=True)
-def _accumulate(weights, at, inputs, first, count, out, size):
-    """Add ``inputs[first : first + count] @ W`` to ``out``; four rows of W at a time, to touch ``out`` less."""
-    whole = count - count % 4
+def _accumulate(weights, at, inputs, out):
+    """Add ``inputs @ W`` to ``out``; four rows of W at a time, to touch ``out`` less.
+
+    Rows are sliced, so that the compiler sees indices without wrap-around and vectorises.
+    """
+    size, whole = out.size, inputs.size - inputs.size % 4
     for i in range(0, whole, 4):
-        row = at + i * size
-        x0, x1 = inputs[first + i], inputs[first + i + 1]
-        x2, x3 = inputs[first + i + 2], inputs[first + i + 3]
+        rows = weights[at + i * size : at + (i + 4) * size]
+        w0, w1, w2, w3 = rows[:size], rows[size : 2 * size], rows[2 * size : 3 * size], rows[3 * size :]
+        x0, x1, x2, x3 = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
         for o in range(size):
-            out[o] += (x0 * weights[row + o] + x1 * weights[row + size + o]) + (
-                x2 * weights[row + 2 * size + o] + x3 * weights[row + 3 * size + o]
-            )
-    for i in range(whole, count):
-        row = at + i * size
-        x0 = inputs[first + i]
+            out[o] += (x0 * w0[o] + x1 * w1[o]) + (x2 * w2[o] + x3 * w3[o])
+    for i in range(whole, inputs.size):
+        w0, x0 = weights[at + i * size : at + (i + 1) * size], inputs[i]
         for o in range(size):
-            out[o] += x0 * weights[row + o]
+            out[o] += x0 * w0[o]
 
 
 @njit(cache=True)
-def _normalise_gelu(weights, at, x, size):
+def _normalise_gelu(weights, at, x):
     """LayerNorm over channels, its gain and shift at ``at``, then GELU by the error function, in place."""
+    gain, shift = weights[at : at + x.size], weights[at + x.size : at + 2 * x.size]
     total, squares = 0.0, 0.0
-    for o in range(size):
-        total += x[o]
-    mean = np.float32(total / size)
-    for o in range(size):
-        x[o] -= mean
-        squares += x[o] * x[o]
-    scale = _ONE / np.float32(math.sqrt(squares / size + _EPSILON))
-    for o in range(size):
-        y = x[o] * scale * weights[at + o] + weights[at + size + o]
+    for o in range(x.size):
+        value = float(x[o])
+        total += value
+        squares += value * value
+    mean = total / x.size
+    scale = np.float32(1.0 / math.sqrt(max(squares / x.size - mean * mean, 0.0) + _EPSILON))
+    offset = np.float32(mean)
+    for o in range(x.size):
+        y = (x[o] - offset) * scale * gain[o] + shift[o]
         x[o] = _HALF * y * (_ONE + math.erf(y * _SQRT_HALF))
 
 
@@ -81,24 +80,23 @@ def _branch(weights, layout, columns, branch, count, rings, scratch, row):
     """The newest row of one branch, left at the start of its part of ``scratch``."""
     size, taps, depth = layout[0, WIDTH], layout[0, KERNEL], layout[0, DEPTH]
     first = 1 + branch * (depth + 1)
-    x, y, picked = scratch[branch], scratch[-2], scratch[-1]
-    inputs, begin = layout[first, INPUTS], layout[first, DILATION]
-    for i in range(inputs):
-        picked[i] = row[columns[begin + i]]
-    _start(weights, layout[first, WEIGHTS], inputs, x, size)
-    _accumulate(weights, layout[first, WEIGHTS], picked, 0, inputs, x, size)
+    x, y, picked = scratch[branch, :size], scratch[-2, :size], scratch[-1, : layout[first, INPUTS]]
+    for i in range(picked.size):
+        picked[i] = row[columns[layout[first, DILATION] + i]]
+    _start(weights, layout[first, WEIGHTS], picked.size, x)
+    _accumulate(weights, layout[first, WEIGHTS], picked, x)
     for layer in range(first + 1, first + 1 + depth):
-        at, ring, ring_rows = layout[layer, WEIGHTS], layout[layer, RING], layout[layer, RING_ROWS]
+        at, ring_rows = layout[layer, WEIGHTS], layout[layer, RING_ROWS]
+        ring = rings[layout[layer, RING] : layout[layer, RING] + ring_rows * size]
         newest = count % ring_rows
-        for o in range(size):
-            rings[ring + newest * size + o] = x[o]
-        _start(weights, at, taps * size, y, size)
+        ring[newest * size : (newest + 1) * size] = x
+        _start(weights, at, taps * size, y)
         for tap in range(taps):
             place = newest - (taps - 1 - tap) * layout[layer, DILATION]
             if place < 0:
                 place += ring_rows
-            _accumulate(weights, at + tap * size * size, rings, ring + place * size, size, y, size)
-        _normalise_gelu(weights, at + (taps * size + 1) * size, y, size)
+            _accumulate(weights, at + tap * size * size, ring[place * size : (place + 1) * size], y)
+        _normalise_gelu(weights, at + (taps * size + 1) * size, y)
         for o in range(size):
             x[o] += y[o]
 
@@ -124,23 +122,20 @@ def calibrated_softmax(scores, first, calibration, cell, out):
 @njit(cache=True)
 def _heads(weights, layout, calibration, scratch, forecast):
     """Fuse the branches and write the forecast."""
-    size, branches = layout[0, WIDTH], layout[0, BRANCHES]
-    cells, horizons = layout[0, CELLS], layout[0, HORIZONS]
+    size, branches, cells = layout[0, WIDTH], layout[0, BRANCHES], layout[0, CELLS]
     fuse = 1 + branches * (layout[0, DEPTH] + 1)
-    y, scores = scratch[-2], scratch[-1]
+    y, scores, returns = scratch[-2, :size], scratch[-1, : 3 * cells], forecast[3 * cells : -1]
     at = layout[fuse, WEIGHTS]
-    _start(weights, at, branches * size, y, size)
+    _start(weights, at, branches * size, y)
     for branch in range(branches):
-        _accumulate(weights, at + branch * size * size, scratch[branch], 0, size, y, size)
-    _normalise_gelu(weights, at + (branches * size + 1) * size, y, size)
-    _start(weights, layout[fuse + 1, WEIGHTS], size, scores, 3 * cells)
-    _accumulate(weights, layout[fuse + 1, WEIGHTS], y, 0, size, scores, 3 * cells)
+        _accumulate(weights, at + branch * size * size, scratch[branch, :size], y)
+    _normalise_gelu(weights, at + (branches * size + 1) * size, y)
+    _start(weights, layout[fuse + 1, WEIGHTS], size, scores)
+    _accumulate(weights, layout[fuse + 1, WEIGHTS], y, scores)
     for cell in range(cells):
         calibrated_softmax(scores, 3 * cell, calibration, cell, forecast)
-    _start(weights, layout[fuse + 2, WEIGHTS], size, scores, 3 * horizons)
-    _accumulate(weights, layout[fuse + 2, WEIGHTS], y, 0, size, scores, 3 * horizons)
-    for i in range(3 * horizons):
-        forecast[3 * cells + i] = scores[i]
+    _start(weights, layout[fuse + 2, WEIGHTS], size, returns)
+    _accumulate(weights, layout[fuse + 2, WEIGHTS], y, returns)
 
 
 @njit(cache=True)

@@ -162,11 +162,9 @@ def _lay_out(network: Architecture, weights: Weights) -> tuple[Floats, NDArray[n
 
 
 def _describe(network: Architecture, row: NDArray[np.int64]) -> None:
-    row[kernels.FEATURES], row[kernels.WIDTH] = network.features, network.width
-    row[kernels.KERNEL], row[kernels.BRANCHES] = network.kernel_size, len(network.columns)
-    row[kernels.DEPTH] = len(network.dilations[0])
-    row[kernels.CELLS], row[kernels.HORIZONS] = len(network.forecast.cells), len(network.forecast.horizons_ms)
-    row[kernels.RECEPTIVE] = network.receptive_rows
+    row[kernels.WIDTH], row[kernels.KERNEL] = network.width, network.kernel_size
+    row[kernels.BRANCHES], row[kernels.DEPTH] = len(network.columns), len(network.dilations[0])
+    row[kernels.CELLS], row[kernels.RECEPTIVE] = len(network.forecast.cells), network.receptive_rows
 
 
 def _place_rings(network: Architecture, layout: NDArray[np.int64]) -> int:

@@ -1,0 +1,156 @@
+"""Bundles: what is written comes back, and nothing else is accepted."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from market.errors import BundleError
+from modeling.streaming import forecaster_from
+from storage.bundle import Bundle, bundle_sha, golden_rows, read_bundle, write_bundle
+from tests.builders_modeling import random_model, random_rows
+
+
+def _bundle() -> Bundle:
+    model = random_model()
+    values = random_rows(80)
+    return Bundle(
+        model=model,
+        normalizer={"row_interval_ms": 20},
+        policy={"horizon_ms": 250},
+        golden=golden_rows(model, values, np.ones(80, np.bool_)),
+        metrics={"macro_f1": 0.5},
+        catalogue_sha="c" * 64,
+        config_sha="d" * 64,
+        data_fingerprint="e" * 64,
+        code_version="0.1.0",
+        created="2024-08-09T00:05:03Z",
+        latency_budget_us=60.0,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_bundle(tmp_path / "bundle", _bundle())
+    return tmp_path / "bundle"
+
+
+def _forge(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file and promise its new hash."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_bundle_comes_back_as_written(folder):
+    written, read = _bundle(), read_bundle(folder, "c" * 64)
+    assert (read.model.kind, dict(read.model.spec)) == (written.model.kind, dict(written.model.spec))
+    assert read.policy == written.policy and read.normalizer == written.normalizer
+    assert read.metrics == written.metrics and read.created == written.created
+    values, valid = random_rows(90, seed=5), np.ones(90, np.bool_)
+    expected = forecaster_from(written.model).run(values, valid)
+    assert np.array_equal(forecaster_from(read.model).run(values, valid), expected)
+
+
+def test_same_bundle_has_the_same_sha_and_replaces_itself(folder):
+    sha = bundle_sha(folder)
+    assert write_bundle(folder, _bundle()) == sha == bundle_sha(folder)
+    assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
+
+
+def test_another_metric_gives_another_sha(folder):
+    assert write_bundle(folder, replace(_bundle(), metrics={"macro_f1": 0.6})) != write_bundle(folder, _bundle())
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "normalizer.json", "calibration.json", "golden.npz"])
+def test_one_changed_byte_is_refused(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(BundleError, match=f"torn: {name}"):
+        read_bundle(folder, "c" * 64)
+
+
+def test_another_catalogue_is_refused(folder):
+    with pytest.raises(BundleError, match="made for feature catalogue cccccccccccc, this is ffffffffffff"):
+        read_bundle(folder, "f" * 64)
+
+
+def test_extra_file_is_refused(folder):
+    (folder / "model.pkl").write_bytes(b"")
+    with pytest.raises(BundleError, match="model.pkl"):
+        read_bundle(folder, "c" * 64)
+
+
+def test_missing_file_is_refused(folder):
+    (folder / "policy.json").unlink()
+    with pytest.raises(BundleError, match="policy.json"):
+        read_bundle(folder, "c" * 64)
+
+
+def test_missing_bundle_is_one_clear_error(tmp_path):
+    with pytest.raises(BundleError, match="no readable manifest"):
+        read_bundle(tmp_path / "nothing", "c" * 64)
+
+
+def test_pickled_golden_rows_are_refused(folder):
+    stream = io.BytesIO()
+    np.savez(stream, values=np.array([{}], object), valid=np.ones(1, bool), forecasts=np.zeros((1, 1)))
+    _forge(folder, "golden.npz", stream.getvalue())
+    with pytest.raises(BundleError, match="golden.npz cannot be read"):
+        read_bundle(folder, "c" * 64)
+
+
+def test_golden_rows_that_other_weights_made_are_refused(folder):
+    other = replace(_bundle(), model=random_model(seed=9))
+    with pytest.raises(BundleError, match="golden rows' forecasts are off"):
+        write_bundle(folder, other)
+    assert read_bundle(folder, "c" * 64).metrics == {"macro_f1": 0.5}
+
+
+def test_forged_calibration_fails_the_golden_rows(folder):
+    stored = json.loads((folder / "calibration.json").read_text())
+    stored["scale"][0][0] += 0.1
+    _forge(folder, "calibration.json", json.dumps(stored).encode())
+    with pytest.raises(BundleError, match="golden rows' forecasts are off"):
+        read_bundle(folder, "c" * 64)
+
+
+@pytest.mark.parametrize("key", ["kind", "spec", "files", "catalogue_sha", "created", "bundle_version"])
+def test_manifest_without_a_key_is_refused(folder, key):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest[key]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=key):
+        read_bundle(folder, "c" * 64)
+
+
+def test_weights_of_another_shape_are_refused(folder):
+    from safetensors.numpy import load, save
+
+    weights = load((folder / "weights.safetensors").read_bytes())
+    weights["fuse.bias"] = np.zeros(3, np.float32)
+    _forge(folder, "weights.safetensors", save(weights))
+    with pytest.raises(BundleError, match=r"'fuse.bias' have shape \(3,\)"):
+        read_bundle(folder, "c" * 64)
+
+
+def test_golden_rows_shorter_than_the_receptive_field_are_refused():
+    with pytest.raises(BundleError, match="10 golden rows give no forecast"):
+        golden_rows(random_model(), random_rows(10), np.ones(10, np.bool_))
+
+
+def test_bundle_is_read_and_run_without_torch(folder):
+    code = (
+        "import sys; from pathlib import Path; from storage.bundle import read_bundle;"
+        f"read_bundle(Path({str(folder)!r}), 'c' * 64);"
+        "assert not {'torch', 'pytorch_lightning', 'optuna'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
