@@ -1,0 +1,83 @@
+"""Which capture holds a symbol's day, and how much of it the chain may see."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from assets.partitions import Part
+from config.settings import Settings
+from market.errors import DataError, MalformedMessage
+from market.events import Events
+from market.sources.capture import split_line
+from market.sources.decoder import Decoder
+from market.sources.importing import ImportReport, import_capture
+from storage.captures import capture_lines
+from storage.files import file_sha256
+from storage.recordings import Progress, fetch, files_by_date
+
+
+def capture_dates(settings: Settings, symbol: str) -> list[str]:
+    """UTC dates for which a symbol has a capture, oldest first. Raises DataError if it has none."""
+    dates = list(_captures(settings, symbol))
+    if not dates:
+        raise DataError(f"the source of {symbol}, {settings.data.sources[symbol]}, holds no daily file")
+    return dates
+
+
+def capture_path(settings: Settings, part: Part, progress: Progress = lambda done, total: None) -> Path:
+    """The capture of a day, fetched where it is a recording that is not here yet.
+
+    Raises DataError if the symbol has no capture of that day.
+    """
+    captures = _captures(settings, part.symbol)
+    if part.key not in captures:
+        raise DataError(f"{part.symbol} has no capture of {part.key}; it has {', '.join(captures)}")
+    path = captures[part.key]
+    if isinstance(settings.data.sources[part.symbol], str):
+        return path
+    return fetch(path.as_posix(), settings.paths.recordings, progress)
+
+
+def import_day(settings: Settings, part: Part, decoder: Decoder) -> tuple[Events, ImportReport]:
+    """Events of a day's capture; of the newest day without its last ``hold_back_s`` seconds.
+
+    Raises DataError naming the capture if too many of its lines are bad.
+    """
+    path = capture_path(settings, part)
+    try:
+        return import_capture(_visible_lines(settings, part, path), decoder, settings.data.max_bad_share)
+    except DataError as error:
+        raise DataError(f"{path.name}: {error}") from error
+
+
+def capture_inputs(settings: Settings, part: Part) -> list[object]:
+    """What decides which lines of a day are seen: the file's hash, and how much is held back."""
+    return [file_sha256(capture_path(settings, part)), _held_back_ns(settings, part)]
+
+
+def _captures(settings: Settings, symbol: str) -> dict[str, Path]:
+    source = settings.data.sources.get(symbol)
+    if source is None:
+        raise DataError(f"unknown symbol {symbol!r}; sources holds {', '.join(settings.data.sources)}")
+    if not isinstance(source, str):
+        return files_by_date(Path(name) for name in source)
+    return files_by_date(path for path in sorted(Path(source).iterdir()) if not path.name.startswith("."))
+
+
+def _held_back_ns(settings: Settings, part: Part) -> int:
+    newest = capture_dates(settings, part.symbol)[-1]
+    return round(settings.data.hold_back_s * 1e9) if part.key == newest else 0
+
+
+def _visible_lines(settings: Settings, part: Part, path: Path) -> Iterator[bytes]:
+    held_back = _held_back_ns(settings, part)
+    if not held_back:
+        return capture_lines(path)
+    newest = max((stamp for line in capture_lines(path) if (stamp := _stamp(line)) is not None), default=0)
+    return (line for line in capture_lines(path) if (_stamp(line) or 0) <= newest - held_back)
+
+
+def _stamp(line: bytes) -> int | None:
+    try:
+        return split_line(line)[0]
+    except MalformedMessage:
+        return None
