@@ -1,19 +1,36 @@
 """The matching kernel: the venue's book and our orders in it, one compiled state machine for every way of trading.
 
-The state is the tuple that ``new_state`` returns; every function takes it whole and changes it in place. What fills
-an order, and what is unrealistic about it, is written in docs/fills.md.
+What fills an order, and what is unrealistic about it, is written in docs/fills.md.
 """
-
-from typing import Final
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from backtest.latency import visible
-from backtest.queue import front_after_depth, front_after_print, front_on_acceptance
-from market.book import VALID, apply, new_book, next_level, quantity, row_of, set_level
-from market.events import BUY, LAST, NO_SIDE, TRADE
+from backtest.orders import (
+    CANCEL,
+    CAUSE,
+    CLOCK,
+    META,
+    ORDERS,
+    OWED,
+    QUEUE_MODEL,
+    REPORT_COUNT,
+    REPORTS,
+    REQUEST_COUNT,
+    REQUESTS,
+    RESTING,
+    RESTING_COUNT,
+    WHOLE,
+    drop_filled,
+    fill,
+    finish,
+    reaches,
+    report,
+    rest,
+)
+from backtest.queue import front_after_depth, front_after_print
+from market.book import VALID, apply, next_level, quantity, row_of, set_level
+from market.events import LAST, NO_SIDE, TRADE
 from market.orders import (
     ACKED,
     ALREADY_DONE,
@@ -21,8 +38,6 @@ from market.orders import (
     CANCEL_REJECTED,
     CANCELLED,
     EXPIRED,
-    FILL,
-    FILLED,
     FOK,
     FOK_SHORT,
     GTC,
@@ -34,146 +49,13 @@ from market.orders import (
     ORDER_CANCELLED,
     ORDER_EXPIRED,
     ORDER_REJECTED,
-    PARTIAL,
     PENDING_CANCEL,
     POST_ONLY,
     REJECTED,
-    REPORT,
     SELF_CROSS,
     UNKNOWN_ORDER,
     WOULD_CROSS,
 )
-
-# places in the state
-ORDERS: Final = 3  # after the three arrays of the book
-RESTING: Final = 4  # rows of orders that rest: a side each, best price first, then first come
-REQUESTS: Final = 5  # orders and cancels under way: verb, row in orders (-1: none), order id, arrival
-REPORTS: Final = 6  # those not yet handed out
-META: Final = 7
-
-# places in meta
-QUEUE_MODEL: Final = 0
-ENTRY_NS: Final = 1
-ACK_NS: Final = 2
-CLOCK: Final = 3  # the venue's: running maximum of aligned_ts
-CAUSE: Final = 4  # ingest_ts of the newest whole message
-WHOLE: Final = 5  # 1: no message is half applied
-OWED: Final = 6  # 1: requests that meet this state wait for room in reports
-ORDER_COUNT: Final = 7
-RESTING_COUNT: Final = 8  # bids; asks at RESTING_COUNT + 1
-REQUEST_COUNT: Final = 10
-REPORT_COUNT: Final = 11
-NEXT_REPORT: Final = 12
-META_SIZE: Final = 13
-
-PLACE: Final = 0
-CANCEL: Final = 1
-
-_ROOM: Final = 256  # rows to begin with
-
-State = tuple[
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.void],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.void],
-    NDArray[np.int64],
-]
-
-
-def new_state(queue_code: int, entry_ns: int, ack_ns: int) -> State:
-    """An empty venue with a closed book; latency legs in ns."""
-    meta = np.zeros(META_SIZE, np.int64)
-    meta[QUEUE_MODEL], meta[ENTRY_NS], meta[ACK_NS], meta[WHOLE] = queue_code, entry_ns, ack_ns, 1
-    ladder, spill, head = new_book()
-    orders, reports = np.zeros(_ROOM, ORDER), np.zeros(_ROOM, REPORT)
-    return (
-        ladder,
-        spill,
-        head,
-        orders,
-        np.zeros((2, _ROOM), np.int64),
-        np.zeros((_ROOM, 4), np.int64),
-        reports,
-        meta,
-    )
-
-
-@njit(cache=True)
-def _reaches(side, limit, price):
-    return price <= limit if side == BUY else price >= limit
-
-
-@njit(cache=True)
-def _report(state, order, kind, reason, price, qty, maker, now):
-    """Append one report; ``now`` is (venue_ts, ingest_ts of the event that caused it, or 0)."""
-    reports, meta = state[REPORTS], state[META]
-    report = reports[meta[REPORT_COUNT]]
-    report.report_id = meta[NEXT_REPORT]
-    report.order_id = order.order_id
-    report.price = price
-    report.qty = qty
-    report.leaves = order.leaves
-    report.venue_ts = now[0]
-    report.visible_ts = visible(now[0], meta[ACK_NS], now[1])
-    report.kind = kind
-    report.reason = reason
-    report.side = order.side
-    report.maker = maker
-    meta[REPORT_COUNT] += 1
-    meta[NEXT_REPORT] += 1
-
-
-@njit(cache=True)
-def _finish(state, order, status, kind, reason, now):
-    """End an order that still has quantity open."""
-    open_lots = order.leaves
-    order.leaves = 0
-    order.status = status
-    order.reason = reason
-    _report(state, order, kind, reason, order.price, open_lots, 0, now)
-
-
-@njit(cache=True)
-def _fill(state, order, price, lots, maker, now):
-    order.leaves -= lots
-    if order.leaves == 0:
-        order.status = FILLED
-    elif order.status == LIVE:
-        order.status = PARTIAL
-    _report(state, order, FILL, NO_REASON, price, lots, maker, now)
-
-
-@njit(cache=True)
-def _rest(state, slot):
-    """Queue an order behind the displayed quantity and our own earlier orders at its price."""
-    orders, resting, meta = state[ORDERS], state[RESTING], state[META]
-    order = orders[slot]
-    row = row_of(order.side)
-    displayed = quantity((state[0], state[1], state[2]), row, order.price)
-    order.front = front_on_acceptance(meta[QUEUE_MODEL], displayed)
-    place = meta[RESTING_COUNT + row]
-    while place > 0 and not _reaches(order.side, orders[resting[row, place - 1]].price, order.price):
-        place -= 1
-    for behind in range(meta[RESTING_COUNT + row], place, -1):
-        resting[row, behind] = resting[row, behind - 1]
-    resting[row, place] = slot
-    meta[RESTING_COUNT + row] += 1
-
-
-@njit(cache=True)
-def _drop_filled(state, row):
-    """Take orders that no longer rest out of the queue, the others keep their turn."""
-    orders, resting, meta = state[ORDERS], state[RESTING], state[META]
-    kept = 0
-    for place in range(meta[RESTING_COUNT + row]):
-        slot = resting[row, place]
-        if orders[slot].leaves > 0:
-            resting[row, kept] = slot
-            kept += 1
-    meta[RESTING_COUNT + row] = kept
 
 
 @njit(cache=True)
@@ -182,7 +64,7 @@ def _within_reach(state, order):
     book = (state[0], state[1], state[2])
     other = 1 - row_of(order.side)
     lots, levels, price = 0, 0, book[2][other]
-    while price != 0 and lots < order.leaves and _reaches(order.side, order.price, price):
+    while price != 0 and lots < order.leaves and reaches(order.side, order.price, price):
         lots += quantity(book, other, price)
         levels += 1
         price = next_level(book, other, price)
@@ -196,12 +78,12 @@ def _take(state, order, now):
     other = 1 - row_of(order.side)
     while order.leaves > 0:
         price = book[2][other]
-        if price == 0 or not _reaches(order.side, order.price, price):
+        if price == 0 or not reaches(order.side, order.price, price):
             return
         displayed = quantity(book, other, price)
         lots = min(order.leaves, displayed)
         set_level(book, other, price, displayed - lots)
-        _fill(state, order, price, lots, 0, now)
+        fill(state, order, price, lots, 0, now)
 
 
 @njit(cache=True)
@@ -213,9 +95,9 @@ def _refusal(state, order):
     if head[VALID] == 0:
         return BOOK_CLOSED
     other = 1 - row_of(order.side)
-    if meta[RESTING_COUNT + other] > 0 and _reaches(order.side, order.price, orders[resting[other, 0]].price):
+    if meta[RESTING_COUNT + other] > 0 and reaches(order.side, order.price, orders[resting[other, 0]].price):
         return SELF_CROSS
-    if order.tif == POST_ONLY and head[other] != 0 and _reaches(order.side, order.price, head[other]):
+    if order.tif == POST_ONLY and head[other] != 0 and reaches(order.side, order.price, head[other]):
         return WOULD_CROSS
     return NO_REASON
 
@@ -226,21 +108,21 @@ def _accept(state, slot, now):
     order = state[ORDERS][slot]
     reason = _refusal(state, order)
     if reason != NO_REASON:
-        _finish(state, order, REJECTED, ORDER_REJECTED, reason, now)
+        finish(state, order, REJECTED, ORDER_REJECTED, reason, now)
         return
     order.accepted_ts = now[0]
     order.status = LIVE if order.cancel_ts == 0 else PENDING_CANCEL
-    _report(state, order, ACKED, NO_REASON, order.price, order.qty, 0, now)
+    report(state, order, ACKED, NO_REASON, order.price, order.qty, 0, now)
     if order.tif == FOK and _within_reach(state, order)[0] < order.leaves:
-        _finish(state, order, EXPIRED, ORDER_EXPIRED, FOK_SHORT, now)
+        finish(state, order, EXPIRED, ORDER_EXPIRED, FOK_SHORT, now)
         return
     _take(state, order, now)
     if order.leaves == 0:
         return
     if order.tif == GTC or order.tif == POST_ONLY:
-        _rest(state, slot)
+        rest(state, slot)
     else:
-        _finish(state, order, EXPIRED, ORDER_EXPIRED, NOT_FILLED, now)
+        finish(state, order, EXPIRED, ORDER_EXPIRED, NOT_FILLED, now)
 
 
 @njit(cache=True)
@@ -251,14 +133,14 @@ def _cancel(state, slot, order_id, now):
     if slot < 0 or state[ORDERS][slot].status == IN_FLIGHT:
         stranger = np.zeros(1, ORDER)[0]
         stranger.order_id = order_id
-        _report(state, stranger, CANCEL_REJECTED, UNKNOWN_ORDER, 0, 0, 0, now)
+        report(state, stranger, CANCEL_REJECTED, UNKNOWN_ORDER, 0, 0, 0, now)
         return
     order = state[ORDERS][slot]
     if order.leaves == 0:
-        _report(state, order, CANCEL_REJECTED, ALREADY_DONE, order.price, 0, 0, now)
+        report(state, order, CANCEL_REJECTED, ALREADY_DONE, order.price, 0, 0, now)
         return
-    _finish(state, order, CANCELLED, ORDER_CANCELLED, NO_REASON, now)
-    _drop_filled(state, row_of(order.side))
+    finish(state, order, CANCELLED, ORDER_CANCELLED, NO_REASON, now)
+    drop_filled(state, row_of(order.side))
 
 
 @njit(cache=True)
@@ -315,7 +197,7 @@ def _print(state, event):
     left, ahead = event.qty, 0  # lots not yet used; displayed lots at this price used up
     for place in range(meta[RESTING_COUNT + row]):
         order = orders[resting[row, place]]
-        if not _reaches(-order.side, event.price, order.price):
+        if not reaches(-order.side, event.price, order.price):
             break
         if order.arrival_ts > printed_ts:
             continue
@@ -329,8 +211,8 @@ def _print(state, event):
         lots = min(left, order.leaves)
         if order.front == 0 and lots > 0:
             left -= lots
-            _fill(state, order, order.price, lots, 1, now)
-    _drop_filled(state, row)
+            fill(state, order, order.price, lots, 1, now)
+    drop_filled(state, row)
 
 
 @njit(cache=True)

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.latency import arrival
-from backtest.matching import (
+from backtest.matching import follow_aligned, follow_trace
+from backtest.orders import (
     ACK_NS,
     CANCEL,
     CLOCK,
@@ -24,8 +25,6 @@ from backtest.matching import (
     REQUESTS,
     RESTING,
     RESTING_COUNT,
-    follow_aligned,
-    follow_trace,
     new_state,
 )
 from backtest.parameters import VenueParameters
