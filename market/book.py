@@ -131,9 +131,10 @@ def _extreme_far(spill, row, below, above):
     best = 0
     for place in range(SPILL):
         price = spill[row, place, 0]
-        if price != 0 and below < price < above:
-            if best == 0 or (price > best if row == BID else price < best):
-                best = price
+        if price == 0 or not below < price < above:
+            continue
+        if best == 0 or (price > best if row == BID else price < best):
+            best = price
     return best
 
 

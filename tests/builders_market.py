@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 
 from market.clock import align, new_clock
-from market.events import EVENT, Events
+from market.events import EVENT, LAST, Events
 from market.instrument import Instrument
 from market.parameters import ClockParameters
+from market.simulator import synthetic_capture
 from market.sources import decoder_for
 from market.sources.importing import ImportReport, import_capture
 from storage.captures import capture_lines
@@ -63,8 +64,16 @@ def recorded_events(run: str = "binance-coinm-btcusd_perp", first_messages: int 
     events, _ = _imported(run)
     if first_messages is None:
         return events.copy()
-    ends = np.flatnonzero(events["flags"] & 2)[:first_messages]
+    ends = np.flatnonzero(events["flags"] & LAST)[:first_messages]
     return events[: ends[-1] + 1].copy()
+
+
+def synthetic_events(seconds: float, seed: int = 0, instrument: Instrument = COINM_BTC) -> Events:
+    """Decoded and aligned events of the simulator, from 2024-08-09 00:00 UTC on."""
+    lines = synthetic_capture(instrument, seed, 1_723_161_600_000_000_000, seconds)
+    events, _ = import_capture(lines, decoder_for(instrument), 0.0)
+    align(new_clock(CLOCK), CLOCK, events)
+    return events
 
 
 def import_reports(run: str) -> tuple[ImportReport, ...]:
