@@ -1,4 +1,4 @@
-"""What a run of decisions earned: round trips, minutes, drawdown, costs, in the settlement currency and at mark in USD."""
+"""What a run of decisions earned, in settlement currency and in quote currency: trips, minutes, drawdown, costs."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -78,6 +78,7 @@ def performance(
     equity = decisions["equity"].astype(np.float64)
     net = float(equity[-1]) if equity.size else 0.0
     trips = round_trips(fills)
+    net_trips = trips["net"].to_numpy()
     volume, fees, lots = (float(fills[name].sum()) for name in ("notional", "fee", "qty"))
     profits = minute_profits(decisions["row_ts"], equity)["net"].to_numpy()
     return Performance(
@@ -87,8 +88,8 @@ def performance(
         fills=fills.height,
         maker_share=float(fills.filter("maker")["qty"].sum()) / lots if lots else None,
         round_trips=trips.height,
-        hit_rate=float((trips["net"] > 0).mean()) if trips.height else None,
-        average_r_bp=float((1e4 * trips["net"] / trips["entry"]).mean()) if trips.height else None,
+        hit_rate=float(np.mean(net_trips > 0)) if trips.height else None,
+        average_r_bp=float(np.mean(1e4 * net_trips / trips["entry"].to_numpy())) if trips.height else None,
         net=net,
         net_quote=net * _last_mid(decisions, instrument) if instrument.inverse else net,
         fees=fees,

@@ -1,4 +1,4 @@
-"""``decide``: from account, rules, forecast and market view to orders, with the reason why. Compiled, no clock of its own.
+"""``decide``: account, rules, forecast and market view in; orders and the reason why out. Compiled, without a clock.
 
 It is the same function in backtest, paper and live. It changes the account arrays (its own orders) and writes
 what to send into ``intents``; everything else is read only.
@@ -144,7 +144,7 @@ def _wanted(account, limits, forecast, view, thoughts):
 @njit(cache=True)
 def _take(account, limits, forecast, view, ready, now, intents, thoughts):
     """Follow the forecast: hold its target, leave at the horizon where it asks no more."""
-    orders, integers, _ = account
+    integers = account[1]
     position = integers[own.POSITION]
     wanted, reason = 0, NOT_READY
     if ready:

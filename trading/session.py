@@ -121,7 +121,7 @@ class Session:
 
     def on_reports(self, reports: Reports) -> None:
         """Learn what became of our orders, in the order of the reports."""
-        orders, integers, _ = self.account
+        orders = self.account[0]
         for report in reports:
             kind, order_id = int(report["kind"]), int(report["order_id"])
             if kind == ACKED:
