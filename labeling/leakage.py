@@ -60,13 +60,20 @@ def features_ignore_future(
 
     ``rows_of(events, until)`` returns every row with row_ts <= until, each time from the same opening state.
     """
-    checked, moved = 0, []
+    end = int(events["ingest_ts"].max())
+    clean, checked, moved = rows_of(events, end), 0, []
     for instant in instants:
-        clean = rows_of(events, instant)
-        for spoil in (poison_after, truncate_after):
-            checked += clean[0].size
-            moved.append(_moved_rows(clean, rows_of(spoil(events, instant), instant)))
+        poisoned = rows_of(poison_after(events, instant), end)
+        truncated = rows_of(truncate_after(events, instant), instant)
+        known = _until(clean, instant)
+        checked += 2 * known[0].size
+        moved += [_moved_rows(known, _until(spoiled, instant)) for spoiled in (poisoned, truncated)]
     return LeakReport(checked, _earliest(moved))
+
+
+def _until(rows: Rows, instant: int) -> Rows:
+    early = rows[0] <= instant
+    return rows[0][early], rows[1][early]
 
 
 def labels_ignore_beyond_exit(

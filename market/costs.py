@@ -41,7 +41,7 @@ def walk(book, row, lots, inverse):
     left, price, value = lots, book[2][row], 0.0
     while left > 0 and price != 0:
         taken = min(left, quantity(book, row, price))
-        value += taken / price if inverse else float(taken * price)
+        value += taken / price if inverse else float(taken) * price
         left -= taken
         if left > 0:
             price = next_level(book, row, price)

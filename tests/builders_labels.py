@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.ledger import Ledger
 from labeling.parameters import LabelParameters
 from market.book import ASK, BID, Book, apply_events, new_book, next_level, quantity
 from market.events import BUY, FIRST, LAST, LEVEL, SELL, SNAPSHOT, TRADE, Events, empty_events, venue_ts
@@ -102,3 +103,17 @@ def walked_fills(book: Book, side: int, lots: int) -> list[tuple[int, int, int]]
         fills.append((side, price, taken))
         lots, price = lots - taken, int(next_level(book, row, price))
     return fills
+
+
+def booked_round_trip(
+    events: Events, instrument: Instrument, side: int, lots: int, te: int, tx: int, fee: float
+) -> float:
+    """Net return per entry notional of taking the book at te and giving it back at tx, level by level."""
+    ledger = Ledger(instrument)
+    for fill in walked_fills(venue_book(events, te), side, lots):
+        ledger.book_fill(*fill, fee)
+    entry_notional = ledger.volume
+    for fill in walked_fills(venue_book(events, tx), -side, lots):
+        ledger.book_fill(*fill, fee)
+    assert ledger.position == 0
+    return ledger.equity(float("nan")) / entry_notional

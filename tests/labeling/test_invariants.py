@@ -7,7 +7,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from backtest.ledger import Ledger
 from labeling.replay import DEPTH_SHORT, OK
 from labeling.targets import classes, label_rows, net_returns
 from market.events import BUY, LEVEL, SELL, TRADE, empty_events
@@ -16,6 +15,7 @@ from tests.builders_labels import (
     INSTRUMENTS,
     MS,
     START,
+    booked_round_trip,
     event,
     label_parameters,
     random_tape,
@@ -34,18 +34,6 @@ ROWS = START + np.arange(20, 900, 20) * MS
 
 def table_of(events, instrument, **changed):
     return label_rows(events, ROWS, label_parameters(**changed), instrument, None)
-
-
-def booked_round_trip(events, instrument, side, lots, te, tx, fee):
-    """Net return per entry notional of taking the book at te and giving it back at tx, level by level."""
-    ledger = Ledger(instrument)
-    for fill in walked_fills(venue_book(events, te), side, lots):
-        ledger.book_fill(*fill, fee)
-    entry_notional = ledger.volume
-    for fill in walked_fills(venue_book(events, tx), -side, lots):
-        ledger.book_fill(*fill, fee)
-    assert ledger.position == 0
-    return ledger.equity(float("nan")) / entry_notional
 
 
 @given(seeds, contracts, notionals, fees, st.integers(0, ROWS.size - 1))
