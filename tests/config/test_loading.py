@@ -1,0 +1,132 @@
+"""A profile is whole, typed and consistent, or refused in one line that names the key."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config.loading import PROFILES, load_settings
+from config.settings import Paths, config_sha
+from market.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _no_choice_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("APP_ENV", "TICKLOOP_CONFIG", "TICKLOOP_VAR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "own.yaml"
+    path.write_text(text)
+    return path
+
+
+def _refusal(path: Path) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load_settings(path=path)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_committed_profile_loads(profile: str) -> None:
+    assert load_settings(profile).data.symbols == ("binance-coinm-btcusd_perp",)
+
+
+def test_the_environment_picks_the_profile_and_a_file_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("APP_ENV", "prod")
+    assert load_settings() == load_settings("prod")
+    monkeypatch.setenv("TICKLOOP_CONFIG", str(_file(tmp_path, "extends: dev\nfeatures: {row_interval_ms: 50}\n")))
+    assert load_settings().features.row_interval_ms == 50
+    assert load_settings("dev").features.row_interval_ms == 20
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="APP_ENV='staging' is not one of dev, prod"):
+        load_settings("staging")
+
+
+def test_another_symbol_is_three_lines(tmp_path: Path) -> None:
+    settings = load_settings(path=_file(tmp_path, "extends: dev\ndata:\n  symbols: [binance-usdm-btcusdt]\n"))
+    assert settings.data.symbols == ("binance-usdm-btcusdt",)
+    assert settings.instrument("binance-usdm-btcusdt").lot_size == 0.001
+    assert settings.labels == load_settings("dev").labels
+
+
+def test_a_folder_of_daily_files_is_a_source(tmp_path: Path) -> None:
+    path = _file(tmp_path, "extends: dev\ndata: {sources: {binance-coinm-btcusd_perp: captures/btc}}\n")
+    assert load_settings(path=path).data.sources["binance-coinm-btcusd_perp"] == "captures/btc"
+
+
+def test_a_misspelt_key_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    line = _refusal(_file(tmp_path, "extends: dev\nfeatures: {row_intervall_ms: 20}\n"))
+    assert "unknown key features.row_intervall_ms; did you mean row_interval_ms? allowed: row_interval_ms," in line
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    assert "missing: data, instruments, clock" in _refusal(_file(tmp_path, "features: {}\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("models: {network: {width: 32}}", "models.network: width=32"),
+        ("models: {training: {learning_rate: 0.01}}", "models.training: learning_rate=0.01"),
+        ("models: {network: {dropout: 0.5}}", "models.network: dropout=0.5"),
+        ("models: {training: {focal_gamma: 3}}", "models.training: focal_gamma=3.0"),
+        ("models: {training: {patience: 50}}", "models.training: patience=50"),
+        ("models: {training: {learning_rate: 1e-4}}", "learning_rate must be a number, not '1e-4'; a power of ten is"),
+        ("models: {training: {epochs: 1.5}}", "models.training.epochs must be a whole number, not 1.5"),
+        ("models: {training: {epochs: true}}", "models.training.epochs must be a whole number, not True"),
+        ("labels: {anchor: late}", "labels.anchor='late' is not one of executable, gross"),
+        ("labels: {horizons_ms: 250}", "labels.horizons_ms must be a list, not 250"),
+        ("labels: {order_latency_ms: 5}", "labels.order_latency_ms=5.0 must equal venue.order_latency_ms=10.0"),
+        ("features: ", "features must hold keys and values, not nothing"),
+        ("data: {symbols: [binance-coinm-dogeusd]}", "sources holds nothing"),
+        ("data: {symbols: [doge], sources: {doge: folder}}", "unknown symbol 'doge'; instruments holds binance-coinm-"),
+        ("data: {sources: {binance-usdm-btcusdt: 7}}", "data.sources.binance-usdm-btcusdt must be"),
+        ("data: {symbols: []}", "symbols is empty"),
+        ("trading: {horizon_ms: 777}", "trading.horizon_ms=777 is not in labels.horizons_ms"),
+        ("trading: {budget_bp: 7}", "trading.budget_bp=7.0 is not in labels.fee_budgets_bp"),
+        ("models: {walk_forward: {purge_s: 4}}", "purge_s=4.0 is shorter than the longest horizon"),
+        ("instruments: {x: {venue: v}}", "missing: instruments.x.venue_symbol"),
+        ("paths: {var: elsewhere}", "unknown key paths; TICKLOOP_VAR says"),
+        ("clock: {window_s: 1}\nclock: {window_s: 2}", "key 'clock' stands twice"),
+        ("features: [", "own.yaml: while parsing"),
+        ("orchestration: {dagster_port: 80}", "dagster_port=80 must lie in 1024 to 65535"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(tmp_path: Path, text: str, said: str) -> None:
+    assert said in _refusal(_file(tmp_path, f"extends: dev\n{text}\n"))
+
+
+def test_a_file_that_is_missing_or_extends_itself_is_refused(tmp_path: Path) -> None:
+    assert "No such file" in _refusal(tmp_path / "none.yaml")
+    assert "extends itself" in _refusal(_file(tmp_path, "extends: own.yaml\n"))
+
+
+def test_files_may_extend_files(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("extends: dev\nlabels: {margin_bp: 0.5}\n")
+    settings = load_settings(path=_file(tmp_path, "extends: base.yaml\nlabels: {exit: mid}\n"))
+    assert (settings.labels.margin_bp, settings.labels.exit) == (0.5, "mid")
+
+
+def test_the_sha_follows_what_is_computed_and_not_where_it_lies() -> None:
+    settings = load_settings("dev")
+    elsewhere = replace(settings, paths=Paths(Path("elsewhere")))
+    ports = replace(settings, orchestration=replace(settings.orchestration, dagster_port=4_000))
+    other = replace(settings, labels=replace(settings.labels, margin_bp=1.0))
+    assert config_sha(settings) == config_sha(elsewhere) == config_sha(ports) != config_sha(other)
+
+
+def test_everything_is_written_below_the_folder_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TICKLOOP_VAR", str(tmp_path))
+    paths = load_settings("dev").paths
+    folders = [getattr(paths, name) for name, kind in vars(Paths).items() if isinstance(kind, property)]
+    assert len(folders) > 5
+    assert all(folder.is_relative_to(tmp_path) for folder in folders)
