@@ -47,6 +47,10 @@ lint: setup  ## Format, lint, types, layers, index addresses
 bench: setup  ## Every benchmark, beside its peer in the same run
 	@$(BIN)/python tools/bench.py
 
+.PHONY: docs
+docs: setup  ## Write docs/configuration.md from the settings
+	@$(BIN)/python tools/configuration_docs.py
+
 .PHONY: lock
 lock: setup  ## Resolve anew and write uv.lock without index addresses
 	@env -u UV_FIND_LINKS -u PIP_FIND_LINKS .make/uv/bin/uv lock --python '$(PYTHON)' $(ARGS)

@@ -15,6 +15,7 @@ from tools.index_addresses import offending_lines, tracked_files
 from tools.strip_lock import strip
 
 ROOT = Path(__file__).parents[2]
+HOST = "https://" + "mirror.example"
 ANNOTATED = (*KERNEL_ROOMS, "storage", "config", "live", "assets", "orchestration")
 
 
@@ -30,9 +31,9 @@ def test_no_tracked_file_names_a_package_index_or_a_machine() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        'registry = "https://' + 'mirror.example/simple"',
-        '    { url = "https://' + 'mirror.example/a.whl", hash = "sha256:00" },',
-        "--extra-index-url https://" + "mirror.example/simple",
+        f'registry = "{HOST}/simple"',
+        f'    {{ url = "{HOST}/a.whl", hash = "sha256:00" }},',
+        f"--extra-index-url {HOST}/simple",
         "see https://pypi." + "org/simple/uv",
         "cd /" + "home/somebody/tickloop",
     ],
@@ -44,10 +45,9 @@ def test_an_index_address_or_a_path_of_one_machine_is_found(tmp_path: Path, line
 
 
 def test_stripping_a_lock_leaves_names_and_hashes_and_is_done_once() -> None:
-    host = "https://" + "mirror.example/"
     lock = (
-        '[[package]]\nname = "a"\nsource = { registry = "' + host + 'simple" }\n'
-        'wheels = [\n    { url = "' + host + 'x/a-1.whl", hash = "sha256:0a" },\n]\n\n'
+        '[[package]]\nname = "a"\nsource = { registry = "' + HOST + '/simple" }\n'
+        'wheels = [\n    { url = "' + HOST + '/x/a-1.whl", hash = "sha256:0a" },\n]\n\n'
         '[[package]]\nname = "tickloop"\n\n[package.metadata]\nrequires-dist = [{ name = "a" }]\n\n'
         '[package.metadata.requires-dev]\ndev = []\n\n[[package]]\nname = "z"\n'
     )
