@@ -1,0 +1,39 @@
+"""The compiled step against the slow one."""
+
+import numpy as np
+import pytest
+
+from features.catalogue import STATUS_NAMES, catalogue
+from tests.builders_features import PARAMETERS, batch_rows, synthetic_events
+from tests.builders_market import recorded_events
+from tests.features.reference import Reference
+
+
+def compare(events):
+    rows = batch_rows(events)
+    expected = Reference(PARAMETERS).rows(events)
+    count = len(expected)
+    assert [STATUS_NAMES[code] for code in rows.status[:count]] == [status for _, status, _, _ in expected]
+    assert rows.row_ts[:count].tolist() == [row_ts for row_ts, _, _, _ in expected]
+    raw, values = (np.array([row[field] for row in expected]) for field in (2, 3))
+    for column, feature in enumerate(catalogue(PARAMETERS.windows_ms)):
+        np.testing.assert_allclose(rows.raw[:count, column], raw[:, column], rtol=1e-6, atol=1e-6, err_msg=feature.name)
+        np.testing.assert_allclose(
+            rows.values[:count, column], values[:, column], rtol=1e-5, atol=2e-5, err_msg=feature.name
+        )
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_of_a_hostile_tape_equal_the_reference(seed):
+    compare(synthetic_events(seed))
+
+
+def test_hostile_tapes_reach_every_status():
+    seen = {int(code) for seed in range(6) for code in batch_rows(synthetic_events(seed)).status}
+    assert seen == set(STATUS_NAMES)
+
+
+def test_rows_of_a_recorded_minute_equal_the_reference():
+    rows = compare(recorded_events(first_messages=9_000))
+    assert (rows.status == 0).sum() > 2_500
