@@ -62,7 +62,7 @@ def _accumulate(weights, at, inputs, out):
 def _normalise_gelu(weights, at, x):
     """LayerNorm over channels, its gain and shift at ``at``, then GELU by the error function, in place."""
     gain, shift = weights[at : at + x.size], weights[at + x.size : at + 2 * x.size]
-    total, squares = 0.0, 0.0
+    total = squares = 0.0
     for o in range(x.size):
         value = float(x[o])
         total += value
@@ -104,19 +104,19 @@ def _branch(weights, layout, columns, branch, count, rings, scratch, row):
 @njit(cache=True)
 def calibrated_softmax(scores, first, calibration, cell, out):
     """Write the calibrated probabilities of three scores to ``out[first:]``."""
-    highest = max(scores[first], scores[first + 1], scores[first + 2])
-    total = 0.0
+    highest, total = max(scores[first], scores[first + 1], scores[first + 2]), 0.0
     for c in range(3):
-        total += math.exp(float(scores[first + c] - highest))
-    log_total = math.log(total)
-    a = (float(scores[first] - highest) - log_total) * calibration[0, cell, 0] + calibration[1, cell, 0]
-    b = (float(scores[first + 1] - highest) - log_total) * calibration[0, cell, 1] + calibration[1, cell, 1]
-    c = (float(scores[first + 2] - highest) - log_total) * calibration[0, cell, 2] + calibration[1, cell, 2]
-    top = max(a, b, c)
-    a, b, c = math.exp(a - top), math.exp(b - top), math.exp(c - top)
-    out[first] = a / (a + b + c)
-    out[first + 1] = b / (a + b + c)
-    out[first + 2] = c / (a + b + c)
+        total += math.exp(scores[first + c] - highest)
+    log_total = np.float32(math.log(total))
+    for c in range(3):
+        log_p = scores[first + c] - highest - log_total
+        out[first + c] = log_p * calibration[0, cell, c] + calibration[1, cell, c]
+    highest, total = max(out[first], out[first + 1], out[first + 2]), 0.0
+    for c in range(3):
+        out[first + c] = math.exp(out[first + c] - highest)
+        total += out[first + c]
+    for c in range(3):
+        out[first + c] /= total
 
 
 @njit(cache=True)

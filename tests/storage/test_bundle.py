@@ -52,8 +52,8 @@ def _forge(folder: Path, name: str, content: bytes) -> None:
 def test_bundle_comes_back_as_written(folder):
     written, read = _bundle(), read_bundle(folder, "c" * 64)
     assert (read.model.kind, dict(read.model.spec)) == (written.model.kind, dict(written.model.spec))
-    assert read.policy == written.policy and read.normalizer == written.normalizer
-    assert read.metrics == written.metrics and read.created == written.created
+    for name in ("policy", "normalizer", "metrics", "created", "config_sha", "latency_budget_us"):
+        assert getattr(read, name) == getattr(written, name)
     values, valid = random_rows(90, seed=5), np.ones(90, np.bool_)
     expected = forecaster_from(written.model).run(values, valid)
     assert np.array_equal(forecaster_from(read.model).run(values, valid), expected)
