@@ -145,7 +145,8 @@ def find(name: str) -> Recording:
     if name in CATALOGUE:
         return CATALOGUE[name]
     nearest = difflib.get_close_matches(name, CATALOGUE, n=2, cutoff=0.4)
-    raise RecordingError(f"no recording {name!r}; nearest: {', '.join(nearest) or ', '.join(CATALOGUE)}")
+    hint = f"nearest: {', '.join(nearest)}" if nearest else "`main.py fetch` lists them"
+    raise RecordingError(f"no recording {name!r}; {hint}")
 
 
 def recordings_folder() -> Path:

@@ -1,0 +1,76 @@
+"""Dagster's and MLflow's own pages, on loopback only, because neither has a login."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from config.settings import Settings
+from market.errors import ConfigError, TickloopError
+from market.kernel_cache import ROOT
+from orchestration.instance import open_instance
+from storage.registry import Registry, create_database
+
+LOOPBACK: Final = "127.0.0.1"
+POLL_S: Final = 0.5
+STOP_S: Final = 10.0  # seconds that a page has to end before it is killed
+
+
+def commands(settings: Settings) -> dict[str, list[str]]:
+    """The command of each page, by the name of its server."""
+    ports = settings.orchestration
+    workspace = str(ROOT / "workspace.yaml")
+    store = ["--backend-store-uri", Registry(settings.paths.mlflow).uri, "--workers", "1"]
+    return {
+        "dagster": [sys.executable, "-m", "dagster", "dev", *_listen(ports.dagster_port), "--workspace", workspace],
+        "mlflow": [sys.executable, "-m", "mlflow", "server", *_listen(ports.mlflow_port), *store],
+    }
+
+
+def serve_pages(settings: Settings) -> None:
+    """Serve both pages until one of them ends, or the caller is interrupted; then end both.
+
+    Raises ConfigError if a port is taken, TickloopError if a page ends by itself.
+    """
+    for key in ("dagster_port", "mlflow_port"):
+        _require_free(key, getattr(settings.orchestration, key))
+    with open_instance(settings.paths.dagster):  # creates the home
+        create_database(settings.paths.mlflow / "mlflow.db")
+    with contextlib.ExitStack() as running:
+        pages = {
+            name: running.enter_context(_running(command, settings)) for name, command in commands(settings).items()
+        }
+        while not (ended := [name for name, page in pages.items() if page.poll() is not None]):
+            time.sleep(POLL_S)
+    raise TickloopError(f"the page of {ended[0]} ended by itself; its last lines say why")
+
+
+@contextlib.contextmanager
+def _running(command: list[str], settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "DAGSTER_HOME": str(settings.paths.dagster.resolve())}
+    page = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        yield page
+    finally:
+        page.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            page.wait(STOP_S)
+        page.kill()
+        page.wait()
+
+
+def _listen(port: int) -> list[str]:
+    return ["--host", LOOPBACK, "--port", str(port)]
+
+
+def _require_free(key: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as taken:
+            raise ConfigError(f"orchestration.{key}={port} is taken; choose another") from taken

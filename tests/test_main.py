@@ -1,0 +1,57 @@
+"""A person at the command line sees one line and an exit status, never a traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.builders import recording
+
+ROOT = Path(__file__).parents[1]
+NAME = "binance/coinm/btcusd_perp_20240808.gz"
+
+
+def _run(*arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+    command = [sys.executable, "main.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def _assert_one_line(done: subprocess.CompletedProcess[str], said: str) -> None:
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.startswith("tickloop: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_fetch_without_a_name_lists_the_catalogue() -> None:
+    done = _run("fetch")
+    assert done.returncode == 0
+    assert NAME in done.stdout
+    assert "MIT" in done.stdout
+
+
+def test_fetch_puts_a_recording_below_var_and_says_where(tmp_path: Path) -> None:
+    source = recording(NAME)
+    done = _run("fetch", NAME, TICKLOOP_VAR=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_bytes() == source.read_bytes()
+
+
+def test_a_recording_that_nobody_knows_is_one_line(tmp_path: Path) -> None:
+    _assert_one_line(_run("fetch", "binance/nothing.gz", TICKLOOP_VAR=tmp_path), "no recording 'binance/nothing.gz'")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("extends: dev\nfeature: {}\n", "did you mean features?"), ("extends: dev\ndata: {symbols: [x]}\n", "names x")],
+)
+def test_a_wrong_configuration_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    _assert_one_line(_run("--config", tmp_path / "own.yaml", "fetch"), said)
+
+
+def test_an_unknown_profile_is_one_line() -> None:
+    _assert_one_line(_run("fetch", APP_ENV="staging"), "APP_ENV='staging' is not one of dev, prod")
