@@ -118,7 +118,8 @@ def test_a_snapshot_opens_the_book_and_a_gap_closes_it():
     book = new_book()
     assert not is_open(book)
     book = opened({99: 5, 98: 2}, {101: 3})
-    assert is_open(book) and (book[2][BEST_BID], book[2][BEST_ASK]) == (99, 101)
+    assert is_open(book)
+    assert (book[2][BEST_BID], book[2][BEST_ASK]) == (99, 101)
     apply(book, GAP, NO_SIDE, 0, 0, 101, FIRST | LAST)
     assert not is_open(book)
 
@@ -177,7 +178,8 @@ def test_the_best_levels_come_in_order_and_end_with_the_side():
     book = opened({99: 5, 90: 2, 40: 4}, {101: 3})
     prices, quantities = np.zeros(5, np.int64), np.zeros(5, np.int64)
     assert top_levels(book, BID, prices, quantities) == 3
-    assert prices[:3].tolist() == [99, 90, 40] and quantities[:3].tolist() == [5, 2, 4]
+    assert prices[:3].tolist() == [99, 90, 40]
+    assert quantities[:3].tolist() == [5, 2, 4]
 
 
 near_prices = st.integers(30_000, 30_012)
@@ -236,7 +238,8 @@ def test_a_recording_leaves_all_levels_as_in_the_naive_book_at_many_instants(run
             naive.apply(*row)
         assert_equal(book, naive)
         start = cut
-    assert naive.resyncs == 1 and len(naive.levels[0]) > 1_000
+    assert naive.resyncs == 1
+    assert len(naive.levels[0]) > 1_000
 
 
 @njit
