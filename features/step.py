@@ -69,7 +69,12 @@ def plan(parameters: FeatureParameters) -> layout.Ints:
 
 
 @njit(cache=True)
-def _begin(clock, row_ns, ts):
+def _begin(state, events):
+    """Open the first row with the first event ever."""
+    clock, row_ns = state[3], state[5][layout.ROW]
+    if clock[NEXT_ROW] != 0 or events.size == 0:
+        return
+    ts = events[0].ingest_ts
     clock[NEXT_ROW] = (ts + row_ns - 1) // row_ns * row_ns
     clock[SEALED] = (ts - 1) // BUCKET_NS
     clock[FIRST_EVENT] = ts
@@ -79,23 +84,24 @@ def _begin(clock, row_ns, ts):
 def _seal(clock, ring, instant):
     """Make the totals final up to an instant of the bucket grid; returns the place of the open totals."""
     mask = ring.shape[0] - 1
-    sealed = max(clock[SEALED], instant - ring.shape[0])
     place = (clock[SEALED] + 1) & mask
+    if instant <= clock[SEALED]:
+        return place
+    sealed = max(clock[SEALED], instant - ring.shape[0])
     while sealed < instant:
         sealed += 1
         following = (sealed + 1) & mask
         for column in range(ring.shape[1]):
             ring[following, column] = ring[place, column]
         place = following
-    clock[SEALED] = max(clock[SEALED], sealed)
+    clock[SEALED] = instant
     return place
 
 
 @njit(cache=True)
-def _observe_touch(state, place):
+def _observe_touch(book, clock, ring, place):
     """After a whole message: what it did to the touch, and whether the book is open at all."""
-    head, clock, ring = state[2], state[3], state[4]
-    book = (state[0], state[1], head)
+    head = book[2]
     if not is_open(book):
         clock[OPEN_SINCE] = 0
         return
@@ -113,12 +119,12 @@ def _observe_touch(state, place):
 
 
 @njit(cache=True)
-def step(state, event):
-    """Take one event into the book and the running totals."""
-    clock, ring = state[3], state[4]
+def step(book, clock, ring, event):
+    """Take one event into the book and the running totals.
+
+    These are the first five arrays of a state: to unpack it for each event would cost as much as the book.
+    """
     ts, kind = event.ingest_ts, event.kind
-    if clock[NEXT_ROW] == 0:
-        _begin(clock, state[5][layout.ROW], ts)
     place = _seal(clock, ring, (ts - 1) // BUCKET_NS)
     ring[place, EVENTS] += 1
     clock[NEWEST_EVENT] = max(clock[NEWEST_EVENT], ts)
@@ -128,18 +134,19 @@ def step(state, event):
         ring[place, TRADED] += event.qty
         clock[NEWEST_TRADE] = clock[NEWEST_EVENT]
     elif kind in (LEVEL, BBO, SNAPSHOT, GAP):
-        book = (state[0], state[1], state[2])
         apply(book, kind, event.side, event.price, event.qty, event.update_id, event.flags)
         if event.flags & LAST or kind == GAP:
-            _observe_touch(state, place)
+            _observe_touch(book, clock, ring, place)
 
 
 @njit(cache=True)
 def absorb(state, events, start, until):
     """Step the events from ``start`` up to the first one later than ``until``; returns its position."""
+    book, clock, ring = (state[0], state[1], state[2]), state[3], state[4]
     position = start
+    _begin(state, events)
     while position < events.size and events[position].ingest_ts <= until:
-        step(state, events[position])
+        step(book, clock, ring, events[position])
         position += 1
     return position
 
@@ -293,8 +300,7 @@ def advance(state, events, until, rows):
     row_ts, status, touch, raw, values = rows
     clock, head = state[3], state[2]
     position = count = 0
-    if clock[NEXT_ROW] == 0 and events.size > 0:
-        _begin(clock, state[5][layout.ROW], events[0].ingest_ts)
+    _begin(state, events)
     while 0 < clock[NEXT_ROW] <= until:
         now = clock[NEXT_ROW]
         position = absorb(state, events, position, now)
