@@ -176,12 +176,14 @@ class ReferenceVenue:
         order.arrived = True
         reason = order.reason or self._refusal(order)
         if reason:
-            return self._finish(order, codes.ORDER_REJECTED, reason, now)
+            self._finish(order, codes.ORDER_REJECTED, reason, now)
+            return
         self._report(order, (codes.ACKED, codes.NO_REASON), order.price, order.qty, 0, now)
         other = self.book.levels[-order.side]
         prices = self.book.within(-order.side, order.price)
         if order.tif == codes.FOK and sum(other[price] for price in prices) < order.qty:
-            return self._finish(order, codes.ORDER_EXPIRED, codes.FOK_SHORT, now)
+            self._finish(order, codes.ORDER_EXPIRED, codes.FOK_SHORT, now)
+            return
         for price in prices:
             lots = min(order.leaves, other[price])
             if lots > 0:
@@ -205,9 +207,11 @@ class ReferenceVenue:
         order = self.orders.get(order_id)
         if order is None or not order.arrived:
             stranger = ReferenceOrder(order_id, 0, 0, 0, 0, 0, 0, 0)
-            return self._report(stranger, (codes.CANCEL_REJECTED, codes.UNKNOWN_ORDER), 0, 0, 0, now)
+            self._report(stranger, (codes.CANCEL_REJECTED, codes.UNKNOWN_ORDER), 0, 0, 0, now)
+            return
         if order.leaves == 0:
-            return self._report(order, (codes.CANCEL_REJECTED, codes.ALREADY_DONE), order.price, 0, 0, now)
+            self._report(order, (codes.CANCEL_REJECTED, codes.ALREADY_DONE), order.price, 0, 0, now)
+            return
         self._resting.remove(order)
         self._finish(order, codes.ORDER_CANCELLED, codes.NO_REASON, now)
 

@@ -35,7 +35,7 @@ _LABELS: Final = {
     "end_reason": "ended at",
 }
 _STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; }
+:root { --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
 td, th { padding: .2rem .8rem; border-bottom: 1px solid var(--line); }

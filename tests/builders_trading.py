@@ -1,0 +1,94 @@
+"""Rules, views and sessions for the tests of the decision core."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.ledger import Ledger
+from backtest.parameters import VenueParameters
+from features.parameters import FeatureParameters
+from features.stream import FeatureStream
+from market.instrument import Instrument
+from tests.builders_market import COINM_BTC
+from trading.limits import limits_of
+from trading.parameters import (
+    PolicyKind,
+    ProbeParameters,
+    RiskParameters,
+    RoutingParameters,
+    SizingParameters,
+    TradingParameters,
+)
+from trading.session import Session, Strategy
+
+FEATURES = FeatureParameters(
+    row_interval_ms=20,
+    windows_ms=(50, 250, 1_000),
+    normalizer_window_s=60,
+    normalizer_sample_ms=1_000,
+    normalizer_min_samples=5,
+    normalizer_clip=8.0,
+    max_silence_ms=2_000,
+)
+VENUE = VenueParameters(
+    order_latency_ms=10.0, ack_latency_ms=10.0, queue_model="risk_averse", maker_fee=0.0, taker_fee=0.0, seed=1
+)
+TRADING = TradingParameters(
+    horizon_ms=1_000,
+    budget_bp=0.0,
+    sizing=SizingParameters(
+        risk_cap_usd=10_000.0,
+        kappa_bp=1.0,
+        lcb_z=0.0,
+        depth_share=1.0,
+        no_trade_band=0.0,
+        confidence_cancel=0.3,
+        confidence_halve=0.4,
+        jitter_ref_ms=1_000.0,
+    ),
+    routing=RoutingParameters(
+        max_delay_ms=200.0, max_decision_lag_ms=50.0, min_touch_usd=1_000.0, max_slippage_ticks=2
+    ),
+    risk=RiskParameters(
+        max_position_usd=20_000.0,
+        max_orders_per_s=10,
+        max_drawdown_usd=100.0,
+        loss_streak=3,
+        loss_pause_s=5.0,
+        spike_ratio=3.0,
+    ),
+    probe=ProbeParameters(order_usd=500.0, max_age_s=2.0),
+)
+
+
+def trading(**changes: dict[str, Any]) -> TradingParameters:
+    """``TRADING`` with single keys of its groups replaced: ``trading(risk={"max_orders_per_s": 1})``."""
+    groups = {group: replace(getattr(TRADING, group), **keys) for group, keys in changes.items()}
+    return replace(TRADING, **groups)
+
+
+class ImbalanceForecaster:
+    """Believes that the heavier side of the touch wins: two classes, half a basis point each way."""
+
+    def new_state(self) -> NDArray[np.float32]:
+        """One forecast: three probabilities, three returns, ready."""
+        return np.zeros(7, np.float32)
+
+    def step(self, state: NDArray[np.float32], values: NDArray[np.float32], valid: bool) -> NDArray[np.float32]:
+        """The forecast of one row; feature 1 is the queue imbalance."""
+        tilt = 0.4 * float(values[1])
+        state[:] = (0.5 - tilt, 0.0, 0.5 + tilt, -0.5, 0.0, 0.5, 1.0 if valid else 0.0)
+        return state
+
+
+def strategy(kind: PolicyKind, parameters: TradingParameters = TRADING, instrument: Instrument = COINM_BTC) -> Strategy:
+    """Trades ``ImbalanceForecaster`` without fees."""
+    limits = limits_of(parameters, instrument, kind, VENUE.taker_fee)
+    return Strategy(ImbalanceForecaster(), np.arange(6), limits, VENUE.maker_fee, VENUE.taker_fee)
+
+
+def session(kind: PolicyKind, parameters: TradingParameters = TRADING, instrument: Instrument = COINM_BTC) -> Session:
+    """A session that has seen nothing."""
+    return Session(FeatureStream(FEATURES), strategy(kind, parameters, instrument), Ledger(instrument))

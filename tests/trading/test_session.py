@@ -1,0 +1,114 @@
+"""A session on a recorded feed: the same however frames come, blind to what comes later, honest about its orders."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from backtest.engine import Result, Window, fills_frame, run_backtest
+from backtest.venue import SimulatedVenue
+from market.events import BUY, SELL, Events, aligned_ts
+from market.orders import FILL
+from tests.builders_market import COINM_BTC, recorded_events
+from tests.builders_trading import VENUE, session
+from trading.parameters import PolicyKind
+from trading.session import Session, close_row
+
+SECOND = 1_000_000_000
+LATENCY = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def tape() -> Events:
+    return recorded_events(first_messages=8_000)
+
+
+def whole(tape: Events) -> Window:
+    return Window(int(tape["ingest_ts"][0]), int(tape["ingest_ts"][-1]) + SECOND)
+
+
+def run(tape: Events, kind: PolicyKind) -> tuple[Result, Session]:
+    trader = session(kind)
+    return run_backtest(tape, trader, SimulatedVenue(COINM_BTC, VENUE), whole(tape), LATENCY), trader
+
+
+def micro_batches(tape: Events, rng: np.random.Generator) -> Iterator[Events]:
+    cuts = np.sort(rng.integers(0, tape.size, 700))
+    yield from np.split(tape, cuts)
+
+
+@pytest.mark.parametrize("kind", ["probe", "take"])
+def test_micro_batches_decide_and_fill_as_the_whole_tape_does(tape: Events, kind: PolicyKind) -> None:
+    expected, _ = run(tape, kind)
+    trader, venue = session(kind), SimulatedVenue(COINM_BTC, VENUE)
+    records, intents = [], []
+    for batch in micro_batches(tape, np.random.default_rng(3)):
+        trader.queue.push(batch.copy())
+        newest = trader.queue.last_ingest_ts
+        while newest is not None and 0 < (row_ts := trader.next_row_ts) < newest:
+            decision = close_row(trader, venue, row_ts, row_ts + LATENCY)
+            records.append(decision.record)
+            intents.append(decision.intents)
+    decisions = np.concatenate(records)
+    assert decisions.size > 1_000
+    assert decisions.tobytes() == expected.decisions[: decisions.size].tobytes()
+    assert np.concatenate(intents).tobytes() == expected.intents[: sum(map(len, intents))].tobytes()
+
+
+@pytest.mark.parametrize("kind", ["probe", "take"])
+def test_a_poisoned_future_changes_no_decision_before_it(tape: Events, kind: PolicyKind) -> None:
+    clean, _ = run(tape, kind)
+    poisoned = tape.copy()
+    cut = int(tape["ingest_ts"][tape.size // 2])
+    later = poisoned["ingest_ts"] > cut
+    poisoned["price"][later] += 1_000
+    poisoned["qty"][later] *= 3
+    dirty, _ = run(poisoned, kind)
+    before = clean.decisions["row_ts"] <= cut
+    assert before.sum() > 500
+    assert clean.decisions[before].tobytes() == dirty.decisions[before].tobytes()
+    assert clean.decisions.tobytes() != dirty.decisions.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["probe", "take"])
+def test_position_is_the_sum_of_fills_and_equity_is_the_ledgers(tape: Events, kind: PolicyKind) -> None:
+    result, trader = run(tape, kind)
+    fills = result.reports[result.reports["kind"] == FILL]
+    assert fills.size > 10
+    assert trader.position == int((fills["side"].astype(np.int64) * fills["qty"]).sum()) == trader.books.position
+    frame = fills_frame(result.reports, COINM_BTC, 0.0, 0.0)
+    assert frame["position"][-1] == trader.position
+    last = result.decisions[-1]
+    mid = 0.5 * (last["best_bid"] + last["best_ask"])
+    marked = frame["cash"].sum() + trader.position * COINM_BTC.lot_value / COINM_BTC.tick_size * (-1.0 / mid)
+    assert last["equity"] == pytest.approx(marked, abs=1e-12)
+
+
+def test_no_report_is_known_before_it_is_visible_and_no_fill_before_arrival(tape: Events) -> None:
+    result, _ = run(tape, "probe")
+    sent = {int(intent["order_id"]): int(intent["sent_ts"]) for intent in result.intents if intent["verb"] == 1}
+    for report in result.reports[result.reports["kind"] == FILL]:
+        assert report["venue_ts"] >= sent[int(report["order_id"])] + VENUE.order_latency_ns
+        assert report["visible_ts"] >= report["venue_ts"] + VENUE.ack_latency_ns
+
+
+def test_three_clocks_stand_on_every_decision(tape: Events) -> None:
+    result, _ = run(tape, "take")
+    decisions = result.decisions
+    assert (decisions["infer_ts"] == decisions["row_ts"] + LATENCY).all()
+    assert (decisions["ingest_ts"] <= decisions["row_ts"]).all()
+    at = np.searchsorted(tape["ingest_ts"], decisions["row_ts"], side="right") - 1
+    assert (decisions["delay_ns"] == (tape["ingest_ts"] - aligned_ts(tape))[at]).all()
+
+
+def test_orders_stay_within_the_caps(tape: Events) -> None:
+    result, _ = run(tape, "take")
+    position = np.abs(
+        np.cumsum([int(f["side"]) * int(f["qty"]) for f in result.reports[result.reports["kind"] == FILL]])
+    )
+    assert position.max() <= 200  # 20,000 USD of 100 USD contracts
+    placed = result.intents[result.intents["verb"] == 1]
+    assert set(np.unique(placed["side"])) <= {BUY, SELL}
+    for sent_ts in placed["sent_ts"][::25]:
+        within = (placed["sent_ts"] > sent_ts - SECOND) & (placed["sent_ts"] <= sent_ts)
+        assert within.sum() <= 10
