@@ -84,7 +84,7 @@ class ReferenceVenue:
         self.orders: dict[int, ReferenceOrder] = {}
         self._entry_ns, self._ack_ns = entry_ns, ack_ns
         self._resting: list[ReferenceOrder] = []  # first come first
-        self._requests: list[tuple[int, ReferenceOrder | None, int]] = []  # arrival, order to place, id to cancel
+        self._requests: list[tuple[int, int, ReferenceOrder | None, bool]] = []  # arrival, id, order, whether to cancel
         self._waiting: list[tuple[int, ...]] = []
         self._whole = True
 
@@ -101,11 +101,11 @@ class ReferenceVenue:
         price, qty, side = np.clip((price, qty, side), (0, 0, SELL), (codes.LARGEST, codes.LARGEST, BUY)).tolist()
         order = ReferenceOrder(order_id, side, price, qty, tif, sent_ts + self._entry_ns, qty, reason)
         self.orders.setdefault(order_id, order)
-        self._requests.append((order.arrival_ts, order, 0))
+        self._requests.append((order.arrival_ts, order_id, order, False))
 
     def cancel(self, order_id: int, sent_ts: int) -> None:
-        """Send a cancel."""
-        self._requests.append((sent_ts + self._entry_ns, None, order_id))
+        """Send a cancel; an id not placed by now is a stranger's."""
+        self._requests.append((sent_ts + self._entry_ns, order_id, self.orders.get(order_id), True))
 
     def on_events(self, events: Events) -> None:
         """Follow events in the order received."""
@@ -163,14 +163,15 @@ class ReferenceVenue:
         self._resting = [order for order in self._resting if order.leaves > 0]
 
     def _deliver(self, until: int, cause_ts: int) -> None:
-        while self._whole and any(arrival <= until for arrival, _, _ in self._requests):
+        while self._whole and any(request[0] <= until for request in self._requests):
             request = min(self._requests, key=lambda request: request[0])
             self._requests.remove(request)
-            now = (max(request[0], self.clock), cause_ts)
-            if request[1] is not None:
-                self._accept(request[1], now)
+            arrival_ts, order_id, order, cancels = request
+            now = (max(arrival_ts, self.clock), cause_ts)
+            if order is None or cancels:
+                self._cancel(order_id, order, now)
             else:
-                self._cancel(request[2], now)
+                self._accept(order, now)
 
     def _accept(self, order: ReferenceOrder, now: tuple[int, int]) -> None:
         order.arrived = True
@@ -203,8 +204,7 @@ class ReferenceVenue:
         crosses = order.tif == codes.POST_ONLY and self.book.within(-order.side, order.price)
         return codes.WOULD_CROSS if crosses else codes.NO_REASON
 
-    def _cancel(self, order_id: int, now: tuple[int, int]) -> None:
-        order = self.orders.get(order_id)
+    def _cancel(self, order_id: int, order: ReferenceOrder | None, now: tuple[int, int]) -> None:
         if order is None or not order.arrived:
             stranger = ReferenceOrder(order_id, 0, 0, 0, 0, 0, 0, 0)
             self._report(stranger, (codes.CANCEL_REJECTED, codes.UNKNOWN_ORDER), 0, 0, 0, now)

@@ -107,7 +107,7 @@ class SimulatedVenue:
         self._send(PLACE, slot, order_id, int(order["arrival_ts"]))
 
     def cancel(self, order_id: int, sent_ts: int) -> None:
-        """Send a cancel; until it arrives the order can still be filled.
+        """Send a cancel; until it arrives the order can still be filled. An id not placed by now is unknown.
 
         Raises BacktestError if an argument is no whole number.
         """

@@ -1,0 +1,164 @@
+"""Tapes written by hand or drawn by hypothesis, and orders to send into them."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from hypothesis import strategies as st
+
+from backtest.parameters import VenueParameters
+from backtest.reference import ReferenceVenue
+from backtest.venue import SimulatedVenue
+from market.events import BBO, BUY, EVENT, FIRST, GAP, LAST, LEVEL, MARK, NO_SIDE, SELL, SNAPSHOT, TRADE, Events
+from market.instrument import Instrument
+from market.orders import FILL, REPORT, Reports
+
+MS: Final = 1_000_000
+FOREVER: Final = 2**62
+COIN: Final = Instrument("venue-coin", "venue", "coin", "inverse", 0.1, 1.0, 100.0, "BTC", "USD")
+VENUE: Final = VenueParameters(
+    order_latency_ms=2.0, ack_latency_ms=3.0, queue_model="risk_averse", maker_fee=0.0, taker_fee=0.0, seed=0
+)
+
+Row = tuple[int, int, int, int]  # kind, side, price, qty
+Action = tuple[Any, ...]
+
+
+def new_venue() -> SimulatedVenue:
+    """An empty venue at 2 ms, its reports another 3 ms away."""
+    return SimulatedVenue(COIN, VENUE)
+
+
+def new_reference() -> ReferenceVenue:
+    """The plain venue at the same distance."""
+    return ReferenceVenue(VENUE.order_latency_ns, VENUE.ack_latency_ns)
+
+
+def message(at_ms: int, *rows: Row, delay_ms: int = 0, update_id: int = 0) -> Events:
+    """One whole message received at ``at_ms``; its update id is that time where none is given."""
+    events = np.zeros(len(rows), EVENT)
+    for i, (kind, side, price, qty) in enumerate(rows):
+        events[i]["kind"], events[i]["side"], events[i]["price"], events[i]["qty"] = kind, side, price, qty
+    events["ingest_ts"], events["delay_ns"] = at_ms * MS, delay_ms * MS
+    events["update_id"] = update_id or at_ms
+    events["flags"][0] |= FIRST
+    events["flags"][-1] |= LAST
+    return events
+
+
+def snapshot(at_ms: int, bids: dict[int, int], asks: dict[int, int], **more: int) -> Events:
+    """A full book as one message."""
+    rows = [(SNAPSHOT, BUY, price, qty) for price, qty in bids.items()]
+    return message(at_ms, *rows, *((SNAPSHOT, SELL, price, qty) for price, qty in asks.items()), **more)
+
+
+def trade(at_ms: int, aggressor: int, price: int, qty: int, **more: int) -> Events:
+    """One print."""
+    return message(at_ms, (TRADE, aggressor, price, qty), **more)
+
+
+def level(at_ms: int, side: int, price: int, qty: int, **more: int) -> Events:
+    """One level set."""
+    return message(at_ms, (LEVEL, side, price, qty), **more)
+
+
+def tape(*messages: Events) -> Events:
+    """Messages in a row."""
+    return np.concatenate([np.zeros(0, EVENT), *messages], dtype=EVENT)
+
+
+def opened(at_ms: int = 1) -> Events:
+    """A book of 10 lots on each of five levels a side, 96 to 100 against 101 to 105."""
+    return snapshot(at_ms, dict.fromkeys(range(100, 95, -1), 10), dict.fromkeys(range(101, 106), 10))
+
+
+def fills(reports: Reports) -> list[tuple[int, int, int]]:
+    """(order id, price, lots) of each fill."""
+    made = reports[reports["kind"] == FILL]
+    return [(int(row["order_id"]), int(row["price"]), int(row["qty"])) for row in made]
+
+
+def act(venue: SimulatedVenue | ReferenceVenue, actions: Iterable[Action]) -> Reports:
+    """Do each action on a venue: (method, arguments...); all reports that it handed out, in that order."""
+    handed = [np.zeros(0, REPORT)]
+    for name, *arguments in actions:
+        answer = getattr(venue, name)(*arguments)
+        if name == "reports":
+            handed.append(answer)
+    return np.concatenate(handed, dtype=REPORT)
+
+
+_SIDES = st.sampled_from([BUY, SELL])
+_PRICES = st.integers(95, 106)
+
+
+def _rows(kind: int, most: int) -> st.SearchStrategy[list[Row]]:
+    row = st.tuples(st.just(kind), _SIDES, _PRICES, st.integers(0, 12))
+    return st.lists(row, min_size=1, max_size=most)
+
+
+_BOOKS = st.integers(98, 103).map(
+    lambda mid: (
+        [(SNAPSHOT, BUY, price, 6) for price in range(mid - 1, mid - 5, -1)]
+        + [(SNAPSHOT, SELL, price, 7) for price in range(mid + 1, mid + 5)]
+    )
+)
+_PRINTS = st.tuples(st.just(TRADE), st.sampled_from([BUY, SELL, SELL, BUY, NO_SIDE]), _PRICES, st.integers(1, 25))
+_MESSAGES = st.one_of(
+    _PRINTS.map(lambda row: [row]),
+    _rows(LEVEL, 4),
+    _PRINTS.map(lambda row: [row]),
+    _rows(BBO, 2),
+    _BOOKS,
+    st.sampled_from([[(GAP, NO_SIDE, 0, 0)], [(MARK, NO_SIDE, 5, 5)]]),
+)
+
+
+@st.composite
+def messages(draw: st.DrawFn, most: int = 40) -> list[Events]:
+    """A book and what comes after it, in the order received; delays of -1 to 4 ms put the venue's order out of ours."""
+    out, now = [opened(10)], 10
+    for rows in draw(st.lists(_MESSAGES, max_size=most)):
+        now += draw(st.integers(0, 3))
+        out.append(
+            message(now, *rows, delay_ms=draw(st.integers(-1, 4)), update_id=draw(st.integers(now - 2, now + 2)))
+        )
+    return out
+
+
+def by_venue_time(parts: list[Events]) -> list[Events]:
+    """Messages in the order of aligned_ts."""
+    return sorted(parts, key=lambda part: int(part[0]["ingest_ts"] - part[0]["delay_ns"]))
+
+
+@st.composite
+def sends(draw: st.DrawFn, now_ns: int) -> list[Action]:
+    """A few orders and cancels sent at ``now_ns`` or a little later, some of them flawed."""
+    order = st.tuples(
+        st.just("place"),
+        st.integers(1, 40),
+        st.sampled_from([BUY, SELL] * 8 + [0]),
+        st.one_of(_PRICES, _PRICES, st.sampled_from([0, -3, 2**50])),
+        st.one_of(st.integers(1, 30), st.integers(1, 30), st.sampled_from([0, -1])),
+        st.sampled_from([0, 1, 2, 3, 3, 0, 3, 0, 9]),
+        st.integers(0, 3).map(lambda late: now_ns + late * MS // 2),
+    )
+    cancel = st.tuples(
+        st.just("cancel"), st.integers(1, 40), st.integers(0, 3).map(lambda late: now_ns + late * MS // 2)
+    )
+    return draw(st.lists(st.one_of(order, order, cancel), max_size=4))
+
+
+@st.composite
+def sessions(draw: st.DrawFn, aligned: bool = False) -> list[Action]:
+    """Orders sent into a tape: actions for ``act``, the tape in the order received or, ``aligned``, of the venue."""
+    actions: list[Action] = []
+    parts = draw(messages())
+    for part in by_venue_time(parts) if aligned else parts:
+        now_ns = int(part[0]["ingest_ts"] - part[0]["delay_ns"] if aligned else part[0]["ingest_ts"])
+        actions.append(("match_research", part, now_ns) if aligned else ("on_events", part))
+        actions += draw(sends(now_ns))
+        actions.append(("reports", now_ns))
+    end_ns = now_ns + 100 * MS
+    actions.append(("match_research", tape(), end_ns) if aligned else ("on_events", level(end_ns // MS, BUY, 50, 1)))
+    return [*actions, ("reports", FOREVER)]
