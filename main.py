@@ -12,6 +12,21 @@ from config.settings import Settings
 from market.errors import TickloopError
 
 
+def demo(settings: Settings, _: argparse.Namespace) -> None:
+    """Run the whole chain on a real sample recording, or on a synthetic tape where none can be had."""
+    from orchestration.tapes import recorded_or_synthetic
+
+    _run_chain(recorded_or_synthetic(settings, _say))
+
+
+def run(settings: Settings, _: argparse.Namespace) -> None:
+    """Run the chain on the symbols of the configuration; what is up to date is reused."""
+    from orchestration.tapes import fetch_recordings
+
+    fetch_recordings(settings)
+    _run_chain(settings)
+
+
 def fetch(settings: Settings, arguments: argparse.Namespace) -> None:
     """Fetch recordings by name; without a name, list the catalogue."""
     from storage.progress import progress_of
@@ -45,12 +60,25 @@ def ui(settings: Settings, _: argparse.Namespace) -> None:
     serve_pages(settings)
 
 
+def _run_chain(settings: Settings) -> None:
+    from orchestration.instance import open_instance
+    from orchestration.running import run_chain
+
+    with open_instance(settings.paths.dagster) as instance:
+        report = run_chain(settings, instance, _say)
+    _say(f"{len(report.made)} tables made, {len(report.reused)} reused")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def command_line() -> argparse.ArgumentParser:
     """What may stand on the command line."""
     parser = argparse.ArgumentParser(prog="main.py", description="Raw order-book ticks to a model that trades.")
     parser.add_argument("--config", type=Path, help="a settings file instead of the profile that APP_ENV names")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (fetch, registry, ui):
+    for command in (demo, run, fetch, registry, ui):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
     commands.choices["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a recording of the catalogue")

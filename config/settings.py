@@ -94,6 +94,12 @@ class DataSettings:
         if not 0 <= self.max_bad_share <= 1:
             raise ConfigError(f"max_bad_share={self.max_bad_share} must lie in 0 to 1")
 
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """Recordings of the catalogue that the symbols need, in the order of their days."""
+        sources = [self.sources[symbol] for symbol in self.symbols]
+        return tuple(name for source in sources if not isinstance(source, str) for name in source)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
