@@ -4,14 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from market.errors import ConfigError, OffGrid
 
 Contract = Literal["linear", "inverse", "spot"]
 CONTRACT_CODES: Final = {"linear": 0, "inverse": 1, "spot": 2}
-_GRID_TOLERANCE: Final = 1e-3  # of a step: float64 is off by less up to 1e12 steps
+GRID_TOLERANCE: Final = 1e-3  # of a step: float64 is off by less up to 1e12 steps
+MOST_STEPS: Final = 2.0**53  # whole numbers beyond it are not exact in a float64
 _NAME: Final = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+)*")
 
 
@@ -78,17 +76,17 @@ class Instrument:
         return max(1, round(quote_value / per_lot))
 
 
-def on_grid(values: NDArray[np.float64] | list[float], step: float, what: str) -> NDArray[np.int64]:
-    """Multiples of ``step``.
+def whole_steps(value: float, step: float, what: str) -> int:
+    """How many steps ``value`` is.
 
-    Raises OffGrid if a value lies between two steps, is negative or not finite.
+    Raises OffGrid if it lies between two steps, is negative or not finite.
 
-    >>> on_grid([61_773.6, 0.2], 0.1, "price").tolist()
-    [617736, 2]
+    >>> whole_steps(61_773.6, 0.1, "price")
+    617736
     """
-    steps = np.asarray(values, dtype=np.float64) / step
-    whole = np.rint(steps)
-    bad = ~(np.abs(steps - whole) < _GRID_TOLERANCE) | (steps < 0)
-    if bad.any():
-        raise OffGrid(f"{what}={np.asarray(values, dtype=np.float64)[bad][0]} is no multiple of {step} at or above 0")
-    return whole.astype(np.int64)
+    steps = value / step
+    if 0 <= steps < MOST_STEPS:
+        whole = round(steps)
+        if -GRID_TOLERANCE < steps - whole < GRID_TOLERANCE:
+            return whole
+    raise OffGrid(f"{what}={value} is no multiple of {step} at or above 0")

@@ -81,7 +81,7 @@ def import_reports(run: str) -> tuple[ImportReport, ...]:
     return _imported(run)[1]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=None)
 def _imported(run: str) -> tuple[Events, tuple[ImportReport, ...]]:
     instrument, names = RUNS[run]
     clock, state, days, reports = new_clock(CLOCK), None, [], []

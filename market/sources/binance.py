@@ -27,7 +27,7 @@ from market.events import (
     TRADE,
     Events,
 )
-from market.instrument import Instrument
+from market.instrument import Instrument, whole_steps
 from market.sources.binance_messages import BookTicker, Depth, ForceOrder, Frame, MarkPrice, Snapshot, Trade
 from market.sources.decoder import (
     DecoderState,
@@ -35,7 +35,6 @@ from market.sources.decoder import (
     event_row,
     level_rows,
     tape_events,
-    whole_steps,
 )
 from market.sources.sequence import DepthSequence, Verdict
 

@@ -1,20 +1,18 @@
 """What every decoder promises, and how it writes events: rows of eight int64 words, the bytes of one EVENT each."""
 
 import struct
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numba import njit
 
 from market.errors import OffGrid
 from market.events import BUY, EVENT, FIRST, LAST, SELL, Events, empty_events
-from market.instrument import Instrument
+from market.instrument import GRID_TOLERANCE, MOST_STEPS, Instrument
 
 DecoderState = dict[str, int | str | list[str]]
 Levels = list[tuple[float, float]]  # price in quote currency, quantity
 
-_GRID_TOLERANCE: Final = 1e-3  # of a step, as in market.instrument.on_grid
-_LARGEST: Final = 2.0**53  # steps beyond this are no longer exact in a float
 _pack_row = struct.Struct("<8q").pack
 
 
@@ -63,22 +61,6 @@ def tape_events(tape: bytearray) -> Events:
     return np.frombuffer(tape, dtype=EVENT) if tape else empty_events(0)
 
 
-def whole_steps(value: float, step: float, what: str) -> int:
-    """``value`` in steps, for one number what ``on_grid`` is for many.
-
-    Raises OffGrid if it lies between two steps, is negative or not finite.
-
-    >>> whole_steps(61_773.6, 0.1, "price")
-    617736
-    """
-    steps = value / step
-    if 0 <= steps < _LARGEST:
-        whole = round(steps)
-        if -_GRID_TOLERANCE < steps - whole < _GRID_TOLERANCE:
-            return whole
-    raise OffGrid(f"{what}={value} is no multiple of {step} at or above 0")
-
-
 def event_row(kind: int, side: int, price: int, qty: int, stamp: Stamp, edges: int = FIRST | LAST) -> bytes:
     """The 64 bytes of one event; ``edges`` says which ends of its message it is."""
     exchange_ts, ingest_ts, update_id, flags = stamp
@@ -111,10 +93,10 @@ def _fill_rows(levels, bid_count, tick_size, lot_size, kind, exchange_ts, ingest
     """Write all rows; returns the first level off the grid, -1 if none."""
     for i in range(levels.shape[0]):
         price, qty = levels[i, 0] / tick_size, levels[i, 1] / lot_size
-        if not (0.5 < price < _LARGEST and 0 <= qty < _LARGEST):
+        if not (0.5 < price < MOST_STEPS and 0 <= qty < MOST_STEPS):
             return i
         ticks, lots = np.int64(np.rint(price)), np.int64(np.rint(qty))
-        if abs(price - ticks) >= _GRID_TOLERANCE or abs(qty - lots) >= _GRID_TOLERANCE:
+        if abs(price - ticks) >= GRID_TOLERANCE or abs(qty - lots) >= GRID_TOLERANCE:
             return i
         side = BUY if i < bid_count else SELL
         rows[i, 0] = kind | (side & 0xFF) << 8 | flags << 16
