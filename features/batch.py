@@ -7,9 +7,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.catalogue import FEATURE_COUNT, feature_names
-from features.layout import NEXT_ROW, NS_PER_MS, State
+from features.layout import BOUND, FLOOR, NEXT_ROW, NS_PER_MS, State
 from features.parameters import FeatureParameters
-from features.step import advance, plan
+from features.step import advance, limits, plan
 from market.errors import DataError
 from market.events import Events
 
@@ -45,9 +45,10 @@ def feature_rows(events: Events, state: State, parameters: FeatureParameters, un
 
 
 def require_plan(state: State, parameters: FeatureParameters) -> None:
-    """Raise DataError unless the state was made under these parameters."""
-    same = np.array_equal(state[5], plan(parameters)) and state[6].shape[2] == parameters.normalizer_samples
-    if not same:
+    """Raise DataError unless the state was made under these parameters and this catalogue."""
+    same_plan = np.array_equal(state[5], plan(parameters))
+    same_window = state[6].shape == (2, FEATURE_COUNT, parameters.normalizer_samples)
+    if not (same_plan and same_window and np.array_equal(state[7][:, [FLOOR, BOUND]], limits(parameters))):
         raise DataError("the feature state was made under other feature parameters; start from a new one")
 
 

@@ -6,7 +6,8 @@ from features.parameters import BUCKET_MS
 
 _HEAD = f"""# Features
 
-Catalogue {CATALOGUE_VERSION}, written from `features/catalogue.py` by `features_page()`; a test holds the two together.
+Catalogue {CATALOGUE_VERSION}, written from `features/catalogue.py` by `tools/features_docs.py`; a test holds
+the two together.
 
 A row closes at every multiple of `row_interval_ms` on the UTC ingest clock and holds the events with
 `ingest_ts` up to that instant, also when nothing arrived. Windows are trailing, `(t - window, t]`, and exact on a

@@ -11,8 +11,9 @@ NS_PER_MS: Final = 1_000_000
 BUCKET_NS: Final = BUCKET_MS * NS_PER_MS
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 # ladder, spill, head (market.book), clock, ring, plan, history, scales
-State = tuple[Ints, Ints, Ints, Ints, Ints, Ints, NDArray[np.float32], NDArray[np.float64]]
+State = tuple[Ints, Ints, Ints, Ints, Ints, Ints, NDArray[np.float32], Floats]
 
 # places in clock, int64
 NEXT_ROW: Final = 0  # ns, the row that is open; 0 before the first event

@@ -46,9 +46,7 @@ def new_state(parameters: FeatureParameters) -> State:
     """The state before any event: an empty, closed book and no history."""
     buckets = 1 << (parameters.windows_ms[-1] * NS_PER_MS // BUCKET_NS + 1).bit_length()
     scales = np.zeros((FEATURE_COUNT, layout.SCALES), np.float64)
-    for column, feature in enumerate(catalogue(parameters.windows_ms)):
-        scales[column, layout.FLOOR] = feature.floor
-        scales[column, layout.BOUND] = feature.bound(parameters)
+    scales[:, [layout.FLOOR, layout.BOUND]] = limits(parameters)
     return (
         *new_book(),
         np.zeros(CLOCK, np.int64),
@@ -66,6 +64,12 @@ def plan(parameters: FeatureParameters) -> layout.Ints:
     codes = [_CODES[feature.normalization] for feature in catalogue(parameters.windows_ms)]
     settings = [*(time_ms * NS_PER_MS for time_ms in times_ms), parameters.normalizer_min_samples, *windows, *codes]
     return np.array(settings, np.int64)
+
+
+def limits(parameters: FeatureParameters) -> layout.Floats:
+    """Least deviation and largest absolute value of each feature, shape (features, 2)."""
+    features = catalogue(parameters.windows_ms)
+    return np.array([(feature.floor, feature.bound(parameters)) for feature in features], np.float64)
 
 
 @njit(cache=True)

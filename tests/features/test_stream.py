@@ -82,9 +82,14 @@ def test_a_torn_state_is_refused():
         load_state(arrays)
 
 
-def test_a_stream_refuses_the_state_of_other_settings():
+@pytest.mark.parametrize(
+    "change",
+    [{"normalizer_window_s": 8}, {"normalizer_clip": 6.0}, {"windows_ms": (50, 250, 900)}, {"row_interval_ms": 10}],
+    ids=str,
+)
+def test_a_stream_refuses_the_state_of_other_settings(change):
     with pytest.raises(DataError, match="other feature parameters"):
-        FeatureStream(PARAMETERS, new_state(replace(PARAMETERS, normalizer_window_s=8)))
+        FeatureStream(PARAMETERS, new_state(replace(PARAMETERS, **change)))
 
 
 def test_events_beyond_the_open_row_are_refused_and_none_is_taken():
