@@ -1,6 +1,6 @@
 """Instruments, recorded events and hand-made frames for the tests of every room."""
 
-from functools import lru_cache
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -81,7 +81,7 @@ def import_reports(run: str) -> tuple[ImportReport, ...]:
     return _imported(run)[1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imported(run: str) -> tuple[Events, tuple[ImportReport, ...]]:
     instrument, names = RUNS[run]
     clock, state, days, reports = new_clock(CLOCK), None, [], []
