@@ -8,6 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 UV_WANTED := 0.13.9
 BIN := .venv/bin
+WORKERS ?= 2
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -29,7 +30,7 @@ ui: setup  ## Dagster's and MLflow's pages, on loopback
 
 .PHONY: test
 test: setup  ## All tests but the acceptance group
-	@$(BIN)/python -m pytest -q -m 'not acceptance' $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m 'not acceptance' $(ARGS)
 
 .PHONY: acceptance
 acceptance: setup  ## Real processes on real recordings
