@@ -1,0 +1,1 @@
+"""The runner and what it talks to: feed, venue, journal, deployment, pages."""

@@ -2,7 +2,7 @@
 
 from market.clock import align, new_clock
 from market.errors import MalformedMessage, OffGrid
-from market.events import Events, empty_events
+from market.events import FIRST, GAP, LAST, NO_VENUE_TIME, Events, empty_events
 from market.instrument import Instrument
 from market.parameters import ClockParameters
 from market.sources import decoder_for
@@ -14,6 +14,7 @@ class FrameReader:
     def __init__(self, instrument: Instrument, clock: ClockParameters) -> None:
         self.decoder = decoder_for(instrument)
         self.malformed = 0
+        self._instrument = instrument
         self._parameters = clock
         self._clock = new_clock(clock)
 
@@ -24,6 +25,16 @@ class FrameReader:
         except (MalformedMessage, OffGrid):
             self.malformed += 1
             return empty_events(0)
+        return self._aligned(events)
+
+    def lose(self, ingest_ts: int) -> Events:
+        """The gap that a lost connection leaves: the book is closed, and waits for a snapshot."""
+        self.decoder = decoder_for(self._instrument)
+        gap = empty_events(1)
+        gap["kind"], gap["flags"], gap["ingest_ts"] = GAP, FIRST | LAST | NO_VENUE_TIME, ingest_ts
+        return self._aligned(gap)
+
+    def _aligned(self, events: Events) -> Events:
         if events.size:
             align(self._clock, self._parameters, events)
         return events

@@ -92,6 +92,20 @@ def _cancel_all(orders, intents, thoughts):
 
 
 @njit(cache=True)
+def cancel_all(account, intents, thoughts):
+    """Cancel whatever rests and ask for nothing else."""
+    _begin(account[1], thoughts)
+    _cancel_all(account[0], intents, thoughts)
+
+
+@njit(cache=True)
+def _begin(integers, thoughts):
+    thoughts[:] = 0.0
+    thoughts[TARGET] = integers[own.POSITION]
+    thoughts[MU_BP], thoughts[SIGMA_BP], thoughts[COST_BP] = NAN, NAN, NAN
+
+
+@njit(cache=True)
 def _move_to(account, limits, view, target, now, intents, thoughts):
     """Send one immediate order for the difference between target and position, within the caps."""
     orders, integers, _ = account
@@ -206,9 +220,7 @@ def decide(account, limits, forecast, view, ready, equity, now, intents, thought
     now : ns UTC, when the orders leave
     """
     orders, integers, floats = account
-    thoughts[:] = 0.0
-    thoughts[TARGET] = integers[own.POSITION]
-    thoughts[MU_BP], thoughts[SIGMA_BP], thoughts[COST_BP] = NAN, NAN, NAN
+    _begin(integers, thoughts)
     if view[STATUS] == 0:
         watch(integers, floats, limits, view, equity)
     gate = market_gate(limits, view, equity, now)

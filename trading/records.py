@@ -66,6 +66,7 @@ DRAWDOWN: Final = 12
 KILLED: Final = 13
 RATE: Final = 14
 EXPOSURE: Final = 15
+STOOD_DOWN: Final = 16  # trading is being stopped: cancels only
 
 REASON_NAMES: Final = (
     "acted",
@@ -84,4 +85,5 @@ REASON_NAMES: Final = (
     "kill switch",
     "order rate",
     "exposure cap",
+    "standing down",
 )

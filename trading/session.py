@@ -4,7 +4,8 @@ A session reads no clock: ``now`` is an argument. It knows no venue: what it dec
 that it learns of its orders comes back as reports. ``close_row`` is the one loop body that everyone runs.
 """
 
-from typing import NamedTuple, Protocol
+from collections import deque
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from features.catalogue import VALID
 from features.layout import NS_PER_MS
 from features.stream import FeatureStream, Row
 from market.book import ASK, BID, quantity
+from market.errors import ModelError
 from market.events import Events
 from market.orders import ACKED, CANCEL_REJECTED, FILL, Reports
 from trading import account as own
@@ -20,7 +22,9 @@ from trading import policy, records, view
 from trading.account import new_account
 from trading.limits import LOSS_PAUSE_NS, LOSS_STREAK
 from trading.queue import EventQueue
-from trading.records import DECISION, INTENT, PLACE
+from trading.records import DECISION, INTENT, PLACE, STOOD_DOWN
+
+REMEMBERED_ROWS: Final = 4_096  # rows that a new model is warmed with; more than any receptive field
 
 
 class Forecaster(Protocol):
@@ -89,6 +93,7 @@ class Session:
         self.books = books
         self.queue = EventQueue()
         self.account = new_account()
+        self._recent: deque[tuple[NDArray[np.float32], bool]] = deque(maxlen=REMEMBERED_ROWS)
         self._memory = strategy.forecaster.new_state()
         self._view = np.zeros(view.VIEW, np.int64)
         self._mark = 0.0
@@ -99,6 +104,11 @@ class Session:
     def position(self) -> int:
         """Lots held, as far as acknowledged."""
         return int(self.account[1][own.POSITION])
+
+    @property
+    def flat(self) -> bool:
+        """Whether no position is held and no order works."""
+        return self.position == 0 and not self.account[0][:, own.STATE].any()
 
     @property
     def next_row_ts(self) -> int:
@@ -159,8 +169,31 @@ class Session:
         )
         return self._record(now, int(reason), ready, traded, equity)
 
+    def swap(self, strategy: Strategy) -> None:
+        """Decide with another strategy from the next row on; its forecast is warmed with the rows of late.
+
+        Raises ModelError unless flat: a position belongs to the model that took it.
+        """
+        if not self.flat:
+            raise ModelError(f"a position of {self.position} lots or an open order is in the way of another model")
+        self._memory = strategy.forecaster.new_state()
+        for values, valid in self._recent:
+            strategy.forecaster.step(self._memory, values, valid)
+        self.strategy = strategy
+
+    def stand_down(self, row_ts: int, now: int) -> Decision:
+        """Close the row at ``row_ts`` and cancel every resting order, whatever the forecast says."""
+        row = self.features.close(row_ts)
+        self._look(row_ts, int(row.status), int(row.best_bid), int(row.best_ask))
+        forecast = self._forecast(row)
+        policy.cancel_all(self.account, self._intents, self._thoughts)
+        traded = forecast[self.strategy.columns].astype(np.float64)
+        return self._record(now, STOOD_DOWN, bool(forecast[-1] == 1.0), traded, self.books.equity(self._mark))
+
     def _forecast(self, row: Row) -> NDArray[np.float32]:
-        return self.strategy.forecaster.step(self._memory, row.values, row.status == VALID)
+        valid = row.status == VALID
+        self._recent.append((row.values, valid))
+        return self.strategy.forecaster.step(self._memory, row.values, valid)
 
     def _look(self, row_ts: int, status: int, best_bid: int, best_ask: int) -> None:
         seen, book = self._view, self.features.book
@@ -229,13 +262,20 @@ def send(gateway: Gateway, intents: NDArray[np.void]) -> None:
             gateway.cancel(order_id, sent_ts)
 
 
+def learn(session: Session, gateway: Gateway, row_ts: int) -> Reports:
+    """Bring venue and session up to ``row_ts``: the venue sees the market, we see the reports that come back."""
+    gateway.on_events(session.take_due(row_ts))
+    reports = gateway.reports(row_ts)
+    session.on_reports(reports)
+    return reports
+
+
 def close_row(session: Session, gateway: Gateway, row_ts: int, now: int) -> Decision:
-    """One turn of the loop: the venue sees the market, we see its reports, decide, and send.
+    """One turn of the loop: learn, decide, send.
 
     Everything up to ``row_ts`` is known at the decision, and nothing later, however late ``now`` is.
     """
-    gateway.on_events(session.take_due(row_ts))
-    session.on_reports(gateway.reports(row_ts))
+    learn(session, gateway, row_ts)
     decision = session.decide(row_ts, now)
     send(gateway, decision.intents)
     return decision

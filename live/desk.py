@@ -1,0 +1,60 @@
+"""A desk: one strategy's session with its account at a venue, turned row by row, written down before it acts."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.orders import Reports
+from trading.session import Decision, Gateway, Session, Strategy, learn, send
+
+
+class Notes(Protocol):
+    """Where a desk writes down what it saw and decided; ``storage.journal.JournalWriter`` is one."""
+
+    def decision(self, desk: int, row_ts: int, record: NDArray[np.void], intents: NDArray[np.void]) -> None:
+        """Note a decision and its orders."""
+
+    def reports(self, desk: int, row_ts: int, reports: Reports) -> None:
+        """Note the reports that a row saw."""
+
+    def flush(self) -> None:
+        """Return when the kernel has everything noted so far."""
+
+
+class Turn(NamedTuple):
+    """What one row brought."""
+
+    decision: Decision
+    reports: Reports
+
+
+class Desk:
+    """One strategy of the runner; ``place`` is its number in the journal."""
+
+    def __init__(self, name: str, place: int, session: Session, gateway: Gateway) -> None:
+        self.name = name
+        self.place = place
+        self.session = session
+        self.gateway = gateway
+        self.bundle_sha = ""  # of the model in force, empty before the first
+        self.standing_down = False
+
+    def deploy(self, strategy: Strategy, bundle_sha: str) -> None:
+        """Decide with another model from the next row on. Raises ModelError unless flat."""
+        self.session.swap(strategy)
+        self.bundle_sha = bundle_sha
+
+    def turn(self, row_ts: int, now: Callable[[], int], notes: Notes) -> Turn:
+        """Close one row: learn, decide, write down, and only then send."""
+        reports = learn(self.session, self.gateway, row_ts)
+        decide = self.session.stand_down if self.standing_down else self.session.decide
+        decision = decide(row_ts, now())
+        if reports.size:
+            notes.reports(self.place, row_ts, reports)
+        notes.decision(self.place, row_ts, decision.record, decision.intents)
+        if decision.intents.size:
+            notes.flush()
+            send(self.gateway, decision.intents)
+        return Turn(decision, reports)

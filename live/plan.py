@@ -1,0 +1,111 @@
+"""What a runner runs: one symbol, its settings, its desks. The journal's header holds it whole, so that replay needs no
+other configuration than the journal's own."""
+
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from backtest.ledger import Ledger
+from backtest.parameters import VenueParameters
+from backtest.venue import SimulatedVenue
+from config.settings import Settings, config_sha
+from config.typed import build
+from features.catalogue import catalogue_sha
+from features.parameters import FeatureParameters
+from features.stream import FeatureStream
+from live.desk import Desk
+from market.errors import JournalError
+from market.instrument import Instrument
+from market.parameters import ClockParameters
+from market.reader import FrameReader
+from storage.bundle import read_bundle
+from trading.parameters import PolicyKind, TradingParameters
+from trading.session import Session, Strategy
+from trading.strategy import idle_strategy, model_strategy
+
+MODEL_DESK: Final = 0  # place of the desk that trades the deployed model
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """Everything that decides what a frame leads to."""
+
+    instrument: Instrument
+    clock: ClockParameters
+    features: FeatureParameters
+    trading: TradingParameters
+    venue: VenueParameters
+    desks: tuple[PolicyKind, ...]  # policy of each desk; the first one waits for a deployed model
+    config_sha: str
+    catalogue_sha: str
+    build: str  # interpreter, compiler and processor: bits are equal on one build only
+
+    @property
+    def fees(self) -> tuple[float, float]:
+        """Maker's and taker's, fractions of notional."""
+        return self.venue.maker_fee, self.venue.taker_fee
+
+
+def plan_of(settings: Settings, symbol: str) -> LivePlan:
+    """The plan of a profile for one symbol: the model's desk, and the probe beside it."""
+    return LivePlan(
+        instrument=settings.instrument(symbol),
+        clock=settings.clock,
+        features=settings.features,
+        trading=settings.trading,
+        venue=settings.venue,
+        desks=("take", "probe"),
+        config_sha=config_sha(settings),
+        catalogue_sha=catalogue_sha(settings.features),
+        build=build_fingerprint(),
+    )
+
+
+def build_fingerprint() -> str:
+    """Python, numba, llvmlite and the processor that compiled code is made for."""
+    import llvmlite
+    import numba
+    from llvmlite.binding import get_host_cpu_name
+
+    versions = f"python {platform.python_version()}, numba {numba.__version__}, llvmlite {llvmlite.__version__}"
+    return f"{versions}, {get_host_cpu_name()}"
+
+
+def header_of(plan: LivePlan) -> dict[str, Any]:
+    """The plan as JSON holds it."""
+    return asdict(plan)
+
+
+def plan_from(header: dict[str, Any]) -> LivePlan:
+    """The plan that a journal was written under. Raises JournalError if this version cannot read it."""
+    from market.errors import ConfigError
+
+    try:
+        plan: LivePlan = build(LivePlan, header, "")
+    except ConfigError as error:
+        raise JournalError(f"the journal's header is of another version: {error}") from error
+    return plan
+
+
+def reader_of(plan: LivePlan) -> FrameReader:
+    """A reader that has seen nothing."""
+    return FrameReader(plan.instrument, plan.clock)
+
+
+def desks_of(plan: LivePlan) -> list[Desk]:
+    """Desks that have seen nothing, each with a paper account at its own simulated venue."""
+    desks = []
+    for place, kind in enumerate(plan.desks):
+        strategy = idle_strategy(plan.trading, plan.instrument, kind, plan.fees)
+        session = Session(FeatureStream(plan.features), strategy, Ledger(plan.instrument))
+        desks.append(
+            Desk("model" if place == MODEL_DESK else kind, place, session, SimulatedVenue(plan.instrument, plan.venue))
+        )
+    return desks
+
+
+def strategy_of(plan: LivePlan, folder: Path) -> Strategy:
+    """The strategy of the bundle in ``folder``. Raises BundleError if the bundle is not whole or not for this plan."""
+    bundle = read_bundle(folder, plan.catalogue_sha)
+    return model_strategy(bundle.model, plan.trading, plan.instrument, plan.desks[MODEL_DESK], plan.fees)

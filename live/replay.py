@@ -1,0 +1,131 @@
+"""The journal played back through the same reader, sessions and venues: how a restart resumes, and what parity compares.
+
+Frames go in with their stamps, rows close when and as the journal says they did. Whatever is recomputed on the way
+(decisions, orders, reports) is compared with what was written down.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from live.desk import Desk
+from market.errors import JournalError
+from market.orders import REPORT, Reports
+from market.reader import FrameReader
+from storage.journal import CONNECTION, DECISION, FRAME, MODEL, REPORTS, Record
+from trading.records import DECISION as DECISION_RECORD
+from trading.records import INTENT, REASON_NAMES, STOOD_DOWN
+from trading.session import Decision, Strategy, learn, send
+
+Strategies = Callable[[str], Strategy]  # bundle sha -> its strategy
+
+
+class Pair(NamedTuple):
+    """One row of one desk: what the journal holds, and what came out again."""
+
+    desk: int
+    row_ts: int
+    written: Decision
+    written_reports: Reports
+    again: Decision
+    again_reports: Reports
+
+
+def decision_of(payload: bytes) -> Decision:
+    """The decision and intents of a journal record. Raises JournalError if it holds anything else."""
+    size = DECISION_RECORD.itemsize
+    if len(payload) < size or (len(payload) - size) % INTENT.itemsize:
+        raise JournalError(f"a decision of {len(payload)} bytes was written by another version")
+    return Decision(np.frombuffer(payload, DECISION_RECORD, 1), np.frombuffer(payload, INTENT, offset=size))
+
+
+def reports_of(payload: bytes) -> Reports:
+    """The reports of a journal record. Raises JournalError if it holds anything else."""
+    if len(payload) % REPORT.itemsize:
+        raise JournalError(f"reports of {len(payload)} bytes were written by another version")
+    return np.frombuffer(payload, REPORT)
+
+
+class Playback:
+    """Plays records into a reader and desks that stand as the runner's stood when it started."""
+
+    def __init__(self, reader: FrameReader, desks: list[Desk], strategies: Strategies) -> None:
+        self.reader = reader
+        self.desks = desks
+        self._strategies = strategies
+        self._reports: dict[int, NDArray[np.void]] = {}
+
+    def decisions(self, records: Iterable[Record]) -> Iterator[Pair]:
+        """Recompute every decision from raw frames, with the journal's ``infer_ts`` as the only clock."""
+        return self._play(records, self._decide_again)
+
+    def fills(self, records: Iterable[Record]) -> Iterator[Pair]:
+        """Send the journal's orders, as written, to a fresh venue that follows the journal's frames."""
+        return self._play(records, self._send_again)
+
+    def _play(self, records: Iterable[Record], turn: Callable[[Desk, int, Decision], Pair]) -> Iterator[Pair]:
+        for record in records:
+            if record.kind == FRAME:
+                self._read(record)
+            elif record.kind == CONNECTION and record.payload == b"\x00":
+                self._push(self.reader.lose(record.ts))
+            elif record.kind == MODEL:
+                self._desk(record).deploy(self._strategies(record.payload.decode()), record.payload.decode())
+            elif record.kind == REPORTS:
+                self._reports[record.place] = reports_of(record.payload)
+            elif record.kind == DECISION:
+                yield turn(self._desk(record), record.ts, decision_of(record.payload))
+
+    def _read(self, record: Record) -> None:
+        self._push(self.reader.read(record.payload, record.ts))
+
+    def _push(self, events: NDArray[np.void]) -> None:
+        for desk in self.desks:
+            desk.session.queue.push(events)
+
+    def _desk(self, record: Record) -> Desk:
+        if record.place >= len(self.desks):
+            raise JournalError(f"the journal speaks of desk {record.place}; there are {len(self.desks)}")
+        return self.desks[record.place]
+
+    def _written_reports(self, desk: Desk) -> Reports:
+        return self._reports.pop(desk.place, np.zeros(0, REPORT))
+
+    def _decide_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
+        session, now = desk.session, int(written.record["infer_ts"][0])
+        reports = learn(session, desk.gateway, row_ts)
+        stood_down = int(written.record["reason"][0]) == STOOD_DOWN
+        again = session.stand_down(row_ts, now) if stood_down else session.decide(row_ts, now)
+        send(desk.gateway, again.intents)
+        return Pair(desk.place, row_ts, written, self._written_reports(desk), again, reports)
+
+    def _send_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
+        desk.gateway.on_events(desk.session.queue.take(row_ts))
+        reports = desk.gateway.reports(row_ts)
+        send(desk.gateway, written.intents)
+        return Pair(desk.place, row_ts, written, self._written_reports(desk), written, reports)
+
+
+def resume(playback: Playback, records: Iterable[Record]) -> int:
+    """Bring the desks to where the journal ends; returns how many decisions it holds.
+
+    Raises JournalError, naming the first row that comes out differently: then code, settings or machine have
+    changed, and yesterday's state is not ours to trade on.
+    """
+    count = 0
+    for pair in playback.decisions(records):
+        count += 1
+        same = (
+            pair.written.record.tobytes() == pair.again.record.tobytes()
+            and pair.written.intents.tobytes() == pair.again.intents.tobytes()
+            and pair.written_reports.tobytes() == pair.again_reports.tobytes()
+        )
+        if not same:
+            words = [REASON_NAMES[int(side.record["reason"][0])] for side in (pair.written, pair.again)]
+            raise JournalError(
+                f"row {pair.row_ts} of desk {pair.desk} was decided «{words[0]}» and comes out «{words[1]}»: "
+                "the journal was written by other code, settings or another machine; move it away to start anew"
+            )
+    return count
