@@ -1,0 +1,122 @@
+"""A replay venue, a client of its own and captures cut short, for the tests of the live room."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from live.clock import Clock, ReplayClock
+from live.connectors.binance import BinanceFeed, Patience
+from live.exchange import Exchange, Replay
+from live.exchange_tape import Tape, TapeFrame
+from market.book import apply_events, new_book
+from market.instrument import Instrument
+from market.reader import FrameReader
+from tests.builders_market import CLOCK, COINM_BTC, RUNS
+
+QUICK = Patience(first_s=0.01, longest_s=0.05, snapshot_s=0.01)
+DEADLINE_S = 60.0
+
+
+@dataclass
+class Reader:
+    """Keeps what a feed delivers and rebuilds the book from it, as a runner would."""
+
+    instrument: Instrument = COINM_BTC
+    frames: list[tuple[bytes, int]] = field(default_factory=list)  # snapshots among them
+    connections: list[tuple[bool, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.reader = FrameReader(self.instrument, CLOCK)
+        self.book = new_book()
+
+    def on_frame(self, data: bytes, ingest_ts: int) -> None:
+        """Keep and apply."""
+        self.frames.append((data, ingest_ts))
+        apply_events(self.book, self.reader.read(data, ingest_ts))
+
+    def on_connection(self, up: bool, ts: int) -> None:
+        """Keep."""
+        self.connections.append((up, ts))
+
+    def needs_snapshot(self) -> bool:
+        """Whether the decoder holds depth back."""
+        return self.reader.decoder.waiting
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the decoder noticed."""
+        return self.reader.decoder.counts
+
+    def streamed(self) -> list[bytes]:
+        """The frames that came over the WebSocket."""
+        return [data for data, _ in self.frames if data.startswith(b'{"stream"')]
+
+
+def short_capture(folder: Path, run: str, seconds: float, name: str = "short.gz") -> Path:
+    """The first seconds of a real run, from its beginning, as a capture of its own."""
+    from market.sources.capture import split_line
+    from storage.captures import capture_lines
+    from tests.builders import recording
+
+    path, first = folder / name, 0
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for line in capture_lines(recording(RUNS[run][1][0])):
+            ts, _ = split_line(line)
+            first = first or ts
+            if ts > first + seconds * 1e9:
+                break
+            file.write(line)
+    return path
+
+
+def played(replay: Replay, start_ns: int, end_ns: int) -> list[TapeFrame]:
+    """What a venue streams between two instants."""
+    return [frame for frame in Tape(replay.files).frames() if start_ns <= frame.ts <= end_ns and frame.stream]
+
+
+@asynccontextmanager
+async def venue(replay: Replay, instrument: Instrument = COINM_BTC) -> AsyncIterator[Exchange]:
+    """A venue on free ports inside the running loop."""
+    exchange = Exchange(instrument, replay)
+    await exchange.open("127.0.0.1", 0, 0)
+    try:
+        yield exchange
+    finally:
+        exchange.close()
+
+
+def feed_of(ports: Sequence[int], reader: Reader, until_end: bool = True) -> BinanceFeed:
+    """A feed of the reader's instrument from a venue on loopback."""
+    ws, rest = (f"{scheme}://127.0.0.1:{port}" for scheme, port in zip(("ws", "http"), ports, strict=True))
+    generator = np.random.default_rng(1)
+    return BinanceFeed(
+        reader.instrument, ws, rest, reader.needs_snapshot, generator, until_end=until_end, patience=QUICK
+    )
+
+
+def clock_of(exchange: Exchange) -> ReplayClock:
+    """The clock of a venue, started."""
+    answer = exchange.clock()
+    return ReplayClock(answer["recorded_ns"], answer["monotonic_ns"], answer["speed"])
+
+
+async def follow(feed: BinanceFeed, reader: Reader, clock: Clock) -> None:
+    """Read a feed to its end; raises TimeoutError after the tests' deadline."""
+    await asyncio.wait_for(feed.run(reader.on_frame, reader.on_connection, clock), DEADLINE_S)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return once the condition holds; raises TimeoutError after the tests' deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def other_symbol(instrument: Instrument, venue_symbol: str) -> Instrument:
+    """The same market under another symbol."""
+    return replace(instrument, venue_symbol=venue_symbol, name=f"{instrument.venue}-{venue_symbol}")
