@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from labeling.replay import PAST_END
 from market.events import Events, venue_ts
 
 Rows = tuple[NDArray[np.int64], NDArray[np.generic]]  # row_ts (N,), values (N, F)
@@ -79,13 +80,16 @@ def _until(rows: Rows, instant: int) -> Rows:
 def labels_ignore_beyond_exit(
     labels_of: Callable[[Events], pl.DataFrame], events: Events, instants: Iterable[int], horizons_ms: Iterable[int]
 ) -> LeakReport:
-    """Whether every label whose exit lies at or before an instant is the same when later events are poisoned."""
+    """Whether every label whose exit lies at or before an instant is the same when later events are poisoned.
+
+    Labels past the end of the tape do not count as checked.
+    """
     clean, checked, moved = labels_of(events), 0, []
     for instant in instants:
         spoiled = labels_of(poison_beyond(events, instant))
         for horizon_ms in horizons_ms:
             exited = (clean["te"] + horizon_ms * 1_000_000 <= instant).to_numpy()
-            checked += int(np.count_nonzero(exited))
+            checked += int(np.count_nonzero(exited & (clean[f"status_{horizon_ms}"] != PAST_END).to_numpy()))
             pair = (_cells(table, horizon_ms, exited) for table in (clean, spoiled))
             moved.append(_moved_rows(*pair))
     return LeakReport(checked, _earliest(moved))

@@ -61,8 +61,8 @@ class Samples(NamedTuple):
     gaps: NDArray[np.int64]  # (N,) gaps of the tape up to the decision
     decision: NDArray[np.float64]  # (N,) mid at t
     anchors: NDArray[np.float64]  # (H, N) mid at t + h
-    entry: NDArray[np.float64]  # (PLACES, N) at te
-    exits: NDArray[np.float64]  # (H, PLACES, N) at te + h
+    entry: NDArray[np.float64]  # (N, PLACES) at te
+    exits: NDArray[np.float64]  # (H, N, PLACES) at te + h
     status: NDArray[np.uint8]  # (H, N)
 
 
@@ -88,8 +88,8 @@ def sample_book(
         gaps=np.zeros(rows, np.int64),
         decision=np.full(rows, np.nan),
         anchors=np.full((horizons, rows), np.nan),
-        entry=np.full((PLACES, rows), np.nan),
-        exits=np.full((horizons, PLACES, rows), np.nan),
+        entry=np.full((rows, PLACES), np.nan),
+        exits=np.full((horizons, rows, PLACES), np.nan),
         status=np.full((horizons, rows), PAST_END, np.uint8),
     )
     _replay(tape, schedule, sizing, book, samples)
@@ -113,40 +113,44 @@ def _replay(tape, schedule, sizing, book, samples):
 
 @njit(cache=True)
 def _sample_before(instant, gaps, schedule, sizing, book, walked, samples):
-    """Read the book in force for whatever is due before an instant; returns when something is due next."""
+    """Read the book in force for whatever is due before an instant; returns when something is due next.
+
+    One body on purpose: a call for each sample costs more than the sample.
+    """
     row_ts, offsets, due = schedule
-    next_due = np.int64(2**62)
+    lots, gaps_before, decision, anchors, entry, exits, status = samples
+    horizons, next_due = anchors.shape[0], np.int64(2**62)
+    mid, half_spread = _touch(book)
     for stream in range(offsets.size):
-        while due[stream] < row_ts.size and row_ts[due[stream]] + offsets[stream] < instant:
-            _sample(stream, due[stream], gaps, sizing, book, walked, samples)
-            due[stream] += 1
-        if due[stream] < row_ts.size:
-            next_due = min(next_due, row_ts[due[stream]] + offsets[stream])
+        i = due[stream]
+        while i < row_ts.size and row_ts[i] + offsets[stream] < instant:
+            h = (stream - 2) % horizons
+            if stream == 0:
+                decision[i], gaps_before[i], lots[i] = mid, gaps, _lots(mid, sizing)
+            elif 2 <= stream < 2 + horizons:
+                anchors[h, i] = mid
+            else:
+                if lots[i] > 0 and lots[i] != walked[0] and not np.isnan(mid):
+                    _walk_both(book, lots[i], sizing.inverse, walked)
+                _fill(entry[i] if stream == 1 else exits[h, i], lots[i], mid, half_spread, walked)
+                if stream != 1:
+                    mids = decision[i] + anchors[h, i] + entry[i, MID] + mid
+                    depth = _both_sides(entry[i]) + (_both_sides(exits[h, i]) if sizing.walks_out else 0.0)
+                    status[h, i] = _verdict(decision[i], gaps - gaps_before[i], mids, depth)
+            i += 1
+        due[stream] = i
+        if i < row_ts.size:
+            next_due = min(next_due, row_ts[i] + offsets[stream])
     return next_due
 
 
 @njit(cache=True)
-def _sample(stream, i, gaps, sizing, book, walked, samples):
-    horizons = samples.anchors.shape[0]
-    if stream == 0:
-        mid = _mid(book)
-        samples.decision[i] = mid
-        samples.gaps[i] = gaps
-        samples.lots[i] = _lots(mid, sizing)
-    elif stream == 1:
-        _read(book, samples.lots[i], sizing.inverse, walked, samples.entry[:, i])
-    elif stream < 2 + horizons:
-        samples.anchors[stream - 2, i] = _mid(book)
-    else:
-        h = stream - 2 - horizons
-        _read(book, samples.lots[i], sizing.inverse, walked, samples.exits[h, :, i])
-        samples.status[h, i] = _verdict(samples, h, i, gaps, sizing.walks_out)
-
-
-@njit(cache=True)
-def _mid(book):
-    head = book[2]
-    return (head[BEST_BID] + head[BEST_ASK]) / 2 if is_open(book) else np.nan
+def _touch(book):
+    """Mid and half the spread, ticks; NaN while the book may not be traded on."""
+    if not is_open(book):
+        return np.nan, np.nan
+    bid, ask = book[2][BEST_BID], book[2][BEST_ASK]
+    return (bid + ask) / 2, (ask - bid) / 2
 
 
 @njit(cache=True)
@@ -158,31 +162,33 @@ def _lots(mid, sizing):
 
 
 @njit(cache=True)
-def _read(book, lots, inverse, walked, sample):
-    """Fill one entry or exit; the walks are kept while neither book nor lots change."""
-    if lots == 0 or not is_open(book):
-        return
-    if walked[0] != lots:
-        walked[0] = lots
-        for row in (BID, ASK):
-            average, filled = walk(book, row, lots, inverse)
-            walked[1 + row] = average if filled == lots else np.nan
-    head = book[2]
-    sample[MID] = (head[BEST_BID] + head[BEST_ASK]) / 2
-    sample[HALF_SPREAD] = (head[BEST_ASK] - head[BEST_BID]) / 2
-    sample[SELL_AT] = walked[1 + BID]
-    sample[BUY_AT] = walked[1 + ASK]
+def _walk_both(book, lots, inverse, walked):
+    walked[0] = lots
+    for row in (BID, ASK):
+        average, filled = walk(book, row, lots, inverse)
+        walked[1 + row] = average if filled == lots else np.nan
 
 
 @njit(cache=True)
-def _verdict(samples, h, i, gaps, walks_out):
-    entry, leave = samples.entry[:, i], samples.exits[h, :, i]
-    if np.isnan(samples.decision[i]):
+def _fill(sample, lots, mid, half_spread, walked):
+    if lots > 0 and not np.isnan(mid):
+        sample[MID], sample[HALF_SPREAD] = mid, half_spread
+        sample[SELL_AT], sample[BUY_AT] = walked[1 + BID], walked[1 + ASK]
+
+
+@njit(cache=True)
+def _both_sides(sample):
+    """NaN where either side of the book held too little."""
+    return sample[SELL_AT] + sample[BUY_AT]
+
+
+@njit(cache=True)
+def _verdict(decision_mid, gaps_inside, mids, depth):
+    """Status of a label; ``mids`` and ``depth`` are sums over all that it reads, NaN where one is missing."""
+    if np.isnan(decision_mid):
         return BOOK_CLOSED
-    if gaps != samples.gaps[i]:
+    if gaps_inside > 0:
         return GAP_INSIDE
-    if np.isnan(entry[MID]) or np.isnan(samples.anchors[h, i]) or np.isnan(leave[MID]):
+    if np.isnan(mids):
         return BOOK_CLOSED
-    if np.isnan(entry[SELL_AT] + entry[BUY_AT]) or (walks_out and np.isnan(leave[SELL_AT] + leave[BUY_AT])):
-        return DEPTH_SHORT
-    return OK
+    return DEPTH_SHORT if np.isnan(depth) else OK

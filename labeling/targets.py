@@ -87,7 +87,7 @@ def _sizing(parameters: LabelParameters, instrument: Instrument) -> Sizing:
 def _horizon_columns(
     samples: Samples, h: int, inverse: bool, leg: Exit, vwap: Floats | None
 ) -> dict[str, NDArray[np.generic]]:
-    enter, leave, status = samples.entry, samples.exits[h], samples.status[h]
+    enter, leave, status = samples.entry.T, samples.exits[h].T, samples.status[h]
     sell_at, buy_at = leave[SELL_AT], leave[BUY_AT]
     spread, slippage = _crossing(enter), _walking(enter)
     if leg == "walk":

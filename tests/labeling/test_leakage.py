@@ -114,3 +114,13 @@ def test_a_label_that_looks_past_its_exit_is_caught():
     report = labels_ignore_beyond_exit(late, random_tape(4), INSTANTS, HORIZONS)
     assert report.first_ts is not None
     assert INSTANTS[0] - 300 * MS < report.first_ts < INSTANTS[0] - 230 * MS
+
+
+def test_labels_past_the_end_of_a_sample_prove_nothing():
+    events = random_tape(4)
+    rows = ROWS + 60_000 * MS
+    report = labels_ignore_beyond_exit(
+        lambda tape: label_rows(tape, rows, label_parameters(), INSTRUMENTS[0], None), events, [int(rows[-1])], HORIZONS
+    )
+    assert report.first_ts is None
+    assert not report.clean
