@@ -5,10 +5,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from market.errors import CorruptFile, DataError
-from market.events import Events
-from market.sources.decoder import Decoder
-from market.sources.importing import ImportReport, import_capture
+from market.errors import CorruptFile
 
 
 def capture_lines(path: Path) -> Iterator[bytes]:
@@ -22,16 +19,3 @@ def capture_lines(path: Path) -> Iterator[bytes]:
             yield from file
     except (EOFError, OSError, zlib.error) as error:
         raise CorruptFile(f"capture {path} cannot be read to its end: {error}") from error
-
-
-def import_file(path: Path, decoder: Decoder, max_bad_share: float) -> tuple[Events, ImportReport]:
-    """Events of one capture file, delays not yet filled in, and what the import met.
-
-    Raises CorruptFile for a broken file, and DataError naming the file for one with too many bad lines.
-    """
-    try:
-        return import_capture(capture_lines(path), decoder, max_bad_share)
-    except CorruptFile:
-        raise
-    except DataError as error:
-        raise DataError(f"capture {path}: {error}") from error

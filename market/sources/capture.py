@@ -1,24 +1,10 @@
 """Raw captures: one message a line, ``<local receive time> <raw frame>``; opening the files is storage's part."""
 
-from collections.abc import Iterable, Iterator
 from typing import Final
 
 from market.errors import MalformedMessage
 
 _NS_PER_UNIT: Final = {16: 1_000, 19: 1}  # by digits of the stamp: microseconds, nanoseconds
-
-
-def read_capture(lines: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
-    """Line number from 1, ingest_ts in ns UTC, and frame of each line; blank lines are passed over.
-
-    Raises MalformedMessage, naming the line, for one without a stamp; ``split_line`` goes on behind it.
-    """
-    for number, line in enumerate(lines, 1):
-        if not line.isspace():
-            try:
-                yield number, *split_line(line)
-            except MalformedMessage as error:
-                raise MalformedMessage(f"line {number}: {error}") from error
 
 
 def split_line(line: bytes) -> tuple[int, bytes]:

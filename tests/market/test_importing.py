@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.errors import DataError, MalformedMessage
+from market.errors import DataError
 from market.sources import decoder_for
-from market.sources.capture import capture_line, read_capture, split_line
+from market.sources.capture import capture_line, split_line
 from market.sources.importing import MOST_KEPT, import_capture
 from tests.builders_market import COINM_BTC
 
@@ -30,12 +30,9 @@ def test_a_line_reads_back_what_was_written(stamp, frame):
 
 
 def test_blank_lines_are_passed_over_and_still_numbered():
-    assert list(read_capture([GOOD, b"\n", GOOD])) == [(1, STAMP, TRADE), (3, STAMP, TRADE)]
-
-
-def test_a_line_without_a_stamp_is_named_by_its_number():
-    with pytest.raises(MalformedMessage, match="line 2"):
-        list(read_capture([GOOD, BAD_LINES["no stamp"]]))
+    events, report = import_capture([GOOD, b"\n", b"garbage\n"], decoder_for(COINM_BTC), 0.5)
+    assert (events.size, report.lines) == (1, 2)
+    assert report.quarantined[0].number == 3
 
 
 @pytest.mark.parametrize("bad", BAD_LINES.values(), ids=BAD_LINES)

@@ -4,10 +4,11 @@ import gzip
 
 import pytest
 
-from market.errors import CorruptFile, DataError
+from market.errors import CorruptFile
 from market.simulator import synthetic_capture
 from market.sources import decoder_for
-from storage.captures import capture_lines, import_file
+from market.sources.importing import import_capture
+from storage.captures import capture_lines
 from tests.builders_market import COINM_BTC
 
 LINES = list(synthetic_capture(COINM_BTC, 1, 1_723_161_600_000_000_000, 1.0))
@@ -26,10 +27,10 @@ def test_packed_and_plain_captures_give_the_same_lines(packed, tmp_path):
     assert list(capture_lines(packed)) == list(capture_lines(plain)) == LINES
 
 
-def test_a_truncated_gzip_is_refused_by_name(packed):
+def test_a_truncated_gzip_fails_the_import_and_names_the_file(packed):
     packed.write_bytes(packed.read_bytes()[:-200])
     with pytest.raises(CorruptFile, match=r"tape\.gz"):
-        import_file(packed, decoder_for(COINM_BTC), 0.5)
+        import_capture(capture_lines(packed), decoder_for(COINM_BTC), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -44,13 +45,3 @@ def test_a_corrupt_gzip_is_refused_by_name(packed, damage):
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(CorruptFile, match="nothing.gz"):
         list(capture_lines(tmp_path / "nothing.gz"))
-
-
-def test_a_file_of_bad_lines_is_refused_with_file_and_line(tmp_path):
-    path = tmp_path / "bad.txt"
-    path.write_bytes(b"".join([*LINES[:3], b"garbage\n"]))
-    with pytest.raises(DataError, match=r"bad\.txt: 1 of 4 lines .* line 4"):
-        import_file(path, decoder_for(COINM_BTC), 0.1)
-    events, report = import_file(path, decoder_for(COINM_BTC), 0.25)
-    assert (report.bad, report.quarantined[0].number) == (1, 4)
-    assert events.size > 100
