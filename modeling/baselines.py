@@ -174,7 +174,7 @@ def median_regression(x: Doubles, y: Doubles, smoothing: float) -> Doubles:
     for _ in range(_ITERATIONS):
         weights = epsilon / np.sqrt((y - design @ found) ** 2 + epsilon**2)
         weighted = design * weights[:, None]
-        before, found = found, np.linalg.solve(design.T @ weighted + ridge, weighted.T @ y)
+        before, found = found, np.asarray(np.linalg.solve(design.T @ weighted + ridge, weighted.T @ y), np.float64)
         if np.abs(found - before).max() < 1e-6 * epsilon:
             break
     return found

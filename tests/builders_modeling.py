@@ -1,16 +1,22 @@
 """Small models and rows for the tests that forecast, export or evaluate."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from modeling.architecture import Architecture
 from modeling.calibration import Calibration
 from modeling.forecast import Cell, ForecastShape
+from modeling.parameters import TrainingParameters
+from modeling.sampling import TrainingSet
 from modeling.snapshot import CNN, ModelSnapshot
 from modeling.streaming import layers
 
 CELLS = (Cell(250, 0.0), Cell(250, 2.0), Cell(1000, 0.0))
 SHAPE = ForecastShape(CELLS)
+START = 1_723_160_000_000_000_000
+ROW_NS = 20_000_000
 
 
 def small_network(width: int = 8, depth: int = 2, kernel_size: int = 3) -> Architecture:
@@ -48,3 +54,46 @@ def random_model(seed: int = 0, network: Architecture | None = None) -> ModelSna
 def random_rows(count: int, features: int = 5, seed: int = 1) -> NDArray[np.float32]:
     """Normalised-looking feature rows."""
     return np.random.default_rng(seed).normal(size=(count, features)).astype(np.float32)
+
+
+def labelled_rows(count: int = 1200, seed: int = 0) -> TrainingSet:
+    """Rows whose first feature leads the return of all horizons; all three classes in every cell."""
+    rng = np.random.default_rng(seed)
+    values = random_rows(count, seed=seed)
+    scale_bp = np.array([1.0, 2.0])
+    gross = (values[:, [0]] + 0.5 * rng.normal(size=(count, 2))) * scale_bp
+    column = [SHAPE.horizon_of_cell[cell] for cell in range(len(CELLS))]
+    margins = 0.5 + np.array([cell.budget_bp for cell in CELLS]) / 4
+    classes = (gross[:, column] > margins).astype(np.int8) - (gross[:, column] < -margins).astype(np.int8)
+    row_ts = START + np.arange(count) * ROW_NS
+    return TrainingSet(
+        shape=SHAPE,
+        row_ts=row_ts,
+        values=values,
+        valid=np.ones(count, np.bool_),
+        classes=classes.astype(np.int8),
+        gross_bp=gross.astype(np.float32),
+        cost_bp=np.full((count, 2), 0.1, np.float32),
+        known_ts=row_ts[:, None] + np.array(SHAPE.horizons_ms) * 1_000_000,
+        weights=np.ones(count, np.float32),
+    )
+
+
+def quick_training(**changes: float) -> TrainingParameters:
+    """A fit of a few seconds."""
+    settings = TrainingParameters(
+        learning_rate=3e-4,
+        weight_decay=1e-5,
+        label_smoothing=0.02,
+        focal_gamma=1.5,
+        huber_delta_sigma=0.5,
+        return_weight=1.0,
+        cost_weight=0.1,
+        gradient_clip=1.0,
+        epochs=6,
+        patience=5,
+        chunk_rows=64,
+        batch_chunks=1,
+        seed=3,
+    )
+    return replace(settings, **changes)

@@ -1,0 +1,86 @@
+"""Scores: by hand, against scikit-learn, and side by side in one table."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from market.errors import NotEnoughData
+from modeling.baselines import fit_baselines
+from modeling.evaluation import (
+    Prediction,
+    baseline_prediction,
+    confusion,
+    evaluate,
+    hit_rate,
+    log_loss,
+    macro_f1,
+    matthews,
+    model_prediction,
+)
+from modeling.parameters import BaselineParameters
+from modeling.sampling import learnable
+from modeling.streaming import forecaster_from
+from tests.builders_modeling import labelled_rows, random_model
+
+CLASS = st.integers(-1, 1)
+
+
+@given(pairs=st.lists(st.tuples(CLASS, CLASS), min_size=1, max_size=60))
+def test_scores_agree_with_scikit_learn(pairs):
+    from sklearn.metrics import f1_score, matthews_corrcoef
+
+    truth, said = np.array(pairs, np.int64).T
+    counts = confusion(truth, said)
+    assert macro_f1(counts) == pytest.approx(f1_score(truth, said, average="macro", zero_division=0))
+    assert matthews(counts) == pytest.approx(
+        matthews_corrcoef(truth, said) if len(set(truth) | set(said)) > 1 else 0.0, abs=1e-9
+    )
+
+
+def test_log_loss_by_hand():
+    probabilities = np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
+    assert log_loss(probabilities, np.array([0, 1])) == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2)
+    assert np.isfinite(log_loss(np.array([[1.0, 0.0, 0.0]]), np.array([1])))
+
+
+def test_hit_rate_counts_rows_that_moved():
+    probabilities = np.array([[0.1, 0.8, 0.1], [0.1, 0.3, 0.6], [0.1, 0.3, 0.6], [0.6, 0.3, 0.1]])
+    assert hit_rate(probabilities, np.array([0.0, 1.0, -1.0, -2.0])) == pytest.approx(2 / 3)
+    assert hit_rate(probabilities, np.array([5.0, 0.0, 0.0, 0.0])) == 0.5
+    assert hit_rate(probabilities, np.zeros(4)) is None
+
+
+def test_table_puts_the_model_beside_every_baseline():
+    train, test = labelled_rows(3000), labelled_rows(800, seed=4)
+    baselines, _ = fit_baselines(train, ("x", "b", "c", "d", "e"), BaselineParameters("x", 0.05))
+    forecaster = forecaster_from(random_model())
+    forecasts = forecaster.run(test.values, test.valid)
+    said = [baseline_prediction(baseline, test) for baseline in baselines]
+    model = model_prediction("cnn", forecaster.shape, forecasts)
+    table = evaluate(test, learnable(test, forecaster.receptive_rows), said[0], [*said[1:], model])
+    assert table.height == 3 * 5
+    assert table["rows"].unique().to_list() == [800 - forecaster.receptive_rows + 1]
+    scores = {(line["model"], line["horizon_ms"], line["budget_bp"]): line for line in table.to_dicts()}
+    assert scores["class_prior", 250, 0.0]["nll_skill"] == 0.0
+    assert scores["imbalance", 250, 0.0]["nll_skill"] > 0.2
+    assert scores["imbalance", 1000, 0.0]["gross_edge_bp"] > 1.0
+    assert scores["imbalance", 250, 0.0]["macro_f1"] > scores["cnn", 250, 0.0]["macro_f1"]
+
+
+def test_gross_edge_is_taken_on_the_side_signalled():
+    data = labelled_rows(4)
+    data.gross_bp[:, 0] = [1.0, -3.0, 5.0, 7.0]
+    classes = np.zeros((4, 3), np.int8)
+    classes[:2, 0] = 1, -1
+    probabilities = np.full((4, 3, 3), 1 / 3)
+    table = evaluate(data, np.ones((4, 3), np.bool_), Prediction("prior", classes, probabilities), [])
+    assert table["gross_edge_bp"].to_list() == [2.0, None, None]
+    assert table["signals"].to_list() == [2, 0, 0]
+
+
+def test_nothing_to_score_is_refused():
+    data = labelled_rows(4)
+    prior = Prediction("prior", np.zeros((4, 3), np.int8), np.full((4, 3, 3), 1 / 3))
+    with pytest.raises(NotEnoughData, match="no row of cell h250_b0"):
+        evaluate(data, np.zeros((4, 3), np.bool_), prior, [])

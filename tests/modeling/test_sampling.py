@@ -1,0 +1,114 @@
+"""Rows beside labels: cut by time, hidden where they may not teach."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.batch import Rows
+from features.catalogue import SILENT
+from labeling.parameters import LabelParameters
+from labeling.replay import OK, PAST_END
+from labeling.targets import NO_CLASS
+from market.errors import ModelError, NotEnoughData
+from modeling.forecast import Cell
+from modeling.sampling import cells_of, learnable, ready_rows, require_classes, training_set, window
+from tests.builders_modeling import ROW_NS, START, labelled_rows
+
+LABELS = LabelParameters((250, 1000), (0.0, 2.0), 1.0, 9.0, 10_000.0, 0.0, "executable", "walk", 0.02)
+CELLS = (Cell(250, 0.0), Cell(1000, 2.0))
+
+
+def _rows(count: int) -> Rows:
+    blank = np.zeros(count, np.int64)
+    values = np.arange(count * 2, dtype=np.float32).reshape(count, 2)
+    return Rows(START + np.arange(count) * ROW_NS, blank.astype(np.uint8), blank, blank, values, values)
+
+
+def _labels(rows: Rows) -> pl.DataFrame:
+    count = len(rows.row_ts)
+    columns = {"row_ts": rows.row_ts, "te": rows.row_ts + 10_000_000}
+    for horizon, move in ((250, 1e-4), (1000, 5e-4)):
+        columns |= {
+            f"gross_{horizon}": np.full(count, 9.9),
+            f"exec_gross_{horizon}": np.full(count, move),
+            f"spread_{horizon}": np.full(count, 1e-5),
+            f"slippage_{horizon}": np.full(count, 2e-5),
+            f"long_ratio_{horizon}": np.full(count, 1 + move),
+            f"short_ratio_{horizon}": np.full(count, 1 + move),
+            f"status_{horizon}": np.full(count, OK, np.uint8),
+        }
+    return pl.DataFrame(columns)
+
+
+def test_training_set_by_hand():
+    rows = _rows(4)
+    data = training_set(rows, _labels(rows), LABELS, CELLS, "linear")
+    assert data.classes.tolist() == [[1, 1]] * 4
+    assert data.gross_bp[0] == pytest.approx([1.0, 5.0])
+    assert data.cost_bp[0] == pytest.approx([0.3, 0.3])
+    assert (data.known_ts[0] - START).tolist() == [260_000_000, 1_010_000_000]
+    assert data.values is rows.values
+    assert data.valid.all()
+
+
+def test_labels_of_other_instants_are_refused():
+    rows = _rows(4)
+    with pytest.raises(ModelError, match="4 rows and 3 labels"):
+        training_set(rows, _labels(rows)[:3], LABELS, CELLS, "linear")
+
+
+def test_unknown_label_and_invalid_row_do_not_teach():
+    rows = _rows(4)
+    rows.status[1] = SILENT
+    labels = _labels(rows).with_columns(pl.Series("status_250", [OK, OK, OK, PAST_END], dtype=pl.UInt8))
+    data = training_set(rows, labels, LABELS, CELLS, "linear")
+    assert data.classes[3].tolist() == [NO_CLASS, 1]
+    assert learnable(data, 1).tolist() == [[True, True], [False, False], [True, True], [False, True]]
+
+
+def test_row_after_missing_rows_starts_anew():
+    rows = _rows(6)
+    rows.row_ts[4:] += 5 * ROW_NS
+    data = training_set(rows, _labels(rows), LABELS, CELLS, "linear")
+    assert data.valid.tolist() == [True, True, True, True, False, True]
+
+
+@given(valid=st.lists(st.booleans(), max_size=40), field=st.integers(1, 6))
+def test_rows_are_ready_after_a_run_of_valid_ones(valid, field):
+    found = ready_rows(np.array(valid, np.bool_), field)
+    slow = [row + 1 >= field and all(valid[row + 1 - field : row + 1]) for row in range(len(valid))]
+    assert found.tolist() == slow
+
+
+def test_window_hides_the_labels_of_its_context():
+    data = labelled_rows(100)
+    part = window(data, START + 40 * ROW_NS, START + 60 * ROW_NS, context_rows=10)
+    assert len(part) == 30
+    assert part.row_ts[0] == START + 30 * ROW_NS
+    assert (part.classes[:10] == NO_CLASS).all()
+    assert np.isnan(part.gross_bp[:10]).all()
+    assert np.array_equal(part.classes[10:], data.classes[40:60])
+    assert np.array_equal(part.values, data.values[30:60])
+
+
+def test_window_without_rows_is_refused():
+    with pytest.raises(NotEnoughData, match="none of 100 rows"):
+        window(labelled_rows(100), START - 10, START)
+
+
+def test_cells_are_the_tradeable_ones():
+    grid = pl.DataFrame(
+        {"horizon_ms": [1000, 250, 250], "budget_bp": [0.0, 2.0, 0.0], "tradeable": [True, False, True]}
+    )
+    assert cells_of(grid) == (Cell(250, 0.0), Cell(1000, 0.0))
+    with pytest.raises(NotEnoughData, match="none of the 3 cells"):
+        cells_of(grid.with_columns(tradeable=pl.lit(False)))
+
+
+def test_all_classes_must_be_there_to_learn_from():
+    data = labelled_rows(300)
+    require_classes(data, 20)
+    with pytest.raises(NotEnoughData, match="none of 300 rows"):
+        require_classes(data, 301)

@@ -1,0 +1,136 @@
+"""The search: resumable, honest about failures, ties broken by skill."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from market.errors import ModelError
+from modeling.parameters import NetworkParameters, SearchParameters
+from modeling.search import Candidate, Score, TrialPruned, open_study, search
+from storage.trials import append_trial, read_trials, study_journal
+from tests.builders_modeling import quick_training
+
+START = Candidate(NetworkParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learning_rate=2e-4))
+SPACE = SearchParameters(4, (1e-4, 3e-4), (0.05, 0.15), (64, 96), (2, 3), 7)
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Runs a search over one journal and one ledger; gives the best candidate and the ledger."""
+
+    def run(objective, **changes):
+        study = open_study("s-k0", study_journal(tmp_path / "study.journal"))
+        ledger = tmp_path / "trials.jsonl"
+        best = search(study, replace(SPACE, **changes), START, objective, lambda trial: append_trial(ledger, trial))
+        return best, read_trials(ledger)
+
+    return run
+
+
+def _dropout_score(candidate, report):
+    return Score(-candidate.network.dropout, 0.1, (1.0, -0.5))
+
+
+def test_search_starts_with_the_configured_candidate_and_keeps_the_best(found):
+    best, ledger = found(_dropout_score)
+    assert [trial["number"] for trial in ledger] == [0, 1, 2, 3]
+    assert ledger[0]["settings"] == {"learning_rate": 2e-4, "dropout": 0.1, "width": 64, "dilation_growth": 2}
+    assert best.network.dropout == min(trial["settings"]["dropout"] for trial in ledger)
+    assert ledger[1]["minute_net"] == [1.0, -0.5]
+    for trial in ledger:
+        assert 1e-4 <= trial["settings"]["learning_rate"] <= 3e-4
+        assert trial["settings"]["width"] in (64, 96)
+
+
+def test_ties_are_broken_by_skill(found):
+    best, ledger = found(lambda candidate, report: Score(0.0, candidate.training.learning_rate, ()))
+    assert best.training.learning_rate == max(trial["settings"]["learning_rate"] for trial in ledger)
+
+
+def test_failed_and_pruned_trials_are_recorded_and_the_rest_goes_on(found):
+    def objective(candidate, report):
+        objective.calls += 1
+        if objective.calls == 2:
+            raise ModelError("the training loss is nan in epoch 0")
+        if objective.calls == 3:
+            raise TrialPruned("a step takes 90 us, allowed are 60")
+        return Score(1.0, 0.0, ())
+
+    objective.calls = 0
+    _, ledger = found(objective)
+    assert [trial["state"] for trial in ledger] == ["complete", "failed", "pruned", "complete"]
+    assert ledger[1]["reason"] == "the training loss is nan in epoch 0"
+    assert ledger[2]["value"] is None
+
+
+def test_interrupted_search_goes_on_where_it_stopped(found):
+    class Killed(BaseException):
+        pass
+
+    def dying(candidate, report):
+        dying.calls += 1
+        if dying.calls == 3:
+            raise Killed
+        return _dropout_score(candidate, report)
+
+    dying.calls = 0
+    with pytest.raises(Killed):
+        found(dying)
+    best, ledger = found(_dropout_score)
+    assert [(trial["number"], trial["state"]) for trial in ledger] == [
+        (0, "complete"),
+        (1, "complete"),
+        (2, "abandoned"),
+        (3, "complete"),
+        (4, "complete"),
+    ]
+    assert best.network.dropout == min(trial["settings"]["dropout"] for trial in ledger if trial["state"] == "complete")
+
+
+def test_finished_search_tries_nothing_more(found):
+    first, _ = found(_dropout_score)
+
+    def never(candidate, report):
+        raise AssertionError("no trial was left")
+
+    again, ledger = found(never)
+    assert again == first
+    assert len(ledger) == 4
+
+
+def test_same_seed_tries_the_same_candidates(found, tmp_path):
+    _, ledger = found(_dropout_score)
+    other = []
+    search(open_study("t", study_journal(tmp_path / "other")), SPACE, START, _dropout_score, other.append)
+    assert [trial.settings for trial in other] == [trial["settings"] for trial in ledger]
+
+
+def test_trial_behind_the_median_is_pruned(found):
+    def objective(candidate, report):
+        objective.calls += 1
+        for step in range(3):
+            report(step, -float(objective.calls))
+        return Score(1.0, 0.0, ())
+
+    objective.calls = 0
+    _, ledger = found(objective, trials=7)
+    assert [trial["state"] for trial in ledger] == ["complete"] * 5 + ["pruned"] * 2
+
+
+def test_study_without_a_value_is_one_clear_error(found):
+    def failing(candidate, report):
+        raise ModelError("no")
+
+    with pytest.raises(ModelError, match="none of the 4 trials of study s-k0"):
+        found(failing)
+
+
+def test_torn_ledger_line_is_passed_over(tmp_path, found):
+    found(_dropout_score)
+    ledger = tmp_path / "trials.jsonl"
+    with ledger.open("ab") as stream:
+        stream.write(b'{"study": "s-k0", "num')
+    _, trials = found(_dropout_score, trials=5)
+    assert [trial["number"] for trial in trials] == [0, 1, 2, 3, 4]
+    assert json.loads(ledger.read_bytes().splitlines()[-1])["number"] == 4

@@ -1,0 +1,116 @@
+"""Training: it learns, it repeats itself byte for byte, and it refuses what it cannot learn from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from labeling.targets import NO_CLASS
+from market.errors import ModelError, NotEnoughData
+from modeling.streaming import forecaster_from
+from tests.builders_modeling import SHAPE, labelled_rows, quick_training, small_network
+
+torch = pytest.importorskip("torch")
+from modeling.training import fit  # noqa: E402  (needs torch)
+
+NETWORK = small_network(width=16, depth=1)
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return labelled_rows(seed=1), labelled_rows(seed=2)
+
+
+def test_training_learns_what_leads_the_return(sets):
+    found = fit(NETWORK, *sets, quick_training(epochs=20))
+    shares = np.bincount(sets[1].classes[:, 0] + 1) / len(sets[1])
+    assert found.val_nll < 0.8 * -(shares * np.log(shares)).sum()
+    forecaster = forecaster_from(found.model)
+    forecasts = forecaster.run(sets[1].values, sets[1].valid)[forecaster.receptive_rows :]
+    leaning = SHAPE.probabilities(forecasts)[:, 0, 2] - SHAPE.probabilities(forecasts)[:, 0, 0]
+    assert np.corrcoef(leaning, sets[1].values[forecaster.receptive_rows :, 0])[0, 1] > 0.7
+    down, _, up = SHAPE.returns_bp(forecasts)[:, 0].mean(0)
+    assert down < -0.3 < 0.3 < up
+
+
+def test_rerun_gives_the_same_bytes_and_another_seed_others(sets):
+    first, again, other = (fit(NETWORK, *sets, quick_training(epochs=2, seed=seed)) for seed in (3, 3, 4))
+    assert first.history == again.history
+    for name, array in first.model.weights.items():
+        assert array.tobytes() == again.model.weights[name].tobytes()
+    assert first.model.weights["fuse.weight"].tobytes() != other.model.weights["fuse.weight"].tobytes()
+
+
+def test_training_is_silent_and_leaves_no_file_and_no_setting(sets, tmp_path, monkeypatch, capfd, recwarn):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(1)
+    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+    fit(NETWORK, *sets, quick_training(epochs=1))
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
+    assert not recwarn.list
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_training_stops_when_validation_no_longer_falls(sets):
+    unlearnable = replace(sets[1], values=-sets[1].values)
+    found = fit(NETWORK, sets[0], unlearnable, quick_training(epochs=40))
+    assert len(found.history) == found.best_epoch + 6 < 40
+    assert found.val_nll == min(epoch.val_nll for epoch in found.history)
+
+
+def test_report_sees_every_epoch_and_may_end_the_fit(sets):
+    seen = []
+
+    def report(epoch, val_nll):
+        seen.append((epoch, val_nll))
+        if epoch == 1:
+            raise ModelError("enough")
+
+    with pytest.raises(ModelError, match="enough"):
+        fit(NETWORK, *sets, quick_training(), report)
+    assert [epoch for epoch, _ in seen] == [0, 1]
+
+
+def test_rows_without_label_or_field_do_not_teach(sets):
+    train = sets[0]
+    broken = train.rows(slice(None))
+    broken.valid[600] = False
+    field = NETWORK.receptive_rows
+    hidden = broken.rows(slice(None))
+    hidden = replace(hidden, classes=hidden.classes.copy(), gross_bp=hidden.gross_bp.copy())
+    hidden.classes[600 : 600 + field] *= -1
+    hidden.gross_bp[600 : 600 + field] *= -7
+    first, other = (fit(NETWORK, data, sets[1], quick_training(epochs=1)) for data in (broken, hidden))
+    broken.valid[600] = True
+    for name, array in first.model.weights.items():
+        assert array.tobytes() == other.model.weights[name].tobytes()
+
+
+def test_cell_without_one_class_is_refused(sets):
+    train = replace(sets[0], classes=np.minimum(sets[0].classes, 0))
+    with pytest.raises(NotEnoughData, match="cell h250_b0 lacks a class: .* 0 up"):
+        fit(NETWORK, train, sets[1], quick_training())
+
+
+def test_rows_that_are_all_invalid_are_refused(sets):
+    train, val = (replace(data, valid=np.zeros(len(data), np.bool_)) for data in sets)
+    with pytest.raises(NotEnoughData, match="none of 1200 rows is labelled"):
+        fit(NETWORK, train, sets[1], quick_training())
+    with pytest.raises(NotEnoughData, match="none of 1200 rows is labelled"):
+        fit(NETWORK, sets[0], val, quick_training())
+
+
+def test_loss_that_is_not_a_number_is_one_clear_error(sets):
+    values = sets[0].values.copy()
+    values[300] = np.nan
+    with pytest.raises(ModelError, match="the training loss is nan in epoch 0"):
+        fit(NETWORK, replace(sets[0], values=values), sets[1], quick_training())
+
+
+def test_missing_labels_leave_the_loss_finite(sets):
+    gross, cost, classes = sets[0].gross_bp.copy(), sets[0].cost_bp.copy(), sets[0].classes.copy()
+    gross[100:200], cost[100:200], classes[100:200] = np.nan, np.nan, NO_CLASS
+    train = replace(sets[0], gross_bp=gross, cost_bp=cost, classes=classes)
+    assert np.isfinite(fit(NETWORK, train, sets[1], quick_training(epochs=1)).history[0].train_loss)
