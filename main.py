@@ -4,6 +4,7 @@ line. Run ``python main.py --help``.
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -86,7 +87,8 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Exit status: 0, 1 after a fault, 130 after an interrupt."""
+    """Exit status: 0, 1 after a fault, 130 after an interrupt or a request to end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is open is closed, what was started is ended
     arguments = command_line().parse_args()
     if arguments.config:
         os.environ["TICKLOOP_CONFIG"] = str(arguments.config.resolve())  # for the processes that we start, too

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -51,16 +52,22 @@ def serve_pages(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _running(command: list[str], settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "DAGSTER_HOME": str(settings.paths.dagster.resolve())}
-    page = subprocess.Popen(command, cwd=ROOT, env=environment)
+    """A page in a process group of its own: its server starts others, and all of them have to end with it."""
+    ours = {"DAGSTER_HOME": str(settings.paths.dagster.resolve()), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    page = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **ours}, start_new_session=True)
     try:
         yield page
     finally:
-        page.terminate()
+        _signal(page.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             page.wait(STOP_S)
-        page.kill()
+        _signal(page.pid, signal.SIGKILL)
         page.wait()
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # all of them have ended
+        os.killpg(group, number)
 
 
 def _listen(port: int) -> list[str]:
