@@ -1,0 +1,1 @@
+"""What a model sees: one catalogue, one compiled step, driven in batch and live alike."""

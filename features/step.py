@@ -40,6 +40,8 @@ from market.book import ASK, BEST_ASK, BEST_BID, BID, apply, is_open, new_book, 
 from market.events import BBO, GAP, LAST, LEVEL, SNAPSHOT, TRADE
 
 _CODES = {"none": normalizer.NONE, "median_mad": normalizer.MEDIAN_MAD, "rank": normalizer.RANK}
+# numba compiles a function again for every literal that it is handed, but not for a typed number
+_BIDS, _ASKS, _START = np.int64(BID), np.int64(ASK), np.int64(0)
 
 
 def new_state(parameters: FeatureParameters) -> State:
@@ -110,7 +112,7 @@ def _observe_touch(book, clock, ring, place):
         clock[OPEN_SINCE] = 0
         return
     bid, ask = head[BEST_BID], head[BEST_ASK]
-    bid_qty, ask_qty = quantity(book, BID, bid), quantity(book, ASK, ask)
+    bid_qty, ask_qty = quantity(book, _BIDS, bid), quantity(book, _ASKS, ask)
     if clock[OPEN_SINCE] == 0:
         clock[OPEN_SINCE] = clock[NEWEST_EVENT]
     else:
@@ -195,8 +197,8 @@ def _measure_instant(state, row_ts, raw):
     """Write the features of the instant; returns the column after them."""
     head, clock = state[2], state[3]
     book = (state[0], state[1], head)
-    bid_qty, bids_5, bids_10 = _depth(book, BID)
-    ask_qty, asks_5, asks_10 = _depth(book, ASK)
+    bid_qty, bids_5, bids_10 = _depth(book, _BIDS)
+    ask_qty, asks_5, asks_10 = _depth(book, _ASKS)
     spread_ticks = head[BEST_ASK] - head[BEST_BID]
     trade_age_ns = row_ts - max(clock[NEWEST_TRADE], clock[FIRST_EVENT])
     raw[0] = spread_ticks
@@ -208,7 +210,7 @@ def _measure_instant(state, row_ts, raw):
     raw[6] = log_count(ask_qty)
     raw[7] = clock[DELAY] / NS_PER_MS
     raw[8] = log_count(trade_age_ns / NS_PER_MS)
-    return 9
+    return _START + 9
 
 
 @njit(cache=True)
@@ -303,7 +305,7 @@ def advance(state, events, until, rows):
     """
     row_ts, status, touch, raw, values = rows
     clock, head = state[3], state[2]
-    position = count = 0
+    position = count = _START
     _begin(state, events)
     while 0 < clock[NEXT_ROW] <= until:
         now = clock[NEXT_ROW]
