@@ -11,7 +11,7 @@ from backtest.reference import ReferenceVenue
 from backtest.venue import SimulatedVenue
 from market.events import BBO, BUY, EVENT, FIRST, GAP, LAST, LEVEL, MARK, NO_SIDE, SELL, SNAPSHOT, TRADE, Events
 from market.instrument import Instrument
-from market.orders import FILL, REPORT, Reports
+from market.orders import FILL, FOK, GTC, IOC, POST_ONLY, REPORT, Reports
 
 MS: Final = 1_000_000
 FOREVER: Final = 2**62
@@ -89,7 +89,7 @@ def act(venue: SimulatedVenue | ReferenceVenue, actions: Iterable[Action]) -> Re
 
 
 _SIDES = st.sampled_from([BUY, SELL])
-_PRICES = st.integers(95, 106)
+_PRICES = st.integers(98, 103)
 
 
 def _rows(kind: int, most: int) -> st.SearchStrategy[list[Row]]:
@@ -118,7 +118,7 @@ _MESSAGES = st.one_of(
 def messages(draw: st.DrawFn, most: int = 40) -> list[Events]:
     """A book and what comes after it, in the order received; delays of -1 to 4 ms put the venue's order out of ours."""
     out, now = [opened(10)], 10
-    for rows in draw(st.lists(_MESSAGES, max_size=most)):
+    for rows in draw(st.lists(_MESSAGES, min_size=draw(st.sampled_from([0, 10, 20])), max_size=most)):
         now += draw(st.integers(0, 3))
         out.append(
             message(now, *rows, delay_ms=draw(st.integers(-1, 4)), update_id=draw(st.integers(now - 2, now + 2)))
@@ -132,32 +132,36 @@ def by_venue_time(parts: list[Events]) -> list[Events]:
 
 
 @st.composite
-def sends(draw: st.DrawFn, now_ns: int) -> list[Action]:
-    """A few orders and cancels sent at ``now_ns`` or a little later, some of them flawed."""
+def sends(draw: st.DrawFn, now_ns: int, newest: int) -> list[Action]:
+    """A few orders and cancels sent at ``now_ns`` or a little later, some of them flawed, some ids used before."""
     order = st.tuples(
         st.just("place"),
-        st.integers(1, 40),
-        st.sampled_from([BUY, SELL] * 8 + [0]),
-        st.one_of(_PRICES, _PRICES, st.sampled_from([0, -3, 2**50])),
-        st.one_of(st.integers(1, 30), st.integers(1, 30), st.sampled_from([0, -1])),
-        st.sampled_from([0, 1, 2, 3, 3, 0, 3, 0, 9]),
+        st.integers(newest - 1, newest + 8),
+        st.sampled_from([BUY, SELL] * 12 + [0]),
+        st.one_of([_PRICES] * 12 + [st.sampled_from([0, -3, 2**50])]),
+        st.one_of([st.integers(1, 30)] * 12 + [st.sampled_from([0, -1])]),
+        st.sampled_from([POST_ONLY] * 6 + [GTC] * 5 + [IOC] * 4 + [FOK, FOK, 9]),
         st.integers(0, 3).map(lambda late: now_ns + late * MS // 2),
     )
     cancel = st.tuples(
-        st.just("cancel"), st.integers(1, 40), st.integers(0, 3).map(lambda late: now_ns + late * MS // 2)
+        st.just("cancel"),
+        st.integers(newest - 12, newest + 2),
+        st.integers(0, 3).map(lambda late: now_ns + late * MS // 2),
     )
-    return draw(st.lists(st.one_of(order, order, cancel), max_size=4))
+    return draw(st.lists(st.one_of(order, order, order, cancel), max_size=4))
 
 
 @st.composite
 def sessions(draw: st.DrawFn, aligned: bool = False) -> list[Action]:
     """Orders sent into a tape: actions for ``act``, the tape in the order received or, ``aligned``, of the venue."""
     actions: list[Action] = []
-    parts = draw(messages())
+    parts, newest = draw(messages()), 1
     for part in by_venue_time(parts) if aligned else parts:
         now_ns = int(part[0]["ingest_ts"] - part[0]["delay_ns"] if aligned else part[0]["ingest_ts"])
         actions.append(("match_research", part, now_ns) if aligned else ("on_events", part))
-        actions += draw(sends(now_ns))
+        sent = draw(sends(now_ns, newest))
+        newest = max([newest, *(action[1] for action in sent if action[0] == "place")])
+        actions += sent
         actions.append(("reports", now_ns))
     end_ns = now_ns + 100 * MS
     actions.append(("match_research", tape(), end_ns) if aligned else ("on_events", level(end_ns // MS, BUY, 50, 1)))
