@@ -1,6 +1,7 @@
 """What the assets are split by: days or walk-forward slices, each of one symbol."""
 
 import re
+import warnings
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
@@ -18,17 +19,22 @@ days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)  # witho
 symbol_days = dg.MultiPartitionsDefinition({"date": days, "symbol": symbols})
 symbol_slices = dg.MultiPartitionsDefinition({"slice": slices, "symbol": symbols})
 
-_same_symbol = dg.DimensionPartitionMapping("symbol", dg.IdentityPartitionMapping())
-_day_before = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
-_day_and_after = dg.TimeWindowPartitionMapping(start_offset=0, end_offset=1)
-
-day_before = dg.MultiPartitionMapping(
-    {"date": dg.DimensionPartitionMapping("date", _day_before), "symbol": _same_symbol}
-)
-day_and_after = dg.MultiPartitionMapping(
-    {"date": dg.DimensionPartitionMapping("date", _day_and_after), "symbol": _same_symbol}
-)
-whole_symbol = dg.MultiToSingleDimensionPartitionMapping("symbol")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", dg.BetaWarning)  # of the mappings; the tests of the graph would notice a change
+    _same_symbol = dg.DimensionPartitionMapping("symbol", dg.IdentityPartitionMapping())
+    day_before = dg.MultiPartitionMapping(
+        {
+            "date": dg.DimensionPartitionMapping("date", dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)),
+            "symbol": _same_symbol,
+        }
+    )
+    day_and_after = dg.MultiPartitionMapping(
+        {
+            "date": dg.DimensionPartitionMapping("date", dg.TimeWindowPartitionMapping(start_offset=0, end_offset=1)),
+            "symbol": _same_symbol,
+        }
+    )
+    whole_symbol = dg.MultiToSingleDimensionPartitionMapping("symbol")
 
 
 class Part(NamedTuple):

@@ -1,0 +1,132 @@
+"""The slice's verdict in numbers: scores beside the baselines, logged with bundle and page as one MLflow run."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from assets.checks import Verdict
+from assets.models import bundle_folder
+from assets.partitions import Part, part_of, symbol_slices
+from assets.scores import scores_on_test
+from assets.search import MODEL_ROOMS
+from assets.slice_data import data_fingerprint, upstream_shas
+from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
+from config.settings import Settings, config_sha
+from features.catalogue import CATALOGUE_VERSION, catalogue_sha
+from modeling.forecast import Cell
+from modeling.snapshot import CNN
+from storage.lake import Lake
+from storage.registry import Registry, RunRecord
+
+SCORES = ("macro_f1", "mcc", "nll", "nll_skill", "hit_rate", "gross_edge_bp")
+FIGURES = ("fills", "round_trips", "hit_rate", "net_quote", "net_bp", "max_drawdown", "breakeven_fee_bp")
+
+
+def evaluation_inputs(settings: Settings, lake: Lake, part: Part) -> str:
+    """Sha of what a slice's evaluation is made from."""
+    made = [content_shas(passed(lake, table, part))[:1] for table in ("models", "backtests")]
+    upstream = [upstream_shas(lake, part), made, config_sha(settings)]
+    return inputs_sha("evaluation", [], upstream, MODEL_ROOMS)
+
+
+@dg.asset(partitions_def=symbol_slices, deps=["models", "backtests"], group_name="models", kinds={"mlflow"})
+def evaluation(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    lake: dg.ResourceParam[Lake],
+    registry: dg.ResourceParam[Registry],
+) -> dg.MaterializeResult:
+    """Scores of the model and of every baseline, cell by cell, on Test."""
+    part = part_of(context)
+    scores = scores_on_test(settings, lake, part)
+    run_id = record_run(settings, lake, registry, part, scores)
+    pages = {"scores": dg.MetadataValue.md(score_page(scores))}
+    table = Table(scores, {"mlflow_run": run_id, **run_tags(settings, lake, part)}, pages=pages)
+    return publish(lake, "evaluation", part, table, evaluation_inputs(settings, lake, part))
+
+
+@dg.multi_asset_check(specs=blocking("evaluation", "scored"))
+def evaluation_hold(
+    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
+) -> Iterator[dg.AssetCheckResult]:
+    """Every predictor has a finite log-loss on the same rows of every cell."""
+    part = part_of(context)
+    table = lake.scan("evaluation", part.symbol, [part.key], unchecked=True).collect()
+    yield from judge(lake, "evaluation", part, [scored(table)])
+
+
+def run_tags(settings: Settings, lake: Lake, part: Part) -> dict[str, str]:
+    """By what a run can be found again."""
+    return {
+        "symbol": part.symbol,
+        "slice": part.key,
+        "bundle_sha": lake.manifest("models", *part).metadata["bundle_sha"],
+        "catalogue_sha": catalogue_sha(settings.features),
+        "catalogue_version": CATALOGUE_VERSION,
+        "config_sha": config_sha(settings),
+        "data_fingerprint": data_fingerprint(lake, part),
+    }
+
+
+def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, scores: pl.DataFrame) -> str:
+    """Id of the MLflow run of this bundle; one that is there already is found again."""
+    experiment, tags = settings.registry.experiment, run_tags(settings, lake, part)
+    registry.end_interrupted_runs(experiment)
+    known = registry.find_run(experiment, {name: tags[name] for name in ("bundle_sha", "config_sha")})
+    if known is not None:
+        return known
+    artifacts = {"bundle": bundle_folder(settings, part, CNN), "report": report_path(lake, part)}
+    metrics = score_metrics(scores) | figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
+    run = RunRecord(f"{part.symbol} {part.key}", run_params(settings, lake, part), metrics, tags, artifacts)
+    return registry.record(experiment, run)
+
+
+def report_path(lake: Lake, part: Part) -> Path:
+    """Where the slice's tear sheet lies."""
+    return Path(lake.manifest("backtests", *part).metadata["report"])
+
+
+def run_params(settings: Settings, lake: Lake, part: Part) -> dict[str, object]:
+    """Settings of the network that was chosen, and of what surrounds it."""
+    found = lake.manifest("search", *part).metadata
+    others = {"labels": asdict(settings.labels), "walk_forward": asdict(settings.models.walk_forward)}
+    groups = {"network": found["network"], "training": found["training"], **others}
+    return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+
+
+def score_metrics(scores: pl.DataFrame) -> dict[str, float]:
+    """``test/<score>/<cell>/<predictor>`` for every score that is a number."""
+    return {
+        f"test/{score}/{Cell(row['horizon_ms'], row['budget_bp']).name}/{row['model']}": float(row[score])
+        for row in scores.iter_rows(named=True)
+        for score in SCORES
+        if row[score] is not None and np.isfinite(row[score])
+    }
+
+
+def figure_metrics(figures: dict[str, dict[str, float | None]]) -> dict[str, float]:
+    """``backtest/<figure>/<run>`` for every figure that is a number."""
+    return {
+        f"backtest/{key}/{name.replace(' ', '_')}": float(value)
+        for name, run in figures.items()
+        for key in FIGURES
+        if (value := run[key]) is not None
+    }
+
+
+def score_page(scores: pl.DataFrame) -> str:
+    """The scores as a Markdown table."""
+    with pl.Config(tbl_formatting="ASCII_MARKDOWN", tbl_hide_dataframe_shape=True, tbl_rows=-1, tbl_cols=-1):
+        return str(scores)
+
+
+def scored(scores: pl.DataFrame) -> Verdict:
+    """All predictors were scored on the same rows of each cell."""
+    rows = scores.group_by("horizon_ms", "budget_bp").agg(pl.col("rows").n_unique().alias("kinds"))
+    finite = bool(scores["nll"].is_finite().all())
+    same = bool((rows["kinds"] == 1).all())
+    return Verdict("scored", scores.height > 0 and finite and same, {"lines": scores.height, "cells": rows.height})

@@ -1,0 +1,156 @@
+"""A network on one slice: how a candidate is trained, calibrated and judged; torch is imported only when it is."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assets.partitions import Part
+from assets.simulation import WARM_MARGIN_ROWS, simulate, strategy_of
+from assets.slice_data import Opening, SliceData, opening_before, search_windows, slice_data, slice_of, traded_cell
+from backtest.engine import Window
+from backtest.performance import minute_profits
+from backtest.report import Run
+from config.settings import Settings
+from features.catalogue import FEATURE_COUNT, branch_columns, feature_names
+from modeling.architecture import Architecture, architecture, base_dilations
+from modeling.baselines import fit_baselines
+from modeling.calibration import fit_calibration
+from modeling.evaluation import baseline_prediction, evaluate, model_prediction
+from modeling.forecast import ForecastShape
+from modeling.parameters import NetworkParameters
+from modeling.sampling import TrainingSet, learnable
+from modeling.snapshot import ModelSnapshot
+from modeling.streaming import forecaster_from
+from storage.lake import Lake
+from storage.trials import append_trial, read_trials, study_journal
+
+if TYPE_CHECKING:
+    from modeling.search import Candidate, Score
+    from modeling.training import Fit
+
+LATENCY_BUDGET_US = 1_000.0  # of one streaming step; a third of what a whole decision may take
+TIMED_STEPS = 500
+STUDY = "search"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every candidate of a slice is trained and judged on."""
+
+    settings: Settings
+    symbol: str
+    data: SliceData
+    span: Window  # of the first part of Val
+    opening: Opening
+
+    @property
+    def shape(self) -> ForecastShape:
+        """The cells that are trained."""
+        return self.data.train.shape
+
+
+def bench(settings: Settings, lake: Lake, part: Part) -> Bench:
+    """The bench of a slice."""
+    rows = longest_memory_rows(settings)
+    span = search_windows(settings, slice_of(lake, part))[0]
+    opening = opening_before(settings, lake, part.symbol, span, rows + WARM_MARGIN_ROWS)
+    return Bench(settings, part.symbol, slice_data(settings, lake, part, rows), span, opening)
+
+
+def longest_memory_rows(settings: Settings) -> int:
+    """Receptive field of the largest network that the search may try."""
+    growth = max(*settings.models.search.dilation_growths, settings.models.network.dilation_growth)
+    largest = replace(settings.models.network, dilation_growth=growth)
+    return network_of(settings, largest, ForecastShape((traded_cell(settings),))).receptive_rows
+
+
+def network_of(settings: Settings, network: NetworkParameters, shape: ForecastShape) -> Architecture:
+    """The network that settings describe over the catalogue's columns."""
+    bases = base_dilations(settings.features.windows_ms, settings.features.row_interval_ms)
+    return architecture(network, branch_columns(settings.features), bases, FEATURE_COUNT, shape)
+
+
+def train(on: Bench, candidate: "Candidate", report: Callable[[int, float], None] | None = None) -> "Fit":
+    """A network fitted on Train; it stops early by the first part of Val."""
+    from modeling.training import fit
+
+    network = network_of(on.settings, candidate.network, on.shape)
+    return fit(network, on.data.train, on.data.search, candidate.training, report)
+
+
+def calibrate(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
+    """The model with its probabilities bent to the frequencies of the second part of Val."""
+    data, forecaster = on.data.calibration, forecaster_from(model)
+    forecasts = forecaster.run(data.values, data.valid)
+    known = learnable(data, forecaster.receptive_rows)
+    classes = np.where(known, data.classes, np.int8(-128)).astype(np.int8)
+    probabilities = on.shape.probabilities(forecasts)
+    return replace(model, calibration=fit_calibration(on.settings.models.calibration, probabilities, classes))
+
+
+def earn(on: Bench, model: ModelSnapshot) -> Run:
+    """What a model would have earned over the first part of Val."""
+    strategy = strategy_of(on.settings, on.symbol, model, "take")
+    return simulate(on.settings, on.symbol, on.opening, strategy, "candidate", on.span)
+
+
+def skill(on: Bench, model: ModelSnapshot) -> float:
+    """Mean log-loss skill over the cells against the class prior, on the first part of Val."""
+    names, data = feature_names(on.settings.features), on.data.search
+    baselines, _ = fit_baselines(on.data.train, names, on.settings.models.baselines)
+    scores = score_rows(data, model, [baseline_prediction(baselines[0], data)])
+    return float(scores.filter(scores["model"] == "model")["nll_skill"].mean() or 0.0)  # type: ignore[arg-type]
+
+
+def score_rows(data: TrainingSet, model: ModelSnapshot, others: list[Any]) -> Any:
+    """Scores of a model beside others, the class prior first, over the rows on which the model has a forecast."""
+    forecaster = forecaster_from(model)
+    said = model_prediction("model", forecaster.shape, forecaster.run(data.values, data.valid))
+    return evaluate(data, learnable(data, forecaster.receptive_rows), others[0], [*others[1:], said])
+
+
+def step_us(model: ModelSnapshot) -> float:
+    """Median duration of one streaming step, microseconds; of this machine, now."""
+    forecaster = forecaster_from(model)
+    state, row = forecaster.new_state(), np.zeros(forecaster.features, np.float32)
+    durations = np.empty(TIMED_STEPS)
+    for place in range(TIMED_STEPS):
+        start = time.perf_counter_ns()
+        forecaster.step(state, row, True)
+        durations[place] = time.perf_counter_ns() - start
+    return float(np.median(durations)) / 1e3
+
+
+def run_study(on: Bench, folder: Path, say: Say) -> tuple["Candidate", list[dict[str, Any]]]:
+    """The best candidate and every trial of the study in ``folder``, which goes on where it was interrupted."""
+    from modeling.search import Candidate, Trial, open_study, search
+
+    ledger, models, quote = folder / "trials.jsonl", on.settings.models, on.settings.instrument(on.symbol).quote
+    study = open_study(STUDY, study_journal(folder / "study.journal"))
+
+    def record(trial: Trial) -> None:
+        append_trial(ledger, trial)
+        worth = trial.reason if trial.value is None else f"net {trial.value:+.3f} {quote} on the first part of Val"
+        say(f"trial {trial.number + 1} of {models.search.trials}: {trial.state}, {worth}")
+
+    start = Candidate(models.network, models.training)
+    best = search(study, models.search, start, lambda candidate, report: judge_candidate(on, candidate, report), record)
+    return best, read_trials(ledger)
+
+
+def judge_candidate(on: Bench, candidate: "Candidate", report: Callable[[int, float], None]) -> "Score":
+    """Net profit over the first part of Val, quote currency. Raises TrialPruned if one step is too slow to trade on."""
+    from modeling.search import Score, TrialPruned
+
+    model = train(on, candidate, lambda epoch, val_nll: report(epoch, -val_nll)).model
+    if (duration := step_us(model)) > LATENCY_BUDGET_US:
+        raise TrialPruned(f"a streaming step takes {duration:.0f} us, allowed are {LATENCY_BUDGET_US:.0f}")
+    run = earn(on, model)
+    minutes = minute_profits(run.result.decisions["row_ts"], run.result.decisions["equity"])["net"]
+    return Score(run.performance.net_quote, skill(on, model), tuple(minutes.to_list()))

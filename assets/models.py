@@ -1,0 +1,150 @@
+"""The model of a slice: the best candidate, trained and calibrated, and the median band beside it, as bundles."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from assets.checks import Verdict
+from assets.fitting import LATENCY_BUDGET_US, Bench, bench, calibrate, step_us, train
+from assets.partitions import Part, part_of, symbol_slices
+from assets.search import MODEL_ROOMS
+from assets.slice_data import data_fingerprint, upstream_shas
+from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
+from config.settings import Settings, config_sha
+from features.catalogue import CATALOGUE_VERSION, catalogue_sha, feature_names
+from market.errors import BundleError, NotEnoughData
+from market.kernel_cache import kernel_sha
+from modeling.baselines import fit_baselines
+from modeling.parameters import NetworkParameters, TrainingParameters
+from modeling.sampling import ready_rows
+from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
+from modeling.streaming import forecaster_from
+from storage.bundle import Bundle, Golden, bundle_sha, golden_rows, read_bundle, write_bundle
+from storage.lake import Lake
+
+if TYPE_CHECKING:
+    from modeling.search import Candidate
+
+GOLDEN_ROWS = 32  # with a forecast, behind those that fill the memory
+
+
+def models_inputs(settings: Settings, lake: Lake, part: Part) -> str:
+    """Sha of what a slice's models are made from."""
+    found = passed(lake, "search", part)
+    upstream = [upstream_shas(lake, part), content_shas(found)[:1], config_sha(settings)]
+    return inputs_sha("models", [], upstream, MODEL_ROOMS)
+
+
+@dg.asset(partitions_def=symbol_slices, deps=["search"], group_name="models", kinds={"pytorch"})
+def models(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> dg.MaterializeResult:
+    """One bundle for the network and one for the median band, the runner's fallback."""
+    part, on = part_of(context), bench(settings, lake, part_of(context))
+    fitted = train(on, best_candidate(lake, part))
+    band = fit_baselines(on.data.train, feature_names(settings.features), settings.models.baselines)[1]
+    stamps = bundle_stamps(settings, lake, part)
+    found = {CNN: calibrate(on, fitted.model), MEDIAN_BAND: band}
+    metrics = {"val_nll": fitted.val_nll, "best_epoch": float(fitted.best_epoch)}
+    rows = [store(on, model, bundle_folder(settings, part, kind), stamps, metrics) for kind, model in found.items()]
+    epochs = [{"epoch": place, **asdict(epoch)} for place, epoch in enumerate(fitted.history)]
+    cells = [cell.name for cell in on.shape.cells]
+    facts = {"bundle_sha": rows[0]["sha"], "cells": cells, "epochs": epochs, "rows": len(on.data.train), **metrics}
+    return publish(lake, "models", part, Table(pl.DataFrame(rows), facts), models_inputs(settings, lake, part))
+
+
+@dg.multi_asset_check(specs=blocking("models", "bundles_prove_themselves", "fast_enough"))
+def models_hold(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> Iterator[dg.AssetCheckResult]:
+    """Each bundle reads back with its hashes, catalogue and golden forecasts, and forecasts in time."""
+    part = part_of(context)
+    table = lake.scan("models", part.symbol, [part.key], unchecked=True).collect()
+    yield from judge(lake, "models", part, [proved(settings, part, table), fast_enough(table)])
+
+
+def bundle_folder(settings: Settings, part: Part, kind: str) -> Path:
+    """Where a slice's bundle of one kind lies."""
+    return settings.paths.bundles / part.symbol / part.key / kind
+
+
+def slice_model(settings: Settings, lake: Lake, part: Part, kind: str) -> ModelSnapshot:
+    """A model of a slice, from its bundle. Raises BundleError if the bundle is not the one in the lake's table."""
+    table = lake.scan("models", part.symbol, [part.key]).filter(pl.col("kind") == kind).collect()
+    folder = bundle_folder(settings, part, kind)
+    if bundle_sha(folder) != table["sha"][0]:
+        raise BundleError(f"{folder} is not the bundle that models/{part.symbol}/{part.key} made; make it again")
+    return read_bundle(folder, catalogue_sha(settings.features)).model
+
+
+def best_candidate(lake: Lake, part: Part) -> "Candidate":
+    """What the search found."""
+    from modeling.search import Candidate
+
+    facts = lake.manifest("search", *part).metadata
+    return Candidate(NetworkParameters(**facts["network"]), TrainingParameters(**facts["training"]))
+
+
+def bundle_stamps(settings: Settings, lake: Lake, part: Part) -> dict[str, str]:
+    """What a bundle comes from."""
+    return {
+        "catalogue_sha": catalogue_sha(settings.features),
+        "config_sha": config_sha(settings),
+        "data_fingerprint": data_fingerprint(lake, part),
+        "code_version": f"{version('tickloop')}+{kernel_sha()}",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def store(
+    on: Bench, model: ModelSnapshot, folder: Path, stamps: dict[str, str], metrics: dict[str, float]
+) -> dict[str, object]:
+    """Write one bundle; its row in the table of models."""
+    settings, duration = on.settings, step_us(model)
+    bundle = Bundle(
+        model=model,
+        normalizer={"catalogue_version": CATALOGUE_VERSION, "parameters": asdict(settings.features)},
+        policy={"trading": asdict(settings.trading), "venue": asdict(settings.venue)},
+        golden=golden_of(on, model),
+        metrics={**metrics, "step_us": duration} if model.kind == CNN else {"step_us": duration},
+        latency_budget_us=LATENCY_BUDGET_US,
+        **stamps,
+    )
+    row = {"kind": model.kind, "sha": write_bundle(folder, bundle), "step_us": duration}
+    return row | {"receptive_rows": forecaster_from(model).receptive_rows}
+
+
+def golden_of(on: Bench, model: ModelSnapshot) -> Golden:
+    """The newest rows of Val on which the model has a forecast. Raises NotEnoughData if there are none."""
+    memory, data = forecaster_from(model).receptive_rows, on.data.calibration
+    ready = np.flatnonzero(ready_rows(data.valid, memory))
+    if not ready.size:
+        raise NotEnoughData(f"no row of Val follows {memory} valid ones: nothing to prove the bundle with")
+    chosen = slice(max(0, ready[-1] + 1 - memory - GOLDEN_ROWS), ready[-1] + 1)
+    return golden_rows(model, data.values[chosen], data.valid[chosen])
+
+
+def proved(settings: Settings, part: Part, table: pl.DataFrame) -> Verdict:
+    """Every bundle of the table is on disk and proves itself."""
+    for kind, sha in table.select("kind", "sha").iter_rows():
+        folder = bundle_folder(settings, part, kind)
+        try:
+            read_bundle(folder, catalogue_sha(settings.features))
+        except BundleError as error:
+            return Verdict("bundles_prove_themselves", False, {"fault": str(error)})
+        if bundle_sha(folder) != sha:
+            return Verdict("bundles_prove_themselves", False, {"fault": f"{kind} is another bundle than the table's"})
+    return Verdict("bundles_prove_themselves", table.height > 0, {"bundles": table.height})
+
+
+def fast_enough(table: pl.DataFrame) -> Verdict:
+    """One streaming step keeps to the latency budget."""
+    slowest = float(table["step_us"].max())  # type: ignore[arg-type]
+    return Verdict("fast_enough", slowest <= LATENCY_BUDGET_US, {"step_us": slowest, "budget_us": LATENCY_BUDGET_US})

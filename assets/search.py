@@ -1,0 +1,67 @@
+"""The search over network settings on one slice: trained on Train, judged by what the first part of Val would earn."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import dagster as dg
+import polars as pl
+
+from assets.checks import Verdict
+from assets.fitting import bench, run_study
+from assets.partitions import Part, part_of, symbol_slices, whole_symbol
+from assets.slice_data import upstream_shas
+from assets.tables import Table, blocking, inputs_sha, judge, publish
+from config.settings import Settings
+from storage.lake import Lake
+
+MODEL_ROOMS = ("market", "features", "labeling", "modeling", "trading", "backtest")
+
+
+def search_inputs(settings: Settings, lake: Lake, part: Part) -> str:
+    """Sha of what a slice's search is made from."""
+    used = [settings.models, settings.trading, settings.venue, settings.labels, settings.instrument(part.symbol)]
+    return inputs_sha("search", used, upstream_shas(lake, part), MODEL_ROOMS)
+
+
+@dg.asset(
+    partitions_def=symbol_slices,
+    deps=[dg.AssetDep("walk_forward_slices", partition_mapping=whole_symbol)],
+    group_name="models",
+    kinds={"optuna"},
+)
+def search(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> dg.MaterializeResult:
+    """All trials of a slice, abandoned ones included; an interrupted study goes on where it stopped."""
+    part = part_of(context)
+    inputs = search_inputs(settings, lake, part)
+    folder = settings.paths.trials / part.symbol / part.key / inputs[:12]
+    best, trials = run_study(bench(settings, lake, part), folder, context.log.info)
+    facts = {"trials": len(trials), "network": asdict(best.network), "training": asdict(best.training)}
+    return publish(lake, "search", part, Table(trial_frame(trials), facts), inputs)
+
+
+@dg.multi_asset_check(specs=blocking("search", "found"))
+def search_hold(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
+    """Some trial came to a finite value."""
+    part = part_of(context)
+    trials = lake.scan("search", part.symbol, [part.key], unchecked=True).collect()
+    finite = trials["value"].is_finite().fill_null(False).sum()
+    found = Verdict("found", finite > 0, {"trials": trials.height, "with_a_value": int(finite)})
+    yield from judge(lake, "search", part, [found])
+
+
+def trial_frame(trials: list[dict[str, object]]) -> pl.DataFrame:
+    """The trial ledger as a table; settings as JSON."""
+    schema = {
+        "number": pl.Int64,
+        "state": pl.String,
+        "value": pl.Float64,
+        "nll_skill": pl.Float64,
+        "settings": pl.String,
+        "minute_net": pl.List(pl.Float64),
+        "reason": pl.String,
+    }
+    rows = [{**trial, "settings": json.dumps(trial["settings"], sort_keys=True)} for trial in trials]
+    return pl.DataFrame([[row[name] for name in schema] for row in rows], schema=schema, orient="row")

@@ -1,0 +1,49 @@
+"""One strategy over one window: session, simulated venue, ledger and figures."""
+
+import numpy as np
+
+from assets.slice_data import Opening, traded_cell
+from backtest.engine import Window, fills_frame, run_backtest
+from backtest.ledger import Ledger
+from backtest.performance import performance
+from backtest.report import Run
+from backtest.venue import SimulatedVenue
+from config.settings import Settings
+from features.stream import FeatureStream, load_state
+from modeling.forecast import CLASSES, ForecastShape
+from modeling.snapshot import ModelSnapshot
+from modeling.streaming import forecaster_from
+from trading.limits import limits_of
+from trading.parameters import PolicyKind
+from trading.session import Session, Strategy
+
+WARM_MARGIN_ROWS = 100  # beyond the receptive field, so that the first decision has a forecast
+
+
+def strategy_of(settings: Settings, symbol: str, model: ModelSnapshot, kind: PolicyKind) -> Strategy:
+    """A model under the configured rules and fees. Raises ModelError if it has no answer for the traded cell."""
+    forecaster, fees = forecaster_from(model), settings.venue
+    limits = limits_of(settings.trading, settings.instrument(symbol), kind, fees.taker_fee)
+    columns = forecast_columns(settings, forecaster.shape)
+    return Strategy(forecaster, columns, limits, fees.maker_fee, fees.taker_fee)
+
+
+def forecast_columns(settings: Settings, shape: ForecastShape) -> np.ndarray:
+    """Where the traded cell's probabilities and its horizon's conditional returns lie in a forecast."""
+    cell = traded_cell(settings)
+    places = (shape.probability_at(cell), shape.return_at(cell.horizon_ms))
+    return np.concatenate([np.arange(place, place + CLASSES) for place in places]).astype(np.intp)
+
+
+def simulate(settings: Settings, symbol: str, opening: Opening, strategy: Strategy, named: str, span: Window) -> Run:
+    """Decisions, fills and figures of a strategy over a window."""
+    instrument, parameters = settings.instrument(symbol), settings.venue
+    venue = SimulatedVenue(instrument, parameters)
+    venue.load(opening.venue)
+    stream = FeatureStream(settings.features, load_state(opening.features))
+    session = Session(stream, strategy, Ledger(instrument))
+    infer_ns = round(settings.labels.infer_latency_ms * 1e6)
+    result = run_backtest(opening.tape, session, venue, span, infer_ns)
+    fills = fills_frame(result.reports, instrument, parameters.maker_fee, parameters.taker_fee)
+    figures = performance(result.decisions, len(result.intents), fills, instrument, result.end_reason)
+    return Run(named, result, fills, figures)

@@ -1,0 +1,161 @@
+"""Rows, labels and tape of one walk-forward slice, read from the days that it spans."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from assets.checks import day_start
+from assets.features import aligned_day, opening_state
+from assets.partitions import WHOLE, Part
+from assets.tables import content_shas, passed
+from assets.walk_forward_slices import NS_PER_S, frame_slices
+from backtest.engine import Window
+from backtest.venue import SimulatedVenue
+from config.settings import Settings
+from features.batch import feature_rows, frame_to_rows
+from features.stream import Arrays, dump_state
+from labeling.targets import DOWN, NO_TRADE, UP, tradeable_grid
+from market.errors import LakeError, NotEnoughData
+from market.events import Events
+from modeling.forecast import Cell
+from modeling.sampling import TrainingSet, cells_of, learnable, training_set, window
+from modeling.walk_forward import Slice, split_validation
+from storage.lake import Lake
+
+AFTER_WINDOW_NS = NS_PER_S  # of tape behind a backtest, so that its last row can still close
+CLASS_ROWS = 30  # of a class in Train; fewer teach nothing
+
+
+class SliceData(NamedTuple):
+    """The windows of one slice; those after Train also hold the rows before them that fill a model's memory."""
+
+    train: TrainingSet
+    search: TrainingSet  # first part of Val: search and early stopping
+    calibration: TrainingSet  # second part of Val
+    test: TrainingSet
+
+
+class Opening(NamedTuple):
+    """Where a backtest starts: features and venue as they stood, and the tape from there on."""
+
+    features: Arrays
+    venue: dict[str, np.ndarray]
+    tape: Events
+
+
+def slice_of(lake: Lake, part: Part) -> Slice:
+    """The windows of a slice. Raises LakeError if the symbol has no such slice."""
+    for piece in frame_slices(lake.scan("walk_forward_slices", part.symbol, [WHOLE]).collect()):
+        if piece.key == part.key:
+            return piece
+    raise LakeError(f"{part.symbol} has no slice {part.key}; materialize walk_forward_slices")
+
+
+def search_windows(settings: Settings, piece: Slice) -> tuple[Window, Window]:
+    """The two parts of Val: search, and calibration."""
+    lengths = settings.models.walk_forward
+    parts = split_validation(piece.val, lengths.search_share, round(lengths.purge_s * NS_PER_S))
+    return Window(*parts[0]), Window(*parts[1])
+
+
+def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) -> SliceData:
+    """All windows of a slice. Its cells are those that Train alone finds tradeable, and can teach.
+
+    context_rows : kept before each later window; the longest memory of any model
+
+    Raises NotEnoughData if the traded cell is not among them.
+    """
+    piece = slice_of(lake, part)
+    whole = _slice_rows(settings, lake, part.symbol, piece, context_rows)
+    search, calibration = search_windows(settings, piece)
+    later = (window(whole, *span, context_rows) for span in (search, calibration, piece.test))
+    return SliceData(window(whole, *piece.train), *later)
+
+
+def traded_cell(settings: Settings) -> Cell:
+    """The question that the policy asks a model."""
+    return Cell(settings.trading.horizon_ms, float(settings.trading.budget_bp))
+
+
+def days_of(lake: Lake, symbol: str, start: int, end: int) -> list[str]:
+    """Dates of a symbol's partitions that reach into [start, end), oldest first."""
+    first, last = _utc_date(start), _utc_date(end - 1)
+    return [day for day in lake.dates("features", symbol) if first <= day <= last]
+
+
+def upstream_shas(lake: Lake, part: Part) -> list[object]:
+    """Content of every day that a slice reads, and its windows."""
+    piece = slice_of(lake, part)
+    days = days_of(lake, part.symbol, piece.train[0], piece.test[1])
+    tables = ("aligned_events", "features", "labels")
+    shas = [[content_shas(passed(lake, table, Part(part.symbol, day)))[:1] for table in tables] for day in days]
+    return [list(piece), shas]
+
+
+def data_fingerprint(lake: Lake, part: Part) -> str:
+    """Sha256 of the content that a slice's models are made from."""
+    return hashlib.sha256(repr(upstream_shas(lake, part)).encode()).hexdigest()
+
+
+def opening_before(settings: Settings, lake: Lake, symbol: str, span: Window, warm_rows: int) -> Opening:
+    """Features and venue ``warm_rows`` before a window, by the batch step, and the tape through the window's end."""
+    row_ns = settings.features.row_interval_ms * 1_000_000
+    cut = (span.start - warm_rows * row_ns) // row_ns * row_ns
+    days = days_of(lake, symbol, cut, span.end)
+    if not days:
+        raise NotEnoughData(f"the lake holds no day of {symbol} between {_utc_date(cut)} and {_utc_date(span.end)}")
+    state = opening_state(settings, lake, Part(symbol, days[0]))
+    events = np.concatenate([aligned_day(lake, Part(symbol, day)) for day in days])
+    cut = max(cut, int(events["ingest_ts"][0]), day_start(days[0]))
+    before = events[events["ingest_ts"] <= cut]
+    venue = venue_with_book(settings, symbol, dump_book(state))
+    venue.on_events(before)
+    feature_rows(before, state, settings.features, cut)
+    tape = events[(events["ingest_ts"] > cut) & (events["ingest_ts"] <= span.end + AFTER_WINDOW_NS)]
+    return Opening(dump_state(state), venue.dump(), tape)
+
+
+def dump_book(state: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The book of a feature state, by the names that a venue's dump gives its own."""
+    return {name: array.copy() for name, array in zip(("ladder", "spill", "head"), state[:3], strict=True)}
+
+
+def venue_with_book(settings: Settings, symbol: str, book: dict[str, np.ndarray]) -> SimulatedVenue:
+    """A venue without orders whose book is already open."""
+    venue = SimulatedVenue(settings.instrument(symbol), settings.venue)
+    venue.load({**venue.dump(), **book})
+    return venue
+
+
+def _slice_rows(settings: Settings, lake: Lake, symbol: str, piece: Slice, memory: int) -> TrainingSet:
+    start, end = piece.train[0], piece.test[1]
+    days = days_of(lake, symbol, start, end)
+    within = pl.col("row_ts").is_between(start, end, closed="left")
+    frames = [lake.scan(table, symbol, days).filter(within).collect() for table in ("features", "labels")]
+    rows, labels = frame_to_rows(frames[0], settings.features), frames[1]
+    contract = settings.instrument(symbol).contract
+    tradeable = cells_of(tradeable_grid(labels.filter(pl.col("row_ts") < piece.train[1]), settings.labels, contract))
+    cells = learnable_cells(
+        window(training_set(rows, labels, settings.labels, tradeable, contract), *piece.train), memory
+    )
+    if traded_cell(settings) not in cells:
+        traded, names = traded_cell(settings).name, ", ".join(cell.name for cell in cells)
+        raise NotEnoughData(f"slice {piece.key}: Train cannot teach the traded cell {traded}, only {names or 'none'}")
+    return training_set(rows, labels, settings.labels, cells, contract)
+
+
+def learnable_cells(train: TrainingSet, memory: int) -> tuple[Cell, ...]:
+    """The cells of which Train has enough rows of all three classes, each behind ``memory`` valid ones."""
+    usable = learnable(train, memory)
+    counts = np.array([((train.classes == kind) & usable).sum(axis=0) for kind in (DOWN, NO_TRADE, UP)])
+    return tuple(
+        cell for cell, fewest in zip(train.shape.cells, counts.min(axis=0), strict=True) if fewest >= CLASS_ROWS
+    )
+
+
+def _utc_date(ts: int) -> str:
+    return str(datetime.fromtimestamp(ts // NS_PER_S, UTC).date())

@@ -1,0 +1,130 @@
+"""Train, validation and test windows of a symbol, over all of its days."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import polars as pl
+
+from assets.checks import Verdict
+from assets.partitions import WHOLE, Part, part_of, slices, symbols, valid_slice, whole_symbol
+from assets.tables import Table, blocking, inputs_sha, judge, passed, publish
+from config.settings import Settings
+from features.catalogue import VALID
+from market.errors import LeakageError, NotEnoughData
+from modeling.walk_forward import Slice, assert_purged, walk_forward
+from storage.lake import Lake, Manifest
+
+NS_PER_S = 1_000_000_000
+
+
+def walk_forward_slices_inputs(settings: Settings, lake: Lake, part: Part) -> str:
+    """Sha of what a symbol's slices are made from."""
+    days = [manifest.sha256 for manifest in passed_days(lake, "labels", part.symbol)]
+    return inputs_sha("walk_forward_slices", [settings.models.walk_forward, settings.labels], days, ["modeling"])
+
+
+@dg.asset(
+    partitions_def=symbols,
+    deps=[dg.AssetDep(name, partition_mapping=whole_symbol) for name in ("features", "labels", "aligned_events")],
+    group_name="slices",
+    kinds={"parquet"},
+)
+def walk_forward_slices(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> dg.MaterializeResult:
+    """Windows that only move forward, each pair purged; every slice becomes a partition of the models."""
+    part = Part(part_of(context).symbol, WHOLE)
+    pieces = slices_of(settings, *valid_span(lake, part.symbol))
+    context.instance.add_dynamic_partitions(slices.name, [valid_slice(piece.key) for piece in pieces])
+    facts = {"slices": len(pieces), **purge_facts(settings, lake, part.symbol)}
+    inputs = walk_forward_slices_inputs(settings, lake, part)
+    return publish(lake, "walk_forward_slices", part, Table(slice_frame(pieces), facts), inputs)
+
+
+@dg.multi_asset_check(specs=blocking("walk_forward_slices", "purged"))
+def walk_forward_slices_hold(
+    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
+) -> Iterator[dg.AssetCheckResult]:
+    """No label of one window ends inside the next."""
+    part = Part(part_of(context).symbol, WHOLE)
+    facts = lake.manifest("walk_forward_slices", *part).metadata
+    pieces = frame_slices(lake.scan("walk_forward_slices", part.symbol, [WHOLE], unchecked=True).collect())
+    yield from judge(lake, "walk_forward_slices", part, [purged(pieces, facts)])
+
+
+def slices_of(settings: Settings, start: int, end: int) -> list[Slice]:
+    """All slices between two instants, ns. Raises NotEnoughData if not one fits."""
+    lengths = settings.models.walk_forward
+    windows = (lengths.train_s, lengths.val_s, lengths.test_s, lengths.purge_s)
+    pieces = list(walk_forward(start, end, *(round(seconds * NS_PER_S) for seconds in windows)))
+    if not pieces:
+        needed = lengths.train_s + lengths.val_s + lengths.test_s + 2 * lengths.purge_s
+        raise NotEnoughData(
+            f"{(end - start) / NS_PER_S:.0f} s of valid rows; one walk-forward slice needs {needed:g} s"
+        )
+    return pieces
+
+
+def valid_span(lake: Lake, symbol: str) -> tuple[int, int]:
+    """From the first valid row of a symbol to past its last, ns. Raises NotEnoughData if it has none."""
+    dates = [manifest.key for manifest in passed_days(lake, "features", symbol)]
+    if not dates:
+        raise NotEnoughData(f"{symbol} has no day of features that passed its checks")
+    valid = lake.scan("features", symbol, dates).filter(pl.col("status") == VALID).select("row_ts")
+    first, last = (
+        valid.select(pl.col("row_ts").min().alias("first"), pl.col("row_ts").max().alias("last")).collect().row(0)
+    )
+    if first is None:
+        raise NotEnoughData(f"{symbol} has no valid row in {', '.join(dates)}")
+    return int(first), int(last) + 1
+
+
+def passed_days(lake: Lake, dataset: str, symbol: str) -> list[Manifest]:
+    """Manifests of a symbol's days that passed their checks, oldest first."""
+    found = (passed(lake, dataset, Part(symbol, date)) for date in lake.dates(dataset, symbol))
+    return [manifest for manifest in found if manifest is not None]
+
+
+def purge_facts(settings: Settings, lake: Lake, symbol: str) -> dict[str, int]:
+    """What a purge has to cover, ns: longest horizon, order latency with the slowest feed, clock error."""
+    days = [manifest.metadata for manifest in passed_days(lake, "aligned_events", symbol)]
+    slowest_ms = max((day["delay_p999_ms"] for day in days), default=0.0)
+    return {
+        "longest_horizon_ns": settings.labels.horizons_ms[-1] * 1_000_000,
+        "latency_ns": settings.labels.latency_ns + round(slowest_ms * 1e6),
+        "clock_error_ns": round(max((day["clock_error_ms"] for day in days), default=0.0) * 1e6),
+    }
+
+
+def purged(pieces: Sequence[Slice], facts: dict[str, int]) -> Verdict:
+    """Every purge covers the longest horizon, the latencies and the clock error."""
+    reach = (facts["longest_horizon_ns"], facts["latency_ns"], facts["clock_error_ns"])
+    try:
+        for piece in pieces:
+            assert_purged(piece, *reach)
+    except LeakageError as leak:
+        return Verdict("purged", False, {"reach_ms": sum(reach) / 1e6, "leak": str(leak)})
+    return Verdict("purged", bool(pieces), {"slices": len(pieces), "reach_ms": sum(reach) / 1e6})
+
+
+def slice_frame(pieces: Sequence[Slice]) -> pl.DataFrame:
+    """One row a slice: its key, then start and end of each window, ns."""
+    return pl.DataFrame(
+        [
+            {"slice": piece.key}
+            | {f"{name}_{edge}": at for name in ("train", "val", "test") for edge, at in _edges(getattr(piece, name))}
+            for piece in pieces
+        ]
+    )
+
+
+def frame_slices(frame: pl.DataFrame) -> list[Slice]:
+    """The slices that ``slice_frame`` was given."""
+    windows = (["train_start", "train_end"], ["val_start", "val_end"], ["test_start", "test_end"])
+    return [
+        Slice(row["slice"], *((row[start], row[end]) for start, end in windows)) for row in frame.iter_rows(named=True)
+    ]
+
+
+def _edges(window: tuple[int, int]) -> Iterator[tuple[str, int]]:
+    yield from zip(("start", "end"), window, strict=True)

@@ -1,0 +1,66 @@
+"""Everything Dagster shows: assets, checks, jobs, schedules, sensors and resources. Loads no torch and no MLflow."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import dagster as dg
+
+import market  # noqa: F401  (points numba at its cache before an asset imports a kernel)
+from assets.aligned_events import aligned_events, aligned_events_hold
+from assets.backtests import backtests, backtests_hold
+from assets.evaluation import evaluation, evaluation_hold
+from assets.features import features, features_hold
+from assets.labels import labels, labels_hold
+from assets.models import models, models_hold
+from assets.raw_ticks import raw_ticks, raw_ticks_hold
+from assets.registered_model import registered_model, registered_model_hold
+from assets.resources import resources_of
+from assets.search import search, search_hold
+from assets.walk_forward_slices import walk_forward_slices, walk_forward_slices_hold
+from config.loading import load_settings
+from config.settings import Settings
+from orchestration.jobs import JOBS
+from orchestration.schedules import daily_data, daily_slices
+from orchestration.sensors import new_slices
+
+ASSETS: Final = (
+    raw_ticks,
+    aligned_events,
+    features,
+    labels,
+    walk_forward_slices,
+    search,
+    models,
+    backtests,
+    evaluation,
+    registered_model,
+)
+CHECKS: Final = (
+    raw_ticks_hold,
+    aligned_events_hold,
+    features_hold,
+    labels_hold,
+    walk_forward_slices_hold,
+    search_hold,
+    models_hold,
+    backtests_hold,
+    evaluation_hold,
+    registered_model_hold,
+)
+
+
+def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
+    """The code location of one profile."""
+    return dg.Definitions(
+        assets=ASSETS,
+        asset_checks=CHECKS,
+        jobs=JOBS,
+        schedules=[daily_data(settings), daily_slices(settings)],
+        sensors=[new_slices(settings)],
+        resources=resources_of(settings),
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    )
+
+
+defs = build_definitions(load_settings())

@@ -1,0 +1,25 @@
+"""The named jobs, one for each way of splitting the assets; ``main.py run`` drives them in this order."""
+
+import dagster as dg
+
+data = dg.define_asset_job(
+    "data",
+    selection=dg.AssetSelection.groups("data"),
+    description="Captures to events, features and labels, one day of one symbol; the days of a symbol run in order.",
+)
+slices = dg.define_asset_job(
+    "slices",
+    selection=dg.AssetSelection.groups("slices"),
+    description="Walk-forward windows of one symbol over all of its days.",
+)
+models = dg.define_asset_job(
+    "models",
+    selection=dg.AssetSelection.groups("models"),
+    description="Search, train, backtest and evaluate on one slice of one symbol.",
+)
+registry = dg.define_asset_job(
+    "registry",
+    selection=dg.AssetSelection.groups("registry"),
+    description="Register the newest slice's model and record who approved it.",
+)
+JOBS = (data, slices, models, registry)

@@ -1,0 +1,166 @@
+"""Drives the named jobs in order, in one process, on the instance that the UI shows; what is up to date is reused."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import dagster as dg
+
+from assets.aligned_events import aligned_events_inputs
+from assets.backtests import backtests_inputs
+from assets.captures import capture_dates
+from assets.evaluation import evaluation_inputs
+from assets.features import features_inputs
+from assets.labels import labels_inputs
+from assets.models import models_inputs
+from assets.partitions import WHOLE, Part, day_key, slice_key, slices, symbols
+from assets.raw_ticks import raw_ticks_inputs
+from assets.registered_model import registered_model_inputs
+from assets.search import search_inputs
+from assets.tables import INPUTS, passed
+from assets.walk_forward_slices import frame_slices, walk_forward_slices_inputs
+from config.settings import Settings
+from market.errors import TickloopError
+from orchestration.definitions import build_definitions
+from orchestration.instance import CHAIN_TAG, REPOSITORY_TAGS, end_interrupted_runs, sole_driver
+from orchestration.progress import Progress, step_logger
+from storage.lake import Lake
+
+Inputs = Callable[[Settings, Lake, Part], str]
+
+DATA: Final[dict[str, Inputs]] = {
+    "raw_ticks": raw_ticks_inputs,
+    "aligned_events": aligned_events_inputs,
+    "features": features_inputs,
+    "labels": labels_inputs,
+}
+SLICES: Final[dict[str, Inputs]] = {"walk_forward_slices": walk_forward_slices_inputs}
+MODELS: Final[dict[str, Inputs]] = {
+    "search": search_inputs,
+    "models": models_inputs,
+    "backtests": backtests_inputs,
+    "evaluation": evaluation_inputs,
+}
+REGISTRY: Final[dict[str, Inputs]] = {"registered_model": registered_model_inputs}
+
+
+@dataclass
+class ChainReport:
+    """Which tables were made and which were found up to date, as ``table symbol key``."""
+
+    made: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+
+
+def run_chain(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> ChainReport:
+    """Bring every table from raw ticks to the registered model up to date.
+
+    Raises TickloopError, one line that names the step, if a job fails or another process is driving the chain.
+    """
+    with sole_driver(settings.paths.dagster):
+        chain = Chain(settings, instance, progress)
+        chain.clean_up()
+        chain.run()
+    return chain.report
+
+
+class Chain:
+    """One drive through all jobs."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> None:
+        self.settings, self.instance, self.progress = settings, instance, progress
+        self.lake = Lake(settings.paths.lake)
+        self.report = ChainReport()
+        self._definitions = build_definitions(settings, {"steps": step_logger(progress)})
+
+    def clean_up(self) -> None:
+        """Remove what a killed run left behind: half-written files, and runs that still seem to be going on."""
+        files, runs = self.lake.sweep(), end_interrupted_runs(self.instance)
+        if files or runs:
+            self.progress(f"an earlier run was interrupted: swept {files} files, closed {runs} runs")
+
+    def run(self) -> None:
+        """All jobs, all symbols."""
+        self.instance.add_dynamic_partitions(symbols.name, list(self.settings.data.symbols))
+        for symbol in self.settings.data.symbols:
+            self._run_symbol(symbol)
+        self._bring_up_to_date("registry", REGISTRY, Part(WHOLE, WHOLE), None)
+
+    def _run_symbol(self, symbol: str) -> None:
+        dates = [Part(symbol, date) for date in capture_dates(self.settings, symbol)]
+        for part in dates:
+            self._bring_up_to_date("data", DATA, part, day_key(part))
+        for part in dates:  # the last labels of a day look into the day after, which is here only now
+            self._bring_up_to_date("data", {"labels": labels_inputs}, part, day_key(part), again=True)
+        self._bring_up_to_date("slices", SLICES, Part(symbol, WHOLE), symbol)
+        pieces = frame_slices(self.lake.scan("walk_forward_slices", symbol, [WHOLE]).collect())
+        self.instance.add_dynamic_partitions(slices.name, [piece.key for piece in pieces])
+        for piece in pieces:
+            part = Part(symbol, piece.key)
+            self._bring_up_to_date("models", MODELS, part, slice_key(part))
+
+    def _bring_up_to_date(
+        self, job: str, stages: dict[str, Inputs], part: Part, key: str | None, *, again: bool = False
+    ) -> None:
+        stale = stale_stages(self.settings, self.lake, stages, part)
+        if not again:
+            self.report.reused += [_title(name, part) for name in stages if name not in stale]
+        if not stale:
+            if not again:
+                self.progress(f"{_title(job, part)}: up to date")
+            return
+        self.progress(f"{_title(job, part)}: {', '.join(stale)}")
+        start = time.monotonic()
+        self._execute(job, stale, key)
+        self.progress(f"{_title(job, part)}: done in {time.monotonic() - start:.1f} s")
+        self.report.made += [_title(name, part) for name in stale]
+
+    def _execute(self, job: str, stages: Sequence[str], key: str | None) -> None:
+        result = self._definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            partition_key=key,
+            asset_selection=[dg.AssetKey(name) for name in stages],
+            run_config={"loggers": {"steps": {}}},
+            tags={CHAIN_TAG: "yes", **REPOSITORY_TAGS},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise TickloopError(failure_line(job, result))
+
+
+def stale_stages(settings: Settings, lake: Lake, stages: dict[str, Inputs], part: Part) -> list[str]:
+    """The stages that have to run: from the first that is missing, refused, or made from something else."""
+    for place, (name, inputs_of) in enumerate(stages.items()):
+        manifest = passed(lake, name, part)
+        if manifest is None or manifest.metadata.get(INPUTS) != inputs_of(settings, lake, part):
+            return list(stages)[place:]
+    return []
+
+
+def failure_line(job: str, result: dg.ExecuteInProcessResult) -> str:
+    """What went wrong in a run, in one line: the step, and the innermost reason or the checks that did not pass."""
+    refused = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    if refused:
+        checks = "; ".join(f"{check.check_name} ({_facts(check)})" for check in refused)
+        return f"{job}: {refused[0].asset_key.to_user_string()} did not pass its checks: {checks}"
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            return f"{job}: {event.step_key}: {_first_line(error.message if error else 'failed')}"
+    return f"{job} failed before its first step; see the run in the UI"
+
+
+def _facts(check: dg.AssetCheckEvaluation) -> str:
+    return ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+
+
+def _first_line(message: str) -> str:
+    kind, _, text = message.strip().partition(": ")
+    return (text or kind).splitlines()[0]
+
+
+def _title(name: str, part: Part) -> str:
+    return " ".join([name, *(word for word in part if word != WHOLE)])

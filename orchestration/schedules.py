@@ -1,0 +1,56 @@
+"""What starts by the clock, all UTC; stopped by default in dev, running in prod."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+
+from assets.captures import capture_dates
+from assets.partitions import Part, day_key, symbols
+from config.settings import Settings
+from orchestration import jobs
+
+
+def daily_data(settings: Settings) -> dg.ScheduleDefinition:
+    """Ten minutes past midnight: yesterday's partition of every symbol that has a capture of it."""
+
+    @dg.schedule(
+        cron_schedule="10 0 * * *",
+        job=jobs.data,
+        execution_timezone="UTC",
+        default_status=_status(settings),
+    )
+    def daily_data(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        yesterday = str((context.scheduled_execution_time - timedelta(days=1)).date())
+        there = [symbol for symbol in settings.data.symbols if yesterday in capture_dates(settings, symbol)]
+        if not there:
+            yield dg.SkipReason(f"no capture of {yesterday} for {', '.join(settings.data.symbols)}")
+            return
+        context.instance.add_dynamic_partitions(symbols.name, there)
+        for symbol in there:
+            yield dg.RunRequest(run_key=f"daily|{yesterday}|{symbol}", partition_key=day_key(Part(symbol, yesterday)))
+
+    return daily_data
+
+
+def daily_slices(settings: Settings) -> dg.ScheduleDefinition:
+    """One o'clock: the walk-forward slices of every symbol; the sensor on new slices retrains."""
+
+    @dg.schedule(
+        cron_schedule="0 1 * * *",
+        job=jobs.slices,
+        execution_timezone="UTC",
+        default_status=_status(settings),
+    )
+    def daily_slices(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        context.instance.add_dynamic_partitions(symbols.name, list(settings.data.symbols))
+        day = context.scheduled_execution_time.date()
+        for symbol in settings.data.symbols:
+            yield dg.RunRequest(run_key=f"slices|{day}|{symbol}", partition_key=symbol)
+
+    return daily_slices
+
+
+def _status(settings: Settings) -> dg.DefaultScheduleStatus:
+    running = settings.orchestration.schedules_running
+    return dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED

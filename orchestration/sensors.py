@@ -1,0 +1,54 @@
+"""What starts by what has happened; a sensor reads what assets have left and computes nothing."""
+
+import dagster as dg
+
+from assets.partitions import WHOLE, Part, slice_key, slices, symbols
+from assets.tables import passed
+from assets.walk_forward_slices import frame_slices
+from config.settings import Settings
+from orchestration import jobs
+from storage.lake import Lake
+
+
+def untrained_slices(settings: Settings, lake: Lake) -> list[tuple[Part, str]]:
+    """Slices whose windows passed their checks and that no model was evaluated on, each with the sha of its windows."""
+    found = []
+    for symbol in settings.data.symbols:
+        windows = passed(lake, "walk_forward_slices", Part(symbol, WHOLE))
+        if windows is None:
+            continue
+        for piece in frame_slices(lake.scan("walk_forward_slices", symbol, [WHOLE]).collect()):
+            if passed(lake, "evaluation", Part(symbol, piece.key)) is None:
+                found.append((Part(symbol, piece.key), windows.sha256))
+    return found
+
+
+def new_slices(settings: Settings) -> dg.SensorDefinition:
+    """Requests a model for every slice that has none."""
+    running = settings.orchestration.schedules_running
+
+    @dg.sensor(
+        job=jobs.models,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+    )
+    def new_slices(lake: dg.ResourceParam[Lake]) -> dg.SensorResult | dg.SkipReason:
+        waiting = untrained_slices(settings, lake)
+        if not waiting:
+            return dg.SkipReason(f"every slice of {', '.join(settings.data.symbols)} has an evaluated model")
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(
+                    run_key=f"new_slice|{part.symbol}|{part.key}|{windows_sha[:12]}",
+                    partition_key=slice_key(part),
+                    tags={"retrain/reason": f"slice {part.key} has no evaluated model"},
+                )
+                for part, windows_sha in waiting
+            ],
+            dynamic_partitions_requests=[
+                symbols.build_add_request(sorted({part.symbol for part, _ in waiting})),
+                slices.build_add_request(sorted({part.key for part, _ in waiting})),
+            ],
+        )
+
+    return new_slices
