@@ -1,4 +1,4 @@
-"""The journal played back through the same reader, sessions and venues: how a restart resumes, and what parity compares.
+"""The journal played back through the same reader, sessions and venues: how a restart resumes, what parity compares.
 
 Frames go in with their stamps, rows close when and as the journal says they did. Whatever is recomputed on the way
 (decisions, orders, reports) is compared with what was written down.

@@ -106,9 +106,14 @@ class Session:
         return int(self.account[1][own.POSITION])
 
     @property
+    def idle(self) -> bool:
+        """Whether no order works."""
+        return not self.account[0][:, own.STATE].any()
+
+    @property
     def flat(self) -> bool:
         """Whether no position is held and no order works."""
-        return self.position == 0 and not self.account[0][:, own.STATE].any()
+        return self.position == 0 and self.idle
 
     @property
     def next_row_ts(self) -> int:

@@ -1,0 +1,53 @@
+"""The runner's figures for Prometheus, from the list in ``monitoring.metrics``."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from monitoring.metrics import METRICS, Metric
+
+
+class PrometheusMeters:
+    """Meters behind ``/metrics``; a registry of its own, so that several runners can live in one test process."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, symbol: str) -> None:
+        self._registry = CollectorRegistry()
+        self._symbol = symbol
+        self._metrics: dict[str, Any] = {metric.name: self._register(metric) for metric in METRICS}
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def count(self, name: str, by: float = 1, **labels: str) -> None:
+        """Raise a counter."""
+        self._child(name, labels).inc(by)
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self._child(name, labels).set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add to a histogram, in its unit."""
+        self._child(name, labels).observe(value)
+
+    def text(self) -> bytes:
+        """The exposition that Prometheus scrapes."""
+        return generate_latest(self._registry)
+
+    def value(self, sample: str, **labels: str) -> float:
+        """One exported sample, by its full name (``fills_total``); 0 where nothing was ever recorded."""
+        return self._registry.get_sample_value(sample, {"symbol": self._symbol, **labels}) or 0.0
+
+    def _register(self, metric: Metric) -> Any:
+        labels = ("symbol", *metric.labels)
+        if metric.kind == "histogram":
+            return Histogram(metric.name, metric.help, labels, registry=self._registry, buckets=metric.buckets)
+        kind = Counter if metric.kind == "counter" else Gauge
+        return kind(metric.name, metric.help, labels, registry=self._registry)
+
+    def _child(self, name: str, labels: dict[str, str]) -> Any:
+        key = (name, *labels.values())
+        if key not in self._children:
+            self._children[key] = self._metrics[name].labels(symbol=self._symbol, **labels)
+        return self._children[key]

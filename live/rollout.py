@@ -1,0 +1,101 @@
+"""What a pushed bundle has to pass before it may trade: key, approval, hashes, catalogue, golden vectors, speed."""
+
+import hashlib
+import hmac
+import shutil
+import statistics
+import time
+from pathlib import Path
+from typing import Final
+
+from live.plan import LivePlan, strategy_of
+from market.errors import BundleError, ModelError, RegistryError
+from storage.bundle import MANIFEST, read_bundle
+from storage.deployment import signature, unpack
+from storage.files import temporary_beside
+from storage.promotions import PromotionLedger
+from trading.session import Strategy
+
+TIMED_STEPS: Final = 200
+
+
+class Refusal(BundleError):
+    """A pushed bundle is refused; ``code`` is the short reason that is counted."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Rollout:
+    """Accepts bundles into ``folder``, each under its own sha; whatever it refuses leaves no trace."""
+
+    def __init__(self, plan: LivePlan, folder: Path, ledger: PromotionLedger, key: bytes) -> None:
+        if not key:
+            raise BundleError("no deploy key: set TICKLOOP_DEPLOY_KEY in the environment or .env")
+        self._plan = plan
+        self._folder = folder
+        self._ledger = ledger
+        self._key = key
+
+    def accept(self, body: bytes, claimed_signature: str) -> tuple[str, Strategy]:
+        """The sha of a packed bundle, and its strategy, warmed. Raises Refusal, naming what is wrong."""
+        try:
+            files = unpack(body)
+        except BundleError as error:
+            raise Refusal("malformed", str(error)) from error
+        manifest = files[MANIFEST]
+        if not hmac.compare_digest(signature(manifest, self._key), claimed_signature):
+            raise Refusal("signature", "the manifest does not carry the signature of our deploy key")
+        sha = hashlib.sha256(manifest).hexdigest()
+        self._require_approval(sha)
+        return sha, self._install(sha, files)
+
+    def _require_approval(self, sha: str) -> None:
+        try:
+            approved = self._ledger.approves(sha)
+        except RegistryError as error:
+            raise Refusal("ledger", f"approval cannot be checked: {error}") from error
+        if not approved:
+            raise Refusal("unapproved", f"bundle {sha[:12]} is not approved in the promotion ledger")
+
+    def _install(self, sha: str, files: dict[str, bytes]) -> Strategy:
+        target = self._folder / sha
+        temporary = temporary_beside(target)
+        temporary.mkdir(parents=True)
+        try:
+            for name, content in files.items():
+                (temporary / name).write_bytes(content)
+            strategy = self._prove(temporary)
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.rename(target)
+        except OSError as error:
+            raise Refusal("disk", f"the bundle cannot be stored: {error.strerror}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return strategy
+
+    def _prove(self, folder: Path) -> Strategy:
+        try:
+            budget_us = read_bundle(folder, self._plan.catalogue_sha).latency_budget_us
+            strategy = strategy_of(self._plan, folder)
+        except BundleError as error:
+            code = "catalogue" if "catalogue" in str(error) else "corrupt"
+            raise Refusal(code, str(error)) from error
+        except ModelError as error:
+            raise Refusal("model", str(error)) from error
+        step_us = _step_us(strategy, folder, self._plan)
+        if step_us > budget_us:
+            raise Refusal("slow", f"one step takes {step_us:.0f} us here, its budget is {budget_us:.0f} us")
+        return strategy
+
+
+def _step_us(strategy: Strategy, folder: Path, plan: LivePlan) -> float:
+    """Median time of one step on the golden rows, microseconds; compiles and warms on the way."""
+    golden = read_bundle(folder, plan.catalogue_sha).golden
+    state, times = strategy.forecaster.new_state(), []
+    for index in range(min(TIMED_STEPS, len(golden.values))):
+        started = time.perf_counter_ns()
+        strategy.forecaster.step(state, golden.values[index], bool(golden.valid[index]))
+        times.append(time.perf_counter_ns() - started)
+    return statistics.median(times) / 1e3

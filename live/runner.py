@@ -1,0 +1,234 @@
+"""The runner: one process, one loop. Frames are stamped and journalled, rows close on the grid, desks decide and send.
+
+Stamps decide what a row holds, the timer only when we look: a row closes at the first look after its instant, so that
+whatever arrives later also bears a later stamp.
+"""
+
+import asyncio
+import gc
+import time
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from live.clock import Clock
+from live.desk import Desk, Turn
+from live.feed import Feed
+from live.plan import MODEL_DESK, LivePlan, desks_of, header_of, plan_from, reader_of, strategy_of
+from live.replay import Playback, resume
+from market.errors import JournalError, ModelError
+from market.events import Events
+from market.orders import FILL
+from monitoring.metrics import Meters
+from storage.journal import CONNECTION, MODEL, JournalWriter, Record, read_header, read_journal, segments
+from trading.records import LATE_DECISION, REASON_NAMES
+from trading.session import Strategy
+
+SEGMENT_BYTES: Final = 64 * 1024 * 1024
+STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown
+COLLECT_S: Final = 60.0  # between two garbage collections, each right after a row
+_UP: Final = b"\x01"
+_DOWN: Final = b"\x00"
+
+
+class Folders(NamedTuple):
+    """Where a symbol's journal and the bundles that it names lie."""
+
+    journal: Path
+    bundles: Path
+
+
+class Swap(NamedTuple):
+    """A model that waits for its desk to be flat."""
+
+    strategy: Strategy
+    bundle_sha: str
+    deadline: float  # time.monotonic()
+    done: "asyncio.Future[str]"
+
+
+class Runner:
+    """Desks on one feed. Opening it resumes from the journal, if there is one.
+
+    Raises JournalError if the journal was written under another plan, or does not come out again as written.
+    """
+
+    def __init__(self, plan: LivePlan, folders: Folders, clock: Clock, meters: Meters) -> None:
+        self.plan = plan
+        self.folders = folders
+        self.clock = clock
+        self.meters = meters
+        self.reader = reader_of(plan)
+        self.desks: list[Desk] = desks_of(plan)
+        self.resumed = self._resume()
+        self.journal = JournalWriter(folders.journal, header_of(plan), SEGMENT_BYTES)
+        self.connected = False
+        self._swap: Swap | None = None
+        self._stopping = asyncio.Event()
+        self._started = time.monotonic()
+        if self.resumed:
+            self.on_connection(False, clock.now())
+
+    @property
+    def next_row_ts(self) -> int:
+        """When the open row closes, ns UTC; 0 before the first event."""
+        return self.desks[0].session.next_row_ts
+
+    def on_frame(self, frame: bytes, ingest_ts: int) -> None:
+        """Take a frame in: written down first, then read."""
+        self.journal.frame(ingest_ts, 0, frame)
+        malformed = self.reader.malformed
+        events = self.reader.read(frame, ingest_ts)
+        if self.reader.malformed > malformed:
+            self.meters.count("malformed_frames")
+        self._push(events)
+        if events.size:
+            self.meters.observe("ingest_lag_ms", events["delay_ns"][-1] / 1e6)
+
+    def on_connection(self, up: bool, ts: int) -> None:
+        """Note that the line is up, or lost: then the book is closed until a snapshot comes."""
+        self.journal.append(Record(CONNECTION, 0, ts, _UP if up else _DOWN))
+        self.connected = up
+        self.meters.set("connected", float(up))
+        if not up:
+            self._push(self.reader.lose(ts))
+            self.meters.count("disconnects")
+
+    def needs_snapshot(self) -> bool:
+        """Whether the book waits for a snapshot."""
+        return self.reader.decoder.waiting
+
+    def close_due(self) -> int:
+        """Close every row whose instant has passed; returns how many."""
+        now, count = self.clock.now(), 0
+        self.journal.flush()
+        while 0 < (row_ts := self.next_row_ts) < now:
+            self._try_swap(row_ts)
+            for desk in self.desks:
+                started = time.perf_counter_ns()
+                turn = desk.turn(row_ts, self.clock.now, self.journal)
+                self._measure(desk, turn, (time.perf_counter_ns() - started) / 1e6)
+            count += 1
+        self.journal.flush()
+        return count
+
+    async def deploy(self, strategy: Strategy, bundle_sha: str, patience_s: float) -> str:
+        """Swap the model once its desk is flat; returns the sha that then decides.
+
+        Raises ModelError if the desk is not flat within ``patience_s``, or another swap is waiting.
+        """
+        if self._swap is not None:
+            raise ModelError("another model is waiting to be swapped in")
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._swap = Swap(strategy, bundle_sha, time.monotonic() + patience_s, done)
+        return await done
+
+    async def run(self, feed: Feed, speed: float, until_end: bool) -> None:
+        """Trade until ``stop``, or until the feed has ended where ``until_end`` says so; then cancel, flush, close.
+
+        speed : how fast the clock runs against ours, 1 for wall time
+        """
+        listening = asyncio.create_task(feed.run(self.on_frame, self.on_connection, self.clock))
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            await self._turn_rows(feed, speed, until_end, listening)
+            await self._stand_down(speed)
+        finally:
+            gc.enable()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            self.journal.close()
+
+    def stop(self) -> None:
+        """Ask ``run`` to come to its end."""
+        self._stopping.set()
+
+    def status(self) -> dict[str, Any]:
+        """Where things stand, JSON-able."""
+        return {
+            "symbol": self.plan.instrument.name,
+            "connected": self.connected,
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "row_ts": self.next_row_ts,
+            "resumed_decisions": self.resumed,
+            "config_sha": self.plan.config_sha,
+            "catalogue_sha": self.plan.catalogue_sha,
+            "desks": [self._desk_status(desk) for desk in self.desks],
+        }
+
+    def _desk_status(self, desk: Desk) -> dict[str, Any]:
+        session = desk.session
+        return {"name": desk.name, "bundle_sha": desk.bundle_sha, "position": session.position, "flat": session.flat}
+
+    def _push(self, events: Events) -> None:
+        for desk in self.desks:
+            desk.session.queue.push(events)
+
+    def _resume(self) -> int:
+        found = segments(self.folders.journal)
+        for segment in found:
+            if plan_from(read_header(segment)) != self.plan:
+                raise JournalError(f"{segment} was written under another plan; move it away to start anew")
+        if not found:
+            return 0
+        playback = Playback(self.reader, self.desks, lambda sha: strategy_of(self.plan, self.folders.bundles / sha))
+        return resume(playback, read_journal(self.folders.journal))
+
+    def _try_swap(self, row_ts: int) -> None:
+        swap, desk = self._swap, self.desks[MODEL_DESK]
+        if swap is None:
+            return
+        if desk.session.flat:
+            self._swap = None
+            desk.deploy(swap.strategy, swap.bundle_sha)
+            self.journal.append(Record(MODEL, MODEL_DESK, row_ts, swap.bundle_sha.encode()))
+            swap.done.set_result(swap.bundle_sha)
+        elif time.monotonic() > swap.deadline:
+            self._swap = None
+            position = desk.session.position
+            swap.done.set_exception(ModelError(f"the desk did not get flat in time; it holds {position} lots"))
+
+    def _measure(self, desk: Desk, turn: Turn, took_ms: float) -> None:
+        record = turn.decision.record
+        reason = int(record["reason"][0])
+        self.meters.observe("infer_ms", took_ms, desk=desk.name)
+        self.meters.observe(
+            "batch_to_decision_ms", int(record["infer_ts"][0] - record["row_ts"][0]) / 1e6, desk=desk.name
+        )
+        self.meters.count("decisions", 1, desk=desk.name, reason=REASON_NAMES[reason])
+        self.meters.set("pnl", float(record["equity"][0]), desk=desk.name)
+        self.meters.set("position_lots", float(record["position"][0]), desk=desk.name)
+        if reason == LATE_DECISION:
+            self.meters.count("skipped_decisions", 1, desk=desk.name)
+        if turn.decision.intents.size:
+            self.meters.count("orders", turn.decision.intents.size, desk=desk.name)
+        fills = int((turn.reports["kind"] == FILL).sum()) if turn.reports.size else 0
+        if fills:
+            self.meters.count("fills", fills, desk=desk.name)
+
+    async def _turn_rows(self, feed: Feed, speed: float, until_end: bool, listening: "asyncio.Task[None]") -> None:
+        collected = time.monotonic()
+        while not self._stopping.is_set():
+            self.close_due()
+            if listening.done():
+                listening.result()
+            if until_end and feed.ended:
+                return
+            if time.monotonic() - collected > COLLECT_S:
+                gc.collect()
+                collected = time.monotonic()
+            await self._wait_for_row(speed)
+
+    async def _wait_for_row(self, speed: float) -> None:
+        row_ns = self.plan.features.row_interval_ms * 1_000_000
+        ahead = (self.next_row_ts or self.clock.now() + row_ns) - self.clock.now()
+        await asyncio.sleep(min(max(ahead, 0), row_ns) / 1e9 / speed)
+
+    async def _stand_down(self, speed: float) -> None:
+        for desk in self.desks:
+            desk.standing_down = True
+        deadline = time.monotonic() + STAND_DOWN_S
+        while time.monotonic() < deadline and not all(desk.session.idle for desk in self.desks):
+            await self._wait_for_row(speed)
+            self.close_due()

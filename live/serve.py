@@ -1,0 +1,144 @@
+"""One runner as a process: warm, resume, listen, trade, and come down in order on SIGTERM."""
+
+import asyncio
+import json
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import uvicorn
+
+from live.api import Access, api
+from live.clock import Clock, ReplayClock, WallClock, replay_clock
+from live.connectors.binance import BinanceFeed
+from live.exporter import PrometheusMeters
+from live.plan import LivePlan
+from live.rollout import Rollout
+from live.runner import Folders, Runner
+from live.warmup import warm
+from market.errors import VenueError
+from storage.files import replace_file
+from storage.promotions import PromotionLedger
+
+LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Where a runner listens and what it talks to."""
+
+    ws_url: str
+    rest_url: str
+    api_port: int  # 0: a free one
+    venue_patience_s: float  # how long to wait for a venue that is not there yet
+    swap_patience_s: float  # how long a pushed model waits for a flat desk
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """From the environment, never from a file that is committed."""
+
+    read_token: str
+    deploy_token: str
+    deploy_key: bytes
+
+
+def secrets_from(environment: dict[str, str]) -> Secrets:
+    """Tokens and key of a runner; what is not set stays empty, and closes its door."""
+    return Secrets(
+        environment.get("TICKLOOP_READ_TOKEN", ""),
+        environment.get("TICKLOOP_DEPLOY_TOKEN", ""),
+        environment.get("TICKLOOP_DEPLOY_KEY", "").encode(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """When a run ends by itself, and who is told that it is ready."""
+
+    until_end: bool  # stop when a replay has come to its end
+    ready_file: Path | None  # JSON of api_port and pid, written whole once the API listens
+    announce: Callable[[str], None]
+
+
+def serve(plan: LivePlan, folders: Folders, ledger: Path, lines: Lines, secrets: Secrets, ending: Ending) -> None:
+    """Run until SIGTERM or SIGINT, or until the replay ends.
+
+    Raises VenueError if the port is taken or no venue answers, JournalError if the journal cannot be resumed.
+    """
+    listener = _listen(lines.api_port)
+    ending.announce("warming the kernels")
+    warm(plan)
+    # epoll rounds every wait up to a millisecond, select waits for microseconds
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as loop:
+        loop.run(_serve(plan, folders, ledger, lines, secrets, ending, listener))
+
+
+async def _serve(
+    plan: LivePlan,
+    folders: Folders,
+    ledger: Path,
+    lines: Lines,
+    secrets: Secrets,
+    ending: Ending,
+    listener: socket.socket,
+) -> None:
+    replay = await replay_clock(lines.rest_url, lines.venue_patience_s)
+    clock: Clock = replay or WallClock()
+    meters = PrometheusMeters(plan.instrument.name)
+    runner = Runner(plan, folders, clock, meters)
+    if runner.resumed:
+        ending.announce(f"resumed from the journal: {runner.resumed} decisions came out as written")
+    rollout = (
+        Rollout(plan, folders.bundles, PromotionLedger(ledger), secrets.deploy_key) if secrets.deploy_key else None
+    )
+    access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s)
+    config = uvicorn.Config(api(runner, rollout, meters, access), log_level="warning", access_log=False, lifespan="off")
+    pages = uvicorn.Server(config)
+    pages.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop, runner.stop)
+    serving = asyncio.create_task(pages.serve(sockets=[listener]))
+    _tell_ready(listener, ending)
+    feed = BinanceFeed(
+        plan.instrument,
+        lines.ws_url,
+        lines.rest_url,
+        runner.needs_snapshot,
+        np.random.default_rng(os.getpid()),
+        until_end=ending.until_end,
+    )
+    try:
+        await runner.run(feed, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
+    finally:
+        pages.should_exit = True
+        with suppress(asyncio.CancelledError):
+            await serving
+    ending.announce(f"stopped; feed {feed.counts}")
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise VenueError(f"port {port} for the runner's pages is taken: {error.strerror}") from error
+    return listener
+
+
+def _tell_ready(listener: socket.socket, ending: Ending) -> None:
+    port = listener.getsockname()[1]
+    ending.announce(f"runner pages at http://{LOOPBACK}:{port}")
+    if ending.ready_file:
+        replace_file(ending.ready_file, json.dumps({"api_port": port, "pid": os.getpid()}).encode())

@@ -1,0 +1,49 @@
+"""Metrics as data: name, kind, unit, labels and buckets of everything that the runner exports."""
+
+from typing import Final, Literal, NamedTuple, Protocol
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Metric(NamedTuple):
+    """One metric. Buckets are upper bounds in the metric's unit, of histograms alone."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_LAG_MS: Final = (1, 2, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1_000, 2_000)
+_FAST_MS: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
+
+METRICS: Final = (
+    Metric("ingest_lag_ms", "histogram", "feed delay of each frame: received minus aligned venue time", (), _LAG_MS),
+    Metric("infer_ms", "histogram", "own time from a closed row to its decision and orders", ("desk",), _FAST_MS),
+    Metric("batch_to_decision_ms", "histogram", "instant of the row to its decision", ("desk",), _FAST_MS),
+    Metric("decisions", "counter", "decisions by reason", ("desk", "reason")),
+    Metric("skipped_decisions", "counter", "rows that came too late to be decided on", ("desk",)),
+    Metric("orders", "counter", "orders and cancels sent", ("desk",)),
+    Metric("fills", "counter", "fills reported", ("desk",)),
+    Metric("malformed_frames", "counter", "frames that could not be read"),
+    Metric("disconnects", "counter", "lost connections, and restarts"),
+    Metric("refused_bundles", "counter", "pushed bundles that were refused", ("reason",)),
+    Metric("deployments", "counter", "models swapped in"),
+    Metric("connected", "gauge", "1 while the line to the venue is up"),
+    Metric("pnl", "gauge", "profit since the start, settlement currency, marked at mid", ("desk",)),
+    Metric("position_lots", "gauge", "acknowledged position", ("desk",)),
+)
+
+
+class Meters(Protocol):
+    """Where figures go while we trade; must never block."""
+
+    def count(self, name: str, by: float = 1, **labels: str) -> None:
+        """Raise a counter."""
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add to a histogram, in its unit."""
