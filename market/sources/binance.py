@@ -230,7 +230,7 @@ class BinanceDecoder:
         if mark.i is not None:
             numbers.append((INDEX, _nearest(mark.i, _PRICE_UNIT), 0))
         if mark.r != "":
-            numbers.append((FUNDING, _nearest(float(mark.r), _RATE_UNIT), mark.T * _MS))
+            numbers.append((FUNDING, _nearest(mark.r, _RATE_UNIT), mark.T * _MS))
         stamp, rows = Stamp(mark.E * _MS, ingest_ts, 0, 0), b""
         for place, (kind, price, qty) in enumerate(numbers):
             edges = (FIRST if place == 0 else 0) | (LAST if place == len(numbers) - 1 else 0)

@@ -1,7 +1,11 @@
 """Binance's messages as they come over the wire; numbers may be JSON text. Stamps are milliseconds UTC."""
 
-from msgspec import Raw, Struct, field
+from typing import Annotated, Literal
 
+from msgspec import Meta, Raw, Struct, field
+
+Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]  # to the year 2255, where int64 nanoseconds end
+Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 NumberPairs = list[tuple[float, float]]
 
 
@@ -10,28 +14,28 @@ class Frame(Struct):
 
     stream: str = ""
     data: Raw = field(default_factory=Raw)
-    lastUpdateId: int = 0
+    lastUpdateId: Id = 0
 
 
 class Snapshot(Struct):
     """A REST depth snapshot; spot's carries no time."""
 
-    lastUpdateId: int
+    lastUpdateId: Id
     bids: NumberPairs
     asks: NumberPairs
-    T: int = 0
+    T: Millis = 0
 
 
 class Depth(Struct):
     """Changed levels; spot has neither ``T`` nor ``pu``."""
 
-    E: int
-    U: int  # first update id
-    u: int  # last update id
+    E: Millis
+    U: Id  # first update id
+    u: Id  # last update id
     b: NumberPairs
     a: NumberPairs
-    T: int = 0
-    pu: int | None = None  # last update id of the message before
+    T: Millis = 0
+    pu: Id | None = None  # last update id of the message before
 
     @property
     def previous(self) -> int:
@@ -42,33 +46,33 @@ class Depth(Struct):
 class BookTicker(Struct):
     """Best bid and offer; spot's carries no time."""
 
-    u: int
+    u: Id
     b: float
     B: float
     a: float
     A: float
-    T: int = 0
+    T: Millis = 0
 
 
 class Trade(Struct):
     """One match; ``m``: the buyer was the maker."""
 
-    t: int
+    t: Id
     p: float
     q: float
     m: bool
-    T: int
+    T: Millis
     X: str = "MARKET"  # futures also print INSURANCE_FUND, ADL and NA, which met no book
 
 
 class MarkPrice(Struct):
     """Mark, index and funding; ``T`` is the next funding time, so only ``E`` is a clock."""
 
-    E: int
+    E: Millis
     p: float
-    T: int = 0
+    T: Millis = 0
     i: float | None = None
-    r: float | str = ""  # empty for delivery contracts
+    r: float | Literal[""] = ""  # empty for delivery contracts
 
 
 class ForcedOrder(Struct):
@@ -77,7 +81,7 @@ class ForcedOrder(Struct):
     S: str
     q: float
     p: float
-    T: int
+    T: Millis
 
 
 class ForceOrder(Struct):

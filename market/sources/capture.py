@@ -13,12 +13,16 @@ def split_line(line: bytes) -> tuple[int, bytes]:
     >>> split_line(b'1680652700423575 {"stream":"x"}')
     (1680652700423575000, b'{"stream":"x"}')
 
-    Raises MalformedMessage unless the line begins with a stamp of 16 or 19 digits and a space.
+    Raises MalformedMessage unless the line begins with a stamp of 16 or 19 digits, within int64 nanoseconds, and
+    a space.
     """
     stamp, _, frame = line.partition(b" ")
     if not stamp.isdigit() or len(stamp) not in _NS_PER_UNIT or not frame.strip():
         raise MalformedMessage(f"{line[:40]!r} does not begin with a stamp of 16 (us) or 19 (ns) digits and a frame")
-    return int(stamp) * _NS_PER_UNIT[len(stamp)], frame.rstrip()
+    ingest_ts = int(stamp) * _NS_PER_UNIT[len(stamp)]
+    if ingest_ts >= 2**63:
+        raise MalformedMessage(f"stamp {ingest_ts} ns lies beyond the year 2262, where int64 nanoseconds end")
+    return ingest_ts, frame.rstrip()
 
 
 def capture_line(ingest_ts: int, frame: bytes) -> bytes:

@@ -245,6 +245,8 @@ def test_another_symbol_is_refused(decoder):
         trade(p=None),
         trade(p=[1]),
         frame("trade", T=1_000),
+        frame("markPrice@1s", E=2_000, p="1", r="abc", T=1),
+        frame("markPrice@1s", E=2_000, p="nan", r="0.1", T=1),
         depth(21, 25, 20, [["99.9"]]),
         depth(21, 25, 20, [["99.9", "abc"]]),
         depth(21, "many", 20),

@@ -20,6 +20,9 @@ BAD_LINES = {
     "a negative quantity": GOOD.replace(b'"3"', b'"-3"'),
     "no stamp": TRADE + b"\n",
     "a stamp in seconds": b"1723161600 " + TRADE,
+    "a stamp beyond int64": b"9999999999999999999 " + TRADE,
+    "a venue time beyond int64": GOOD.replace(b'"T":1', b'"T":9999999999999'),
+    "an id beyond int64": GOOD.replace(b'"t":7', b'"t":9223372036854775808'),
     "a stamp alone": b"1723161600000000000\n",
 }
 
