@@ -1,13 +1,12 @@
 """The replay venue's own book, rebuilt from the depth of the capture, and its answers about it."""
 
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from live.connectors.binance_api import is_depth
+from live.connectors.binance_api import decimal_step, is_depth
 from live.exchange_tape import TapeFrame
 from market.book import ASK, BID, DEPTH_ID, apply_events, new_book, top_levels
 from market.errors import MalformedMessage, OffGrid
@@ -77,7 +76,7 @@ class VenueBook:
     def _side(self, row: int, limit: int) -> list[tuple[str, str]]:
         prices, lots = np.zeros(limit, np.int64), np.zeros(limit, np.int64)
         count = top_levels(self._book, row, prices, lots)
-        tick, lot = Decimal(str(self.instrument.tick_size)), Decimal(str(self.instrument.lot_size))
+        tick, lot = decimal_step(self.instrument.tick_size), decimal_step(self.instrument.lot_size)
         return [
             (format(tick * price, "f"), format(lot * qty, "f"))
             for price, qty in zip(prices[:count].tolist(), lots[:count].tolist(), strict=True)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from live.connectors.binance_api import DEPTH_LIMIT, INVALID_SYMBOL, rest_prefix
+from live.connectors.binance_api import DEPTH_LIMIT, INVALID_SYMBOL, decimal_step, rest_prefix
 from market.instrument import Instrument
 
 Answer = tuple[HTTPStatus, Any]
@@ -28,13 +28,12 @@ class Rest:
         self._instrument = instrument
         self._depth = depth
         self._paths: dict[str, Callable[[dict[str, str]], Answer]] = {
-            f"{prefix}/ping": lambda _: (HTTPStatus.OK, {}),
-            f"{prefix}/time": lambda _: (HTTPStatus.OK, {"serverTime": time_ms()}),
+            f"{prefix}/ping": _plain(dict),
+            f"{prefix}/time": _plain(lambda: {"serverTime": time_ms()}),
             f"{prefix}/depth": self._depth_answer,
-            f"{prefix}/exchangeInfo": lambda _: (HTTPStatus.OK, exchange_info(instrument, time_ms())),
+            f"{prefix}/exchangeInfo": _plain(lambda: exchange_info(instrument, time_ms())),
         }
-        for name, answer in replay.items():
-            self._paths[f"/replay/{name}"] = lambda _, answer=answer: (HTTPStatus.OK, answer())
+        self._paths |= {f"/replay/{name}": _plain(content) for name, content in replay.items()}
 
     def answer(self, target: str) -> tuple[HTTPStatus, bytes]:
         """Status and JSON body for a path with its query."""
@@ -66,8 +65,8 @@ def exchange_info(instrument: Instrument, time_ms: int) -> dict[str, Any]:
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
         "filters": [
-            {"filterType": "PRICE_FILTER", "tickSize": f"{instrument.tick_size:.10g}"},
-            {"filterType": "LOT_SIZE", "stepSize": format(instrument.lot_size, "f")},
+            {"filterType": "PRICE_FILTER", "tickSize": format(decimal_step(instrument.tick_size), "f")},
+            {"filterType": "LOT_SIZE", "stepSize": format(decimal_step(instrument.lot_size), "f")},
         ],
     }
     if instrument.inverse:
@@ -77,6 +76,11 @@ def exchange_info(instrument: Instrument, time_ms: int) -> dict[str, Any]:
     if instrument.contract != "spot":
         entry |= {"pair": symbol.partition("_")[0], "contractType": "PERPETUAL", "marginAsset": instrument.settlement}
     return {"timezone": "UTC", "serverTime": time_ms, "symbols": [entry]}
+
+
+def _plain(content: Callable[[], dict[str, Any]]) -> Callable[[dict[str, str]], Answer]:
+    """An answer that no query changes."""
+    return lambda query: (HTTPStatus.OK, content())
 
 
 def _refusal(code: int, text: str) -> Answer:

@@ -1,11 +1,13 @@
 """A replay venue, a client of its own and captures cut short, for the tests of the live room."""
 
 import asyncio
+import functools
 import gzip
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ParamSpec
 
 import numpy as np
 
@@ -16,10 +18,24 @@ from live.exchange_tape import Tape, TapeFrame
 from market.book import apply_events, new_book
 from market.instrument import Instrument
 from market.reader import FrameReader
+from market.sources.capture import split_line
+from storage.captures import capture_lines
+from tests.builders import recording
 from tests.builders_market import CLOCK, COINM_BTC, RUNS
 
 QUICK = Patience(first_s=0.01, longest_s=0.05, snapshot_s=0.01)
 DEADLINE_S = 60.0
+Arguments = ParamSpec("Arguments")
+
+
+def in_loop(test: Callable[Arguments, Coroutine[None, None, None]]) -> Callable[Arguments, None]:
+    """The test, run in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
 
 
 @dataclass
@@ -59,10 +75,6 @@ class Reader:
 
 def short_capture(folder: Path, run: str, seconds: float, name: str = "short.gz") -> Path:
     """The first seconds of a real run, from its beginning, as a capture of its own."""
-    from market.sources.capture import split_line
-    from storage.captures import capture_lines
-    from tests.builders import recording
-
     path, first = folder / name, 0
     with gzip.open(path, "wb", compresslevel=1) as file:
         for line in capture_lines(recording(RUNS[run][1][0])):
@@ -80,10 +92,12 @@ def played(replay: Replay, start_ns: int, end_ns: int) -> list[TapeFrame]:
 
 
 @asynccontextmanager
-async def venue(replay: Replay, instrument: Instrument = COINM_BTC) -> AsyncIterator[Exchange]:
-    """A venue on free ports inside the running loop."""
+async def venue(
+    replay: Replay, instrument: Instrument = COINM_BTC, ports: tuple[int, int] = (0, 0)
+) -> AsyncIterator[Exchange]:
+    """A venue inside the running loop, on free ports unless given."""
     exchange = Exchange(instrument, replay)
-    await exchange.open("127.0.0.1", 0, 0)
+    await exchange.open("127.0.0.1", *ports)
     try:
         yield exchange
     finally:

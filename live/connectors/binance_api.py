@@ -1,5 +1,6 @@
 """How Binance names things on the wire, by kind of market; read by the connector and by the replay venue."""
 
+from decimal import Decimal
 from typing import Final
 
 from market.errors import ConfigError
@@ -36,3 +37,12 @@ def is_depth(stream: str) -> bool:
     (True, False)
     """
     return stream.partition("@")[2].startswith("depth")
+
+
+def decimal_step(step: float) -> Decimal:
+    """A tick or lot as Binance prints it, without digits that say nothing.
+
+    >>> decimal_step(1.0), format(decimal_step(1e-8) * 12, "f")
+    (Decimal('1'), '0.00000012')
+    """
+    return Decimal(str(step)).normalize()
