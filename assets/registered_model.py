@@ -30,7 +30,8 @@ ALL: Final = Part(WHOLE, WHOLE)
 def registered_model_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what the registry's versions are made from; a registry that is gone is built again."""
     newest = [Part(symbol, piece.key) for symbol, piece in newest_slices(settings, lake).items()]
-    evaluated = [content_shas(passed(lake, "evaluation", slice_part))[:1] for slice_part in newest]
+    tables = ("models", "evaluation")
+    evaluated = [[content_shas(passed(lake, table, piece))[:1] for table in tables] for piece in newest]
     there = (settings.paths.mlflow / "mlflow.db").exists()
     return inputs_sha("registered_model", [settings.registry], [newest, evaluated, there], ["storage"])
 
