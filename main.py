@@ -15,9 +15,12 @@ from market.errors import TickloopError
 
 def demo(settings: Settings, _: argparse.Namespace) -> None:
     """Run the whole chain on a real sample recording, or on a synthetic tape where none can be had."""
+    from orchestration.summary import demo_summary
     from orchestration.tapes import recorded_or_synthetic
 
-    _run_chain(recorded_or_synthetic(settings, _say))
+    chosen = recorded_or_synthetic(settings, _say)
+    _run_chain(chosen)
+    _say(demo_summary(chosen))
 
 
 def run(settings: Settings, _: argparse.Namespace) -> None:
