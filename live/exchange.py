@@ -12,7 +12,7 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,6 +63,7 @@ class Exchange:
         self._replay = replay
         self._book = VenueBook(instrument)
         self._tape = Tape(replay.files)
+        self._frames: Iterator[TapeFrame] = self._tape.frames()
         self._faults = FaultPlan(replay.faults, self.start_ns)
         self._stalled_until = 0  # monotonic ns
         self._clock: ReplayClock | None = None
@@ -83,9 +84,8 @@ class Exchange:
 
         Raises VenueError if a port is taken.
         """
-        frames = self._tape.frames()
-        first = next((frame for frame in frames if not self._before_start(frame)), None)
-        self._frames = itertools.chain([first] if first else [], frames)
+        self._frames = itertools.dropwhile(self._before_start, self._frames)
+        self._frames = itertools.chain([next(self._frames)], self._frames)
         self._book.snapshot(DEPTH_LIMIT)  # compiled before anybody waits for it
         for port, listener in ((ws_port, self.clients.admit), (rest_port, rest_listener(self._rest.answer))):
             try:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from live.connectors.binance_api import decimal_step, is_depth
+from live.connectors.binance_api import decimals, is_depth
 from live.exchange_tape import TapeFrame
 from market.book import ASK, BID, DEPTH_ID, apply_events, new_book, top_levels
 from market.errors import MalformedMessage, OffGrid
@@ -76,8 +76,9 @@ class VenueBook:
     def _side(self, row: int, limit: int) -> list[tuple[str, str]]:
         prices, lots = np.zeros(limit, np.int64), np.zeros(limit, np.int64)
         count = top_levels(self._book, row, prices, lots)
-        tick, lot = decimal_step(self.instrument.tick_size), decimal_step(self.instrument.lot_size)
+        tick, lot = self.instrument.tick_size, self.instrument.lot_size
+        price_digits, qty_digits = decimals(tick), decimals(lot)
         return [
-            (format(tick * price, "f"), format(lot * qty, "f"))
+            (f"{price * tick:.{price_digits}f}", f"{qty * lot:.{qty_digits}f}")
             for price, qty in zip(prices[:count].tolist(), lots[:count].tolist(), strict=True)
         ]

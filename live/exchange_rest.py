@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from live.connectors.binance_api import DEPTH_LIMIT, INVALID_SYMBOL, decimal_step, rest_prefix
+from live.connectors.binance_api import DEPTH_LIMIT, INVALID_SYMBOL, decimals, rest_prefix
 from market.instrument import Instrument
 
 Answer = tuple[HTTPStatus, Any]
@@ -59,14 +59,14 @@ class Rest:
 
 def exchange_info(instrument: Instrument, time_ms: int) -> dict[str, Any]:
     """Binance's description of the one symbol that is traded here."""
-    symbol = instrument.venue_symbol.upper()
+    symbol, tick, lot = instrument.venue_symbol.upper(), instrument.tick_size, instrument.lot_size
     entry: dict[str, Any] = {
         "symbol": symbol,
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
         "filters": [
-            {"filterType": "PRICE_FILTER", "tickSize": format(decimal_step(instrument.tick_size), "f")},
-            {"filterType": "LOT_SIZE", "stepSize": format(decimal_step(instrument.lot_size), "f")},
+            {"filterType": "PRICE_FILTER", "tickSize": f"{tick:.{decimals(tick)}f}"},
+            {"filterType": "LOT_SIZE", "stepSize": f"{lot:.{decimals(lot)}f}"},
         ],
     }
     if instrument.inverse:

@@ -61,9 +61,9 @@ def stretch(files: Sequence[Path], start: str | None, end: str | None) -> tuple[
     """
     first, last = _edges(files)
     start_ns = first if start is None else _instant(start, last)
-    end_ns = last if end is None else _instant(end, last)
-    if start_ns > min(end_ns, last):
-        raise DataError(f"start={start_ns} is behind the end of what there is to play, {min(end_ns, last)}")
+    end_ns = last if end is None else min(last, _instant(end, last))
+    if start_ns > end_ns:
+        raise DataError(f"start={start_ns} is behind the end of what there is to play, {end_ns}")
     return start_ns, end_ns
 
 

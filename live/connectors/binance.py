@@ -108,6 +108,7 @@ class BinanceFeed:
         finally:
             asking.cancel()
             line.cut()
+            await line.down()  # so that its last words come before this returns
             self.counts["frames"] += line.frames
         self.counts["disconnections"] += 1
         self.ended = line.close_code == WSCloseCode.OK

@@ -39,10 +39,11 @@ def is_depth(stream: str) -> bool:
     return stream.partition("@")[2].startswith("depth")
 
 
-def decimal_step(step: float) -> Decimal:
-    """A tick or lot as Binance prints it, without digits that say nothing.
+def decimals(step: float) -> int:
+    """Digits behind the point that Binance prints of multiples of a tick or lot.
 
-    >>> decimal_step(1.0), format(decimal_step(1e-8) * 12, "f")
-    (Decimal('1'), '0.00000012')
+    >>> decimals(1.0), decimals(0.1), decimals(1e-8)
+    (0, 1, 8)
     """
-    return Decimal(str(step)).normalize()
+    exponent = Decimal(str(step)).normalize().as_tuple().exponent
+    return max(0, -int(exponent))

@@ -220,13 +220,13 @@ async def test_a_cancelled_feed_hangs_up(capture: Path) -> None:
         following = asyncio.create_task(follow(feed_of(exchange.ports, reader), reader, _Fixed()))
         await until(lambda: len(reader.frames) > 20)
         following.cancel()
-        await until(lambda: len(exchange.clients) == 0)
-        received = len(reader.frames)
-
         with pytest.raises(asyncio.CancelledError):
             await following
-        assert len(reader.frames) == received
+        received = len(reader.frames)
         assert [up for up, _ in reader.connections] == [True, False]
+
+        await until(lambda: len(exchange.clients) == 0)
+        assert len(reader.frames) == received
 
 
 @in_loop

@@ -212,11 +212,14 @@ async def test_the_venue_tells_its_time_its_symbol_and_how_far_it_is(coinm: Path
 
 @in_loop
 async def test_an_occupied_port_is_one_clear_error_and_leaves_no_other_open(coinm: Path) -> None:
+    async with venue(Replay([coinm])) as gone:
+        free = gone.ports[0]
     async with venue(Replay([coinm])) as first:
         taken = first.ports[1]
         with pytest.raises(VenueError, match=f"cannot listen on 127.0.0.1:{taken}: Address already in use"):
-            async with venue(Replay([coinm]), ports=(0, taken)):
+            async with venue(Replay([coinm]), ports=(free, taken)):
                 pass
+        socket.create_server(("127.0.0.1", free)).close()
 
 
 def test_serving_on_an_occupied_port_is_the_same_error(coinm: Path) -> None:
@@ -224,10 +227,7 @@ def test_serving_on_an_occupied_port_is_the_same_error(coinm: Path) -> None:
         serve(COINM_BTC, Replay([coinm]), (other.getsockname()[1], 0))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_served_venue_writes_its_ready_file_and_leaves_on_a_signal(
-    coinm: Path, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_served_venue_writes_its_ready_file_and_leaves_on_sigterm(coinm: Path, tmp_path: Path) -> None:
     ready = tmp_path / "var" / "ready.json"
     with subprocess.Popen([sys.executable, "-c", SERVE, coinm, ready], cwd=Path(__file__).parents[2]) as process:
         try:
@@ -235,7 +235,7 @@ def test_a_served_venue_writes_its_ready_file_and_leaves_on_a_signal(
             answer = json.loads(ready.read_text())
             assert answer["pid"] == process.pid != os.getpid()
             assert asyncio.run(get(answer["rest_port"], "/dapi/v1/ping")).json() == {}
-            process.send_signal(number)
+            process.send_signal(signal.SIGTERM)
             assert process.wait(DEADLINE_S) == 0
         finally:
             process.kill()
@@ -247,6 +247,7 @@ def test_the_stretch_is_read_as_iso_ns_or_seconds_from_the_end(coinm: Path) -> N
     assert first == FIRST
     assert stretch([coinm], "2024-08-08T23:54:17.5", None) == (1_723_161_257_500_000_000, last)
     assert stretch([coinm], "2024-08-09T01:54:17+02:00", str(last - 5)) == (1_723_161_257_000_000_000, last - 5)
+    assert stretch([coinm], None, "2100-01-01") == (first, last)
     assert stretch([coinm], "last:1.5s", None) == (last - 1_500_000_000 + 1, last)
 
 
