@@ -46,10 +46,13 @@ def fetch(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def registry(settings: Settings, _: argparse.Namespace) -> None:
     """Show the registered versions and the promotion ledger."""
+    from assets.registered_model import model_name
     from storage.registry import Registry
 
     known = Registry(settings.paths.mlflow)
-    for version in known.versions(settings.registry.model):
+    for version in [
+        found for symbol in settings.data.symbols for found in known.versions(model_name(settings, symbol))
+    ]:
         print(f"{version.model} {version.version}  run {version.run_id}  bundle {version.bundle_sha}")
     for entry in known.ledger.promotions():
         print(f"{entry.when}  {entry.model} {entry.to_version} is {entry.alias}, by {entry.who}: {entry.reason}")

@@ -117,7 +117,7 @@ class ModelSettings:
 class RegistrySettings:
     """How models are named, and who approves them."""
 
-    model: str  # name of the registered model
+    model: str  # first part of a registered model's name; its symbol follows
     experiment: str  # MLflow experiment of the runs
     promotion: Literal["by_gate", "by_person"]  # who moves the champion alias
 
