@@ -27,6 +27,10 @@ class Architecture:
             raise ModelError(f"{len(self.columns)} branches with columns and {len(self.dilations)} with dilations")
         if not all(branch and 0 <= min(branch) <= max(branch) < self.features for branch in self.columns):
             raise ModelError(f"columns={self.columns} must name features 0 to {self.features - 1} for every branch")
+        if self.width < 1 or self.kernel_size < 1:
+            raise ModelError(f"width={self.width} and kernel_size={self.kernel_size} must be above 0")
+        if len({len(branch) for branch in self.dilations}) != 1 or min(map(min, self.dilations), default=0) < 1:
+            raise ModelError(f"dilations={self.dilations} must be above 0, and as many in each branch")
 
     @property
     def receptive_rows(self) -> int:

@@ -164,7 +164,7 @@ def median_regression(x: Doubles, y: Doubles, smoothing: float) -> Doubles:
     has one answer also where half of the returns are exactly 0. Iteratively reweighted least squares.
 
     >>> x = np.array([[0.0], [1.0], [2.0], [3.0], [4.0]])
-    >>> median_regression(x, np.array([1.0, 3.0, 5.0, 7.0, 900.0]), 1e-3).round(1).tolist()
+    >>> median_regression(x, np.array([1.0, 3.0, 5.0, 7.0, 900.0]), 1e-6).round(1).tolist()
     [2.0, 1.0]
     """
     design = np.column_stack((x, np.ones(len(x))))

@@ -73,12 +73,14 @@ class MedianBandForecaster:
     def __init__(self, shape: ForecastShape, weights: Weights, calibration: Calibration) -> None:
         self.shape = shape
         cells, horizons = len(shape.cells), len(shape.horizons_ms)
-        linear = _taken(weights, "linear", (horizons, weights["linear"].shape[-1])).astype(np.float64)
+        self.features = weights["linear"].shape[-1] - 1 if "linear" in weights else 0
+        if self.features < 1:
+            raise ModelError("a median band without linear weights, or with a constant alone")
+        linear = _taken(weights, "linear", (horizons, self.features + 1)).astype(np.float64)
         bands = _taken(weights, "bands", (cells,)).astype(np.float64)
         tables = _taken(weights, "tables", (cells, CLASSES, CLASSES))
         tables = calibrated(calibration, tables.transpose(1, 0, 2)).transpose(1, 0, 2).copy()
         returns = _taken(weights, "returns_bp", (horizons, CLASSES)).astype(np.float64)
-        self.features = linear.shape[1] - 1
         self._model = linear, bands, tables, returns, np.array(shape.horizon_of_cell, np.int64)
 
     def new_state(self) -> State:

@@ -77,7 +77,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> str:
     """
     _prove(bundle.model, bundle.golden)
     contents = _contents(bundle)
-    manifest = json.dumps(_manifest(bundle, contents), indent=1, sort_keys=True, allow_nan=False).encode()
+    manifest = _json(_manifest(bundle, contents))
     try:
         _publish(folder, {**contents, MANIFEST: manifest})
     except OSError as error:
@@ -130,7 +130,10 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, allow_nan=False).encode()
+    try:
+        return json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode()
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"a bundle takes finite numbers, text and lists of them: {error}") from error
 
 
 def _manifest(bundle: Bundle, contents: Mapping[str, bytes]) -> dict[str, Any]:
@@ -221,7 +224,7 @@ def _prove(model: ModelSnapshot, golden: Golden) -> None:
     try:
         forecaster = forecaster_from(model)
         forecasts = forecaster.run(golden.values, golden.valid)
-    except ModelError as error:
+    except (ModelError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"the bundle's model cannot be run: {error}") from error
     if forecasts.shape != golden.forecasts.shape or not forecaster.shape.ready(forecasts).any():
         raise BundleError(f"golden forecasts of shape {golden.forecasts.shape}, the model makes {forecasts.shape}")

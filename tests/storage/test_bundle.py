@@ -142,6 +142,24 @@ def test_weights_of_another_shape_are_refused(folder):
         read_bundle(folder, "c" * 64)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("columns", None), ("dilations", [[-3, 2], [2, 4], [5, 10]]), ("dilations", [[], [], []]), ("width", 9)],
+)
+def test_spec_that_fits_no_weights_is_refused(folder, key, value):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["spec"][key] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="cannot be run"):
+        read_bundle(folder, "c" * 64)
+
+
+def test_metric_that_is_not_a_number_is_refused_and_the_old_bundle_stays(folder):
+    with pytest.raises(BundleError, match="finite numbers"):
+        write_bundle(folder, replace(_bundle(), metrics={"mcc": float("nan")}))
+    assert read_bundle(folder, "c" * 64).metrics == {"macro_f1": 0.5}
+
+
 def test_golden_rows_shorter_than_the_receptive_field_are_refused():
     with pytest.raises(BundleError, match="10 golden rows give no forecast"):
         golden_rows(random_model(), random_rows(10), np.ones(10, np.bool_))
