@@ -5,14 +5,12 @@ whoever stamps frames with that clock sees the delays that were recorded.
 """
 
 import asyncio
-import itertools
 import json
 import os
 import selectors
 import signal
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,15 +21,13 @@ from live.clock import ReplayClock
 from live.connectors.binance_api import DEPTH_LIMIT
 from live.exchange_book import VenueBook
 from live.exchange_faults import Fault, FaultPlan, messages_with
+from live.exchange_player import Player
 from live.exchange_rest import Rest
 from live.exchange_sockets import Clients, rest_listener
 from live.exchange_tape import Tape, TapeFrame, stretch
 from market.errors import ConfigError, VenueError
 from market.instrument import Instrument
 
-LEAD_S: Final = 0.5  # of our time between the start of the clock and the first frame: time to subscribe
-_REMEMBERED: Final = 100_000  # frames whose lateness the status tells of
-_BURST: Final = 64  # frames that leave before other work of the loop gets its turn
 _MS: Final = 1_000_000  # ns
 
 
@@ -45,10 +41,13 @@ class Replay:
     speed: float = 1.0  # seconds of tape a second
     faults: Sequence[Fault] = ()
     start_now: bool = False  # not with the first subscription
+    lead_s: float = 2.0  # of our time between the start of the clock and the first frame: time to subscribe
 
     def __post_init__(self) -> None:
         if not 0 < self.speed < float("inf"):
             raise ConfigError(f"speed={self.speed} must be above 0 and finite")
+        if not self.lead_s >= 0:
+            raise ConfigError(f"lead_s={self.lead_s} must be at or above 0")
 
 
 class Exchange:
@@ -57,17 +56,12 @@ class Exchange:
     def __init__(self, instrument: Instrument, replay: Replay) -> None:
         self.start_ns, self.end_ns = stretch(replay.files, replay.start, replay.end)
         self.clients = Clients(self._on_subscription)
-        self.finished = False
-        self.frames_sent = 0  # frames of the tape that a subscriber got
-        self.lateness_ns: deque[int] = deque(maxlen=_REMEMBERED)  # how long after it was due each frame left
         self._replay = replay
         self._book = VenueBook(instrument)
         self._tape = Tape(replay.files)
-        self._frames: Iterator[TapeFrame] = self._tape.frames()
-        self._faults = FaultPlan(replay.faults, self.start_ns)
-        self._stalled_until = 0  # monotonic ns
+        self.player = Player(self._tape.frames(), self.end_ns, FaultPlan(replay.faults, self.start_ns), self._send)
         self._clock: ReplayClock | None = None
-        self._player: asyncio.Task[None] | None = None
+        self._playing: asyncio.Task[None] | None = None
         self._failed = asyncio.get_running_loop().create_future()
         self._servers: list[asyncio.Server] = []
         replies = {"clock": self.clock, "start": self._started_clock, "status": self.status}
@@ -84,8 +78,7 @@ class Exchange:
 
         Raises VenueError if a port is taken.
         """
-        self._frames = itertools.dropwhile(self._before_start, self._frames)
-        self._frames = itertools.chain([next(self._frames)], self._frames)
+        self.player.skip(self.start_ns, self._book.apply)
         self._book.snapshot(DEPTH_LIMIT)  # compiled before anybody waits for it
         for port, listener in ((ws_port, self.clients.admit), (rest_port, rest_listener(self._rest.answer))):
             try:
@@ -106,8 +99,8 @@ class Exchange:
 
     def close(self) -> None:
         """Stop playing, let go of clients and ports."""
-        if self._player:
-            self._player.cancel()
+        if self._playing:
+            self._playing.cancel()
         self.clients.drop_all()
         for server in self._servers:
             server.close()
@@ -124,40 +117,34 @@ class Exchange:
 
     def status(self) -> dict[str, Any]:
         """How far the tape has come, and how late its frames left, ms."""
-        late = sorted(self.lateness_ns)
         return {
-            "frames_sent": self.frames_sent,
-            "finished": self.finished,
+            **self.player.progress(),
             "clients": len(self.clients),
-            "late_p50_ms": late[len(late) // 2] / _MS if late else None,
-            "late_p95_ms": late[len(late) * 95 // 100] / _MS if late else None,
             "bad_lines": self._tape.bad_lines,
             "unreadable": self._book.unreadable,
         }
 
-    def _before_start(self, frame: TapeFrame) -> bool:
-        if frame.ts >= self.start_ns:
-            return False
-        self._book.apply(frame)
-        return True
-
     def _on_subscription(self) -> None:
-        if self.finished:
+        if self.player.finished:
             self.clients.end()
         self._begin()
 
     def _begin(self) -> None:
-        if self._player is None:
+        if self._clock is None:
             self._clock = self._fresh_clock()
-            self._player = asyncio.get_running_loop().create_task(self._play(self._clock))
-            self._player.add_done_callback(self._on_played)
+            self._playing = asyncio.get_running_loop().create_task(self.player.play(self._clock))
+            self._playing.add_done_callback(self._on_played)
 
-    def _on_played(self, player: asyncio.Task[None]) -> None:
-        if not player.cancelled() and (error := player.exception()):
+    def _on_played(self, playing: asyncio.Task[None]) -> None:
+        if playing.cancelled():
+            return
+        if error := playing.exception():
             self._failed.set_exception(error)
+        else:
+            self.clients.end()
 
     def _fresh_clock(self) -> ReplayClock:
-        return ReplayClock(self.start_ns, time.monotonic_ns() + int(LEAD_S * 1e9), self._replay.speed)
+        return ReplayClock(self.start_ns, time.monotonic_ns() + int(self._replay.lead_s * 1e9), self._replay.speed)
 
     def _started_clock(self) -> dict[str, Any]:
         self._begin()
@@ -169,35 +156,12 @@ class Exchange:
     def _depth(self, limit: int) -> dict[str, Any] | None:
         return self._book.snapshot(limit) if self._book.whole else None
 
-    async def _play(self, clock: ReplayClock) -> None:
-        for count, frame in enumerate(self._frames):
-            if frame.ts > self.end_ns:
-                break
-            due = clock.due(frame.ts)
-            await _until(max(due, self._stalled_until), yielding=count % _BURST == 0)
-            self.lateness_ns.append(time.monotonic_ns() - due)
-            self._send(frame, clock)
-        await _until(clock.due(self.end_ns), yielding=True)
-        self.finished = True
-        self.clients.end()
-
-    def _send(self, frame: TapeFrame, clock: ReplayClock) -> None:
+    def _send(self, frame: TapeFrame, kinds: Sequence[str]) -> int:
+        """Take a frame into the book, then let it leave with these faults; how often somebody got it."""
         self._book.apply(frame)
-        faults = self._faults.due(frame)
-        for fault in faults:
-            if fault.kind == "disconnect":
-                self.clients.drop_all()
-            elif fault.kind == "stall":
-                self._stalled_until = clock.due(frame.ts + round(fault.duration_s * 1e9))
-        for message in messages_with([fault.kind for fault in faults], frame.data):
-            self.frames_sent += self.clients.send(frame.stream, message)
-
-
-async def _until(monotonic_ns: int, yielding: bool) -> None:
-    """Return at that reading of the monotonic clock; where it has passed, after one turn of the loop or at once."""
-    left = monotonic_ns - time.monotonic_ns()
-    if left > 0 or yielding:
-        await asyncio.sleep(max(0, left) / 1e9)
+        if "disconnect" in kinds:
+            self.clients.drop_all()
+        return sum(self.clients.send(frame.stream, message) for message in messages_with(kinds, frame.data))
 
 
 def serve(

@@ -25,6 +25,7 @@ from tests.builders_market import CLOCK, COINM_BTC, RUNS
 
 QUICK = Patience(first_s=0.01, longest_s=0.05, snapshot_s=0.01)
 DEADLINE_S = 60.0
+LEAD_S = 0.4
 Arguments = ParamSpec("Arguments")
 
 
@@ -95,8 +96,8 @@ def played(replay: Replay, start_ns: int, end_ns: int) -> list[TapeFrame]:
 async def venue(
     replay: Replay, instrument: Instrument = COINM_BTC, ports: tuple[int, int] = (0, 0)
 ) -> AsyncIterator[Exchange]:
-    """A venue inside the running loop, on free ports unless given."""
-    exchange = Exchange(instrument, replay)
+    """A venue inside the running loop, on free ports unless given, that does not let its clients wait for long."""
+    exchange = Exchange(instrument, replace(replay, lead_s=LEAD_S))
     await exchange.open("127.0.0.1", *ports)
     try:
         yield exchange

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from live.clock import ReplayClock, WallClock, replay_clock
 from live.connectors.line import Stamps
-from live.exchange import LEAD_S, Replay
+from live.exchange import Replay
 from market.errors import VenueError
-from tests.builders_live import clock_of, in_loop, short_capture, until, venue
+from tests.builders_live import LEAD_S, clock_of, in_loop, short_capture, until, venue
 
 MS = 1_000_000
 START = 1_723_161_600_000_000_000

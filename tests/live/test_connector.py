@@ -68,7 +68,7 @@ async def test_a_client_syncs_in_mid_stream_and_ends_with_the_book_built_offline
 
     sent = [frame.data for frame in played(replay, exchange.start_ns, exchange.end_ns)]
     assert reader.streamed() == sent
-    assert len(sent) == exchange.frames_sent == feed.counts["frames"] > 300
+    assert len(sent) == exchange.player.frames_sent == feed.counts["frames"] > 300
     assert (reader.counts["gaps"], reader.reader.malformed, feed.counts["snapshots"]) == (0, 0, 1)
     assert is_open(reader.book)
     assert top(reader.book) == top(offline(path, instrument).book)
@@ -163,7 +163,7 @@ async def test_a_venue_that_is_not_there_yet_is_tried_until_it_is(
     exchange.close()
 
     assert feed.counts["connections"] == 1
-    assert len(reader.streamed()) == exchange.frames_sent > 300
+    assert len(reader.streamed()) == exchange.player.frames_sent > 300
 
 
 @in_loop
@@ -239,7 +239,7 @@ async def test_a_feed_that_does_not_stop_at_the_end_asks_again(capture: Path) ->
         following.cancel()
 
     assert feed.ended
-    assert len(reader.streamed()) == exchange.frames_sent
+    assert len(reader.streamed()) == exchange.player.frames_sent
 
 
 def test_futures_and_spot_are_subscribed_to_what_they_have() -> None:
