@@ -1,0 +1,34 @@
+"""Frozen settings of the monitors; every quantity carries its unit."""
+
+from dataclasses import dataclass
+
+from market.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class DriftParameters:
+    """When a feature counts as drifted. The window has to span block_times x min_blocks autocorrelation times."""
+
+    level: float  # false-discovery rate over all features; 0.01 is what the requirement asks for
+    min_shift: float  # KS distance below which a shift is of no consequence, however certain
+    block_times: float  # autocorrelation times in a block: blocks change places as if they were independent
+    min_blocks: int  # live blocks of a feature below which nothing is said of it
+    min_judged: float  # share of features with enough blocks below which the verdict is "insufficient"
+    permutations: int  # of blocks between live and reference; level / features is the least p that they have to reach
+    window_s: float  # newest live rows that are compared
+    reference_s: float  # newest rows of the training window that they are compared with
+    cooldown_s: float  # between two requests to retrain
+    seed: int  # of the permutations
+
+    def __post_init__(self) -> None:
+        for key in ("level", "min_shift", "min_judged"):
+            if not 0 < getattr(self, key) < 1:
+                raise ConfigError(f"{key}={getattr(self, key)}; allowed: above 0 and below 1")
+        for key, low in (("block_times", 1), ("min_blocks", 5), ("permutations", 1_000), ("cooldown_s", 0)):
+            if getattr(self, key) < low:
+                raise ConfigError(f"{key}={getattr(self, key)}; allowed: at least {low}")
+        for key in ("window_s", "reference_s"):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"{key}={getattr(self, key)}; allowed: above 0")
+        if self.seed < 0:
+            raise ConfigError(f"seed={self.seed} is below 0")
