@@ -17,7 +17,7 @@ class PrometheusMeters:
         self._registry = CollectorRegistry()
         self._symbol = symbol
         self._metrics: dict[str, Any] = {metric.name: self._register(metric) for metric in METRICS}
-        self._children: dict[tuple[str, ...], Any] = {}
+        self._children: dict[tuple[object, ...], Any] = {}
 
     def count(self, name: str, by: float = 1, **labels: str) -> None:
         """Raise a counter."""
@@ -47,7 +47,7 @@ class PrometheusMeters:
         return kind(metric.name, metric.help, labels, registry=self._registry)
 
     def _child(self, name: str, labels: dict[str, str]) -> Any:
-        key = (name, *labels.values())
+        key = (name, *labels.items())
         if key not in self._children:
             self._children[key] = self._metrics[name].labels(symbol=self._symbol, **labels)
         return self._children[key]

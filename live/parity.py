@@ -8,7 +8,7 @@ from live.replay import Pair, Playback
 from market.errors import JournalError
 from market.orders import FILL
 from monitoring.parity import Comparison, Parity, compare
-from storage.journal import read_header, read_journal, segments
+from storage.journal import read_headers, read_journal
 
 
 class ParityReport(NamedTuple):
@@ -61,14 +61,14 @@ def _playback(plan: LivePlan, bundles: Path) -> Playback:
 
 
 def _one_plan(journal: Path) -> LivePlan:
-    found = segments(journal)
-    if not found:
+    plans = [(segment, plan_from(header)) for segment, header in read_headers(journal)]
+    if not plans:
         raise JournalError(f"no journal in {journal}")
-    plans = [plan_from(read_header(segment)) for segment in found]
-    for segment, plan in zip(found, plans, strict=True):
-        if plan != plans[0]:
-            raise JournalError(f"{segment} was written under another plan than {found[0]}; compare them apart")
+    oldest, first = plans[0]
+    for segment, plan in plans:
+        if plan != first:
+            raise JournalError(f"{segment} was written under another plan than {oldest}; compare them apart")
     here = build_fingerprint()
-    if plans[0].build != here:
-        raise JournalError(f"the journal was written by {plans[0].build}, this is {here}: bits cannot be compared")
-    return plans[0]
+    if first.build != here:
+        raise JournalError(f"the journal was written by {first.build}, this is {here}: bits cannot be compared")
+    return first

@@ -19,7 +19,7 @@ from market.errors import JournalError
 from market.instrument import Instrument
 from market.parameters import ClockParameters
 from market.reader import FrameReader
-from storage.bundle import read_bundle
+from storage.bundle import Bundle, read_bundle
 from trading.parameters import PolicyKind, TradingParameters
 from trading.session import Session, Strategy
 from trading.strategy import idle_strategy, model_strategy
@@ -105,7 +105,11 @@ def desks_of(plan: LivePlan) -> list[Desk]:
     return desks
 
 
+def strategy_from(plan: LivePlan, bundle: Bundle) -> Strategy:
+    """The strategy of a bundle. Raises ModelError if its model has no answer for the cell that is traded."""
+    return model_strategy(bundle.model, plan.trading, plan.instrument, plan.desks[MODEL_DESK], plan.fees)
+
+
 def strategy_of(plan: LivePlan, folder: Path) -> Strategy:
     """The strategy of the bundle in ``folder``. Raises BundleError if the bundle is not whole or not for this plan."""
-    bundle = read_bundle(folder, plan.catalogue_sha)
-    return model_strategy(bundle.model, plan.trading, plan.instrument, plan.desks[MODEL_DESK], plan.fees)
+    return strategy_from(plan, read_bundle(folder, plan.catalogue_sha))

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from live.plan import LivePlan, strategy_of
+from live.plan import LivePlan, strategy_from
 from market.errors import BundleError, ModelError, RegistryError
-from storage.bundle import MANIFEST, read_bundle
+from storage.bundle import MANIFEST, Golden, read_bundle
 from storage.deployment import signature, unpack
 from storage.files import temporary_beside
 from storage.promotions import PromotionLedger
@@ -37,6 +37,8 @@ class Rollout:
         self._folder = folder
         self._ledger = ledger
         self._key = key
+        for left_over in folder.glob(".*.tmp"):
+            shutil.rmtree(left_over)
 
     def accept(self, body: bytes, claimed_signature: str) -> tuple[str, Strategy]:
         """The sha of a packed bundle, and its strategy, warmed. Raises Refusal, naming what is wrong."""
@@ -45,7 +47,7 @@ class Rollout:
         except BundleError as error:
             raise Refusal("malformed", str(error)) from error
         manifest = files[MANIFEST]
-        if not hmac.compare_digest(signature(manifest, self._key), claimed_signature):
+        if not hmac.compare_digest(signature(manifest, self._key).encode(), claimed_signature.encode()):
             raise Refusal("signature", "the manifest does not carry the signature of our deploy key")
         sha = hashlib.sha256(manifest).hexdigest()
         self._require_approval(sha)
@@ -62,13 +64,14 @@ class Rollout:
     def _install(self, sha: str, files: dict[str, bytes]) -> Strategy:
         target = self._folder / sha
         temporary = temporary_beside(target)
-        temporary.mkdir(parents=True)
         try:
+            temporary.mkdir(parents=True)
             for name, content in files.items():
                 (temporary / name).write_bytes(content)
             strategy = self._prove(temporary)
-            shutil.rmtree(target, ignore_errors=True)
-            temporary.rename(target)
+            if not _holds(target, files):  # the journal may name it: what lies there whole never goes missing
+                shutil.rmtree(target, ignore_errors=True)
+                temporary.rename(target)
         except OSError as error:
             raise Refusal("disk", f"the bundle cannot be stored: {error.strerror}") from error
         finally:
@@ -77,22 +80,28 @@ class Rollout:
 
     def _prove(self, folder: Path) -> Strategy:
         try:
-            budget_us = read_bundle(folder, self._plan.catalogue_sha).latency_budget_us
-            strategy = strategy_of(self._plan, folder)
+            bundle = read_bundle(folder, self._plan.catalogue_sha)
+            strategy = strategy_from(self._plan, bundle)
         except BundleError as error:
             code = "catalogue" if "catalogue" in str(error) else "corrupt"
             raise Refusal(code, str(error)) from error
         except ModelError as error:
             raise Refusal("model", str(error)) from error
-        step_us = _step_us(strategy, folder, self._plan)
+        step_us, budget_us = _step_us(strategy, bundle.golden), bundle.latency_budget_us
         if step_us > budget_us:
             raise Refusal("slow", f"one step takes {step_us:.0f} us here, its budget is {budget_us:.0f} us")
         return strategy
 
 
-def _step_us(strategy: Strategy, folder: Path, plan: LivePlan) -> float:
-    """Median time of one step on the golden rows, microseconds; compiles and warms on the way."""
-    golden = read_bundle(folder, plan.catalogue_sha).golden
+def _holds(folder: Path, files: dict[str, bytes]) -> bool:
+    try:
+        return all((folder / name).read_bytes() == content for name, content in files.items())
+    except OSError:
+        return False
+
+
+def _step_us(strategy: Strategy, golden: Golden) -> float:
+    """Median time of one step on the golden rows, microseconds."""
     state, times = strategy.forecaster.new_state(), []
     for index in range(min(TIMED_STEPS, len(golden.values))):
         started = time.perf_counter_ns()

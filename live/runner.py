@@ -19,13 +19,16 @@ from market.errors import JournalError, ModelError
 from market.events import Events
 from market.orders import FILL
 from monitoring.metrics import Meters
-from storage.journal import CONNECTION, MODEL, JournalWriter, Record, read_header, read_journal, segments
+from storage.journal import CONNECTION, MODEL, Record, read_headers, read_journal
+from storage.journal_writer import JournalWriter
 from trading.records import LATE_DECISION, REASON_NAMES
 from trading.session import Strategy
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
+CATCH_UP_ROWS: Final = 50  # closed in one go; then frames and pages get their turn
 STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown
 COLLECT_S: Final = 60.0  # between two garbage collections, each right after a row
+_STOPPING: Final = "the runner is stopping"
 _UP: Final = b"\x01"
 _DOWN: Final = b"\x00"
 
@@ -42,14 +45,14 @@ class Swap(NamedTuple):
 
     strategy: Strategy
     bundle_sha: str
-    deadline: float  # time.monotonic()
     done: "asyncio.Future[str]"
 
 
 class Runner:
-    """Desks on one feed. Opening it resumes from the journal, if there is one.
+    """Desks on one feed. Opening it takes the journal over, and resumes from it if it holds anything.
 
-    Raises JournalError if the journal was written under another plan, or does not come out again as written.
+    Raises JournalError if another runner writes the journal, if it was written under another plan, is damaged, or does
+    not come out again as written.
     """
 
     def __init__(self, plan: LivePlan, folders: Folders, clock: Clock, meters: Meters) -> None:
@@ -59,19 +62,20 @@ class Runner:
         self.meters = meters
         self.reader = reader_of(plan)
         self.desks: list[Desk] = desks_of(plan)
-        self.resumed = self._resume()
-        self.journal = JournalWriter(folders.journal, header_of(plan), SEGMENT_BYTES)
         self.connected = False
         self._swap: Swap | None = None
         self._stopping = asyncio.Event()
         self._started = time.monotonic()
-        if self.resumed:
-            self.on_connection(False, clock.now())
+        self.journal = JournalWriter(folders.journal, header_of(plan), SEGMENT_BYTES)
+        self.resumed = self._resume()  # decisions
 
     @property
     def next_row_ts(self) -> int:
-        """When the open row closes, ns UTC; 0 before the first event."""
-        return self.desks[0].session.next_row_ts
+        """When the open row closes, ns UTC; 0 before the first event.
+
+        A kill can fall between the decisions of two desks on one row: the desk that lags closes its row first.
+        """
+        return min(desk.session.next_row_ts for desk in self.desks)
 
     def on_frame(self, frame: bytes, ingest_ts: int) -> None:
         """Take a frame in: written down first, then read."""
@@ -98,29 +102,45 @@ class Runner:
         return self.reader.decoder.waiting
 
     def close_due(self) -> int:
-        """Close every row whose instant has passed; returns how many."""
+        """Close the rows whose instant has passed, oldest first and ``CATCH_UP_ROWS`` at most; returns how many."""
         now, count = self.clock.now(), 0
         self.journal.flush()
-        while 0 < (row_ts := self.next_row_ts) < now:
-            self._try_swap(row_ts)
-            for desk in self.desks:
-                started = time.perf_counter_ns()
-                turn = desk.turn(row_ts, self.clock.now, self.journal)
-                self._measure(desk, turn, (time.perf_counter_ns() - started) / 1e6)
+        while count < CATCH_UP_ROWS and 0 < (row_ts := self.next_row_ts) < now:
+            self._close(row_ts)
             count += 1
         self.journal.flush()
         return count
 
+    def _close(self, row_ts: int) -> None:
+        self._try_swap(row_ts)
+        for desk in self.desks:
+            if desk.session.next_row_ts != row_ts:
+                continue
+            started = time.perf_counter_ns()
+            turn = desk.turn(row_ts, self.clock.now, self.journal)
+            self._measure(desk, turn, (time.perf_counter_ns() - started) / 1e6)
+
     async def deploy(self, strategy: Strategy, bundle_sha: str, patience_s: float) -> str:
         """Swap the model once its desk is flat; returns the sha that then decides.
 
-        Raises ModelError if the desk is not flat within ``patience_s``, or another swap is waiting.
+        Raises ModelError if no row finds the desk flat within ``patience_s``, if another swap is waiting, or if the
+        runner stops.
         """
+        if self._stopping.is_set():
+            raise ModelError(_STOPPING)
         if self._swap is not None:
             raise ModelError("another model is waiting to be swapped in")
-        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._swap = Swap(strategy, bundle_sha, time.monotonic() + patience_s, done)
-        return await done
+        swap = Swap(strategy, bundle_sha, asyncio.get_running_loop().create_future())
+        self._swap = swap
+        try:
+            await asyncio.wait([swap.done], timeout=patience_s)
+        finally:
+            if self._swap is swap:
+                self._swap = None
+        if not swap.done.done():
+            position = self.desks[MODEL_DESK].session.position
+            raise ModelError(f"no row found the desk flat within {patience_s} s; it holds {position} lots")
+        return swap.done.result()
 
     async def run(self, feed: Feed, speed: float, until_end: bool) -> None:
         """Trade until ``stop``, or until the feed has ended where ``until_end`` says so; then cancel, flush, close.
@@ -136,13 +156,15 @@ class Runner:
             await self._stand_down(speed)
         finally:
             gc.enable()
+            self._refuse_swap()
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             self.journal.close()
 
     def stop(self) -> None:
-        """Ask ``run`` to come to its end."""
+        """Ask ``run`` to come to its end; a model that waits to be swapped in is refused."""
         self._stopping.set()
+        self._refuse_swap()
 
     def status(self) -> dict[str, Any]:
         """Where things stand, JSON-able."""
@@ -166,28 +188,34 @@ class Runner:
             desk.session.queue.push(events)
 
     def _resume(self) -> int:
-        found = segments(self.folders.journal)
-        for segment in found:
-            if plan_from(read_header(segment)) != self.plan:
-                raise JournalError(f"{segment} was written under another plan; move it away to start anew")
-        if not found:
-            return 0
-        playback = Playback(self.reader, self.desks, lambda sha: strategy_of(self.plan, self.folders.bundles / sha))
-        return resume(playback, read_journal(self.folders.journal))
+        try:
+            plans = [(segment, plan_from(header)) for segment, header in read_headers(self.folders.journal)]
+            for segment, plan in plans:
+                if plan != self.plan:
+                    raise JournalError(f"{segment} was written under another plan; move it away to start anew")
+            if not plans:
+                return 0
+            playback = Playback(self.reader, self.desks, lambda sha: strategy_of(self.plan, self.folders.bundles / sha))
+            decisions = resume(playback, read_journal(self.folders.journal))
+            self.on_connection(False, self.clock.now())
+            return decisions
+        except BaseException:
+            self.journal.close()
+            raise
 
     def _try_swap(self, row_ts: int) -> None:
         swap, desk = self._swap, self.desks[MODEL_DESK]
-        if swap is None:
+        if swap is None or desk.session.next_row_ts != row_ts or not desk.session.flat:
             return
-        if desk.session.flat:
+        self._swap = None
+        desk.deploy(swap.strategy, swap.bundle_sha)
+        self.journal.append(Record(MODEL, MODEL_DESK, row_ts, swap.bundle_sha.encode()))
+        swap.done.set_result(swap.bundle_sha)
+
+    def _refuse_swap(self) -> None:
+        if self._swap is not None:
+            self._swap.done.set_exception(ModelError(_STOPPING))
             self._swap = None
-            desk.deploy(swap.strategy, swap.bundle_sha)
-            self.journal.append(Record(MODEL, MODEL_DESK, row_ts, swap.bundle_sha.encode()))
-            swap.done.set_result(swap.bundle_sha)
-        elif time.monotonic() > swap.deadline:
-            self._swap = None
-            position = desk.session.position
-            swap.done.set_exception(ModelError(f"the desk did not get flat in time; it holds {position} lots"))
 
     def _measure(self, desk: Desk, turn: Turn, took_ms: float) -> None:
         record = turn.decision.record
@@ -210,10 +238,10 @@ class Runner:
     async def _turn_rows(self, feed: Feed, speed: float, until_end: bool, listening: "asyncio.Task[None]") -> None:
         collected = time.monotonic()
         while not self._stopping.is_set():
-            self.close_due()
+            behind = self.close_due() == CATCH_UP_ROWS
             if listening.done():
                 listening.result()
-            if until_end and feed.ended:
+            if until_end and feed.ended and not behind:
                 return
             if time.monotonic() - collected > COLLECT_S:
                 gc.collect()
@@ -226,6 +254,7 @@ class Runner:
         await asyncio.sleep(min(max(ahead, 0), row_ns) / 1e9 / speed)
 
     async def _stand_down(self, speed: float) -> None:
+        self.stop()
         for desk in self.desks:
             desk.standing_down = True
         deadline = time.monotonic() + STAND_DOWN_S

@@ -6,8 +6,8 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from storage.files import replace_file
 from storage.promotions import PromotionLedger
 
 LOOPBACK: Final = "127.0.0.1"
+PAGES_END_S: Final = 2  # how long open requests may take at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +95,28 @@ async def _serve(
     clock: Clock = replay or WallClock()
     meters = PrometheusMeters(plan.instrument.name)
     runner = Runner(plan, folders, clock, meters)
+    if torn := runner.journal.mended:
+        ending.announce(f"cut {torn.size} bytes of an unfinished record off {torn.path}")
     if runner.resumed:
         ending.announce(f"resumed from the journal: {runner.resumed} decisions came out as written")
     rollout = (
         Rollout(plan, folders.bundles, PromotionLedger(ledger), secrets.deploy_key) if secrets.deploy_key else None
     )
     access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s)
-    config = uvicorn.Config(api(runner, rollout, meters, access), log_level="warning", access_log=False, lifespan="off")
-    pages = uvicorn.Server(config)
-    pages.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+    pages = _Pages(
+        uvicorn.Config(
+            api(runner, rollout, meters, access),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=PAGES_END_S,
+        )
+    )
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(stop, runner.stop)
     serving = asyncio.create_task(pages.serve(sockets=[listener]))
+    serving.add_done_callback(lambda _: runner.stop())
     _tell_ready(listener, ending)
     feed = BinanceFeed(
         plan.instrument,
@@ -120,9 +130,17 @@ async def _serve(
         await runner.run(feed, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
     finally:
         pages.should_exit = True
-        with suppress(asyncio.CancelledError):
-            await serving
+        await serving
     ending.announce(f"stopped; feed {feed.counts}")
+
+
+class _Pages(uvicorn.Server):
+    """A web server that leaves the signals to the runner."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Capture none."""
+        yield
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,8 +1,10 @@
 """Compiles every kernel of the live path on a synthetic tape, before the first frame: trading compiles nothing."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.catalogue import FEATURE_COUNT, branch_columns
 from live.plan import LivePlan, desks_of, reader_of
@@ -12,17 +14,18 @@ from modeling.architecture import Architecture
 from modeling.calibration import identity
 from modeling.forecast import Cell, ForecastShape
 from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
-from modeling.streaming import layers
+from modeling.streaming import forecaster_from, layers
+from trading.account import close_trip
 from trading.session import close_row
-from trading.strategy import model_strategy
 
-TAPE_S: Final = 3.0
+TAPE_S: Final = 8.0  # long enough for the probe to come and go
 TAPE_START: Final = 1_700_000_000_000_000_000
 
 
 def warm(plan: LivePlan) -> None:
-    """Run scratch desks over a few synthetic seconds, and a step of each kind of model."""
-    reader, desks = reader_of(plan), desks_of(plan)
+    """Run scratch desks over a few synthetic seconds and let them stand down; forecast with each kind of model."""
+    scratch = replace(plan, features=replace(plan.features, normalizer_min_samples=2))  # rows are valid soon
+    reader, desks = reader_of(scratch), desks_of(scratch)
     for line in synthetic_capture(plan.instrument, 0, TAPE_START, TAPE_S):
         ingest_ts, frame = split_line(line)
         events = reader.read(frame, ingest_ts)
@@ -30,9 +33,14 @@ def warm(plan: LivePlan) -> None:
             desk.session.queue.push(events)
             while 0 < (row_ts := desk.session.next_row_ts) < ingest_ts:
                 close_row(desk.session, desk.gateway, row_ts, row_ts)
+    for desk in desks:
+        session = desk.session
+        close_trip(*session.account[1:], session.books.cash, 0, 1, ingest_ts)
+        session.stand_down(session.next_row_ts, ingest_ts)
     for model in (_blank_network(plan), _blank_band(plan)):
-        forecaster = model_strategy(model, plan.trading, plan.instrument, plan.desks[0], plan.fees).forecaster
+        forecaster = forecaster_from(model)
         forecaster.step(forecaster.new_state(), np.zeros(FEATURE_COUNT, np.float32), True)
+        forecaster.run(np.zeros((2, FEATURE_COUNT), np.float32), np.ones(2, np.bool_))
 
 
 def _shape(plan: LivePlan) -> ForecastShape:
@@ -42,7 +50,7 @@ def _shape(plan: LivePlan) -> ForecastShape:
 def _blank_network(plan: LivePlan) -> ModelSnapshot:
     shape, columns = _shape(plan), branch_columns(plan.features)
     network = Architecture(shape, FEATURE_COUNT, columns, ((1,),) * len(columns), 64, 2, 0.1)
-    weights = {}
+    weights: dict[str, NDArray[np.float32]] = {}
     for name, inputs, outputs, normalised in layers(network):
         weights[f"{name}.weight"] = np.zeros((inputs, outputs), np.float32)
         for part in ("bias", "gain", "shift") if normalised else ("bias",):

@@ -2,20 +2,18 @@
 
 A segment is a header and records ``<u32 length><u32 crc of it><u32 crc of the body><body>``, a body being
 ``<u8 kind><u8 place><i64 ts><payload>``. The length has its own checksum, so that a torn end can be told from damage.
-One ``flush`` is one write: when it returns, the kernel has the whole batch.
+``storage.journal_writer`` writes it, everyone else reads it here.
 """
 
 import fcntl
 import json
 import os
 import struct
+import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from market.errors import JournalError
 
@@ -31,6 +29,7 @@ REPORTS: Final = 4  # reports as they became visible; ts is the row that saw the
 MODEL: Final = 5  # sha of the bundle that decides from the row ts on
 KIND_NAMES: Final = ("header", "frame", "connection", "decision", "reports", "model")
 
+_RETRY_S: Final = 0.02
 _LENGTH: Final = struct.Struct("<I")
 _PREFIX: Final = struct.Struct("<III")
 _HEAD: Final = struct.Struct("<BBq")
@@ -59,88 +58,6 @@ def encode(record: Record) -> bytes:
     return _PREFIX.pack(len(body), zlib.crc32(_LENGTH.pack(len(body))), zlib.crc32(body)) + body
 
 
-class JournalWriter:
-    """Appends to the journal in ``folder``; mends its torn end first, and starts a segment of its own.
-
-    One process writes a journal at a time; a second one is refused.
-    Raises JournalError if the folder cannot be written.
-    """
-
-    def __init__(self, folder: Path, header: Mapping[str, Any], segment_bytes: int) -> None:
-        self._folder = folder
-        self._header = json.dumps(header, sort_keys=True).encode()
-        self._segment_bytes = segment_bytes
-        self._pending: list[bytes] = []
-        self._written = 0
-        self._file = -1
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(folder)
-            mend(folder)
-            self._open_segment()
-        except OSError as error:
-            raise JournalError(f"cannot write the journal in {folder}: {os.strerror(error.errno or 0)}") from error
-
-    def append(self, record: Record) -> None:
-        """Queue one record for the next flush."""
-        self._pending.append(encode(record))
-
-    def frame(self, ts: int, connection: int, data: bytes) -> None:
-        """Queue a frame that arrived at ``ts``."""
-        self.append(Record(FRAME, connection, ts, data))
-
-    def decision(self, desk: int, row_ts: int, record: NDArray[np.void], intents: NDArray[np.void]) -> None:
-        """Queue a decision and its orders."""
-        self.append(Record(DECISION, desk, row_ts, record.tobytes() + intents.tobytes()))
-
-    def reports(self, desk: int, row_ts: int, reports: NDArray[np.void]) -> None:
-        """Queue the reports that a row saw."""
-        self.append(Record(REPORTS, desk, row_ts, reports.tobytes()))
-
-    def flush(self) -> None:
-        """Hand everything queued to the kernel in one write.
-
-        Raises JournalError if the disk does not take it; what was written of the batch is cut off again.
-        """
-        if not self._pending:
-            return
-        batch = b"".join(self._pending)
-        self._pending.clear()
-        self._write(batch)
-        if self._written >= self._segment_bytes:
-            self._open_segment()
-
-    def close(self) -> None:
-        """Flush, and leave the segment finished."""
-        self.flush()
-        os.fsync(self._file)
-        os.close(self._file)
-        os.close(self._lock)
-
-    def _write(self, data: bytes) -> None:
-        done = 0
-        try:
-            while done < len(data):
-                done += os.write(self._file, data[done:])
-        except OSError as error:
-            os.ftruncate(self._file, self._written)
-            raise JournalError(
-                f"cannot write the journal in {self._folder}: {os.strerror(error.errno or 0)}"
-            ) from error
-        self._written += len(data)
-
-    def _open_segment(self) -> None:
-        if self._file >= 0:
-            os.fsync(self._file)
-            os.close(self._file)
-        names = segments(self._folder)
-        number = int(names[-1].stem) + 1 if names else 1
-        path = self._folder / f"{number:08d}{SUFFIX}"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
-        self._written = 0
-        self._write(MAGIC + encode(Record(HEADER, 0, 0, self._header)))
-
-
 def segments(folder: Path) -> list[Path]:
     """Segments of a journal, oldest first."""
     return sorted(folder.glob(f"*{SUFFIX}"))
@@ -149,20 +66,27 @@ def segments(folder: Path) -> list[Path]:
 def finished_segments(folder: Path) -> list[Path]:
     """Segments that nobody writes any more: all of them once the writer is gone, else all but the newest."""
     found = segments(folder)
+    if not found:
+        return []
     try:
-        os.close(_lock(folder))
+        os.close(lock(folder, fcntl.LOCK_SH))
     except JournalError:
         return found[:-1]
     return found
 
 
-def read_header(segment: Path) -> dict[str, Any]:
-    """What a segment says of its writer. Raises JournalError if it has no whole header."""
-    first = next(iter(read_segment(segment, newest=False)), None)
-    if first is None or first.kind != HEADER:
-        raise JournalError(f"journal segment {segment} does not begin with a header")
-    content: dict[str, Any] = json.loads(first.payload)
-    return content
+def read_headers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each segment and what it says of its writer; a newest segment that was cut off before its header has none.
+
+    Raises JournalError if another segment does not begin with a header.
+    """
+    found = segments(folder)
+    for segment in found:
+        first = next(read_segment(segment, newest=segment == found[-1]), None)
+        if first is not None and first.kind == HEADER:
+            yield segment, json.loads(first.payload)
+        elif first is not None or segment != found[-1]:
+            raise JournalError(f"journal segment {segment} does not begin with a header")
 
 
 def read_journal(folder: Path) -> Iterator[Record]:
@@ -201,39 +125,31 @@ def read_segment(path: Path, newest: bool) -> Iterator[Record]:
 
 
 def torn_end(path: Path) -> Torn | None:
-    """The unfinished record at the end of a segment, None if it ends whole.
+    """The unfinished record at the end of a segment, None if it ends whole; a segment without a header is unfinished.
 
     Raises JournalError if a record before the end is damaged.
     """
     data = path.read_bytes()
     offset = len(MAGIC) if data.startswith(MAGIC) else 0
     if offset == 0:
-        return Torn(path, 0, len(data))
+        if MAGIC.startswith(data):
+            return Torn(path, 0, len(data))
+        raise JournalError(f"{path} is no journal segment")
     while offset < len(data):
         record, end = _record_at(path, data, offset)
         if record is None:
             return Torn(path, offset, len(data) - offset)
         offset = end
-    return None
-
-
-def mend(folder: Path) -> Torn | None:
-    """Cut a torn record off the end of the newest segment; returns what was cut."""
-    found = segments(folder)
-    torn = torn_end(found[-1]) if found else None
-    if torn is None:
-        return None
-    if torn.offset == 0:
-        torn.path.unlink()
-    else:
-        os.truncate(torn.path, torn.offset)
-    return torn
+    return Torn(path, offset, 0) if offset == len(MAGIC) else None
 
 
 def _record_at(path: Path, data: bytes, offset: int) -> tuple[Record | None, int]:
-    """The record at an offset and where the next one starts; None where the data ends before the record does."""
+    """The record at an offset and where the next one starts; None where the data ends before the record does.
+
+    A file system that lost its power may have lengthened the file and not filled it: zeros to the end are a torn end.
+    """
     start = offset + _PREFIX.size
-    if start > len(data):
+    if start > len(data) or not (any(data[offset:start]) or any(data[start:])):
         return None, len(data)
     length, length_check, check = _PREFIX.unpack_from(data, offset)
     end = start + length
@@ -248,11 +164,19 @@ def _record_at(path: Path, data: bytes, offset: int) -> tuple[Record | None, int
     return Record(kind, place, ts, body[_HEAD.size :]), end
 
 
-def _lock(folder: Path) -> int:
+def lock(folder: Path, mode: int, patience_s: float = 0.0) -> int:
+    """Descriptor that holds the journal's lock, ``fcntl.LOCK_EX`` to write, ``LOCK_SH`` to see that nobody does.
+
+    Raises JournalError if another process writes, and goes on writing for ``patience_s``.
+    """
     descriptor = os.open(folder / ".writer", os.O_RDWR | os.O_CREAT, 0o640)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise JournalError(f"another runner writes the journal in {folder}") from error
-    return descriptor
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise JournalError(f"another runner writes the journal in {folder}") from error
+        time.sleep(_RETRY_S)

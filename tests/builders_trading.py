@@ -72,6 +72,8 @@ def trading(**changes: dict[str, Any]) -> TradingParameters:
 class ImbalanceForecaster:
     """Believes that the heavier side of the touch wins: two classes, half a basis point each way."""
 
+    receptive_rows = 1
+
     def new_state(self) -> NDArray[np.float32]:
         """One forecast: three probabilities, three returns, ready."""
         return np.zeros(7, np.float32)

@@ -5,7 +5,7 @@ that it learns of its orders comes back as reports. ``close_row`` is the one loo
 """
 
 from collections import deque
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,12 @@ REMEMBERED_ROWS: Final = 4_096  # rows that a new model is warmed with; more tha
 class Forecaster(Protocol):
     """A model that is shown one row at a time; the last place of a forecast says whether it may be used."""
 
-    def new_state(self) -> object:
+    receptive_rows: int  # consecutive rows that a forecast depends on
+
+    def new_state(self) -> Any:
         """Memory before the first row."""
 
-    def step(self, state: object, values: NDArray[np.float32], valid: bool) -> NDArray[np.float32]:
+    def step(self, state: Any, values: NDArray[np.float32], valid: bool) -> NDArray[np.float32]:
         """Forecast after one more row."""
 
 
@@ -182,7 +184,7 @@ class Session:
         if not self.flat:
             raise ModelError(f"a position of {self.position} lots or an open order is in the way of another model")
         self._memory = strategy.forecaster.new_state()
-        for values, valid in self._recent:
+        for values, valid in list(self._recent)[-strategy.forecaster.receptive_rows :]:
             strategy.forecaster.step(self._memory, values, valid)
         self.strategy = strategy
 

@@ -19,6 +19,8 @@ _IDLE_SIZE: Final = 2 * CLASSES + 1
 class NoForecast:
     """Stands where a model will: never ready, so that the policy has nothing to act on."""
 
+    receptive_rows = 1
+
     def new_state(self) -> NDArray[np.float32]:
         """A forecast of zeros, not ready."""
         return np.zeros(_IDLE_SIZE, np.float32)

@@ -1,0 +1,147 @@
+"""Writes the journal. One ``flush`` is one write: when it returns, the kernel has the whole batch."""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.errors import JournalError
+from storage.journal import (
+    DECISION,
+    FRAME,
+    HEADER,
+    MAGIC,
+    REPORTS,
+    SUFFIX,
+    Record,
+    Torn,
+    encode,
+    lock,
+    segments,
+    torn_end,
+)
+
+LOCK_PATIENCE_S: Final = 1.0  # a reader that looks whether we write holds the lock for an instant
+
+
+class JournalWriter:
+    """Appends to the journal in ``folder``, in a segment of its own; mends the torn end of the one before.
+
+    One process writes a journal at a time; a second one is refused. After a failure nothing more is written: what is
+    missing would be a hole.
+
+    Raises JournalError if the folder cannot be written, or a record before the end is damaged.
+    """
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], segment_bytes: int) -> None:
+        self._folder = folder
+        self._header = json.dumps(header, sort_keys=True).encode()
+        self._segment_bytes = segment_bytes
+        self._pending: list[bytes] = []
+        self._written = 0
+        self._file = -1
+        self._failed = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(folder, fcntl.LOCK_EX, LOCK_PATIENCE_S)
+        except OSError as error:
+            raise self._failure(error) from error
+        self.mended = self._mend()  # what was cut off, None where the journal ended whole
+
+    def append(self, record: Record) -> None:
+        """Queue one record for the next flush."""
+        self._pending.append(encode(record))
+
+    def frame(self, ts: int, connection: int, data: bytes) -> None:
+        """Queue a frame that arrived at ``ts``."""
+        self.append(Record(FRAME, connection, ts, data))
+
+    def decision(self, desk: int, row_ts: int, record: NDArray[np.void], intents: NDArray[np.void]) -> None:
+        """Queue a decision and its orders."""
+        self.append(Record(DECISION, desk, row_ts, record.tobytes() + intents.tobytes()))
+
+    def reports(self, desk: int, row_ts: int, reports: NDArray[np.void]) -> None:
+        """Queue the reports that a row saw."""
+        self.append(Record(REPORTS, desk, row_ts, reports.tobytes()))
+
+    def flush(self) -> None:
+        """Hand everything queued to the kernel in one write.
+
+        Raises JournalError if the disk does not take it; what was written of the batch is cut off again.
+        """
+        if not self._pending:
+            return
+        batch = b"".join(self._pending)
+        self._pending.clear()
+        try:
+            if self._file < 0 or self._written >= self._segment_bytes:
+                self._next_segment()
+            self._write(batch)
+        except OSError as error:
+            self._failed = True
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Flush, unless the disk has failed us, and leave the segment finished."""
+        try:
+            if not self._failed:
+                self.flush()
+        finally:
+            self._finish_segment()
+            os.close(self._lock)
+
+    def _mend(self) -> Torn | None:
+        try:
+            return mend(self._folder)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _write(self, data: bytes) -> None:
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._file, data[done:])
+        except OSError:
+            os.ftruncate(self._file, self._written)
+            raise
+        self._written += len(data)
+
+    def _next_segment(self) -> None:
+        self._finish_segment()
+        names = segments(self._folder)
+        number = int(names[-1].stem) + 1 if names else 1
+        path = self._folder / f"{number:08d}{SUFFIX}"
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+        self._written = 0
+        self._write(MAGIC + encode(Record(HEADER, 0, 0, self._header)))
+
+    def _finish_segment(self) -> None:
+        if self._file >= 0:
+            os.fsync(self._file)
+            os.close(self._file)
+            self._file = -1
+
+    def _failure(self, error: OSError) -> JournalError:
+        return JournalError(f"cannot write the journal in {self._folder}: {os.strerror(error.errno or 0)}")
+
+
+def mend(folder: Path) -> Torn | None:
+    """Cut a torn record off the end of the newest segment; returns what was cut.
+
+    A segment that was torn before its header was whole is removed.
+    """
+    found = segments(folder)
+    torn = torn_end(found[-1]) if found else None
+    if torn is None:
+        return None
+    if torn.offset <= len(MAGIC):
+        torn.path.unlink()
+    else:
+        os.truncate(torn.path, torn.offset)
+    return torn
