@@ -4,7 +4,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from backtest.parameters import VenueParameters
 from features.parameters import FeatureParameters
@@ -20,8 +21,10 @@ from modeling.parameters import (
     TrainingParameters,
     WalkForwardParameters,
 )
+from monitoring.parameters import DriftParameters
 from trading.parameters import TradingParameters
 
+_HTTP: Final = ("http", "https")
 Source = tuple[str, ...] | str  # recordings of the catalogue, or a folder of daily files ..._YYYYMMDD.gz
 
 
@@ -70,6 +73,14 @@ class Paths:
     def trials(self) -> Path:
         """Studies and trial ledgers of the search."""
         return self.var / "trials"
+
+    def journal(self, symbol: str) -> Path:
+        """What the runner of a symbol saw and did."""
+        return self.var / "live" / symbol / "journal"
+
+    def live_bundles(self, symbol: str) -> Path:
+        """Bundles that were deployed to the runner of a symbol, each under its own sha."""
+        return self.var / "live" / symbol / "bundles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +139,30 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """The runner: what it trades, whom it talks to. Tokens and keys come from the environment."""
+
+    symbol: str  # instrument that `main.py live` trades
+    ws_url: str  # the venue's WebSocket streams; a port of this machine is where `main.py exchange` listens
+    rest_url: str  # the venue's REST side, likewise
+    api_port: int  # of the runner's pages, on loopback; 0: a free one
+    runner_url: str  # where live_deployment finds the runner's pages
+    venue_patience_s: float  # how long a starting runner waits for a venue that does not answer
+    swap_patience_s: float  # how long a pushed model waits for its desk to be flat
+
+    def __post_init__(self) -> None:
+        for key, schemes in (("ws_url", ("ws", "wss")), ("rest_url", _HTTP), ("runner_url", _HTTP)):
+            parts = urlsplit(getattr(self, key))
+            if parts.scheme not in schemes or not parts.hostname:
+                raise ConfigError(f"{key}={getattr(self, key)!r} is no address of the kind {schemes[0]}://HOST:PORT")
+        if not 0 <= self.api_port <= 65_535:
+            raise ConfigError(f"api_port={self.api_port} must lie in 0 to 65535")
+        for key in ("venue_patience_s", "swap_patience_s"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{key}={getattr(self, key)} must be at least 0")
+
+
+@dataclass(frozen=True, slots=True)
 class OrchestrationSettings:
     """How Dagster runs, and where the two web pages listen (on loopback always: they have no login)."""
 
@@ -155,10 +190,12 @@ class Settings:
     trading: TradingParameters
     venue: VenueParameters
     registry: RegistrySettings
+    live: LiveSettings
+    drift: DriftParameters
     orchestration: OrchestrationSettings
 
     def __post_init__(self) -> None:
-        for symbol in self.data.symbols:
+        for symbol in (*self.data.symbols, self.live.symbol):
             self.instrument(symbol)
         _check_traded_cell(self.trading, self.labels)
         _check_purge(self.models.walk_forward, self.labels)
@@ -196,7 +233,7 @@ def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -
 
 
 def config_sha(settings: Settings) -> str:
-    """Hex sha256 of the resolved settings; where ``var`` lies and which ports listen do not count."""
+    """Hex sha256 of the resolved settings; where ``var`` lies and who listens where do not count."""
     resolved = asdict(settings)
-    del resolved["paths"], resolved["orchestration"]
+    del resolved["paths"], resolved["orchestration"], resolved["live"]
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

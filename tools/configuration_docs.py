@@ -34,6 +34,9 @@ The environment, or `.env` beside the repository's `README.md`, holds what belon
 | `TICKLOOP_VAR` | the folder that everything is written to, `var` unless set |
 | `TICKLOOP_RECORDINGS` | folder of sample recordings, `../shared/recordings` unless set |
 | `TICKLOOP_REQUIRE_SERVICES` | `1`: tests fail, instead of skip, where a recording or service is missing |
+| `TICKLOOP_READ_TOKEN` | who may read the runner's status; anyone on this machine unless set |
+| `TICKLOOP_DEPLOY_TOKEN` | who may push a bundle to the runner; nobody unless set |
+| `TICKLOOP_DEPLOY_KEY` | with which bundles are signed; runner and `live_deployment` hold the same |
 | `NUMBA_CACHE_DIR` | compiled kernels, below `TICKLOOP_VAR` unless set |
 
 This page is written by `tools/configuration_docs.py` from the comments beside the fields; a test compares the two.
