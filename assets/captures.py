@@ -5,7 +5,7 @@ from pathlib import Path
 
 from assets.partitions import Part
 from config.settings import Settings
-from market.errors import DataError, MalformedMessage
+from market.errors import CorruptFile, DataError, MalformedMessage
 from market.events import Events
 from market.sources.capture import split_line
 from market.sources.decoder import Decoder
@@ -45,6 +45,8 @@ def import_day(settings: Settings, part: Part, decoder: Decoder) -> tuple[Events
     path = capture_path(settings, part)
     try:
         return import_capture(_visible_lines(settings, part, path), decoder, settings.data.max_bad_share)
+    except CorruptFile:
+        raise
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
 

@@ -27,9 +27,9 @@ FIGURES = ("fills", "round_trips", "hit_rate", "net_quote", "net_bp", "max_drawd
 
 
 def evaluation_inputs(settings: Settings, lake: Lake, part: Part) -> str:
-    """Sha of what a slice's evaluation is made from."""
+    """Sha of what a slice's evaluation is made from; where the registry is gone, its run is recorded again."""
     made = [content_shas(passed(lake, table, part))[:1] for table in ("models", "backtests")]
-    upstream = [upstream_shas(lake, part), made, config_sha(settings)]
+    upstream = [upstream_shas(lake, part), made, config_sha(settings), Registry(settings.paths.mlflow).identity]
     return inputs_sha("evaluation", [], upstream, MODEL_ROOMS)
 
 

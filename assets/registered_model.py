@@ -11,7 +11,7 @@ import polars as pl
 from assets.checks import DAY_NS, Verdict
 from assets.evaluation import run_tags
 from assets.partitions import WHOLE, Part
-from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
+from assets.tables import Table, blocking, inputs_sha, judge, passed, publish
 from assets.walk_forward_slices import frame_slices
 from config.settings import Settings
 from market.errors import RegistryError
@@ -28,12 +28,11 @@ ALL: Final = Part(WHOLE, WHOLE)
 
 
 def registered_model_inputs(settings: Settings, lake: Lake, part: Part) -> str:
-    """Sha of what the registry's versions are made from; a registry that is gone is built again."""
+    """Sha of what the registry's versions are made from: the newest slices, their bundles and their runs."""
     newest = [Part(symbol, piece.key) for symbol, piece in newest_slices(settings, lake).items()]
-    tables = ("models", "evaluation")
-    evaluated = [[content_shas(passed(lake, table, piece))[:1] for table in tables] for piece in newest]
-    there = (settings.paths.mlflow / "mlflow.db").exists()
-    return inputs_sha("registered_model", [settings.registry], [newest, evaluated, there], ["storage"])
+    bundles = [lake.manifest("models", *piece).metadata["bundle_sha"] for piece in newest]
+    runs = [lake.manifest("evaluation", *piece).metadata["mlflow_run"] for piece in newest]
+    return inputs_sha("registered_model", [settings.registry], [newest, bundles, runs], ["storage"])
 
 
 @dg.asset(deps=["evaluation"], group_name="registry", kinds={"mlflow"})

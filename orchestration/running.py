@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.aligned_events import aligned_events_inputs
 from assets.backtests import backtests_inputs
@@ -139,18 +140,22 @@ def stale_stages(settings: Settings, lake: Lake, stages: dict[str, Inputs], part
 
 
 def failure_line(job: str, result: dg.ExecuteInProcessResult) -> str:
-    """What went wrong in a run, in one line: the step, and the innermost reason or the checks that did not pass."""
+    """What went wrong in a run, in one line: the step, and the reason of the step or the checks that did not pass."""
     refused = [check for check in result.get_asset_check_evaluations() if not check.passed]
     if refused:
         checks = "; ".join(f"{check.check_name} ({_facts(check)})" for check in refused)
         return f"{job}: {refused[0].asset_key.to_user_string()} did not pass its checks: {checks}"
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.STEP_FAILURE:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            return f"{job}: {event.step_key}: {_first_line(error.message if error else 'failed')}"
+            return f"{job}: {event.step_key}: {_reason(event.step_failure_data.error)}"
     return f"{job} failed before its first step; see the run in the UI"
+
+
+def _reason(error: SerializableErrorInfo | None) -> str:
+    """First line of our own error, which Dagster wraps and which may wrap the system's."""
+    while error is not None and (error.cls_name or "").startswith("Dagster") and error.cause is not None:
+        error = error.cause
+    return _first_line(error.message) if error else "no reason was recorded"
 
 
 def _facts(check: dg.AssetCheckEvaluation) -> str:

@@ -32,23 +32,21 @@ def new_slices(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
     )
-    def new_slices(lake: dg.ResourceParam[Lake]) -> dg.SensorResult | dg.SkipReason:
+    def new_slices(
+        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
         waiting = untrained_slices(settings, lake)
         if not waiting:
             return dg.SkipReason(f"every slice of {', '.join(settings.data.symbols)} has an evaluated model")
-        return dg.SensorResult(
-            run_requests=[
-                dg.RunRequest(
-                    run_key=f"new_slice|{part.symbol}|{part.key}|{windows_sha[:12]}",
-                    partition_key=slice_key(part),
-                    tags={"retrain/reason": f"slice {part.key} has no evaluated model"},
-                )
-                for part, windows_sha in waiting
-            ],
-            dynamic_partitions_requests=[
-                symbols.build_add_request(sorted({part.symbol for part, _ in waiting})),
-                slices.build_add_request(sorted({part.key for part, _ in waiting})),
-            ],
-        )
+        context.instance.add_dynamic_partitions(symbols.name, sorted({part.symbol for part, _ in waiting}))
+        context.instance.add_dynamic_partitions(slices.name, sorted({part.key for part, _ in waiting}))
+        return [
+            dg.RunRequest(
+                run_key=f"new_slice|{part.symbol}|{part.key}|{windows_sha[:12]}",
+                partition_key=slice_key(part),
+                tags={"retrain/reason": f"slice {part.key} has no evaluated model"},
+            )
+            for part, windows_sha in waiting
+        ]
 
     return new_slices

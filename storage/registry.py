@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from market.errors import RegistryError
-from storage.files import locked, publish
+from storage.files import locked, publish, replace_file
 from storage.promotions import Promotion, PromotionLedger
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class Registry:
         return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
 
     @property
+    def identity(self) -> str | None:
+        """Changes when the database is lost and made anew; None before there is one."""
+        return database_id(self.root / "mlflow.db")
+
+    @property
     def client(self) -> "MlflowClient":
         """MLflow's client on our database, which is created whole at the first use."""
         if self._client is None:
@@ -95,14 +101,19 @@ class Registry:
             return known
         with _as_registry_error(f"register {model}"):
             source = f"{self.client.get_run(run_id).info.artifact_uri}/bundle"
+            if model not in self.models():
+                self.client.create_registered_model(model)
             created = self.client.create_model_version(model, source, run_id, {**tags, "bundle_sha": bundle_sha})
         return _version(created)
 
+    def models(self) -> list[str]:
+        """Names of all registered models."""
+        with _as_registry_error("list the models"):
+            return sorted(found.name for found in self.client.search_registered_models())
+
     def versions(self, model: str) -> list[Version]:
-        """All versions of a model, newest first; the model is created when it is new."""
+        """All versions of a model, newest first."""
         with _as_registry_error(f"read the versions of {model}"):
-            if not self.client.search_registered_models(f"name = '{model}'"):
-                self.client.create_registered_model(model)
             found = self.client.search_model_versions(f"name = '{model}'")
         return sorted(map(_version, found), key=lambda version: -int(version.version))
 
@@ -147,9 +158,16 @@ def create_database(path: Path) -> None:
             for left in path.parent.glob(f"{temporary.name}*"):
                 left.unlink()
             _create_tables(temporary)
+            replace_file(path.with_suffix(".id"), uuid4().hex.encode())
             publish(temporary, path)
     except OSError as error:
         raise RegistryError(f"cannot create the registry in {path.parent}: {error.strerror}") from error
+
+
+def database_id(path: Path) -> str | None:
+    """What tells this database from one that was there before or after it; None where there is none."""
+    mark = path.with_suffix(".id")
+    return mark.read_text() if path.exists() and mark.exists() else None
 
 
 def _create_tables(path: Path) -> None:

@@ -1,0 +1,179 @@
+"""The whole chain on a synthetic minute: it builds everything once, reuses it, resumes, and says what went wrong."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.partitions import Part
+from assets.tables import passed
+from config.settings import Paths, Settings
+from market.errors import TickloopError
+from orchestration.instance import CHAIN_TAG, open_instance
+from orchestration.running import ChainReport, run_chain
+from orchestration.sensors import new_slices, untrained_slices
+from orchestration.summary import demo_summary
+from orchestration.tapes import SYNTHETIC
+from storage.lake import Lake
+from storage.registry import CHAMPION, Registry
+from tests.builders_chain import DAYS, spoil_lines, tiny_settings, truncate
+
+TABLES = ("raw_ticks", "aligned_events", "features", "labels")
+
+
+def drive(settings: Settings) -> tuple[ChainReport, list[str]]:
+    said: list[str] = []
+    with open_instance(settings.paths.dagster) as instance:
+        return run_chain(settings, instance, said.append), said
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, ChainReport]:
+    settings = tiny_settings(tmp_path_factory.mktemp("var"))
+    return settings, drive(settings)[0]
+
+
+@pytest.fixture
+def copied(built: tuple[Settings, ChainReport], tmp_path: Path) -> Settings:
+    """The finished chain in a folder of its own, to be spoiled."""
+    var = tmp_path / "var"
+    shutil.copytree(built[0].paths.var, var)
+    return replace(built[0], paths=Paths(var))
+
+
+def test_every_table_is_made_and_passes_its_checks(built: tuple[Settings, ChainReport]) -> None:
+    settings, report = built
+    lake = Lake(settings.paths.lake)
+    for day in DAYS:
+        assert [name for name in TABLES if passed(lake, name, Part(SYNTHETIC, day)) is None] == []
+    assert {name.split()[0] for name in report.made} == {
+        *TABLES,
+        *("walk_forward_slices", "search", "models", "backtests", "evaluation", "registered_model"),
+    }
+    assert lake.verify() == []
+
+
+def test_the_second_day_goes_on_from_the_first(built: tuple[Settings, ChainReport]) -> None:
+    lake = Lake(built[0].paths.lake)
+    cold = [lake.manifest("features", SYNTHETIC, day).metadata["cold_start"] for day in DAYS]
+    assert cold == [True, False]
+    row_ts = lake.scan("features", SYNTHETIC).select("row_ts").collect()["row_ts"]
+    assert (row_ts.diff().drop_nulls() == 20_000_000).all()
+
+
+def test_the_last_labels_of_a_day_look_into_the_next(built: tuple[Settings, ChainReport]) -> None:
+    labels = Lake(built[0].paths.lake).scan("labels", SYNTHETIC, DAYS[:1]).collect()
+    assert (labels["status_1000"][-40:] == 0).all()
+
+
+def test_the_held_back_seconds_are_never_seen(built: tuple[Settings, ChainReport]) -> None:
+    lake = Lake(built[0].paths.lake)
+    first, last = (lake.manifest("raw_ticks", SYNTHETIC, day) for day in DAYS)
+    assert (last.last_ts - first.first_ts) / 1e9 == pytest.approx(60, abs=0.5)
+
+
+def test_the_registered_model_is_approved_as_what_it_is(built: tuple[Settings, ChainReport]) -> None:
+    settings = built[0]
+    registry = Registry(settings.paths.mlflow)
+    row = Lake(settings.paths.lake).scan("registered_model", "all", ["all"]).collect().row(0, named=True)
+    version = registry.aliased(row["model"], CHAMPION)
+    assert version is not None
+    assert version.bundle_sha == row["bundle_sha"]
+    approval = registry.ledger.newest(row["model"], CHAMPION)
+    assert approval is not None
+    assert approval.reason == "demo approval, gates: insufficient data"
+    run = registry.client.get_run(version.run_id)
+    assert {"catalogue_sha", "config_sha", "data_fingerprint", "slice"} <= set(run.data.tags)
+
+
+def test_the_summary_fits_on_a_screen_and_names_the_bundle(built: tuple[Settings, ChainReport]) -> None:
+    summary = demo_summary(built[0])
+    row = Lake(built[0].paths.lake).scan("registered_model", "all", ["all"]).collect().row(0, named=True)
+    assert row["bundle_sha"] in summary
+    assert all(word in summary for word in ("class_prior", "median_band", "probe", ".html", "make ui"))
+    assert len(summary.splitlines()) <= 40
+    assert max(map(len, summary.splitlines())) <= 140
+
+
+def test_the_runs_stand_under_named_jobs(built: tuple[Settings, ChainReport]) -> None:
+    with open_instance(built[0].paths.dagster) as instance:
+        runs = instance.get_runs(dg.RunsFilter(tags={CHAIN_TAG: "yes"}))
+    assert {run.job_name for run in runs} == {"data", "slices", "models", "registry"}
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+    assert {run.tags[".dagster/repository"] for run in runs} == {"__repository__@tickloop"}
+
+
+def test_a_second_run_reuses_everything(copied: Settings) -> None:
+    report, said = drive(copied)
+    assert report.made == []
+    assert len(report.reused) >= 4 * len(DAYS) + 1 + 4 + 1
+    assert any("up to date" in line for line in said)
+
+
+def test_a_torn_partition_is_made_again(copied: Settings) -> None:
+    lake = Lake(copied.paths.lake)
+    manifest = lake.manifest("features", SYNTHETIC, DAYS[1])
+    (lake.root / "features" / SYNTHETIC / DAYS[1] / "manifest.json").unlink()
+    report, _ = drive(copied)
+    assert f"features {SYNTHETIC} {DAYS[1]}" in report.made
+    assert lake.manifest("features", SYNTHETIC, DAYS[1]).sha256 == manifest.sha256
+
+
+def test_a_registry_that_is_gone_is_built_again(copied: Settings) -> None:
+    shutil.rmtree(copied.paths.mlflow)
+    row = Lake(copied.paths.lake).scan("registered_model", "all", ["all"]).collect().row(0, named=True)
+    drive(copied)
+    version = Registry(copied.paths.mlflow).aliased(row["model"], CHAMPION)
+    assert version is not None
+    assert version.bundle_sha == row["bundle_sha"]
+
+
+def test_the_sensor_asks_for_slices_without_a_model_and_only_those(copied: Settings) -> None:
+    lake = Lake(copied.paths.lake)
+    assert untrained_slices(copied, lake) == []
+    key = lake.dates("evaluation", SYNTHETIC)[0]
+    (lake.root / "evaluation" / SYNTHETIC / key / "manifest.json").unlink()
+    with open_instance(copied.paths.dagster) as instance:
+        context = dg.build_sensor_context(instance, resources={"lake": lake})
+        requests = new_slices(copied)(context)
+    assert isinstance(requests, list)
+    assert [request.partition_key for request in requests] == [f"{key}|{SYNTHETIC}"]
+    assert key in requests[0].run_key
+
+
+def test_the_sensor_skips_and_says_why_where_every_slice_has_a_model(built: tuple[Settings, ChainReport]) -> None:
+    settings = built[0]
+    with open_instance(settings.paths.dagster) as instance:
+        context = dg.build_sensor_context(instance, resources={"lake": Lake(settings.paths.lake)})
+        answer = new_slices(settings)(context)
+    assert isinstance(answer, dg.SkipReason)
+    assert SYNTHETIC in (answer.skip_message or "")
+
+
+def test_a_truncated_capture_is_one_clear_line_and_leaves_no_partition(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path)
+    truncate(tmp_path / "tape" / "tape_20240808.gz")
+    with pytest.raises(TickloopError, match=r"raw_ticks: .*tape_20240808\.gz") as caught:
+        drive(settings)
+    assert "\n" not in str(caught.value)
+    assert not Lake(settings.paths.lake).holds("raw_ticks", SYNTHETIC, DAYS[0])
+
+
+def test_too_many_bad_lines_stop_the_chain_and_name_the_first(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path)
+    spoil_lines(tmp_path / "tape" / "tape_20240808.gz", every=100)
+    with pytest.raises(TickloopError, match=r"tape_20240808\.gz.* first is line 1:"):
+        drive(settings)
+
+
+def test_a_refused_check_names_itself_and_the_manifest_keeps_the_verdict(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path)
+    late = replace(settings, clock=replace(settings.clock, base_feed_latency_ms=900.0))
+    with pytest.raises(TickloopError, match="aligned_events did not pass its checks: ingest_lag_p95"):
+        drive(late)
+    path = settings.paths.lake / "aligned_events" / SYNTHETIC / DAYS[0] / "manifest.json"
+    assert json.loads(path.read_text())["verdict"] == "failed"
+    assert not Lake(settings.paths.lake).holds("features", SYNTHETIC, DAYS[0])

@@ -1,0 +1,118 @@
+"""The graph that Dagster shows, its clockwork, and what loading it costs."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.partitions import symbols
+from config.loading import load_settings
+from config.settings import Paths, Settings
+from orchestration.definitions import build_definitions
+from orchestration.instance import open_instance
+from orchestration.schedules import daily_data, daily_slices
+
+SNAPSHOT = Path(__file__).with_name("asset_graph.json")
+HEAVY = ("torch", "lightning", "pytorch_lightning", "mlflow", "evidently", "sklearn", "arch", "optuna", "plotly")
+DAY = "2024-08-08"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return replace(load_settings("dev"), paths=Paths(tmp_path))
+
+
+def asset_graph(definitions: dg.Definitions) -> dict[str, object]:
+    """Group, upstream, checks and dimensions of every asset; jobs with their assets; what starts by itself."""
+    graph = definitions.resolve_asset_graph()
+    assets = {}
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        partitions = node.partitions_def
+        multi = isinstance(partitions, dg.MultiPartitionsDefinition)
+        single = ["symbol"] if partitions is not None else []
+        assets[key.to_user_string()] = {
+            "group": node.group_name,
+            "upstream": sorted(parent.to_user_string() for parent in node.parent_keys),
+            "blocking_checks": sorted(check.name for check in node.check_keys if graph.get_check_spec(check).blocking),
+            "partitions": [d.name for d in partitions.partitions_defs] if multi else single,
+        }
+    jobs = {
+        name: sorted(
+            key.to_user_string() for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys
+        )
+        for name in ("data", "slices", "models", "registry")
+    }
+    return {"assets": assets, "jobs": jobs, "schedules": ["daily_data", "daily_slices"], "sensors": ["new_slices"]}
+
+
+def test_the_asset_graph_is_the_one_that_was_agreed(settings: Settings) -> None:
+    """After a change on purpose, write the new graph: ``python -m tests.orchestration.test_definitions``."""
+    assert asset_graph(build_definitions(settings)) == json.loads(SNAPSHOT.read_text())
+
+
+def test_the_code_location_loads_and_every_job_resolves(settings: Settings) -> None:
+    repository = build_definitions(settings).get_repository_def()
+    assert set(repository.job_names) >= {"data", "slices", "models", "registry"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_data", "daily_slices"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"new_slices"}
+
+
+def test_nothing_starts_by_itself_in_dev_and_all_of_it_in_prod() -> None:
+    for profile, running in (("dev", "STOPPED"), ("prod", "RUNNING")):
+        repository = build_definitions(load_settings(profile)).get_repository_def()
+        started = [*repository.schedule_defs, *repository.sensor_defs]
+        assert {definition.default_status.value for definition in started} == {running}
+
+
+def test_sensors_wait_at_least_a_minute(settings: Settings) -> None:
+    sensors = build_definitions(settings).get_repository_def().sensor_defs
+    assert all((sensor.minimum_interval_seconds or 0) >= 60 for sensor in sensors)
+
+
+def test_the_daily_schedule_asks_for_yesterday_where_there_is_a_capture(settings: Settings) -> None:
+    with open_instance(settings.paths.dagster) as instance:
+        context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2024, 8, 9, 0, 10, tzinfo=UTC))
+        requests = list(daily_data(settings)(context))
+        assert [request.partition_key for request in requests] == [f"{DAY}|{settings.data.symbols[0]}"]
+        assert instance.get_dynamic_partitions(symbols.name) == list(settings.data.symbols)
+
+
+def test_the_daily_schedule_says_which_capture_is_missing(settings: Settings) -> None:
+    with open_instance(settings.paths.dagster) as instance:
+        context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2025, 1, 2, 0, 10, tzinfo=UTC))
+        [skipped] = list(daily_data(settings)(context))
+    assert isinstance(skipped, dg.SkipReason)
+    assert "no capture of 2025-01-01" in (skipped.skip_message or "")
+
+
+def test_slices_are_cut_for_every_symbol_once_a_day(settings: Settings) -> None:
+    with open_instance(settings.paths.dagster) as instance:
+        context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2024, 8, 9, 1, tzinfo=UTC))
+        requests = list(daily_slices(settings)(context))
+    assert [request.partition_key for request in requests] == list(settings.data.symbols)
+    assert len({request.run_key for request in requests}) == len(requests)
+
+
+def test_loading_the_definitions_loads_nothing_heavy() -> None:
+    code = f"import sys, orchestration.definitions; print([m for m in {HEAVY} if m in sys.modules])"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_workspace_names_this_code_location() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "workspace.yaml").read_text()
+    assert "module_name: orchestration.definitions" in text
+    assert "location_name: tickloop" in text
+
+
+if __name__ == "__main__":
+    graph = asset_graph(build_definitions(load_settings("dev")))
+    SNAPSHOT.write_text(json.dumps(graph, indent=1) + "\n")
