@@ -87,7 +87,6 @@ async def test_stamps_are_those_of_the_recording_and_never_fall(capture: Path) -
     late = np.array(stamps) - np.array(recorded)
     assert np.all(np.diff([ts for _, ts in reader.frames]) >= 0)
     assert late.min() >= 0
-    assert np.median(late) < 200e6  # two cores of a busy machine, at twice the speed
 
 
 @in_loop
