@@ -6,10 +6,12 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from config.loading import load_settings
 from config.settings import Settings
+from live.tether import end_with_starter
 from market.errors import TickloopError
 
 
@@ -67,6 +69,45 @@ def ui(settings: Settings, _: argparse.Namespace) -> None:
     serve_pages(settings)
 
 
+def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Serve a capture over loopback sockets as its venue would; by default what the chain never saw of it."""
+    from live.exchange import Replay, serve
+    from live.exchange_faults import parse_fault
+    from live.sources import captures_of, held_back, replay_ports
+
+    symbol = arguments.symbol or settings.live.symbol
+    files = captures_of(settings, symbol, arguments.recording)
+    faults = [parse_fault(text) for text in arguments.fault]
+    replay = Replay(files, arguments.start or held_back(settings), arguments.end, arguments.speed, faults)
+    named = (arguments.ws_port, arguments.rest_port)
+    ports = replay_ports(settings) if None in named else named
+    serve(settings.instrument(symbol), replay, ports, arguments.ready_file, _say)
+
+
+def live(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Trade one symbol on paper: journal, decide, and take the models that are pushed."""
+    from live.plan import plan_of
+    from live.runner import Folders
+    from live.serve import Ending, Lines, secrets_from, serve
+
+    chosen, paths = settings.live, settings.paths
+    folders = Folders(paths.journal(chosen.symbol), paths.live_bundles(chosen.symbol))
+    lines = Lines(chosen.ws_url, chosen.rest_url, chosen.api_port, chosen.venue_patience_s, chosen.swap_patience_s)
+    ending = Ending(arguments.until_end, arguments.ready_file, _say)
+    plan = plan_of(settings, chosen.symbol)
+    serve(plan, folders, paths.ledger, lines, secrets_from(dict(os.environ)), ending)
+
+
+def parity(_: Settings, arguments: argparse.Namespace) -> None:
+    """Replay a journal, orders first and then decisions; the exit status is 0 if both come out bit for bit."""
+    from live.parity import parity_of
+
+    report = parity_of(arguments.journal, arguments.bundles or arguments.journal.parent / "bundles")
+    print(report.orders, report.decisions, f"{report.fills} fills", sep="\n")
+    if not report.exact:
+        raise SystemExit(1)
+
+
 def _run_chain(settings: Settings) -> None:
     from orchestration.instance import open_instance
     from orchestration.running import run_chain
@@ -85,11 +126,36 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="main.py", description="Raw order-book ticks to a model that trades.")
     parser.add_argument("--config", type=Path, help="a settings file instead of the profile that APP_ENV names")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, run, fetch, registry, ui):
+    for command in (demo, run, fetch, registry, ui, exchange, live, parity):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
     commands.choices["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a recording of the catalogue")
+    _add_venue_arguments(commands.choices["exchange"])
+    _add_live_arguments(commands.choices)
     return parser
+
+
+def _add_venue_arguments(parser: argparse.ArgumentParser) -> None:
+    venue = parser.add_argument
+    venue("--symbol", help="an instrument of the configuration; live.symbol unless given")
+    venue("--recording", action="append", default=[], metavar="NAME", help="instead of the symbol's source; repeatable")
+    venue("--start", help="ISO time, ns UTC, or last:120s")
+    venue("--end", help="likewise")
+    venue("--speed", type=float, default=1.0, help="seconds of tape a second")
+    venue("--fault", action="append", default=[], metavar="KIND:AT_S", help="see live/exchange_faults.py; repeatable")
+    for side in ("ws", "rest"):
+        venue(f"--{side}-port", type=int, help="0: a free one; where the runner looks for it unless given")
+
+
+def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None:
+    commands["live"].add_argument("--until-end", action="store_true", help="stop when a replay has come to its end")
+    for name in ("exchange", "live"):
+        commands[name].add_argument("--ready-file", type=Path, help="ports and pid as JSON, written once it listens")
+        commands[name].add_argument("--tethered", action="store_true", help="end when standard input is closed")
+    commands["parity"].add_argument("journal", type=Path, metavar="JOURNAL", help="folder of a runner's journal")
+    commands["parity"].add_argument(
+        "--bundles", type=Path, help="models that it names; beside the journal unless given"
+    )
 
 
 def main() -> int:
@@ -98,6 +164,8 @@ def main() -> int:
     arguments = command_line().parse_args()
     if arguments.config:
         os.environ["TICKLOOP_CONFIG"] = str(arguments.config.resolve())  # for the processes that we start, too
+    if getattr(arguments, "tethered", False):
+        end_with_starter()
     try:
         arguments.command(load_settings(), arguments)
     except KeyboardInterrupt:
