@@ -12,8 +12,8 @@ slices = dg.define_asset_job(
     selection=dg.AssetSelection.groups("slices"),
     description="Walk-forward windows of one symbol over all of its days.",
 )
-models = dg.define_asset_job(
-    "models",
+training = dg.define_asset_job(
+    "training",
     selection=dg.AssetSelection.groups("models"),
     description="Search, train, backtest and evaluate on one slice of one symbol.",
 )
@@ -22,4 +22,4 @@ registry = dg.define_asset_job(
     selection=dg.AssetSelection.groups("registry"),
     description="Register the newest slice's model and record who approved it.",
 )
-JOBS = (data, slices, models, registry)
+JOBS = (data, slices, training, registry)

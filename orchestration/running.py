@@ -99,7 +99,7 @@ class Chain:
         self.instance.add_dynamic_partitions(slices.name, [piece.key for piece in pieces])
         for piece in pieces:
             part = Part(symbol, piece.key)
-            self._bring_up_to_date("models", MODELS, part, slice_key(part))
+            self._bring_up_to_date("training", MODELS, part, slice_key(part))
 
     def _bring_up_to_date(
         self, job: str, stages: dict[str, Inputs], part: Part, key: str | None, *, again: bool = False

@@ -28,7 +28,7 @@ def new_slices(settings: Settings) -> dg.SensorDefinition:
     running = settings.orchestration.schedules_running
 
     @dg.sensor(
-        job=jobs.models,
+        job=jobs.training,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
     )

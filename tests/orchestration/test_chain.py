@@ -101,7 +101,7 @@ def test_the_summary_fits_on_a_screen_and_names_the_bundle(built: tuple[Settings
 def test_the_runs_stand_under_named_jobs(built: tuple[Settings, ChainReport]) -> None:
     with open_instance(built[0].paths.dagster) as instance:
         runs = instance.get_runs(dg.RunsFilter(tags={CHAIN_TAG: "yes"}))
-    assert {run.job_name for run in runs} == {"data", "slices", "models", "registry"}
+    assert {run.job_name for run in runs} == {"data", "slices", "training", "registry"}
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
     assert {run.tags[".dagster/repository"] for run in runs} == {"__repository__@tickloop"}
 

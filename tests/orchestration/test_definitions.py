@@ -46,7 +46,7 @@ def asset_graph(definitions: dg.Definitions) -> dict[str, object]:
         name: sorted(
             key.to_user_string() for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys
         )
-        for name in ("data", "slices", "models", "registry")
+        for name in ("data", "slices", "training", "registry")
     }
     return {"assets": assets, "jobs": jobs, "schedules": ["daily_data", "daily_slices"], "sensors": ["new_slices"]}
 
@@ -58,7 +58,8 @@ def test_the_asset_graph_is_the_one_that_was_agreed(settings: Settings) -> None:
 
 def test_the_code_location_loads_and_every_job_resolves(settings: Settings) -> None:
     repository = build_definitions(settings).get_repository_def()
-    assert set(repository.job_names) >= {"data", "slices", "models", "registry"}
+    repository.load_all_definitions()  # a job that shares an asset's name passes everything but this
+    assert set(repository.job_names) >= {"data", "slices", "training", "registry"}
     assert {schedule.name for schedule in repository.schedule_defs} == {"daily_data", "daily_slices"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"new_slices"}
 
