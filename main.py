@@ -11,7 +11,6 @@ from pathlib import Path
 
 from config.loading import load_settings
 from config.settings import Settings
-from live.tether import end_with_starter
 from market.errors import TickloopError
 
 
@@ -75,11 +74,10 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
     from live.exchange_faults import parse_fault
     from live.sources import captures_of, held_back, replay_ports
 
-    symbol = arguments.symbol or settings.live.symbol
-    files = captures_of(settings, symbol, arguments.recording)
-    faults = [parse_fault(text) for text in arguments.fault]
-    replay = Replay(files, arguments.start or held_back(settings), arguments.end, arguments.speed, faults)
-    named = (arguments.ws_port, arguments.rest_port)
+    _tether(arguments)
+    symbol, named = arguments.symbol or settings.live.symbol, (arguments.ws_port, arguments.rest_port)
+    files, faults = captures_of(settings, symbol, arguments.recording), map(parse_fault, arguments.fault)
+    replay = Replay(files, arguments.start or held_back(settings), arguments.end, arguments.speed, tuple(faults))
     ports = replay_ports(settings) if None in named else named
     serve(settings.instrument(symbol), replay, ports, arguments.ready_file, _say)
 
@@ -90,6 +88,7 @@ def live(settings: Settings, arguments: argparse.Namespace) -> None:
     from live.runner import Folders
     from live.serve import Ending, Lines, secrets_from, serve
 
+    _tether(arguments)
     chosen, paths = settings.live, settings.paths
     folders = Folders(paths.journal(chosen.symbol), paths.live_bundles(chosen.symbol))
     lines = Lines(chosen.ws_url, chosen.rest_url, chosen.api_port, chosen.venue_patience_s, chosen.swap_patience_s)
@@ -106,6 +105,13 @@ def parity(_: Settings, arguments: argparse.Namespace) -> None:
     print(report.orders, report.decisions, f"{report.fills} fills", sep="\n")
     if not report.exact:
         raise SystemExit(1)
+
+
+def _tether(arguments: argparse.Namespace) -> None:
+    from live.tether import end_with_starter
+
+    if arguments.tethered:
+        end_with_starter()
 
 
 def _run_chain(settings: Settings) -> None:
@@ -164,8 +170,6 @@ def main() -> int:
     arguments = command_line().parse_args()
     if arguments.config:
         os.environ["TICKLOOP_CONFIG"] = str(arguments.config.resolve())  # for the processes that we start, too
-    if getattr(arguments, "tethered", False):
-        end_with_starter()
     try:
         arguments.command(load_settings(), arguments)
     except KeyboardInterrupt:
