@@ -8,9 +8,12 @@ import dagster as dg
 import market  # noqa: F401  (points numba at its cache before an asset imports a kernel)
 from assets.aligned_events import aligned_events, aligned_events_hold
 from assets.backtests import backtests, backtests_hold
+from assets.drift import drift, drift_hold
 from assets.evaluation import evaluation, evaluation_hold
 from assets.features import features, features_hold
 from assets.labels import labels, labels_hold
+from assets.live_deployment import live_deployment
+from assets.live_journal import live_journal, live_journal_hold
 from assets.models import models, models_hold
 from assets.raw_ticks import raw_ticks, raw_ticks_hold
 from assets.registered_model import registered_model, registered_model_hold
@@ -20,6 +23,7 @@ from assets.walk_forward_slices import walk_forward_slices, walk_forward_slices_
 from config.loading import load_settings
 from config.settings import Settings
 from orchestration.jobs import JOBS
+from orchestration.live_sensors import feature_drift, finished_journal, new_approval
 from orchestration.schedules import daily_data, daily_slices
 from orchestration.sensors import new_slices
 
@@ -34,6 +38,9 @@ ASSETS: Final = (
     backtests,
     evaluation,
     registered_model,
+    live_deployment,
+    live_journal,
+    drift,
 )
 CHECKS: Final = (
     raw_ticks_hold,
@@ -46,6 +53,8 @@ CHECKS: Final = (
     backtests_hold,
     evaluation_hold,
     registered_model_hold,
+    live_journal_hold,
+    drift_hold,
 )
 
 
@@ -56,7 +65,12 @@ def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinit
         asset_checks=CHECKS,
         jobs=JOBS,
         schedules=[daily_data(settings), daily_slices(settings)],
-        sensors=[new_slices(settings)],
+        sensors=[
+            new_slices(settings),
+            new_approval(settings),
+            finished_journal(settings),
+            feature_drift(settings),
+        ],
         resources=resources_of(settings),
         executor=dg.in_process_executor,
         loggers=loggers,

@@ -22,4 +22,19 @@ registry = dg.define_asset_job(
     selection=dg.AssetSelection.groups("registry"),
     description="Register the newest slice's model and record who approved it.",
 )
-JOBS = (data, slices, training, registry)
+deployment = dg.define_asset_job(
+    "deployment",
+    selection=dg.AssetSelection.groups("deployment"),
+    description="Push the approved model to the runner; needs one that runs.",
+)
+live = dg.define_asset_job(
+    "live",
+    selection=dg.AssetSelection.groups("live"),
+    description="Finished segments of the runner's journal into the lake.",
+)
+monitoring = dg.define_asset_job(
+    "monitoring",
+    selection=dg.AssetSelection.groups("monitoring"),
+    description="Compare what ran live with what the champion was trained on.",
+)
+JOBS = (data, slices, training, registry, deployment, live, monitoring)

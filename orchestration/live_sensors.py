@@ -1,0 +1,84 @@
+"""What an approval, a finished journal segment and a drift verdict start."""
+
+import dagster as dg
+
+from assets.partitions import Part, slice_key, slices, symbols
+from assets.registered_model import model_name
+from config.settings import Settings
+from orchestration import jobs
+from storage.journal import finished_segments
+from storage.promotions import Promotion
+from storage.registry import CHAMPION, Registry
+
+Answer = dg.SensorResult | dg.SkipReason
+
+
+def new_approval(settings: Settings) -> dg.SensorDefinition:
+    """Deploys whatever the promotion ledger names as champion of the live symbol, once for each of its lines."""
+
+    @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=_status(settings))
+    def new_approval(registry: dg.ResourceParam[Registry]) -> Answer:
+        name = model_name(settings, settings.live.symbol)
+        approval = registry.ledger.newest(name, CHAMPION)
+        if approval is None:
+            return dg.SkipReason(f"the promotion ledger names no champion of {name}")
+        return dg.SensorResult([dg.RunRequest(_approval_key(approval), tags={"deploy/reason": approval.reason})])
+
+    return new_approval
+
+
+def finished_journal(settings: Settings) -> dg.SensorDefinition:
+    """Brings the runner's journal into the lake whenever a segment of it is finished."""
+
+    @dg.sensor(job=jobs.live, minimum_interval_seconds=60, default_status=_status(settings))
+    def finished_journal() -> Answer:
+        folder = settings.paths.journal(settings.live.symbol)
+        finished = finished_segments(folder)
+        if not finished:
+            return dg.SkipReason(f"no finished segment in {folder}")
+        newest = finished[-1]
+        stat = newest.stat()
+        return dg.SensorResult([dg.RunRequest(f"journal|{newest.name}|{stat.st_size}|{stat.st_mtime_ns}")])
+
+    return finished_journal
+
+
+def feature_drift(settings: Settings) -> dg.SensorDefinition:
+    """Requests a new model where the drift asset gives a reason; the cursor is when it last did so, seconds UTC."""
+
+    @dg.sensor(job=jobs.training, minimum_interval_seconds=60, default_status=_status(settings))
+    def feature_drift(context: dg.SensorEvaluationContext) -> Answer:
+        event = context.instance.get_latest_materialization_event(dg.AssetKey("drift"))
+        if event is None or event.asset_materialization is None:
+            return dg.SkipReason("the drift asset was never made")
+        found = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+        if not found["retrain_reason"]:
+            worst = f"{found['worst_feature']}, KS {found['feature_shift_ks']:.3f}"
+            return dg.SkipReason(f"verdict {found['verdict']}, {found['judged']} features judged; farthest {worst}")
+        last, cooldown = float(context.cursor or 0.0), settings.drift.cooldown_s
+        if 0 < event.timestamp - last < cooldown:
+            return dg.SkipReason(f"{found['retrain_reason']}; the last request is under {cooldown:g} s old")
+        return dg.SensorResult([_retraining(context, settings, found)], cursor=str(event.timestamp))
+
+    return feature_drift
+
+
+def _retraining(context: dg.SensorEvaluationContext, settings: Settings, found: dict[str, object]) -> dg.RunRequest:
+    part = Part(settings.live.symbol, str(found["newest_slice"]))
+    context.instance.add_dynamic_partitions(symbols.name, [part.symbol])
+    context.instance.add_dynamic_partitions(slices.name, [part.key])
+    return dg.RunRequest(
+        run_key=f"drift|{part.symbol}|{str(found['report_sha'])[:12]}|{found['champion_slice']}",
+        partition_key=slice_key(part),
+        tags={"retrain/reason": str(found["retrain_reason"])},
+    )
+
+
+def _approval_key(approval: Promotion) -> str:
+    """Dagster remembers a run key for ever: one for each line of the ledger, not for each model."""
+    return f"approval|{approval.when}|{approval.to_version}|{approval.bundle_sha[:12]}"
+
+
+def _status(settings: Settings) -> dg.DefaultSensorStatus:
+    running = settings.orchestration.schedules_running
+    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
