@@ -1,0 +1,215 @@
+"""The runner's pages: who is let in, what they say, and that a refused bundle changes nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from live import api as api_module
+from live.api import Access, api
+from live.rollout import Rollout
+from live.runner import Runner
+from storage.bundle import FILES, MANIFEST
+from storage.deployment import SIGNATURE_HEADER, pack, signature
+from storage.promotions import PromotionLedger
+from tests.builders_live import in_loop
+from tests.builders_runner import (
+    KEY,
+    ROW,
+    HandClock,
+    approve,
+    drive,
+    new_runner,
+    quick_plan,
+    synthetic_frames,
+    write_band_bundle,
+)
+
+ACCESS = Access(read_token="", deploy_token="deploy", swap_patience_s=5.0)
+
+
+class Site:
+    """A runner on a tape, its pages, and a client of theirs."""
+
+    def __init__(self, folder: Path, access: Access = ACCESS, rollout: bool = True) -> None:
+        self.folder = folder
+        self.runner = new_runner(folder)
+        self.ledger = PromotionLedger(folder / "promotions.jsonl")
+        taken = Rollout(quick_plan(), folder / "bundles", self.ledger, KEY) if rollout else None
+        transport = httpx.ASGITransport(api(self.runner, taken, self.runner.meters, access))
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
+
+    async def deploy(self, source: Path, token: str = "deploy", claimed: str | None = None) -> httpx.Response:
+        manifest = (source / MANIFEST).read_bytes()
+        headers = {"Authorization": f"Bearer {token}", SIGNATURE_HEADER: claimed or signature(manifest, KEY)}
+        return await self.client.post("/deploy", content=pack(source), headers=headers)
+
+    def refusals(self, reason: str) -> float:
+        return self.runner.meters.value("refused_bundles_total", reason=reason)
+
+    def shas(self) -> list[str]:
+        return [path.name for path in (self.folder / "bundles").glob("*")]
+
+
+@asynccontextmanager
+async def trading(site: Site) -> AsyncIterator[Runner]:
+    """Rows go on closing in the background, as they do in a runner."""
+    runner = site.runner
+    runner.on_connection(True, runner.clock.now())
+    drive(runner, synthetic_frames(6.0)[:200])
+
+    async def close() -> None:
+        assert isinstance(runner.clock, HandClock)
+        while True:
+            runner.clock.ns += ROW
+            runner.close_due()
+            await asyncio.sleep(0.001)
+
+    closing = asyncio.create_task(close())
+    try:
+        yield runner
+    finally:
+        closing.cancel()
+        await asyncio.wait([closing])
+        runner.journal.close()
+        await site.client.aclose()
+
+
+@in_loop
+async def test_an_approved_bundle_is_swapped_in_and_its_sha_answered(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    sha = write_band_bundle(tmp_path / "source")
+    approve(site.ledger, sha)
+    async with trading(site) as runner:
+        answer = await site.deploy(tmp_path / "source")
+        assert (answer.status_code, answer.json()["running_sha"]) == (200, sha)
+        assert (await site.client.get("/status")).json()["desks"][0]["bundle_sha"] == sha
+        assert runner.meters.value("deployments_total") == 1
+        assert site.shas() == [sha]
+
+
+@in_loop
+async def test_the_model_in_force_goes_on_whatever_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(tmp_path)
+    sha = write_band_bundle(tmp_path / "source")
+    approve(site.ledger, sha)
+    unapproved, other = tmp_path / "unapproved", tmp_path / "other"
+    write_band_bundle(unapproved, conviction=0.6)
+    approve(site.ledger, write_band_bundle(other, catalogue_sha="f" * 64))
+    torn = tmp_path / "torn"
+    approve(site.ledger, write_band_bundle(torn, conviction=0.7))
+    (torn / FILES[0]).write_bytes(b"torn")
+    async with trading(site) as runner:
+        assert (await site.deploy(tmp_path / "source")).status_code == 200
+        refused = {
+            "unapproved": (await site.deploy(unapproved), 409),
+            "catalogue": (await site.deploy(other), 409),
+            "corrupt": (await site.deploy(torn), 409),
+            "signature": (await site.deploy(tmp_path / "source", claimed="0" * 64), 409),
+            "token": (await site.deploy(tmp_path / "source", token="guess"), 401),
+            "malformed": (
+                await site.client.post("/deploy", content=b"no bundle", headers={"Authorization": "Bearer deploy"}),
+                409,
+            ),
+        }
+        monkeypatch.setattr(api_module, "LARGEST_BODY", 1_000)
+        refused["size"] = (await site.deploy(tmp_path / "source"), 413)
+        for reason, (answer, status) in refused.items():
+            assert (reason, answer.status_code) == (reason, status)
+            assert "\n" not in answer.json()["detail"]
+            assert (reason, site.refusals(reason)) == (reason, 1)
+        assert runner.desks[0].bundle_sha == sha
+        assert site.shas() == [sha]
+        assert runner.meters.value("deployments_total") == 1
+
+
+@in_loop
+async def test_a_bundle_whose_desk_is_not_flat_is_refused(tmp_path: Path) -> None:
+    site = Site(tmp_path, ACCESS._replace(swap_patience_s=0.05))
+    approve(site.ledger, write_band_bundle(tmp_path / "source"))
+    async with trading(site) as runner:
+        runner.desks[0].session.account[1][0] = 3
+        answer = await site.deploy(tmp_path / "source")
+        assert answer.status_code == 409
+        assert answer.json()["detail"] == "no row found the desk flat within 0.05 s; it holds 3 lots"
+        assert site.refusals("not swapped") == 1
+        assert runner.desks[0].bundle_sha == ""
+
+
+@in_loop
+async def test_bundles_are_checked_one_at_a_time(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    approve(site.ledger, write_band_bundle(tmp_path / "source"))
+    async with trading(site):
+        answers = await asyncio.gather(*(site.deploy(tmp_path / "source") for _ in range(3)))
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+        assert site.refusals("busy") == 2
+
+
+@pytest.mark.parametrize(
+    ("access", "rollout"), [(ACCESS._replace(deploy_token=""), True), (ACCESS, False)], ids=["no token", "no key"]
+)
+@in_loop
+async def test_a_runner_without_token_or_key_takes_no_bundles(tmp_path: Path, access: Access, rollout: bool) -> None:
+    site = Site(tmp_path, access, rollout)
+    approve(site.ledger, write_band_bundle(tmp_path / "source"))
+    async with trading(site):
+        for token in ("", "deploy"):
+            assert (await site.deploy(tmp_path / "source", token=token)).status_code == 403
+        assert site.refusals("closed") == 2
+        assert site.shas() == []
+
+
+@in_loop
+async def test_the_status_needs_the_read_token_where_there_is_one(tmp_path: Path) -> None:
+    site = Site(tmp_path, ACCESS._replace(read_token="read"))
+    async with trading(site):
+        for headers in (
+            {},
+            {"Authorization": "Bearer deploy"},
+            {"Authorization": "read"},
+            {"Authorization": "Bearer é"},
+        ):
+            raw = {name: value.encode() for name, value in headers.items()}
+            assert (await site.client.get("/status", headers=raw)).status_code == 401
+        assert (await site.client.get("/status?token=read")).status_code == 401
+        answer = await site.client.get("/status", headers={"Authorization": "Bearer read"})
+        assert answer.status_code == 200
+        assert [desk["name"] for desk in answer.json()["desks"]] == ["model", "probe"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "[::1]"}, 200),
+        ({"Host": "127.0.0.1"}, 200),
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "127.0.0.1.evil.example"}, 421),
+        ({"Host": "["}, 421),
+        ({"Origin": "http://localhost:3000"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://evil.example//localhost"}, 403),
+        ({"Origin": "http://localhost@evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+@in_loop
+async def test_only_local_pages_are_answered(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    site = Site(tmp_path)
+    async with trading(site):
+        assert (await site.client.get("/metrics", headers=headers)).status_code == status
+
+
+@in_loop
+async def test_health_says_whether_the_venue_is_connected(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    assert (await site.client.get("/health")).status_code == 503
+    async with trading(site) as runner:
+        assert (await site.client.get("/health")).json()["status"] == "ok"
+        runner.on_connection(False, runner.clock.now())
+        assert (await site.client.get("/health")).status_code == 503

@@ -1,0 +1,234 @@
+"""The runner: rows close by stamps and none is skipped, faults stop it, models are swapped when flat."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from live import desk as desk_module
+from live.clock import ReplayClock
+from live.connectors.binance import BinanceFeed
+from live.exchange import Replay
+from live.exchange_faults import parse_fault
+from live.feed import Feed
+from live.parity import parity_of
+from live.replay import decision_of
+from live.runner import CATCH_UP_ROWS, Runner
+from market.errors import JournalError
+from market.sources.capture import capture_line
+from storage import journal_writer
+from storage.journal import CONNECTION, DECISION, FRAME, read_journal
+from tests.builders_live import QUICK, clock_of, in_loop, venue
+from tests.builders_market import COINM_BTC
+from tests.builders_runner import (
+    ROW,
+    SECOND,
+    START,
+    HandClock,
+    TapeFeed,
+    close_all,
+    drive,
+    new_runner,
+    quick_plan,
+    synthetic_frames,
+    written_journal,
+)
+from trading.records import LATE_DECISION, ROW_INVALID, STOOD_DOWN
+
+SPEED = 4.0
+
+
+def started_clock(speed: float = SPEED) -> ReplayClock:
+    return ReplayClock(START, time.monotonic_ns(), speed)
+
+
+def decisions(folder: Path, place: int) -> np.ndarray:
+    found = [r for r in read_journal(folder / "journal") if r.kind == DECISION and r.place == place]
+    return np.concatenate([decision_of(record.payload).record for record in found])
+
+
+async def run(runner: Runner, feed: Feed, until_end: bool = True) -> None:
+    await asyncio.wait_for(runner.run(feed, SPEED, until_end), 60)
+
+
+@in_loop
+async def test_every_row_is_decided_once_by_each_desk_and_replays_exactly(tmp_path: Path) -> None:
+    frames = synthetic_frames(6.0)
+    runner = new_runner(tmp_path, started_clock())
+    await run(runner, TapeFeed(frames))
+
+    for place in (0, 1):
+        made = decisions(tmp_path, place)
+        assert np.array_equal(np.diff(made["row_ts"]), np.full(made.size - 1, ROW))
+        assert np.array_equal(made["decision_id"], np.arange(1, made.size + 1))
+        assert (made["infer_ts"] > made["row_ts"]).all()
+    journalled = [record.payload for record in read_journal(tmp_path / "journal") if record.kind == FRAME]
+    assert journalled == [frame for _, frame in frames]
+    assert made.size > 200
+    assert parity_of(tmp_path / "journal", tmp_path).exact
+
+
+@in_loop
+async def test_stopping_cancels_resting_orders_and_leaves_a_whole_journal(tmp_path: Path) -> None:
+    runner = new_runner(tmp_path, started_clock())
+    probe = runner.desks[1].session
+    running = asyncio.create_task(run(runner, TapeFeed(synthetic_frames(60.0)), until_end=False))
+    async with asyncio.timeout(30):
+        while probe.idle:
+            await asyncio.sleep(0.005)
+    runner.stop()
+    await running
+
+    assert probe.idle
+    assert decisions(tmp_path, 1)["reason"][-1] == STOOD_DOWN
+    assert parity_of(tmp_path / "journal", tmp_path).exact
+    resumed = new_runner(tmp_path)
+    assert resumed.desks[1].session.idle
+    assert resumed.desks[1].session.position == probe.position
+    resumed.journal.close()
+
+
+@in_loop
+async def test_a_fault_of_the_feed_ends_the_run(tmp_path: Path) -> None:
+    runner = new_runner(tmp_path, started_clock())
+    with pytest.raises(ZeroDivisionError, match="of the feed"):
+        await run(runner, TapeFeed(synthetic_frames(0.5), ZeroDivisionError("of the feed")))
+    assert list(read_journal(tmp_path / "journal"))
+
+
+@in_loop
+async def test_a_fault_of_a_desk_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise FloatingPointError("in a desk")
+
+    runner = new_runner(tmp_path, started_clock())
+    monkeypatch.setattr(desk_module, "learn", fail)
+    with pytest.raises(FloatingPointError, match="in a desk"):
+        await run(runner, TapeFeed(synthetic_frames(2.0)))
+
+
+@in_loop
+async def test_a_full_disk_ends_the_run_and_sends_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes, real=journal_writer.os.write) -> int:
+        if len(written) > 350:
+            raise OSError(28, "No space left on device")
+        written.append(real(descriptor, data))
+        return written[-1]
+
+    written: list[int] = []
+    runner = new_runner(tmp_path, started_clock())
+    monkeypatch.setattr(journal_writer.os, "write", full)
+    with pytest.raises(JournalError, match="cannot write the journal in .*: No space left on device"):
+        await run(runner, TapeFeed(synthetic_frames(10.0)))
+    monkeypatch.undo()
+
+    sent = [
+        intent
+        for r in read_journal(tmp_path / "journal")
+        if r.kind == DECISION
+        for intent in decision_of(r.payload).intents
+    ]
+    known = {int(order["order_id"]) for order in runner.desks[1].gateway.orders}
+    assert known <= {int(intent["order_id"]) for intent in sent}
+    assert len(sent) > 0
+    resumed = new_runner(tmp_path)
+    assert resumed.resumed > 50
+    resumed.journal.close()
+
+
+def test_rows_of_a_pause_are_closed_in_order_and_decided_late(tmp_path: Path) -> None:
+    frames = synthetic_frames(6.0)
+    written_journal(tmp_path, 6.0)
+    clock = HandClock(frames[-1][0] + 10 * SECOND)
+    runner = new_runner(tmp_path, clock)
+    assert runner.resumed > 500
+    before = decisions(tmp_path, 1).size
+
+    assert runner.close_due() == CATCH_UP_ROWS
+    close_all(runner)
+    runner.journal.close()
+    made = decisions(tmp_path, 1)
+    assert np.array_equal(np.diff(made["row_ts"]), np.full(made.size - 1, ROW))
+    missed = made[before:]
+    assert missed.size == pytest.approx(500, abs=2)
+    assert set(missed["reason"]) == {LATE_DECISION, ROW_INVALID}
+    assert missed["reason"][0] == LATE_DECISION
+    assert missed["orders"].sum() <= 2  # cancels
+    assert parity_of(tmp_path / "journal", tmp_path).exact
+
+
+def test_a_restart_notes_the_loss_and_waits_for_a_snapshot(tmp_path: Path) -> None:
+    frames = synthetic_frames(6.0)
+    runner = new_runner(tmp_path)
+    drive(runner, frames[: len(frames) // 2])
+    runner.journal.close()
+    runner = new_runner(tmp_path, runner.clock)
+    assert runner.needs_snapshot()
+    drive(runner, frames[len(frames) // 2 :])
+    runner.journal.close()
+    records = list(read_journal(tmp_path / "journal"))
+    assert [r.payload for r in records if r.kind == CONNECTION] == [b"\x00"]
+    assert decisions(tmp_path, 1)["reason"][-1] == ROW_INVALID
+    assert parity_of(tmp_path / "journal", tmp_path).exact
+
+
+def test_a_journal_of_frames_alone_is_resumed_too(tmp_path: Path) -> None:
+    runner = new_runner(tmp_path)
+    for ts, frame in synthetic_frames(6.0)[:2]:
+        runner.on_frame(frame, ts)
+    runner.journal.close()
+    runner = new_runner(tmp_path)
+    assert runner.resumed == 0
+    assert runner.needs_snapshot()
+    assert runner.next_row_ts == START
+    runner.journal.close()
+
+
+def test_frames_are_in_the_journal_before_a_desk_acts_on_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, seen = new_runner(tmp_path), 0
+
+    def check(gateway: object, intents: np.ndarray) -> None:
+        nonlocal seen
+        records = list(read_journal(tmp_path / "journal"))
+        made = [decision_of(record.payload) for record in records if record.kind == DECISION and record.place == 1]
+        assert made[-1].intents.tobytes() == intents.tobytes()
+        newest = max(record.ts for record in records if record.kind == FRAME)
+        assert newest >= made[-1].record["ingest_ts"][0]
+        seen += 1
+
+    monkeypatch.setattr(desk_module, "send", check)
+    drive(runner, synthetic_frames(6.0))
+    runner.journal.close()
+    assert seen >= 1
+
+
+@in_loop
+async def test_faults_of_the_line_are_counted_and_survived(tmp_path: Path) -> None:
+    path = tmp_path / "tape.txt"
+    path.write_bytes(b"".join(capture_line(ts, frame) for ts, frame in synthetic_frames(9.0)))
+    faults = [parse_fault(text) for text in ("malformed:2.5", "gap:3.5", "disconnect:4.5", "stall:6:0.5")]
+    replay = Replay([path], start=str(START + SECOND // 2), speed=SPEED, faults=faults)
+    async with venue(replay) as exchange:
+        runner = new_runner(tmp_path, clock_of(exchange))
+        ws, rest = (f"{scheme}://127.0.0.1:{port}" for scheme, port in zip(("ws", "http"), exchange.ports, strict=True))
+        generator = np.random.default_rng(1)
+        feed = BinanceFeed(COINM_BTC, ws, rest, runner.needs_snapshot, generator, until_end=True, patience=QUICK)
+        await run(runner, feed)
+
+    meters, made = runner.meters, decisions(tmp_path, 1)
+    assert meters.value("malformed_frames_total") == 1
+    assert meters.value("disconnects_total") == 2  # the fault, and the end
+    invalid = made["row_ts"][made["reason"] == ROW_INVALID]
+    assert ((invalid > START + 4.9 * SECOND) & (invalid < START + 6.5 * SECOND)).any()
+    assert made["reason"][made["row_ts"] > START + 8 * SECOND].min() < ROW_INVALID
+    assert parity_of(tmp_path / "journal", tmp_path).exact
+
+
+def test_a_journal_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    written_journal(tmp_path, 1.0)
+    plan = replace(quick_plan(), config_sha="f" * 64)
+    with pytest.raises(JournalError, match="was written under another plan; move it away to start anew"):
+        new_runner(tmp_path, plan=plan)
