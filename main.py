@@ -15,13 +15,13 @@ from market.errors import TickloopError
 
 
 def demo(settings: Settings, _: argparse.Namespace) -> None:
-    """Run the whole chain on a real sample recording, or on a synthetic tape where none can be had."""
+    """Run the whole chain on a real sample recording, or on a synthetic tape where none can be had; then trade live."""
     from orchestration.summary import demo_summary
     from orchestration.tapes import recorded_or_synthetic
 
     chosen = recorded_or_synthetic(settings, _say)
     _run_chain(chosen)
-    _say(demo_summary(chosen))
+    _say(demo_summary(chosen, _run_live(chosen)))
 
 
 def run(settings: Settings, _: argparse.Namespace) -> None:
@@ -121,6 +121,14 @@ def _run_chain(settings: Settings) -> None:
     with open_instance(settings.paths.dagster) as instance:
         report = run_chain(settings, instance, _say)
     _say(f"{len(report.made)} tables made, {len(report.reused)} reused")
+
+
+def _run_live(settings: Settings) -> list[str]:
+    from orchestration.instance import open_instance
+    from orchestration.live_demo import Playing, live_lines, run_live
+
+    with open_instance(settings.paths.dagster) as instance:
+        return live_lines(run_live(settings, instance, _say, Playing(settings.data.hold_back_s)))
 
 
 def _say(line: str) -> None:

@@ -61,6 +61,7 @@ def report_facts(report: DriftReport) -> dict[str, Any]:
         "retrain_reason": should_retrain(report) or "",
         "min_p": report.min_p if report.min_p is not None else "insufficient",
         "worst_feature": report.worst_feature,
+        "worst_shift": report.worst_shift,
         "feature_shift_ks": report.worst_ks,
         "judged": report.judged,
         "live_rows": report.live_rows,

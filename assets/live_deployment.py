@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import dagster as dg
@@ -25,7 +26,8 @@ def live_deployment(settings: dg.ResourceParam[Settings], registry: dg.ResourceP
     """The champion of the live symbol, on the runner: it has to answer with the sha that the ledger approves."""
     version = approved_version(settings, registry)
     granted, url = credentials(dict(os.environ)), settings.live.runner_url
-    answer = push(url, granted.token, granted.key, bundle_of(registry, version))
+    with TemporaryDirectory() as folder:
+        answer = push(url, granted.token, granted.key, bundle_of(registry, version, Path(folder)))
     running = require_running(answer, version)
     facts = {"model": version.model, "version": version.version, "running_sha": running, "runner": url}
     return dg.MaterializeResult(metadata={**facts, "row_ts": answer["row_ts"]})
@@ -45,9 +47,10 @@ def approved_version(settings: Settings, registry: Registry) -> Version:
     return version
 
 
-def bundle_of(registry: Registry, version: Version) -> Path:
-    """The folder of a version's bundle, as MLflow keeps it or brings it here."""
-    return Path(registry.client.download_artifacts(version.run_id, "bundle"))
+def bundle_of(registry: Registry, version: Version, folder: Path) -> Path:
+    """A version's bundle, which MLflow brings into ``folder`` from wherever it keeps it."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    return Path(registry.client.download_artifacts(version.run_id, "bundle", str(folder)))
 
 
 def credentials(environment: dict[str, str]) -> Credentials:

@@ -7,7 +7,7 @@ reference, and the distance is judged by what such exchanges bring.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ class FeatureShift:
 
     name: str
     ks: float  # the raw statistic: largest distance of the two distribution functions, 0 to 1
+    shift: float  # the same with the tolerance as slack: what counts as an effect
     autocorrelation_rows: float  # inf: constant in one of the samples
     blocks: int  # live ones
     p: float | None  # None: too few blocks to say
@@ -47,13 +48,14 @@ class DriftReport:
     reference_rows: int
     judged: int  # features with enough blocks
     min_p: float | None
-    worst_feature: str  # with the largest raw statistic
-    worst_ks: float
+    worst_feature: str  # with the largest shift
+    worst_shift: float
+    worst_ks: float  # its raw statistic
 
     @property
     def drifted(self) -> tuple[str, ...]:
         """Names of the features that drifted, the farthest first."""
-        found = sorted((shift for shift in self.features if shift.drifted), key=lambda shift: -shift.ks)
+        found = sorted((shift for shift in self.features if shift.drifted), key=lambda shift: -shift.shift)
         return tuple(shift.name for shift in found)
 
     @property
@@ -79,7 +81,7 @@ def drift_report(names: tuple[str, ...], live: Floats, reference: Floats, parame
     ]
     features = _discovered(shifts, parameters)
     judged = [shift.p for shift in features if shift.p is not None]
-    worst = max(features, key=lambda shift: shift.ks)
+    worst = max(features, key=lambda shift: (shift.shift, shift.ks))
     return DriftReport(
         _verdict(features, parameters),
         features,
@@ -88,6 +90,7 @@ def drift_report(names: tuple[str, ...], live: Floats, reference: Floats, parame
         len(judged),
         min(judged, default=None),
         worst.name,
+        worst.shift,
         worst.ks,
     )
 
@@ -110,6 +113,19 @@ def ks_distance(live: Floats, reference: Floats) -> float:
     at = np.concatenate([live, reference])
     shares = [np.searchsorted(np.sort(sample), at, side="right") / sample.size for sample in (live, reference)]
     return float(np.abs(shares[0] - shares[1]).max())
+
+
+def distance_beyond(live: Floats, reference: Floats, tolerance: float) -> float:
+    """Largest share of one sample that lies farther than ``tolerance`` from where the other has it, 0 to 1.
+
+    The KS distance with slack along the values: where most rows share one value, a normaliser that wanders by a
+    hair moves all of them, and the plain distance is near 1 for a shift of no consequence. Equal to it at 0.
+
+    >>> distance_beyond(np.array([1, 2], np.float32), np.array([1.1, 2.1], np.float32), 0.25)
+    0.0
+    """
+    ours, theirs = (np.sort(sample.astype(np.float64)) for sample in (live, reference))
+    return max(_excess(ours, theirs, tolerance), _excess(theirs, ours, tolerance))
 
 
 def autocorrelation_time(values: Floats) -> float:
@@ -162,15 +178,16 @@ def _shift(
     name: str, live: Floats, reference: Floats, parameters: DriftParameters, generator: np.random.Generator
 ) -> FeatureShift:
     distance = ks_distance(live, reference)
+    effect = distance_beyond(live, reference, parameters.tolerance)
     if distance == 0.0:
-        return FeatureShift(name, 0.0, 1.0, len(live), 1.0, None, False)
+        return FeatureShift(name, 0.0, 0.0, 1.0, len(live), 1.0, None, False)
     rows = max(autocorrelation_time(live), autocorrelation_time(reference))
     block_rows = max(np.ceil(parameters.block_times * rows), len(live) // MOST_BLOCKS)
     blocks = int(len(live) // block_rows)
     if blocks < parameters.min_blocks or len(reference) // block_rows < parameters.min_blocks:
-        return FeatureShift(name, distance, rows, blocks, None, None, False)
+        return FeatureShift(name, distance, effect, rows, blocks, None, None, False)
     p = permutation_p(live, reference, int(block_rows), parameters.permutations, generator)
-    return FeatureShift(name, distance, rows, blocks, p, None, False)
+    return FeatureShift(name, distance, effect, rows, blocks, p, None, False)
 
 
 def _discovered(shifts: list[FeatureShift], parameters: DriftParameters) -> tuple[FeatureShift, ...]:
@@ -179,9 +196,15 @@ def _discovered(shifts: list[FeatureShift], parameters: DriftParameters) -> tupl
     found = []
     for shift in shifts:
         q = None if shift.p is None else float(next(adjusted))
-        drifted = q is not None and q <= parameters.level and shift.ks >= parameters.min_shift
-        found.append(FeatureShift(shift.name, shift.ks, shift.autocorrelation_rows, shift.blocks, shift.p, q, drifted))
+        drifted = q is not None and q <= parameters.level and shift.shift >= parameters.min_shift
+        found.append(replace(shift, q=q, drifted=drifted))
     return tuple(found)
+
+
+def _excess(low: NDArray[np.float64], high: NDArray[np.float64], tolerance: float) -> float:
+    """Largest surplus of ``low`` up to a value over ``high`` up to that value and the tolerance."""
+    below = np.arange(1, low.size + 1) / low.size
+    return float((below - np.searchsorted(high, low + tolerance, side="right") / high.size).max(initial=0.0))
 
 
 def _verdict(features: tuple[FeatureShift, ...], parameters: DriftParameters) -> Verdict:

@@ -10,7 +10,8 @@ class DriftParameters:
     """When a feature counts as drifted. The window has to span block_times x min_blocks autocorrelation times."""
 
     level: float  # false-discovery rate over all features; 0.01 is what the requirement asks for
-    min_shift: float  # KS distance below which a shift is of no consequence, however certain
+    min_shift: float  # KS distance beyond the tolerance below which a shift is of no consequence, however certain
+    tolerance: float  # normalised units by which a value may move and count as the same
     block_times: float  # autocorrelation times in a block: blocks change places as if they were independent
     min_blocks: int  # live blocks of a feature below which nothing is said of it
     min_judged: float  # share of features with enough blocks below which the verdict is "insufficient"
@@ -24,7 +25,13 @@ class DriftParameters:
         for key in ("level", "min_shift", "min_judged"):
             if not 0 < getattr(self, key) < 1:
                 raise ConfigError(f"{key}={getattr(self, key)}; allowed: above 0 and below 1")
-        for key, low in (("block_times", 1), ("min_blocks", 5), ("permutations", 1_000), ("cooldown_s", 0)):
+        for key, low in (
+            ("block_times", 1),
+            ("min_blocks", 5),
+            ("permutations", 1_000),
+            ("cooldown_s", 0),
+            ("tolerance", 0),
+        ):
             if getattr(self, key) < low:
                 raise ConfigError(f"{key}={getattr(self, key)}; allowed: at least {low}")
         for key in ("window_s", "reference_s"):

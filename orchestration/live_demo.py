@@ -151,7 +151,8 @@ def follow(runner: Child, url: str, playing: Playing, progress: Progress) -> dic
             raise VenueError(f"the runner is not through after {passed:.0f} s: {last_line(runner.log)}")
         if passed >= next_line:
             fills = fills_by_desk(url) or fills
-            progress(f"  live {passed:3.0f} s, fills: " + ", ".join(f"{desk} {n}" for desk, n in fills.items()))
+            shown = ", ".join(f"{desk} {count}" for desk, count in fills.items()) or "none yet"
+            progress(f"  live {passed:3.0f} s, fills: {shown}")
             next_line += LINE_S
         time.sleep(POLL_S)
     return fills
@@ -176,13 +177,13 @@ def live_lines(figures: LiveFigures) -> list[str]:
     """The live half on the demo's screen."""
     journal, drift, parity = figures.journal, figures.drift, figures.parity
     desks = ", ".join(f"{desk} {count}" for desk, count in sorted(figures.fills.items()))
-    shift = f"farthest {drift['worst_feature']}, KS {drift['feature_shift_ks']:.2f}"
+    why = drift["retrain_reason"] or f"{drift['judged']} features judged, farthest {drift['worst_feature']}"
     return [
         f"  live       fills {journal['fills']} ({desks}), lost by sequence {journal['lost_by_sequence']}",
         f"             ingest lag p95 {journal['ingest_lag_p95_ms']:.1f} ms, "
         f"batch to decision p95 {journal['batch_to_decision_p95_ms']:.2f} ms",
         f"             the runner answered with bundle {figures.running_sha}",
-        f"  drift      {drift['verdict']}, {drift['judged']} features judged; {shift}",
+        f"  drift      {drift['verdict']}: {why}, raw KS {drift['feature_shift_ks']:.2f}",
         f"  parity     {parity.orders}",
         f"             {parity.decisions}",
     ]

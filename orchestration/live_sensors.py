@@ -53,7 +53,7 @@ def feature_drift(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason("the drift asset was never made")
         found = {name: value.value for name, value in event.asset_materialization.metadata.items()}
         if not found["retrain_reason"]:
-            worst = f"{found['worst_feature']}, KS {found['feature_shift_ks']:.3f}"
+            worst = f"{found['worst_feature']} by {found['worst_shift']:.3f}, raw KS {found['feature_shift_ks']:.3f}"
             return dg.SkipReason(f"verdict {found['verdict']}, {found['judged']} features judged; farthest {worst}")
         last, cooldown = float(context.cursor or 0.0), settings.drift.cooldown_s
         if 0 < event.timestamp - last < cooldown:

@@ -1,5 +1,6 @@
 """What a run of the chain came to, on one screen: read from the manifests, computed nowhere else."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -14,14 +15,16 @@ from storage.lake import Lake
 TABLES: Final = ("raw_ticks", "aligned_events", "features", "labels")
 
 
-def demo_summary(settings: Settings) -> str:
+def demo_summary(settings: Settings, live: Sequence[str] = ()) -> str:
     """Rows, slices, scores beside the baselines, backtest figures, bundle sha, report, and the command for the UIs.
+
+    live : lines about the live half
 
     Raises LakeError if the chain has not run.
     """
     lake = Lake(settings.paths.lake)
     lines = [line for symbol in settings.data.symbols for line in symbol_lines(settings, lake, symbol)]
-    return "\n".join([*lines, *registry_lines(lake), "  pages      make ui"])
+    return "\n".join([*lines, *registry_lines(lake), *live, "  pages      make ui"])
 
 
 def symbol_lines(settings: Settings, lake: Lake, symbol: str) -> list[str]:

@@ -12,6 +12,7 @@ from market.errors import ConfigError, NotEnoughData
 from monitoring.drift import (
     autocorrelation_time,
     benjamini_hochberg,
+    distance_beyond,
     drift_report,
     ks_distance,
     permutation_p,
@@ -22,6 +23,7 @@ from monitoring.parameters import DriftParameters
 PARAMETERS = DriftParameters(
     level=0.01,
     min_shift=0.1,
+    tolerance=0.25,
     block_times=5.0,
     min_blocks=10,
     min_judged=0.5,
@@ -47,7 +49,7 @@ def _sample(generator: np.random.Generator, rows: int) -> NDArray[np.float32]:
 
 def test_stationary_autocorrelated_features_are_rejected_seldom() -> None:
     generator = np.random.default_rng(5)
-    lenient = replace(PARAMETERS, min_shift=0.001)
+    lenient = replace(PARAMETERS, min_shift=0.001, tolerance=0.0)
     reports = [drift_report(NAMES, _sample(generator, 5_000), _sample(generator, 8_000), lenient) for _ in range(40)]
     assert all(report.judged == 2 for report in reports)
     assert sum(report.verdict == "drift" for report in reports) <= 2
@@ -62,7 +64,7 @@ def test_the_plain_test_would_have_rejected_them() -> None:
 def test_a_planted_shift_is_found_and_named() -> None:
     generator = np.random.default_rng(7)
     live = _sample(generator, 5_000)
-    live[:, 1] += 0.5
+    live[:, 1] += 1.0
     report = drift_report(NAMES, live, _sample(generator, 8_000), PARAMETERS)
     assert report.verdict == "drift"
     assert report.drifted == ("fast",)
@@ -79,6 +81,25 @@ def test_a_shift_below_the_floor_is_certain_and_of_no_consequence() -> None:
     assert report.features[0].q <= 0.01
     assert report.verdict == "stable"
     assert should_retrain(report) is None
+
+
+def test_a_crowd_on_one_value_that_moves_by_a_hair_has_not_drifted() -> None:
+    generator = np.random.default_rng(16)
+    crowd = [np.where(generator.random(5_000) < 0.9, np.float32(0), ar1(generator, 5_000, 0.0)) for _ in range(2)]
+    report = drift_report(("x",), (crowd[0] + np.float32(0.05))[:, None], crowd[1][:, None], PARAMETERS)
+    assert report.worst_ks > 0.8
+    assert report.worst_shift < 0.05
+    assert report.verdict == "stable"
+
+
+def test_the_distance_beyond_a_tolerance_falls_with_it_and_is_symmetric() -> None:
+    generator = np.random.default_rng(17)
+    live, reference = generator.random(300).astype(np.float32), generator.random(200).astype(np.float32) + 0.5
+    found = [distance_beyond(live, reference, tolerance) for tolerance in (0.0, 0.2, 0.4, 0.6)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == pytest.approx(ks_distance(live, reference))
+    assert found[-1] < 0.1
+    assert distance_beyond(reference, live, 0.2) == pytest.approx(found[1])
 
 
 def test_a_window_of_few_autocorrelation_times_is_insufficient() -> None:
