@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from monitoring.metrics import METRICS, Metric
+
+disable_created_metrics()  # a second series for each, with the time of its first sample
 
 
 class PrometheusMeters:

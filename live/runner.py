@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from live.clock import Clock
-from live.desk import Desk, Turn
+from live.desk import Desk
 from live.feed import Feed
+from live.figures import DeskFigures, LineFigures
 from live.plan import MODEL_DESK, LivePlan, desks_of, header_of, plan_from, reader_of, strategy_of
 from live.replay import Playback, resume
 from market.errors import JournalError, ModelError
 from market.events import Events
-from market.orders import FILL
 from monitoring.metrics import Meters
 from storage.journal import CONNECTION, MODEL, Record, read_headers, read_journal
 from storage.journal_writer import JournalWriter
-from trading.records import LATE_DECISION, REASON_NAMES
 from trading.session import Strategy
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
@@ -62,6 +61,8 @@ class Runner:
         self.meters = meters
         self.reader = reader_of(plan)
         self.desks: list[Desk] = desks_of(plan)
+        self._line = LineFigures(meters)
+        self._figures = [DeskFigures(meters, desk) for desk in self.desks]
         self.connected = False
         self._swap: Swap | None = None
         self._stopping = asyncio.Event()
@@ -82,20 +83,16 @@ class Runner:
         self.journal.frame(ingest_ts, 0, frame)
         malformed = self.reader.malformed
         events = self.reader.read(frame, ingest_ts)
-        if self.reader.malformed > malformed:
-            self.meters.count("malformed_frames")
         self._push(events)
-        if events.size:
-            self.meters.observe("ingest_lag_ms", events["delay_ns"][-1] / 1e6)
+        self._line.frame(events, self.reader.malformed > malformed)
 
     def on_connection(self, up: bool, ts: int) -> None:
         """Note that the line is up, or lost: then the book is closed until a snapshot comes."""
         self.journal.append(Record(CONNECTION, 0, ts, _UP if up else _DOWN))
         self.connected = up
-        self.meters.set("connected", float(up))
+        self._line.connection(up)
         if not up:
             self._push(self.reader.lose(ts))
-            self.meters.count("disconnects")
 
     def needs_snapshot(self) -> bool:
         """Whether the book waits for a snapshot."""
@@ -118,7 +115,7 @@ class Runner:
                 continue
             started = time.perf_counter_ns()
             turn = desk.turn(row_ts, self.clock.now, self.journal)
-            self._measure(desk, turn, (time.perf_counter_ns() - started) / 1e6)
+            self._figures[desk.place].row(turn, (time.perf_counter_ns() - started) / 1e6)
 
     async def deploy(self, strategy: Strategy, bundle_sha: str, patience_s: float) -> str:
         """Swap the model once its desk is flat; returns the sha that then decides.
@@ -216,24 +213,6 @@ class Runner:
         if self._swap is not None:
             self._swap.done.set_exception(ModelError(_STOPPING))
             self._swap = None
-
-    def _measure(self, desk: Desk, turn: Turn, took_ms: float) -> None:
-        record = turn.decision.record
-        reason = int(record["reason"][0])
-        self.meters.observe("infer_ms", took_ms, desk=desk.name)
-        self.meters.observe(
-            "batch_to_decision_ms", int(record["infer_ts"][0] - record["row_ts"][0]) / 1e6, desk=desk.name
-        )
-        self.meters.count("decisions", 1, desk=desk.name, reason=REASON_NAMES[reason])
-        self.meters.set("pnl", float(record["equity"][0]), desk=desk.name)
-        self.meters.set("position_lots", float(record["position"][0]), desk=desk.name)
-        if reason == LATE_DECISION:
-            self.meters.count("skipped_decisions", 1, desk=desk.name)
-        if turn.decision.intents.size:
-            self.meters.count("orders", turn.decision.intents.size, desk=desk.name)
-        fills = int((turn.reports["kind"] == FILL).sum()) if turn.reports.size else 0
-        if fills:
-            self.meters.count("fills", fills, desk=desk.name)
 
     async def _turn_rows(self, feed: Feed, speed: float, until_end: bool, listening: "asyncio.Task[None]") -> None:
         collected = time.monotonic()

@@ -26,12 +26,15 @@ METRICS: Final = (
     Metric("skipped_decisions", "counter", "rows that came too late to be decided on", ("desk",)),
     Metric("orders", "counter", "orders and cancels sent", ("desk",)),
     Metric("fills", "counter", "fills reported", ("desk",)),
+    Metric("trade_fill_ratio", "gauge", "lots filled of lots placed since the start, 0 to 1", ("desk",)),
+    Metric("ws_gap_ratio", "gauge", "breaks of the venue's sequence and lost lines per frame since the start, 0 to 1"),
     Metric("malformed_frames", "counter", "frames that could not be read"),
     Metric("disconnects", "counter", "lost connections, and restarts"),
     Metric("refused_bundles", "counter", "pushed bundles that were refused", ("reason",)),
     Metric("deployments", "counter", "models swapped in"),
     Metric("connected", "gauge", "1 while the line to the venue is up"),
     Metric("pnl", "gauge", "profit since the start, settlement currency, marked at mid", ("desk",)),
+    Metric("max_dd", "gauge", "deepest fall of pnl from its peak since the start, settlement currency", ("desk",)),
     Metric("position_lots", "gauge", "acknowledged position", ("desk",)),
 )
 

@@ -35,9 +35,11 @@ Frames = list[tuple[int, bytes]]  # ingest_ts, raw bytes
 
 @cache
 def quick_plan() -> LivePlan:
-    """The dev profile's plan, with rows that are valid after two seconds."""
+    """The dev profile's plan, with rows that are valid after two seconds and time to decide on a busy machine."""
     plan = plan_of(load_settings("dev"), COINM_BTC.name)
-    return replace(plan, features=replace(plan.features, normalizer_min_samples=2))
+    routing = replace(plan.trading.routing, max_decision_lag_ms=1_000.0)
+    features = replace(plan.features, normalizer_min_samples=2)
+    return replace(plan, features=features, trading=replace(plan.trading, routing=routing))
 
 
 @cache

@@ -17,8 +17,10 @@ from live.feed import Feed
 from live.parity import parity_of
 from live.replay import decision_of
 from live.runner import CATCH_UP_ROWS, Runner
+from live.warmup import warm
 from market.errors import JournalError
 from market.sources.capture import capture_line
+from monitoring.metrics import METRICS
 from storage import journal_writer
 from storage.journal import CONNECTION, DECISION, FRAME, read_journal
 from tests.builders_live import QUICK, clock_of, in_loop, venue
@@ -39,6 +41,13 @@ from tests.builders_runner import (
 from trading.records import LATE_DECISION, ROW_INVALID, STOOD_DOWN
 
 SPEED = 4.0
+UNUSED = {"skipped_decisions", "refused_bundles", "deployments"}  # in a run without a pushed bundle
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled() -> None:
+    """Kernels compiled before a clock runs."""
+    warm(quick_plan())
 
 
 def started_clock(speed: float = SPEED) -> ReplayClock:
@@ -221,6 +230,15 @@ async def test_faults_of_the_line_are_counted_and_survived(tmp_path: Path) -> No
     meters, made = runner.meters, decisions(tmp_path, 1)
     assert meters.value("malformed_frames_total") == 1
     assert meters.value("disconnects_total") == 2  # the fault, and the end
+    assert 0 < meters.value("ws_gap_ratio") < 0.01
+    assert 0 < meters.value("trade_fill_ratio", desk="probe") <= 1
+    assert meters.value("fills_total", desk="probe") > 3
+    assert meters.value("orders_total", desk="probe") > meters.value("fills_total", desk="probe")
+    assert meters.value("max_dd", desk="probe") > 0
+    assert meters.value("ingest_lag_ms_count") > 1_000
+    assert meters.value("infer_ms_count", desk="model") == meters.value("batch_to_decision_ms_count", desk="model")
+    shown = meters.text().decode().replace("_total{", "{").replace("_count{", "{")
+    assert {metric.name for metric in METRICS if f"{metric.name}{{" not in shown} <= UNUSED
     invalid = made["row_ts"][made["reason"] == ROW_INVALID]
     assert ((invalid > START + 4.9 * SECOND) & (invalid < START + 6.5 * SECOND)).any()
     assert made["reason"][made["row_ts"] > START + 8 * SECOND].min() < ROW_INVALID
