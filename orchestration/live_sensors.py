@@ -10,7 +10,7 @@ from storage.journal import finished_segments
 from storage.promotions import Promotion
 from storage.registry import CHAMPION, Registry
 
-Answer = dg.SensorResult | dg.SkipReason
+Answer = dg.RunRequest | dg.SkipReason
 
 
 def new_approval(settings: Settings) -> dg.SensorDefinition:
@@ -22,7 +22,7 @@ def new_approval(settings: Settings) -> dg.SensorDefinition:
         approval = registry.ledger.newest(name, CHAMPION)
         if approval is None:
             return dg.SkipReason(f"the promotion ledger names no champion of {name}")
-        return dg.SensorResult([dg.RunRequest(_approval_key(approval), tags={"deploy/reason": approval.reason})])
+        return dg.RunRequest(_approval_key(approval), tags={"deploy/reason": approval.reason})
 
     return new_approval
 
@@ -38,7 +38,7 @@ def finished_journal(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason(f"no finished segment in {folder}")
         newest = finished[-1]
         stat = newest.stat()
-        return dg.SensorResult([dg.RunRequest(f"journal|{newest.name}|{stat.st_size}|{stat.st_mtime_ns}")])
+        return dg.RunRequest(f"journal|{newest.name}|{stat.st_size}|{stat.st_mtime_ns}")
 
     return finished_journal
 
@@ -58,7 +58,8 @@ def feature_drift(settings: Settings) -> dg.SensorDefinition:
         last, cooldown = float(context.cursor or 0.0), settings.drift.cooldown_s
         if 0 < event.timestamp - last < cooldown:
             return dg.SkipReason(f"{found['retrain_reason']}; the last request is under {cooldown:g} s old")
-        return dg.SensorResult([_retraining(context, settings, found)], cursor=str(event.timestamp))
+        context.update_cursor(str(event.timestamp))
+        return _retraining(context, settings, found)
 
     return feature_drift
 
