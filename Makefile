@@ -49,8 +49,10 @@ bench: setup  ## Every benchmark, beside its peer in the same run
 	@$(BIN)/python tools/bench.py
 
 .PHONY: docs
-docs: setup  ## Write docs/configuration.md from the settings
+docs: setup  ## Write the generated pages: settings, features, parameters
 	@$(BIN)/python tools/configuration_docs.py
+	@$(BIN)/python tools/features_docs.py
+	@$(BIN)/python tools/model_parameters.py
 
 .PHONY: lock
 lock: setup  ## Resolve anew and write uv.lock without index addresses
