@@ -1,0 +1,153 @@
+"""Real processes: a runner that is killed and comes back, ends in order, or says in one line why it cannot run."""
+
+import gzip
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from live.exchange_tape import Tape
+from live.plan import desks_of, plan_from, reader_of
+from live.replay import Playback, decision_of, reports_of, resume
+from market.orders import FILL
+from storage.captures import capture_lines
+from storage.journal import DECISION, FRAME, REPORTS, read_headers, read_journal, read_segment, segments
+from tests.builders import recording
+from tests.builders_processes import (
+    Process,
+    ended_at_last,
+    journal_of,
+    runner_at,
+    settings_file,
+    until,
+    venue_process,
+)
+from tests.builders_runner import ROW
+from trading.records import LATE_DECISION, STOOD_DOWN
+
+
+def status(runner: Process) -> dict[str, object]:
+    answer: dict[str, object] = httpx.get(f"http://127.0.0.1:{runner.ready()['api_port']}/status").json()
+    return answer
+
+
+def fills_in(journal: Path) -> int:
+    found = [reports_of(record.payload) for record in read_journal(journal) if record.kind == REPORTS]
+    return sum(int((reports["kind"] == FILL).sum()) for reports in found)
+
+
+def place_in(frames: list[bytes], tape: list[bytes]) -> range:
+    """Where on the tape an unbroken run of frames lies; fails if a frame is missing, doubled or out of order."""
+    first = tape.index(frames[0])
+    assert tape[first : first + len(frames)] == frames
+    return range(first, first + len(frames))
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a minute of a real feed as the symbol's source."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "tape").mkdir()
+    with gzip.open(folder / "tape" / "btcusd_perp_20240808.gz", "wb", compresslevel=1) as file:
+        for number, line in enumerate(capture_lines(recording("binance/coinm/btcusd_perp_20240808.gz"))):
+            if number == 6_000:
+                break
+            file.write(line)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def killed_and_back(recorded: Path) -> Path:
+    """A folder whose runner was killed in mid-replay, came back, and was asked to end."""
+    with ended_at_last(venue_process(recorded, "2024-08-08T23:54:18")) as venue:
+        with ended_at_last(runner_at(recorded, venue)) as first:
+            first.ready()
+            until(lambda: segments(journal_of(recorded)) and fills_in(journal_of(recorded)) > 0)
+            assert first.end(signal.SIGKILL) == -signal.SIGKILL
+        size = segments(journal_of(recorded))[0].stat().st_size
+        with ended_at_last(Process(recorded, "again", ["live"])) as again:
+            (recorded / "resumed").write_text(str(status(again)["resumed_decisions"]))
+            until(lambda: len(segments(journal_of(recorded))) == 2)
+            until(lambda: httpx.get(f"http://127.0.0.1:{again.ready()['api_port']}/health").status_code == 200)
+            begun = decided(recorded, 1)["row_ts"][-1]
+            until(lambda: decided(recorded, 1)["row_ts"][-1] > begun + 3_000_000_000)
+            assert again.end() == 0, again.lines()
+        assert segments(journal_of(recorded))[0].stat().st_size <= size
+        assert venue.end() == 0
+    return recorded
+
+
+def decided(folder: Path, place: int) -> np.ndarray:
+    found = [r.payload for r in read_journal(journal_of(folder)) if r.kind == DECISION and r.place == place]
+    return np.concatenate([decision_of(payload).record for payload in found])
+
+
+def test_a_killed_runner_comes_back_with_the_position_and_orders_of_its_journal(killed_and_back: Path) -> None:
+    before, after = segments(journal_of(killed_and_back))
+    plan = plan_from(next(read_headers(journal_of(killed_and_back)))[1])
+    playback = Playback(reader_of(plan), desks_of(plan), lambda sha: pytest.fail(sha))
+    count = resume(playback, read_segment(before, newest=True))
+    assert count > 200
+    assert int((killed_and_back / "resumed").read_text()) == count
+    probe = playback.desks[1].session
+    records = [record for record in read_segment(after, newest=True) if record.place == 1]
+    first = next(record for record in records if record.kind == DECISION)
+    seen = [reports_of(record.payload) for record in records if record.kind == REPORTS and record.ts == first.ts]
+    filled = sum(int((r["side"].astype(int) * r["qty"])[r["kind"] == FILL].sum()) for r in seen)
+    assert decision_of(first.payload).record["position"][0] == probe.position + filled
+    assert first.ts == probe.next_row_ts
+    old = {
+        int(i["order_id"])
+        for r in read_segment(before, True)
+        if r.kind == DECISION and r.place == 1
+        for i in decision_of(r.payload).intents
+        if i["verb"] == 1
+    }
+    new = {
+        int(i["order_id"])
+        for r in records
+        if r.kind == DECISION
+        for i in decision_of(r.payload).intents
+        if i["verb"] == 1
+    }
+    assert not old & new
+
+
+def test_no_frame_is_lost_or_doubled_but_those_of_the_pause(killed_and_back: Path) -> None:
+    files = sorted((killed_and_back / "tape").iterdir())
+    tape = [frame.data for frame in Tape(files).frames() if frame.stream]
+    places = []
+    for segment in segments(journal_of(killed_and_back)):
+        records = read_segment(segment, newest=True)
+        frames = [r.payload for r in records if r.kind == FRAME and r.payload.startswith(b'{"stream"')]
+        places.append(place_in(frames, tape))
+    assert min(map(len, places)) > 100
+    assert places[0].stop <= places[1].start
+
+
+def test_every_row_is_decided_once_over_the_restart_those_of_the_pause_late(killed_and_back: Path) -> None:
+    for place in (0, 1):
+        made = decided(killed_and_back, place)
+        assert np.array_equal(np.diff(made["row_ts"]), np.full(made.size - 1, ROW))
+        assert np.array_equal(made["decision_id"], np.arange(1, made.size + 1))
+        assert (made["reason"] == LATE_DECISION).sum() > 20
+    assert made["reason"][-1] == STOOD_DOWN
+
+
+def test_a_journal_with_a_restart_is_equal_at_both_levels(killed_and_back: Path) -> None:
+    with ended_at_last(Process(killed_and_back, "parity", ["parity", str(journal_of(killed_and_back))])) as parity:
+        assert parity.wait() == 0, parity.lines()
+        assert [line.endswith("equal bit for bit") for line in parity.lines()] == [True, True, False]
+        assert parity.lines()[2].endswith(" fills")
+
+
+def test_an_occupied_port_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings_file(tmp_path, api=port)
+        with ended_at_last(Process(tmp_path, "runner", ["live"])) as runner:
+            assert runner.wait() == 1
+            assert runner.lines() == [f"tickloop: port {port} for the runner's pages is taken: Address already in use"]
