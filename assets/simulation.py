@@ -1,8 +1,6 @@
 """One strategy over one window: session, simulated venue, ledger and figures."""
 
-import numpy as np
-
-from assets.slice_data import Opening, traded_cell
+from assets.slice_data import Opening
 from backtest.engine import Window, fills_frame, run_backtest
 from backtest.ledger import Ledger
 from backtest.performance import performance
@@ -10,29 +8,18 @@ from backtest.report import Run
 from backtest.venue import SimulatedVenue
 from config.settings import Settings
 from features.stream import FeatureStream, load_state
-from modeling.forecast import CLASSES, ForecastShape
 from modeling.snapshot import ModelSnapshot
-from modeling.streaming import forecaster_from
-from trading.limits import limits_of
 from trading.parameters import PolicyKind
 from trading.session import Session, Strategy
+from trading.strategy import model_strategy
 
 WARM_MARGIN_ROWS = 100  # beyond the receptive field, so that the first decision has a forecast
 
 
 def strategy_of(settings: Settings, symbol: str, model: ModelSnapshot, kind: PolicyKind) -> Strategy:
     """A model under the configured rules and fees. Raises ModelError if it has no answer for the traded cell."""
-    forecaster, fees = forecaster_from(model), settings.venue
-    limits = limits_of(settings.trading, settings.instrument(symbol), kind, fees.taker_fee)
-    columns = forecast_columns(settings, forecaster.shape)
-    return Strategy(forecaster, columns, limits, fees.maker_fee, fees.taker_fee)
-
-
-def forecast_columns(settings: Settings, shape: ForecastShape) -> np.ndarray:
-    """Where the traded cell's probabilities and its horizon's conditional returns lie in a forecast."""
-    cell = traded_cell(settings)
-    places = (shape.probability_at(cell), shape.return_at(cell.horizon_ms))
-    return np.concatenate([np.arange(place, place + CLASSES) for place in places]).astype(np.intp)
+    fees = settings.venue.maker_fee, settings.venue.taker_fee
+    return model_strategy(model, settings.trading, settings.instrument(symbol), kind, fees)
 
 
 def simulate(settings: Settings, symbol: str, opening: Opening, strategy: Strategy, named: str, span: Window) -> Run:
