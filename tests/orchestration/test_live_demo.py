@@ -17,7 +17,7 @@ from storage.lake import PASSED, Lake
 from storage.registry import Registry
 from tests.builders_chain import tiny_settings
 
-PLAYING = Playing(seconds=24.0, speed=2.0)
+PLAYING = Playing(seconds=21.0, speed=3.0)
 
 
 @pytest.fixture(scope="module")
