@@ -29,6 +29,10 @@ class RecordingError(DataError):
     """A sample recording is unknown, missing or cannot be fetched."""
 
 
+class Unreachable(RecordingError):
+    """A recording is not on this machine, and its server does not give it."""
+
+
 class LakeError(DataError):
     """A partition is missing, torn, or did not pass its checks."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
-from market.errors import DataError
+from market.errors import DataError, Unreachable
 from market.simulator import synthetic_capture
 from market.sources.capture import split_line
 from storage.files import publish, temporary_beside
@@ -32,10 +32,14 @@ def fetch_recordings(settings: Settings) -> None:
 
 
 def recorded_or_synthetic(settings: Settings, say: Callable[[str], None]) -> Settings:
-    """The settings as they are where their recordings can be had, else those of a synthetic tape, said aloud."""
+    """The settings as they are where their recordings can be had, else those of a synthetic tape, said aloud.
+
+    Raises DataError, one line that names the file, if a recording is unknown or not the promised bytes, or if the
+    disk does not take it or the tape.
+    """
     try:
         fetch_recordings(settings)
-    except DataError as missing:
+    except Unreachable as missing:
         say(f"no recording: {missing}")
         say("the demo runs on a SYNTHETIC tape: it shows that the chain works, and says nothing about any market")
         return _synthetic(settings)
@@ -50,17 +54,26 @@ def _synthetic(settings: Settings) -> Settings:
 
 
 def write_days(lines: Iterable[bytes], folder: Path) -> dict[str, Path]:
-    """Daily captures of a tape by their UTC dates; each file appears whole, and equal lines give equal bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Daily captures of a tape by their UTC dates; each file appears whole, and equal lines give equal bytes.
+
+    Raises DataError naming the file that the disk does not take.
+    """
     return files_by_date(_write_day(folder, day, of_day) for day, of_day in groupby(lines, key=_day))
 
 
 def _write_day(folder: Path, day: str, lines: Iterator[bytes]) -> Path:
     path = folder / f"tape_{day}.gz"
     temporary = temporary_beside(path)
-    with temporary.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as file:
-        file.writelines(lines)
-    publish(temporary, path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as file:
+            file.writelines(lines)
+        publish(temporary, path)
+    except OSError as failed:  # no room, no right
+        raise DataError(f"cannot write {path}: {failed.strerror}") from failed
+    finally:
+        if temporary.is_file():
+            temporary.unlink()
     return path
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from market.errors import CorruptFile, RecordingError
+from market.errors import CorruptFile, Unreachable
 from storage.files import file_sha256, publish
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all
@@ -30,7 +30,7 @@ def download(file: RemoteFile, target: Path, progress: Progress) -> None:
     """Fetch ``file`` to ``target``, which appears whole or not at all.
 
     What has arrived waits beside it as ``.part``; the next call goes on from there.
-    Raises RecordingError if the server cannot be reached or stops early, CorruptFile if
+    Raises Unreachable if the server cannot be reached or stops early, CorruptFile if
     the bytes are not the promised ones (they are deleted then).
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def _receive(file: RemoteFile, part: Path, progress: Progress) -> None:
             if have > file.bytes:
                 break
     if have < file.bytes:
-        raise RecordingError(f"{file.url} stopped after {have} of {file.bytes} bytes; run again to go on")
+        raise Unreachable(f"{file.url} stopped after {have} of {file.bytes} bytes; run again to go on")
 
 
 def _chunks(url: str, start: int) -> Iterator[tuple[int, bytes]]:
@@ -79,4 +79,4 @@ def _chunks(url: str, start: int) -> Iterator[tuple[int, bytes]]:
                 yield offset, chunk
                 offset += len(chunk)
     except (OSError, http.client.HTTPException) as lost:
-        raise RecordingError(f"cannot fetch {url}: {lost}") from lost
+        raise Unreachable(f"cannot fetch {url}: {lost}") from lost

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from market.errors import RecordingError
+from market.errors import CorruptFile, RecordingError, Unreachable
 from storage.download import Progress, RemoteFile, download, verify
 from storage.files import file_sha256, publish
 
@@ -171,20 +171,29 @@ def fetch(name: str, folder: Path, progress: Progress) -> Path:
     """The recording in ``folder``: as it is there, else copied from this machine, else downloaded and verified.
 
     ``progress`` hears bytes so far and bytes in all while it downloads.
-    Raises RecordingError if it can be had from nowhere, CorruptFile if its bytes are not the promised ones.
+    Raises Unreachable if it can be had from nowhere, CorruptFile if its bytes are not the promised ones, and
+    RecordingError if the name is unknown or the disk does not take the file.
     """
     wanted, target = find(name), folder / name
-    if _matches(target, wanted):
-        return target
-    source = recordings_folder() / name
     try:
-        if _matches(source, wanted):
-            _copy(source, target, wanted)
-        else:
-            download(RemoteFile(wanted.url, wanted.bytes, wanted.sha256), target, progress)
+        if not _matches(target, wanted):
+            _bring(recordings_folder() / name, target, wanted, progress)
     except OSError as failed:  # no room, no right
         raise RecordingError(f"cannot write {target}: {failed.strerror}") from failed
     return target
+
+
+def _bring(source: Path, target: Path, wanted: Recording, progress: Progress) -> None:
+    if _matches(source, wanted):
+        _copy(source, target, wanted)
+        return
+    try:
+        download(RemoteFile(wanted.url, wanted.bytes, wanted.sha256), target, progress)
+    except Unreachable as failed:
+        wrong = [path for path in (target, source) if path.is_file()]
+        if not wrong:
+            raise
+        raise CorruptFile(f"{wrong[0]} is here, but its sha256 differs from the catalogue's; {failed}") from failed
 
 
 def _matches(path: Path, wanted: Recording) -> bool:

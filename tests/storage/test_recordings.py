@@ -160,6 +160,20 @@ def test_a_wrong_file_of_this_machine_is_passed_over_and_refused_by_name(
     assert origin.asked == [None]
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_wrong_file_is_named_where_the_right_one_cannot_be_downloaded(
+    catalogued: recordings.Recording, origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setenv("TICKLOOP_RECORDINGS", str(tmp_path / "here"))
+    wrong = tmp_path / where / catalogued.name
+    wrong.parent.mkdir(parents=True)
+    wrong.write_bytes(b"other")
+    origin.stop_after = 10
+    with pytest.raises(CorruptFile, match=f"{where}/{catalogued.name} is here, but its sha256 differs.*stopped after"):
+        recordings.fetch(catalogued.name, tmp_path / "there", lambda *_: None)
+    assert wrong.read_bytes() == b"other"
+
+
 def test_a_second_fetch_asks_nobody(
     catalogued: recordings.Recording, origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
