@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import dagster as dg
+import sqlalchemy.exc
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.execution.plan.objects import ErrorSource
 
 from market.errors import TickloopError
 from storage.files import locked
@@ -38,12 +42,37 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     Raises TickloopError if the disk does not take it.
     """
     try:
-        with locked(home.with_name(f".{home.name}.lock")):
+        with database_faults(home), locked(home.with_name(f".{home.name}.lock")):
             _create(home)
     except OSError as error:
         raise TickloopError(f"cannot create Dagster's home {home}: {os.strerror(error.errno or 0)}") from error
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with database_faults(home), dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
+
+
+@contextmanager
+def database_faults(home: Path) -> Iterator[None]:
+    """Raises TickloopError, one line, where SQLite under Dagster's home refuses the work: the disk is full, say."""
+    try:
+        yield
+    except (sqlalchemy.exc.OperationalError, sqlite3.OperationalError) as error:
+        reason = error.orig if isinstance(error, sqlalchemy.exc.OperationalError) else error
+        raise TickloopError(f"Dagster cannot use its database under {home}: {reason}") from error
+
+
+@contextmanager
+def dagster_interrupts() -> Iterator[None]:
+    """Raises KeyboardInterrupt where Dagster raises its own error for an interrupt or a request to end."""
+    try:
+        yield
+    except DagsterExecutionInterruptedError as error:
+        raise KeyboardInterrupt from error
+
+
+def interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a step of the run ended by an interrupt or a request to end; Dagster reports it as failed."""
+    failures = (event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE)
+    return any(event.step_failure_data.error_source == ErrorSource.INTERRUPT for event in failures)
 
 
 @contextmanager

@@ -24,7 +24,15 @@ from assets.walk_forward_slices import frame_slices, walk_forward_slices_inputs
 from config.settings import Settings
 from market.errors import TickloopError
 from orchestration.definitions import build_definitions
-from orchestration.instance import CHAIN_TAG, REPOSITORY_TAGS, end_interrupted_runs, sole_driver
+from orchestration.instance import (
+    CHAIN_TAG,
+    REPOSITORY_TAGS,
+    dagster_interrupts,
+    database_faults,
+    end_interrupted_runs,
+    interrupted,
+    sole_driver,
+)
 from orchestration.progress import Progress, step_logger
 from storage.lake import Lake
 
@@ -118,14 +126,17 @@ class Chain:
         self.report.made += [_title(name, part) for name in stale]
 
     def _execute(self, job: str, stages: Sequence[str], key: str | None) -> None:
-        result = self._definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=key,
-            asset_selection=[dg.AssetKey(name) for name in stages],
-            run_config={"loggers": {"steps": {}}},
-            tags={CHAIN_TAG: "yes", **REPOSITORY_TAGS},
-            raise_on_error=False,
-        )
+        with dagster_interrupts(), database_faults(self.settings.paths.dagster):
+            result = self._definitions.resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                partition_key=key,
+                asset_selection=[dg.AssetKey(name) for name in stages],
+                run_config={"loggers": {"steps": {}}},
+                tags={CHAIN_TAG: "yes", **REPOSITORY_TAGS},
+                raise_on_error=False,
+            )
+        if interrupted(result):
+            raise KeyboardInterrupt
         if not result.success:
             raise TickloopError(failure_line(job, result))
 
