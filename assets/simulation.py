@@ -18,8 +18,7 @@ WARM_MARGIN_ROWS = 100  # beyond the receptive field, so that the first decision
 
 def strategy_of(settings: Settings, symbol: str, model: ModelSnapshot, kind: PolicyKind) -> Strategy:
     """A model under the configured rules and fees. Raises ModelError if it has no answer for the traded cell."""
-    fees = settings.venue.maker_fee, settings.venue.taker_fee
-    return model_strategy(model, settings.trading, settings.instrument(symbol), kind, fees)
+    return model_strategy(model, settings.trading, settings.instrument(symbol), kind, settings.venue.fees)
 
 
 def simulate(settings: Settings, symbol: str, opening: Opening, strategy: Strategy, named: str, span: Window) -> Run:

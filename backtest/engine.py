@@ -13,7 +13,7 @@ from market.events import Events
 from market.instrument import Instrument
 from market.orders import FILL, REPORT, Reports
 from trading.records import DECISION, INTENT
-from trading.session import Decision, Gateway, Session, close_row
+from trading.session import Decision, Gateway, Session, at, close_row
 
 END_OF_WINDOW: Final = "end of window"
 END_OF_TAPE: Final = "end of tape"
@@ -77,7 +77,7 @@ def run_backtest(
     warm(session, gateway, window.start)
     made: list[Decision] = []
     while (row_ts := session.next_row_ts) < window.end and row_ts <= last_ts:
-        made.append(close_row(session, gateway, row_ts, row_ts + infer_latency_ns))
+        made.append(close_row(session, gateway, row_ts, at(row_ts + infer_latency_ns)).decision)
     reason = END_OF_WINDOW if session.next_row_ts >= window.end else END_OF_TAPE
     return collect(made, gateway.seen, reason)
 

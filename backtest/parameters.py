@@ -45,6 +45,11 @@ class VenueParameters:
         return round(self.ack_latency_ms * 1e6)
 
     @property
+    def fees(self) -> tuple[float, float]:
+        """Maker's and taker's, fractions of notional."""
+        return self.maker_fee, self.taker_fee
+
+    @property
     def queue_code(self) -> int:
         """The queue model as the compiled kernel knows it."""
         return QUEUE_MODELS[self.queue_model]

@@ -1,13 +1,12 @@
 """A desk: one strategy's session with its account at a venue, turned row by row, written down before it acts."""
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.orders import Reports
-from trading.session import Decision, Gateway, Session, Strategy, learn, send
+from trading.session import Gateway, Now, Session, Strategy, Turn, close_row
 
 
 class Notes(Protocol):
@@ -23,13 +22,6 @@ class Notes(Protocol):
         """Return when the kernel has everything noted so far."""
 
 
-class Turn(NamedTuple):
-    """What one row brought."""
-
-    decision: Decision
-    reports: Reports
-
-
 class Desk:
     """One strategy of the runner; ``place`` is its number in the journal."""
 
@@ -39,22 +31,20 @@ class Desk:
         self.session = session
         self.gateway = gateway
         self.bundle_sha = ""  # of the model in force, empty before the first
-        self.standing_down = False
 
     def deploy(self, strategy: Strategy, bundle_sha: str) -> None:
         """Decide with another model from the next row on. Raises ModelError unless flat."""
         self.session.swap(strategy)
         self.bundle_sha = bundle_sha
 
-    def turn(self, row_ts: int, now: Callable[[], int], notes: Notes) -> Turn:
-        """Close one row: learn, decide, write down, and only then send."""
-        reports = learn(self.session, self.gateway, row_ts)
-        decide = self.session.stand_down if self.standing_down else self.session.decide
-        decision = decide(row_ts, now())
-        if reports.size:
-            notes.reports(self.place, row_ts, reports)
-        notes.decision(self.place, row_ts, decision.record, decision.intents)
-        if decision.intents.size:
-            notes.flush()
-            send(self.gateway, decision.intents)
-        return Turn(decision, reports)
+    def turn(self, row_ts: int, now: Now, notes: Notes) -> Turn:
+        """Close one row; what it brought is written down before an order leaves."""
+
+        def note(turn: Turn) -> None:
+            if turn.reports.size:
+                notes.reports(self.place, row_ts, turn.reports)
+            notes.decision(self.place, row_ts, turn.decision.record, turn.decision.intents)
+            if turn.decision.intents.size:
+                notes.flush()
+
+        return close_row(self.session, self.gateway, row_ts, now, note)

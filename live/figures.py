@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from live.desk import Desk, Turn
+from live.desk import Desk
 from market.events import GAP, Events
 from market.orders import FILL
 from monitoring.metrics import Meters
 from trading.records import LATE_DECISION, PLACE, REASON_NAMES
+from trading.session import Turn
 
 
 class LineFigures:

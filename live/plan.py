@@ -41,11 +41,6 @@ class LivePlan:
     catalogue_sha: str
     build: str  # interpreter, compiler and processor: bits are equal on one build only
 
-    @property
-    def fees(self) -> tuple[float, float]:
-        """Maker's and taker's, fractions of notional."""
-        return self.venue.maker_fee, self.venue.taker_fee
-
 
 def plan_of(settings: Settings, symbol: str) -> LivePlan:
     """The plan of a profile for one symbol: the model's desk, and the probe beside it."""
@@ -97,7 +92,7 @@ def desks_of(plan: LivePlan) -> list[Desk]:
     """Desks that have seen nothing, each with a paper account at its own simulated venue."""
     desks = []
     for place, kind in enumerate(plan.desks):
-        strategy = idle_strategy(plan.trading, plan.instrument, kind, plan.fees)
+        strategy = idle_strategy(plan.trading, plan.instrument, kind, plan.venue.fees)
         session = Session(FeatureStream(plan.features), strategy, Ledger(plan.instrument))
         desks.append(
             Desk("model" if place == MODEL_DESK else kind, place, session, SimulatedVenue(plan.instrument, plan.venue))
@@ -107,7 +102,7 @@ def desks_of(plan: LivePlan) -> list[Desk]:
 
 def strategy_from(plan: LivePlan, bundle: Bundle) -> Strategy:
     """The strategy of a bundle. Raises ModelError if its model has no answer for the cell that is traded."""
-    return model_strategy(bundle.model, plan.trading, plan.instrument, plan.desks[MODEL_DESK], plan.fees)
+    return model_strategy(bundle.model, plan.trading, plan.instrument, plan.desks[MODEL_DESK], plan.venue.fees)
 
 
 def strategy_of(plan: LivePlan, folder: Path) -> Strategy:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.layout import NS_PER_MS
 from live.desk import Desk
 from market.errors import JournalError
 from market.orders import REPORT, Reports
@@ -17,7 +18,7 @@ from market.reader import FrameReader
 from storage.journal import CONNECTION, DECISION, FRAME, MODEL, REPORTS, Record
 from trading.records import DECISION as DECISION_RECORD
 from trading.records import INTENT, REASON_NAMES, STOOD_DOWN
-from trading.session import Decision, Strategy, learn, send
+from trading.session import Decision, Strategy, at, close_row, send
 
 Strategies = Callable[[str], Strategy]  # bundle sha -> its strategy
 
@@ -48,6 +49,24 @@ def reports_of(payload: bytes) -> Reports:
     return np.frombuffer(payload, REPORT)
 
 
+class Grid:
+    """Which row each desk has to decide next: every desk decides every row, and none begins one before all have ended
+    the one before."""
+
+    def __init__(self, first_rows: list[int], row_ns: int) -> None:
+        self._due = first_rows
+        self._row_ns = row_ns
+
+    def take(self, place: int, row_ts: int) -> None:
+        """Note the decision of a desk. Raises JournalError, naming the row that is missing, if it is not its turn."""
+        due = min(self._due)
+        if row_ts != self._due[place] or row_ts != due:
+            raise JournalError(
+                f"the journal holds row {row_ts} of desk {place} where row {due} of desk {self._due.index(due)} is due"
+            )
+        self._due[place] += self._row_ns
+
+
 class Playback:
     """Plays records into a reader and desks that stand as the runner's stood when it started."""
 
@@ -56,13 +75,20 @@ class Playback:
         self.desks = desks
         self._strategies = strategies
         self._reports: dict[int, NDArray[np.void]] = {}
+        self._grid: Grid | None = None  # from the first decision on
 
     def decisions(self, records: Iterable[Record]) -> Iterator[Pair]:
-        """Recompute every decision from raw frames, with the journal's ``infer_ts`` as the only clock."""
+        """Recompute every decision from raw frames, with the journal's ``infer_ts`` as the only clock.
+
+        Raises JournalError where a desk's decision is missing; only the newest row may lack desks.
+        """
         return self._play(records, self._decide_again)
 
     def fills(self, records: Iterable[Record]) -> Iterator[Pair]:
-        """Send the journal's orders, as written, to a fresh venue that follows the journal's frames."""
+        """Send the journal's orders, as written, to a fresh venue that follows the journal's frames.
+
+        Raises JournalError where a desk's decision is missing; only the newest row may lack desks.
+        """
         return self._play(records, self._send_again)
 
     def _play(self, records: Iterable[Record], turn: Callable[[Desk, int, Decision], Pair]) -> Iterator[Pair]:
@@ -76,7 +102,17 @@ class Playback:
             elif record.kind == REPORTS:
                 self._reports[record.place] = reports_of(record.payload)
             elif record.kind == DECISION:
-                yield turn(self._desk(record), record.ts, decision_of(record.payload))
+                desk, written = self._desk(record), decision_of(record.payload)
+                self._take_turn(desk, record.ts, written)
+                yield turn(desk, record.ts, written)
+
+    def _take_turn(self, desk: Desk, row_ts: int, written: Decision) -> None:
+        if self._grid is None:
+            row_ns = desk.session.features.parameters.row_interval_ms * NS_PER_MS
+            self._grid = Grid([desk.session.next_row_ts for desk in self.desks], row_ns)
+        self._grid.take(desk.place, row_ts)
+        if int(written.record["row_ts"][0]) != row_ts:
+            raise JournalError(f"row {row_ts} of desk {desk.place} holds the decision of another row")
 
     def _read(self, record: Record) -> None:
         self._push(self.reader.read(record.payload, record.ts))
@@ -94,12 +130,11 @@ class Playback:
         return self._reports.pop(desk.place, np.zeros(0, REPORT))
 
     def _decide_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
-        session, now = desk.session, int(written.record["infer_ts"][0])
-        reports = learn(session, desk.gateway, row_ts)
-        stood_down = int(written.record["reason"][0]) == STOOD_DOWN
-        again = session.stand_down(row_ts, now) if stood_down else session.decide(row_ts, now)
-        send(desk.gateway, again.intents)
-        return Pair(desk.place, row_ts, written, self._written_reports(desk), again, reports)
+        decided_ts = int(written.record["infer_ts"][0])
+        desk.session.standing_down = int(written.record["reason"][0]) == STOOD_DOWN
+        again = close_row(desk.session, desk.gateway, row_ts, at(decided_ts))
+        desk.session.standing_down = False
+        return Pair(desk.place, row_ts, written, self._written_reports(desk), again.decision, again.reports)
 
     def _send_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
         desk.gateway.on_events(desk.session.queue.take(row_ts))

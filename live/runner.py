@@ -235,7 +235,7 @@ class Runner:
     async def _stand_down(self, speed: float) -> None:
         self.stop()
         for desk in self.desks:
-            desk.standing_down = True
+            desk.session.standing_down = True
         deadline = time.monotonic() + STAND_DOWN_S
         while time.monotonic() < deadline and not all(desk.session.idle for desk in self.desks):
             await self._wait_for_row(speed)

@@ -16,7 +16,7 @@ from modeling.forecast import Cell, ForecastShape
 from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from, layers
 from trading.account import close_trip
-from trading.session import close_row
+from trading.session import at, close_row
 
 TAPE_S: Final = 8.0  # long enough for the probe to come and go
 TAPE_START: Final = 1_700_000_000_000_000_000
@@ -32,11 +32,12 @@ def warm(plan: LivePlan) -> None:
         for desk in desks:
             desk.session.queue.push(events)
             while 0 < (row_ts := desk.session.next_row_ts) < ingest_ts:
-                close_row(desk.session, desk.gateway, row_ts, row_ts)
+                close_row(desk.session, desk.gateway, row_ts, at(row_ts))
     for desk in desks:
         session = desk.session
         close_trip(*session.account[1:], session.books.cash, 0, 1, ingest_ts)
-        session.stand_down(session.next_row_ts, ingest_ts)
+        session.standing_down = True
+        session.decide(session.next_row_ts, at(TAPE_START))
     for model in (_blank_network(plan), _blank_band(plan)):
         forecaster = forecaster_from(model)
         forecaster.step(forecaster.new_state(), np.zeros(FEATURE_COUNT, np.float32), True)

@@ -1,10 +1,11 @@
 """The spine: events and reports in; rows, forecasts and decisions out. Runner, backtest and parity replay drive it.
 
-A session reads no clock: ``now`` is an argument. It knows no venue: what it decides goes to a ``Gateway``, and all
+A session has no clock: ``now`` is an argument. It knows no venue: what it decides goes to a ``Gateway``, and all
 that it learns of its orders comes back as reports. ``close_row`` is the one loop body that everyone runs.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +24,8 @@ from trading.account import new_account
 from trading.limits import LOSS_PAUSE_NS, LOSS_STREAK
 from trading.queue import EventQueue
 from trading.records import DECISION, INTENT, PLACE, STOOD_DOWN
+
+Now = Callable[[], int]  # this instant, ns UTC: a clock, or what a journal or a latency model says
 
 REMEMBERED_ROWS: Final = 4_096  # rows that a new model is warmed with; more than any receptive field
 
@@ -86,6 +89,13 @@ class Decision(NamedTuple):
     intents: NDArray[np.void]  # shape (orders,), INTENT
 
 
+class Turn(NamedTuple):
+    """What one row brought."""
+
+    decision: Decision
+    reports: Reports
+
+
 class Session:
     """One symbol, one strategy: book, features, forecast, account and policy, advanced row by row."""
 
@@ -95,6 +105,7 @@ class Session:
         self.books = books
         self.queue = EventQueue()
         self.account = new_account()
+        self.standing_down = False
         self._recent: deque[tuple[NDArray[np.float32], bool]] = deque(maxlen=REMEMBERED_ROWS)
         self._memory = strategy.forecaster.new_state()
         self._view = np.zeros(view.VIEW, np.int64)
@@ -163,18 +174,23 @@ class Session:
         """Close the row at ``row_ts`` without deciding: features and forecast go on, the account does not."""
         self._forecast(self.features.close(row_ts))
 
-    def decide(self, row_ts: int, now: int) -> Decision:
-        """Close the row at ``row_ts`` and decide on it at ``now``, both ns UTC."""
+    def decide(self, row_ts: int, now: Now) -> Decision:
+        """Close the row at ``row_ts``, forecast, and only then read ``now`` and decide: orders leave no earlier.
+
+        While ``standing_down``, every resting order is cancelled, whatever the forecast says.
+        """
         row = self.features.close(row_ts)
         self._look(row_ts, int(row.status), int(row.best_bid), int(row.best_ask))
         forecast = self._forecast(row)
         ready = bool(forecast[-1] == 1.0)
         traded = forecast[self.strategy.columns].astype(np.float64)
-        equity = self.books.equity(self._mark)
-        reason = policy.decide(
-            self.account, self.strategy.limits, traded, self._view, ready, equity, now, self._intents, self._thoughts
-        )
-        return self._record(now, int(reason), ready, traded, equity)
+        equity, moment = self.books.equity(self._mark), now()
+        if self.standing_down:
+            policy.cancel_all(self.account, self._intents, self._thoughts)
+            return self._record(moment, STOOD_DOWN, ready, traded, equity)
+        rules, intents, thoughts = self.strategy.limits, self._intents, self._thoughts
+        reason = policy.decide(self.account, rules, traded, self._view, ready, equity, moment, intents, thoughts)
+        return self._record(moment, int(reason), ready, traded, equity)
 
     def swap(self, strategy: Strategy) -> None:
         """Decide with another strategy from the next row on; its forecast is warmed with the rows of late.
@@ -187,15 +203,6 @@ class Session:
         for values, valid in list(self._recent)[-strategy.forecaster.receptive_rows :]:
             strategy.forecaster.step(self._memory, values, valid)
         self.strategy = strategy
-
-    def stand_down(self, row_ts: int, now: int) -> Decision:
-        """Close the row at ``row_ts`` and cancel every resting order, whatever the forecast says."""
-        row = self.features.close(row_ts)
-        self._look(row_ts, int(row.status), int(row.best_bid), int(row.best_ask))
-        forecast = self._forecast(row)
-        policy.cancel_all(self.account, self._intents, self._thoughts)
-        traded = forecast[self.strategy.columns].astype(np.float64)
-        return self._record(now, STOOD_DOWN, bool(forecast[-1] == 1.0), traded, self.books.equity(self._mark))
 
     def _forecast(self, row: Row) -> NDArray[np.float32]:
         valid = row.status == VALID
@@ -258,6 +265,11 @@ class Session:
         return intents
 
 
+def at(moment: int) -> Now:
+    """A clock that stands at ``moment``, ns UTC: of a replay, or of a latency model."""
+    return lambda: moment
+
+
 def send(gateway: Gateway, intents: NDArray[np.void]) -> None:
     """Hand a decision's orders to a gateway, in order."""
     for intent in intents:
@@ -269,20 +281,18 @@ def send(gateway: Gateway, intents: NDArray[np.void]) -> None:
             gateway.cancel(order_id, sent_ts)
 
 
-def learn(session: Session, gateway: Gateway, row_ts: int) -> Reports:
-    """Bring venue and session up to ``row_ts``: the venue sees the market, we see the reports that come back."""
+def close_row(
+    session: Session, gateway: Gateway, row_ts: int, now: Now, note: Callable[[Turn], None] = lambda turn: None
+) -> Turn:
+    """One turn of the loop, everywhere: the venue sees the market, we see its reports, decide, note, and send.
+
+    Everything up to ``row_ts`` is known at the decision, and nothing later, however late ``now`` says it is.
+    ``note`` returns when the turn may act: a runner writes it down there.
+    """
     gateway.on_events(session.take_due(row_ts))
     reports = gateway.reports(row_ts)
     session.on_reports(reports)
-    return reports
-
-
-def close_row(session: Session, gateway: Gateway, row_ts: int, now: int) -> Decision:
-    """One turn of the loop: learn, decide, send.
-
-    Everything up to ``row_ts`` is known at the decision, and nothing later, however late ``now`` is.
-    """
-    learn(session, gateway, row_ts)
-    decision = session.decide(row_ts, now)
-    send(gateway, decision.intents)
-    return decision
+    turn = Turn(session.decide(row_ts, now), reports)
+    note(turn)
+    send(gateway, turn.decision.intents)
+    return turn

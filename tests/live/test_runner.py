@@ -114,7 +114,7 @@ async def test_a_fault_of_a_desk_ends_the_run(tmp_path: Path, monkeypatch: pytes
         raise FloatingPointError("in a desk")
 
     runner = new_runner(tmp_path, started_clock())
-    monkeypatch.setattr(desk_module, "learn", fail)
+    monkeypatch.setattr(desk_module, "close_row", fail)
     with pytest.raises(FloatingPointError, match="in a desk"):
         await run(runner, TapeFeed(synthetic_frames(2.0)))
 

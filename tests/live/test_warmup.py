@@ -29,7 +29,7 @@ runner.desks[0].deploy(strategy, "sha")
 drive(runner, frames[1500:])
 runner.on_connection(False, frames[-1][0])
 for desk in runner.desks:
-    desk.standing_down = True
+    desk.session.standing_down = True
 runner.clock.ns += 200_000_000
 close_all(runner)
 runner.journal.close()

@@ -8,11 +8,11 @@ import pytest
 from backtest.engine import Result, Window, fills_frame, run_backtest
 from backtest.venue import SimulatedVenue
 from market.events import BUY, SELL, Events, aligned_ts
-from market.orders import FILL
+from market.orders import FILL, REPORT
 from tests.builders_market import COINM_BTC, recorded_events
 from tests.builders_trading import VENUE, session
 from trading.parameters import PolicyKind
-from trading.session import Session, close_row
+from trading.session import Session, at, close_row
 
 SECOND = 1_000_000_000
 LATENCY = 1_000_000
@@ -46,7 +46,7 @@ def test_micro_batches_decide_and_fill_as_the_whole_tape_does(tape: Events, kind
         trader.queue.push(batch.copy())
         newest = trader.queue.last_ingest_ts
         while newest is not None and 0 < (row_ts := trader.next_row_ts) < newest:
-            decision = close_row(trader, venue, row_ts, row_ts + LATENCY)
+            decision = close_row(trader, venue, row_ts, at(row_ts + LATENCY)).decision
             records.append(decision.record)
             intents.append(decision.intents)
     decisions = np.concatenate(records)
@@ -112,3 +112,14 @@ def test_orders_stay_within_the_caps(tape: Events) -> None:
     for sent_ts in placed["sent_ts"][::25]:
         within = (placed["sent_ts"] > sent_ts - SECOND) & (placed["sent_ts"] <= sent_ts)
         assert within.sum() <= 10
+
+
+def test_makers_pay_the_makers_fee_and_takers_the_takers() -> None:
+    trader = session("probe")
+    trader.strategy = trader.strategy._replace(maker_fee=1e-4, taker_fee=5e-4)
+    reports = np.zeros(2, REPORT)
+    reports["kind"], reports["side"], reports["price"], reports["qty"] = FILL, BUY, 500_000, 5
+    reports["maker"] = [1, 0]
+    trader.on_reports(reports)
+    # five contracts of 100 USD at 50,000 are 0.01 BTC, twice
+    assert trader.books.fees == pytest.approx(0.01 * 1e-4 + 0.01 * 5e-4)
