@@ -1,7 +1,8 @@
 """The promotion ledger: who gave which model which alias, when and why; lines are added and never changed.
 
 MLflow keeps no history of its aliases, so this file is what counts: an approval exists when its line is whole on disk.
-Each line holds the hash of the one before it, so that an edit in the middle shows.
+Each line holds the hash of the line before it, and its own over all else that it says, so that an edit of any line
+shows. No hash tells that whole lines were cut off the end.
 """
 
 import hashlib
@@ -64,7 +65,8 @@ class PromotionLedger:
 
     def _append(self, promotion: Promotion) -> None:
         previous = [digest for _, digest in self._entries()]
-        line = json.dumps({**asdict(promotion), "previous": previous[-1] if previous else _START}, sort_keys=True)
+        content = {**asdict(promotion), "previous": previous[-1] if previous else _START}
+        line = json.dumps({**content, "sha256": _digest(content)}, sort_keys=True)
         with self.path.open("ab") as stream:
             stream.truncate(self._whole_bytes())
             stream.write(f"{line}\n".encode())
@@ -76,12 +78,16 @@ class PromotionLedger:
         for number, line in enumerate(self._lines(), 1):
             try:
                 content = json.loads(line)
+                own = content.pop("sha256")
+                digest = _digest(content)
                 previous = content.pop("previous")
                 promotion = Promotion(**content)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise RegistryError(f"{self.path}, line {number} is no promotion: {error}") from error
+            if own != digest:
+                raise RegistryError(f"{self.path}: line {number} was changed after it was written")
             if previous != expected:
-                raise RegistryError(f"{self.path}: line {number - 1} was changed after it was written")
+                raise RegistryError(f"{self.path}: line {number - 1} was changed after it was written, or removed")
             expected = hashlib.sha256(line).hexdigest()
             yield promotion, expected
 
@@ -93,3 +99,8 @@ class PromotionLedger:
 
     def _content(self) -> bytes:
         return self.path.read_bytes() if self.path.exists() else b""
+
+
+def _digest(content: dict[str, object]) -> str:
+    """Hex sha256 of what a line says: its promotion and the hash of the line before it."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -63,6 +63,32 @@ def test_an_edited_line_is_named(tmp_path: Path) -> None:
         ledger.approves("ff")
 
 
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("change", [{"bundle_sha": "ff"}, {"previous": "1" * 64}, {"sha256": "1" * 64}])
+def test_an_edit_shows_in_the_last_line_too(tmp_path: Path, number: int, change: dict[str, str]) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    for promotion in [FIRST, SECOND][:number]:
+        ledger.append(promotion)
+    lines = ledger.path.read_text().splitlines()
+    lines[-1] = json.dumps(json.loads(lines[-1]) | change, sort_keys=True)
+    ledger.path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RegistryError, match=f"line {number} was changed"):
+        ledger.promotions()
+    with pytest.raises(RegistryError, match=f"line {number} was changed"):
+        ledger.append(SECOND)
+
+
+def test_an_edited_line_with_a_hash_of_its_own_breaks_the_chain(tmp_path: Path) -> None:
+    ledger, other = (PromotionLedger(tmp_path / name) for name in ("promotions.jsonl", "other.jsonl"))
+    ledger.append(FIRST)
+    ledger.append(SECOND)
+    other.append(replace(FIRST, bundle_sha="ff"))
+    second = ledger.path.read_text().splitlines()[1]
+    ledger.path.write_text(f"{other.path.read_text()}{second}\n")
+    with pytest.raises(RegistryError, match="line 1 was changed"):
+        ledger.approves("ff")
+
+
 def test_a_line_that_is_no_promotion_is_named(tmp_path: Path) -> None:
     ledger = PromotionLedger(tmp_path / "promotions.jsonl")
     ledger.path.write_text("[]\n")
