@@ -174,6 +174,54 @@ def test_a_desk_that_the_plan_does_not_have_is_refused(untouched: Path, tmp_path
         parity_of(altered(untouched, tmp_path / "journal", elsewhere), tmp_path)
 
 
+def without(place: int, first: int, last: int) -> Change:
+    """Leave out a desk's decisions from the ``first``-th to the ``last``-th."""
+    seen = 0
+
+    def change(record: Record) -> Record | None:
+        nonlocal seen
+        if record.kind != DECISION or record.place != place:
+            return record
+        seen += 1
+        return None if first <= seen <= last else record
+
+    return change
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(("first", "last"), [(1, 10**9), (1, 1), (200, 200)])
+def test_a_decision_that_is_missing_is_named(
+    untouched: Path, tmp_path: Path, place: int, first: int, last: int
+) -> None:
+    journal = altered(untouched, tmp_path / "journal", without(place, first, last))
+    missing = START + (first - 1) * 20_000_000
+    named = rf"the journal holds row \d+ of desk [01] where row {missing} of desk {place} is due"
+    with pytest.raises(JournalError, match=named):
+        parity_of(journal, tmp_path)
+    with pytest.raises(JournalError, match=named):
+        new_runner(tmp_path)
+    records = [record for segment in segments(journal)[:1] for record in read_segment(segment, newest=True)]
+    for play in ("decisions", "fills"):
+        playback = Playback(reader_of(quick_plan()), desks_of(quick_plan()), lambda _: pytest.fail("no model"))
+        with pytest.raises(JournalError, match=named):
+            list(getattr(playback, play)(records))
+
+
+def test_a_decision_of_another_row_is_refused(untouched: Path, tmp_path: Path) -> None:
+    journal = altered(untouched, tmp_path / "journal", with_field(DECISION, 400, "row_ts", 20_000_000))
+    with pytest.raises(JournalError, match=r"row \d+ of desk 1 holds the decision of another row"):
+        parity_of(journal, tmp_path)
+
+
+def test_the_newest_row_may_lack_a_desk(untouched: Path, tmp_path: Path) -> None:
+    records = list(read_segment(segments(untouched)[0], newest=True))
+    newest = max(record.ts for record in records if record.kind == DECISION)
+    dropped = [record for record in records if (record.kind, record.place, record.ts) == (DECISION, 1, newest)]
+    journal = altered(untouched, tmp_path / "journal", lambda record: None if record in dropped else record)
+    assert len(dropped) == 1
+    assert parity_of(journal, tmp_path).decisions.exact
+
+
 def test_a_model_swapped_in_on_the_way_replays_exactly(tmp_path: Path) -> None:
     sha = write_band_bundle(tmp_path / "bundles" / "new")
     (tmp_path / "bundles" / "new").rename(tmp_path / "bundles" / sha)
