@@ -71,6 +71,16 @@ def run_policies(settings: Settings, lake: Lake, part: Part) -> list[Run]:
     return [simulate(settings, part.symbol, opening, strategy, name, span) for name, strategy in strategies]
 
 
+def report_path(settings: Settings, part: Part) -> Path:
+    """Where a slice's tear sheet lies."""
+    return settings.paths.reports / part.symbol / f"{part.key}.html"
+
+
+def report_exists(settings: Settings, _: Lake, part: Part) -> bool:
+    """Whether a slice's tear sheet is there."""
+    return report_path(settings, part).is_file()
+
+
 def write_page(settings: Settings, lake: Lake, part: Part, runs: list[Run]) -> Path:
     """The tear sheet, published whole; returns where it lies."""
     made = lake.manifest("models", *part).metadata
@@ -89,7 +99,7 @@ def write_page(settings: Settings, lake: Lake, part: Part, runs: list[Run]) -> P
         "captures": ", ".join(map(str, settings.data.sources[part.symbol])),
     }
     page = Page(f"{part.symbol}, {part.key}", notes, facts, scores_on_test(settings, lake, part))
-    path = settings.paths.reports / part.symbol / f"{part.key}.html"
+    path = report_path(settings, part)
     replace_file(path, render(page, runs, settings.instrument(part.symbol)).encode())
     return path
 

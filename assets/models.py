@@ -84,6 +84,12 @@ def slice_model(settings: Settings, lake: Lake, part: Part, kind: str) -> ModelS
     return read_bundle(folder, catalogue_sha(settings.features)).model
 
 
+def bundles_intact(settings: Settings, lake: Lake, part: Part) -> bool:
+    """Whether the bundles that a slice's table names are on disk, whole, and the ones it was written with."""
+    table = lake.scan("models", part.symbol, [part.key]).collect()
+    return proved(settings, part, table).passed
+
+
 def best_candidate(lake: Lake, part: Part) -> "Candidate":
     """What the search found."""
     from modeling.search import Candidate

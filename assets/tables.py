@@ -68,8 +68,8 @@ def judge(lake: Lake, dataset: str, part: Part, verdicts: Sequence[Verdict]) -> 
 
 
 def passed(lake: Lake, dataset: str, part: Part) -> Manifest | None:
-    """The manifest of a partition that may be used, None if there is none."""
-    if not lake.holds(dataset, part.symbol, part.key):
+    """The manifest of a partition that may be used; None if there is none, or its files are not as it promises."""
+    if not lake.intact(dataset, part.symbol, part.key):
         return None
     manifest = lake.manifest(dataset, part.symbol, part.key)
     return manifest if manifest.verdict == PASSED else None

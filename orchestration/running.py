@@ -9,12 +9,12 @@ import dagster as dg
 from dagster._utils.error import SerializableErrorInfo
 
 from assets.aligned_events import aligned_events_inputs
-from assets.backtests import backtests_inputs
+from assets.backtests import backtests_inputs, report_exists
 from assets.captures import capture_dates
 from assets.evaluation import evaluation_inputs
 from assets.features import features_inputs
 from assets.labels import labels_inputs
-from assets.models import models_inputs
+from assets.models import bundles_intact, models_inputs
 from assets.partitions import WHOLE, Part, day_key, slice_key, slices, symbols
 from assets.raw_ticks import raw_ticks_inputs
 from assets.registered_model import registered_model_inputs
@@ -52,6 +52,10 @@ MODELS: Final[dict[str, Inputs]] = {
     "evaluation": evaluation_inputs,
 }
 REGISTRY: Final[dict[str, Inputs]] = {"registered_model": registered_model_inputs}
+FILES_INTACT: Final[dict[str, Callable[[Settings, Lake, Part], bool]]] = {  # what a stage leaves outside the lake
+    "models": bundles_intact,
+    "backtests": report_exists,
+}
 
 
 @dataclass
@@ -142,12 +146,19 @@ class Chain:
 
 
 def stale_stages(settings: Settings, lake: Lake, stages: dict[str, Inputs], part: Part) -> list[str]:
-    """The stages that have to run: from the first that is missing, refused, or made from something else."""
+    """The stages that have to run: from the first that is missing, torn, refused, or made from something else."""
     for place, (name, inputs_of) in enumerate(stages.items()):
-        manifest = passed(lake, name, part)
-        if manifest is None or manifest.metadata.get(INPUTS) != inputs_of(settings, lake, part):
+        if not up_to_date(settings, lake, name, inputs_of, part):
             return list(stages)[place:]
     return []
+
+
+def up_to_date(settings: Settings, lake: Lake, name: str, inputs_of: Inputs, part: Part) -> bool:
+    """Whether a stage's partition, and what the stage leaves beside the lake, is whole and made from today's inputs."""
+    manifest = passed(lake, name, part)
+    if manifest is None or manifest.metadata.get(INPUTS) != inputs_of(settings, lake, part):
+        return False
+    return name not in FILES_INTACT or FILES_INTACT[name](settings, lake, part)
 
 
 def failure_line(job: str, result: dg.ExecuteInProcessResult) -> str:

@@ -122,6 +122,14 @@ class Lake:
         """Whether a partition was ever committed, whatever its verdict."""
         return (self._folder(dataset, symbol, key) / "manifest.json").exists()
 
+    def intact(self, dataset: str, symbol: str, key: str) -> bool:
+        """Whether a partition is there and its rows and state have their promised hashes, whatever its verdict."""
+        try:
+            self._require_whole(self.manifest(dataset, symbol, key))
+        except LakeError:
+            return False
+        return True
+
     def dates(self, dataset: str, symbol: str) -> list[str]:
         """Keys of the committed partitions of a symbol, in order."""
         return sorted(path.parent.name for path in self._folder(dataset, symbol).glob("*/manifest.json"))
@@ -174,12 +182,15 @@ class Lake:
     def _fault(self, manifest: Manifest) -> str | None:
         self._whole.clear()
         try:
-            self._whole_file(manifest, manifest.file, manifest.sha256)
-            if manifest.state_file is not None and manifest.state_sha256 is not None:
-                self._whole_file(manifest, manifest.state_file, manifest.state_sha256)
+            self._require_whole(manifest)
         except LakeError as error:
             return str(error)
         return None
+
+    def _require_whole(self, manifest: Manifest) -> None:
+        self._whole_file(manifest, manifest.file, manifest.sha256)
+        if manifest.state_file is not None and manifest.state_sha256 is not None:
+            self._whole_file(manifest, manifest.state_file, manifest.state_sha256)
 
     def _folder(self, *names: str) -> Path:
         for name in names:

@@ -8,10 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.backtests import report_path
+from assets.models import bundle_folder, bundles_intact
 from assets.partitions import Part
 from assets.tables import passed
 from config.settings import Paths, Settings
 from market.errors import TickloopError
+from modeling.snapshot import CNN
 from orchestration.instance import CHAIN_TAG, open_instance
 from orchestration.running import ChainReport, run_chain
 from orchestration.sensors import new_slices, untrained_slices
@@ -28,6 +31,11 @@ def drive(settings: Settings) -> tuple[ChainReport, list[str]]:
     said: list[str] = []
     with open_instance(settings.paths.dagster) as instance:
         return run_chain(settings, instance, said.append), said
+
+
+def flip_last_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +124,43 @@ def test_a_second_run_reuses_everything(copied: Settings) -> None:
 def test_a_torn_partition_is_made_again(copied: Settings) -> None:
     lake = Lake(copied.paths.lake)
     manifest = lake.manifest("features", SYNTHETIC, DAYS[1])
-    (lake.root / "features" / SYNTHETIC / DAYS[1] / "manifest.json").unlink()
+    truncate(lake.root / "features" / SYNTHETIC / DAYS[1] / manifest.file)
+    assert not lake.intact("features", SYNTHETIC, DAYS[1])
     report, _ = drive(copied)
-    assert f"features {SYNTHETIC} {DAYS[1]}" in report.made
+    assert report.made == [f"{name} {SYNTHETIC} {DAYS[1]}" for name in ("features", "labels")]
     assert lake.manifest("features", SYNTHETIC, DAYS[1]).sha256 == manifest.sha256
+    assert lake.verify() == []
+
+
+def test_a_changed_closing_state_is_made_again(copied: Settings) -> None:
+    lake = Lake(copied.paths.lake)
+    state_file = lake.manifest("features", SYNTHETIC, DAYS[0]).state_file
+    assert state_file is not None
+    flip_last_byte(lake.root / "features" / SYNTHETIC / DAYS[0] / state_file)
+    report, _ = drive(copied)
+    assert f"features {SYNTHETIC} {DAYS[0]}" in report.made
+    assert lake.verify() == []
+
+
+def test_a_changed_bundle_is_made_again(copied: Settings) -> None:
+    lake = Lake(copied.paths.lake)
+    part = Part(SYNTHETIC, lake.dates("models", SYNTHETIC)[0])
+    flip_last_byte(bundle_folder(copied, part, CNN) / "weights.safetensors")
+    assert not bundles_intact(copied, lake, part)
+    report, _ = drive(copied)
+    assert f"models {SYNTHETIC} {part.key}" in report.made
+    assert f"search {SYNTHETIC} {part.key}" in report.reused
+    assert bundles_intact(copied, lake, part)
+
+
+def test_a_deleted_report_is_made_again(copied: Settings) -> None:
+    key = Lake(copied.paths.lake).dates("backtests", SYNTHETIC)[0]
+    page = report_path(copied, Part(SYNTHETIC, key))
+    page.unlink()
+    report, _ = drive(copied)
+    assert f"backtests {SYNTHETIC} {key}" in report.made
+    assert f"models {SYNTHETIC} {key}" in report.reused
+    assert page.is_file()
 
 
 def test_a_registry_that_is_gone_is_built_again(copied: Settings) -> None:
