@@ -67,7 +67,7 @@ async def replay_clock(rest_url: str, patience_s: float) -> ReplayClock | None:
     A venue that nobody has started yet plays its first frame a moment later, so that whoever asked
     has time to subscribe. A venue that cannot be reached yet is asked again for ``patience_s``.
 
-    Raises VenueError if it does not answer by then.
+    Raises VenueError if it does not answer by then, or answers with something else than a clock.
     """
     deadline = time.monotonic() + patience_s
     async with httpx.AsyncClient(timeout=5.0) as client:
@@ -79,9 +79,18 @@ async def replay_clock(rest_url: str, patience_s: float) -> ReplayClock | None:
                 if time.monotonic() >= deadline:
                     raise VenueError(f"no venue answers at {rest_url}: {error}") from error
             await asyncio.sleep(RETRY_S)
-    return _clock_of(answer.content) if answer.status_code == httpx.codes.OK else None
+    return _clock_of(answer) if answer.status_code == httpx.codes.OK else None
 
 
-def _clock_of(body: bytes) -> ReplayClock:
-    answer = msgspec.json.decode(body)
-    return ReplayClock(answer["recorded_ns"], answer["monotonic_ns"], answer["speed"])
+def _clock_of(answer: httpx.Response) -> ReplayClock:
+    try:
+        clock = msgspec.json.decode(answer.content, type=ReplayClock)
+    except msgspec.DecodeError as error:
+        raise VenueError(f"{answer.url} answers with no replay clock: {_one_line(answer.text)}") from error
+    if not clock.speed > 0.0:
+        raise VenueError(f"{answer.url} answers with a clock of speed {clock.speed}")
+    return clock
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:120]

@@ -147,7 +147,7 @@ class BinanceFeed:
         if _code(answer.content) == INVALID_SYMBOL:
             self.counts["unknown_symbol"] += 1
             raise VenueError(f"the venue at {self._depth_url} does not know symbol={self._symbol}")
-        raise VenueError(f"{self._depth_url} answers {answer.status_code}: {answer.text[:200]}")
+        raise VenueError(f"{self._depth_url} answers {answer.status_code}: {' '.join(answer.text.split())[:120]}")
 
     def _backoff_s(self, failures: int) -> float:
         longest = min(self._patience.longest_s, self._patience.first_s * 2.0 ** min(failures, 30))

@@ -4,10 +4,12 @@ import asyncio
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from live import clock as clocks
 from live.clock import ReplayClock, WallClock, replay_clock
 from live.connectors.line import Stamps
 from live.exchange import Replay
@@ -86,6 +88,21 @@ async def test_a_venue_that_is_no_replay_has_no_replay_clock() -> None:
 
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         assert await replay_clock(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 0) is None
+
+
+@pytest.mark.parametrize("body", ["<html>\n<p>hello", "[]", "", '{"recorded_ns": "a"}', '{"recorded_ns": 1}', "\\xff"])
+def test_a_venue_that_answers_with_something_else_is_one_clear_line(body: str) -> None:
+    answer = httpx.Response(200, text=body, request=httpx.Request("GET", "http://127.0.0.1:1/replay/start"))
+    with pytest.raises(VenueError, match="/replay/start answers with no replay clock") as refused:
+        clocks._clock_of(answer)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_clock_that_stands_still_is_refused() -> None:
+    body = '{"recorded_ns": 1, "monotonic_ns": 1, "speed": 0}'
+    answer = httpx.Response(200, text=body, request=httpx.Request("GET", "http://127.0.0.1:1/replay/start"))
+    with pytest.raises(VenueError, match="speed 0"):
+        clocks._clock_of(answer)
 
 
 @in_loop

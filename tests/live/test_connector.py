@@ -4,6 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from live.exchange import Exchange, Replay
 from live.exchange_faults import parse_fault
 from live.exchange_tape import Tape
 from market.book import ASK, BID, Book, is_open, top_levels
-from market.errors import ConfigError, JournalError
+from market.errors import ConfigError, JournalError, VenueError
 from market.instrument import Instrument
 from tests.builders_live import Reader, feed_of, follow, in_loop, other_symbol, played, short_capture, until, venue
 from tests.builders_market import COINM_BTC, COINM_ETH, RUNS, SPOT_BTC, USDM_BTC
@@ -259,3 +260,14 @@ class _Fixed:
 
     def now(self) -> int:
         return 1
+
+
+@in_loop
+async def test_the_page_of_a_wrong_server_is_one_short_line() -> None:
+    page = "<html>\n  <title>Not here</title>\n" + "<p>no\n" * 100
+    transport = httpx.MockTransport(lambda _: httpx.Response(404, text=page))
+    async with httpx.AsyncClient(transport=transport) as rest:
+        with pytest.raises(VenueError, match="answers 404: <html> <title>Not here</title> <p>no <p>no") as refused:
+            await feed_of((1, 2), Reader())._depth(rest, 5)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value).partition(" 404: ")[2]) == 120
