@@ -62,7 +62,11 @@ def _captures(settings: Settings, symbol: str) -> dict[str, Path]:
         raise DataError(f"unknown symbol {symbol!r}; sources holds {', '.join(settings.data.sources)}")
     if not isinstance(source, str):
         return files_by_date(Path(name) for name in source)
-    return files_by_date(path for path in sorted(Path(source).iterdir()) if not path.name.startswith("."))
+    try:
+        found = sorted(Path(source).iterdir())
+    except OSError as failed:
+        raise DataError(f"cannot read the source of {symbol}, the folder {source}: {failed.strerror}") from failed
+    return files_by_date(path for path in found if not path.name.startswith("."))
 
 
 def _held_back_ns(settings: Settings, part: Part) -> int:
