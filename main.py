@@ -103,6 +103,8 @@ def parity(_: Settings, arguments: argparse.Namespace) -> None:
 
     report = parity_of(arguments.journal, arguments.bundles or arguments.journal.parent / "bundles")
     print(report.orders, report.decisions, f"{report.fills} fills", sep="\n")
+    if report.torn_bytes:
+        print(f"{report.torn_bytes} bytes of a torn end left out")
     if not report.exact:
         raise SystemExit(1)
 

@@ -8,7 +8,7 @@ from live.replay import Pair, Playback
 from market.errors import JournalError
 from market.orders import FILL
 from monitoring.parity import Comparison, Parity, compare
-from storage.journal import read_headers, read_journal
+from storage.journal import read_headers, read_journal, segments, torn_end
 
 
 class ParityReport(NamedTuple):
@@ -17,6 +17,7 @@ class ParityReport(NamedTuple):
     orders: Parity  # level 1: the journal's orders, replayed against a fresh venue, bring the same reports
     decisions: Parity  # level 2: decisions recomputed from raw frames are the same
     fills: int
+    torn_bytes: int  # of an unfinished record at the journal's end, left out
 
     @property
     def exact(self) -> bool:
@@ -43,7 +44,8 @@ def parity_of(journal: Path, bundles: Path) -> ParityReport:
     )
     pairs = _playback(plan, bundles).decisions(read_journal(journal))
     second = compare("level 2, decisions from raw frames", (_decided(pair) for pair in pairs))
-    return ParityReport(first, second, filled)
+    torn = torn_end(segments(journal)[-1])
+    return ParityReport(first, second, filled, torn.size if torn else 0)
 
 
 def _decided(pair: Pair) -> Comparison:

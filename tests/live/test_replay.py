@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from config.loading import load_settings
 from live.parity import parity_of
 from live.plan import desks_of, reader_of, strategy_of
 from live.replay import Playback, decision_of, reports_of
+from main import command_line, parity
 from market.errors import JournalError
 from market.orders import FILL
 from storage.journal import DECISION, FRAME, HEADER, MAGIC, MODEL, REPORTS, Record, encode, read_segment, segments
@@ -220,6 +222,16 @@ def test_the_newest_row_may_lack_a_desk(untouched: Path, tmp_path: Path) -> None
     journal = altered(untouched, tmp_path / "journal", lambda record: None if record in dropped else record)
     assert len(dropped) == 1
     assert parity_of(journal, tmp_path).decisions.exact
+
+
+def test_the_bytes_of_a_torn_end_are_told(untouched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert parity_of(untouched, tmp_path).torn_bytes == 0
+    journal = altered(untouched, tmp_path / "journal", lambda record: record)
+    with segments(journal)[-1].open("ab") as end:
+        end.write(encode(Record(FRAME, 0, START, b"cut off"))[:-3])
+    arguments = command_line().parse_args(["parity", str(journal)])
+    parity(load_settings("dev"), arguments)
+    assert capsys.readouterr().out.splitlines()[-1] == "26 bytes of a torn end left out"
 
 
 def test_a_model_swapped_in_on_the_way_replays_exactly(tmp_path: Path) -> None:
