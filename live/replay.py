@@ -75,6 +75,7 @@ class Playback:
         self.desks = desks
         self._strategies = strategies
         self._reports: dict[int, NDArray[np.void]] = {}
+        self.newest = 0  # stamp of all that was played, ns UTC
         self._grid: Grid | None = None  # from the first decision on
 
     def decisions(self, records: Iterable[Record]) -> Iterator[Pair]:
@@ -93,6 +94,7 @@ class Playback:
 
     def _play(self, records: Iterable[Record], turn: Callable[[Desk, int, Decision], Pair]) -> Iterator[Pair]:
         for record in records:
+            self.newest = max(self.newest, record.ts)
             if record.kind == FRAME:
                 self._read(record)
             elif record.kind == CONNECTION and record.payload == b"\x00":
@@ -111,6 +113,7 @@ class Playback:
             row_ns = desk.session.features.parameters.row_interval_ms * NS_PER_MS
             self._grid = Grid([desk.session.next_row_ts for desk in self.desks], row_ns)
         self._grid.take(desk.place, row_ts)
+        self.newest = max(self.newest, int(written.record["infer_ts"][0]))
         if int(written.record["row_ts"][0]) != row_ts:
             raise JournalError(f"row {row_ts} of desk {desk.place} holds the decision of another row")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from live.clock import Clock
+from live.connectors.line import Stamps
 from live.desk import Desk
 from live.feed import Feed
 from live.figures import DeskFigures, LineFigures
@@ -58,6 +59,7 @@ class Runner:
         self.plan = plan
         self.folders = folders
         self.clock = clock
+        self.stamps = Stamps(clock)  # frames and rows go by these, so that none is stamped inside a closed row
         self.meters = meters
         self.reader = reader_of(plan)
         self.desks: list[Desk] = desks_of(plan)
@@ -100,7 +102,7 @@ class Runner:
 
     def close_due(self) -> int:
         """Close the rows whose instant has passed, oldest first and ``CATCH_UP_ROWS`` at most; returns how many."""
-        now, count = self.clock.now(), 0
+        now, count = self.stamps.now(), 0
         self.journal.flush()
         while count < CATCH_UP_ROWS and 0 < (row_ts := self.next_row_ts) < now:
             self._close(row_ts)
@@ -114,7 +116,7 @@ class Runner:
             if desk.session.next_row_ts != row_ts:
                 continue
             started = time.perf_counter_ns()
-            turn = desk.turn(row_ts, self.clock.now, self.journal)
+            turn = desk.turn(row_ts, self.stamps.now, self.journal)
             self._figures[desk.place].row(turn, (time.perf_counter_ns() - started) / 1e6)
 
     async def deploy(self, strategy: Strategy, bundle_sha: str, patience_s: float) -> str:
@@ -144,7 +146,7 @@ class Runner:
 
         speed : how fast the clock runs against ours, 1 for wall time
         """
-        listening = asyncio.create_task(feed.run(self.on_frame, self.on_connection, self.clock))
+        listening = asyncio.create_task(feed.run(self.on_frame, self.on_connection, self.stamps))
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -194,7 +196,8 @@ class Runner:
                 return 0
             playback = Playback(self.reader, self.desks, lambda sha: strategy_of(self.plan, self.folders.bundles / sha))
             decisions = resume(playback, read_journal(self.folders.journal))
-            self.on_connection(False, self.clock.now())
+            self.stamps = Stamps(self.clock, playback.newest)
+            self.on_connection(False, self.stamps.now())
             return decisions
         except BaseException:
             self.journal.close()
@@ -229,7 +232,7 @@ class Runner:
 
     async def _wait_for_row(self, speed: float) -> None:
         row_ns = self.plan.features.row_interval_ms * 1_000_000
-        ahead = (self.next_row_ts or self.clock.now() + row_ns) - self.clock.now()
+        ahead = (self.next_row_ts or self.stamps.now() + row_ns) - self.stamps.now()
         await asyncio.sleep(min(max(ahead, 0), row_ns) / 1e9 / speed)
 
     async def _stand_down(self, speed: float) -> None:

@@ -14,11 +14,11 @@ _HEAD: Final = 80  # bytes of a frame that hold the name of its stream
 
 
 class Stamps:
-    """Instants of arrival that never fall, also where the clock does."""
+    """A clock that never falls, also where the one below it does, nor shows less than ``newest`` (ns UTC)."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, newest: int = 0) -> None:
         self._clock = clock
-        self._newest = 0
+        self._newest = newest
 
     def now(self) -> int:
         """This instant, ns UTC, or the newest one before it if that is later."""

@@ -214,6 +214,60 @@ def test_frames_are_in_the_journal_before_a_desk_acts_on_them(tmp_path: Path, mo
     assert seen >= 1
 
 
+def test_a_row_stays_open_up_to_its_very_stamp(tmp_path: Path) -> None:
+    runner, frames = new_runner(tmp_path), synthetic_frames(1.0)
+    drive(runner, frames[: len(frames) // 2])
+    clock, row_ts = runner.clock, runner.next_row_ts
+    assert isinstance(clock, HandClock)
+    clock.ns = row_ts
+    assert runner.close_due() == 0
+    runner.on_frame(next(frame for _, frame in frames[len(frames) // 2 :] if b"bookTicker" in frame), row_ts)
+    assert runner.close_due() == 0
+    clock.ns += 1
+    assert runner.close_due() == 1
+    runner.journal.close()
+    newest = decisions(tmp_path, 1)[-1]
+    assert (newest["row_ts"], newest["ingest_ts"]) == (row_ts, row_ts)
+    replayed = new_runner(tmp_path)  # refuses a journal that comes out differently
+    replayed.journal.close()
+
+
+def test_no_decision_is_made_before_its_frames_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, frames, seen = new_runner(tmp_path), synthetic_frames(1.0), 0
+    for session in (desk.session for desk in runner.desks):
+
+        def decide(row_ts: int, *rest: object, real=session.decide) -> object:
+            nonlocal seen
+            on_disk = [record.payload for record in read_journal(tmp_path / "journal") if record.kind == FRAME]
+            assert on_disk == [frame for ts, frame in frames if ts <= row_ts]
+            seen += 1
+            return real(row_ts, *rest)
+
+        monkeypatch.setattr(session, "decide", decide)
+    drive(runner, frames)
+    runner.journal.close()
+    assert seen > 50
+
+
+def test_a_clock_that_steps_back_stamps_nothing_inside_a_closed_row(tmp_path: Path) -> None:
+    runner, frames = new_runner(tmp_path), synthetic_frames(1.0)
+    drive(runner, frames)
+    clock, row_ts = runner.clock, runner.next_row_ts
+    assert isinstance(clock, HandClock)
+    clock.ns = row_ts + 1
+    assert runner.close_due() == 1
+    clock.ns -= SECOND
+    assert runner.stamps.now() == row_ts + 1
+    runner.on_frame(frames[-1][1], runner.stamps.now())
+    assert runner.close_due() == 0
+    runner.journal.close()
+
+    resumed = new_runner(tmp_path, clock)
+    assert resumed.stamps.now() == row_ts + 1
+    resumed.journal.close()
+    assert [r.ts for r in read_journal(tmp_path / "journal") if r.kind == CONNECTION] == [row_ts + 1]
+
+
 @in_loop
 async def test_faults_of_the_line_are_counted_and_survived(tmp_path: Path) -> None:
     path = tmp_path / "tape.txt"
