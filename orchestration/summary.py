@@ -76,7 +76,15 @@ def score_lines(settings: Settings, lake: Lake, part: Part) -> list[str]:
     for row in scores.iter_rows(named=True):
         numbers = (row["macro_f1"], row["mcc"], row["nll_skill"], row["hit_rate"], row["gross_edge_bp"])
         lines.append(f"    {row['model']:<24}" + "  ".join(_number(number, 8) for number in numbers))
-    return lines
+    better = beaten_by(scores)
+    return [*lines, f"    here {', '.join(better)} score no less than the model in macro-F1"] if better else lines
+
+
+def beaten_by(scores: pl.DataFrame) -> list[str]:
+    """The baselines whose macro-F1 in one cell is at least the model's."""
+    own = scores.filter(pl.col("model") == "model")["macro_f1"]
+    others = scores.filter(pl.col("model") != "model")
+    return others.filter(pl.col("macro_f1") >= own[0])["model"].to_list() if own.len() else []
 
 
 def figure_lines(lake: Lake, part: Part) -> list[str]:

@@ -46,7 +46,7 @@ class Bundle:
     """A model, what its inputs and decisions need, and where it comes from."""
 
     model: ModelSnapshot
-    normalizer: Mapping[str, Any]  # JSON-able: the feature settings, and the normaliser's state at the golden rows
+    normalizer: Mapping[str, Any]  # JSON-able: catalogue version and feature settings; the state belongs to the stream
     policy: Mapping[str, Any]  # JSON-able: the decision rules it was searched and tested with
     golden: Golden
     metrics: Mapping[str, float]
