@@ -64,7 +64,7 @@ def connection_of(flags: NDArray[np.uint16]) -> NDArray[np.uint16]:
     >>> connection_of(np.array([FIRST, 3 << CONNECTION_SHIFT | LAST], np.uint16)).tolist()
     [0, 3]
     """
-    return flags >> CONNECTION_SHIFT & (CONNECTIONS - 1)
+    return (flags >> np.uint16(CONNECTION_SHIFT)) & np.uint16(CONNECTIONS - 1)
 
 
 def aligned_ts(events: Events) -> NDArray[np.int64]:
