@@ -1,16 +1,15 @@
 """Which capture holds a symbol's day, and how much of it the chain may see."""
 
-from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from assets.partitions import Part
 from config.settings import Settings
-from market.errors import CorruptFile, DataError, MalformedMessage
-from market.events import Events
-from market.sources.capture import split_line
-from market.sources.decoder import Decoder
-from market.sources.importing import ImportReport, import_capture
-from storage.captures import capture_lines
+from market.errors import DataError
+from market.events import EVENT, Events, empty_events
+from market.sources.importing import Importer
+from storage.captures import input_file
 from storage.files import file_sha256
 from storage.recordings import Progress, fetch, files_by_date
 
@@ -37,18 +36,17 @@ def capture_path(settings: Settings, part: Part, progress: Progress = lambda don
     return fetch(path.as_posix(), settings.paths.recordings, progress)
 
 
-def import_day(settings: Settings, part: Part, decoder: Decoder) -> tuple[Events, ImportReport]:
+def import_day(settings: Settings, part: Part, importer: Importer) -> Events:
     """Events of a day's capture; of the newest day without its last ``hold_back_s`` seconds.
 
     Raises DataError naming the capture if too many of its lines are bad.
     """
-    path = capture_path(settings, part)
-    try:
-        return import_capture(_visible_lines(settings, part, path), decoder, settings.data.max_bad_share)
-    except CorruptFile:
-        raise
-    except DataError as error:
-        raise DataError(f"{path.name}: {error}") from error
+    files = [input_file(capture_path(settings, part))]
+    held_back = _held_back_ns(settings, part)
+    until = importer.newest_ts(files) - held_back if held_back else None
+    batches = [empty_events(0), *importer.batches(files, until)]
+    importer.account.require(settings.data.max_bad_share)
+    return np.concatenate(batches, dtype=EVENT)
 
 
 def capture_inputs(settings: Settings, part: Part) -> list[object]:
@@ -72,18 +70,3 @@ def _captures(settings: Settings, symbol: str) -> dict[str, Path]:
 def _held_back_ns(settings: Settings, part: Part) -> int:
     newest = capture_dates(settings, part.symbol)[-1]
     return round(settings.data.hold_back_s * 1e9) if part.key == newest else 0
-
-
-def _visible_lines(settings: Settings, part: Part, path: Path) -> Iterator[bytes]:
-    held_back = _held_back_ns(settings, part)
-    if not held_back:
-        return capture_lines(path)
-    newest = max((stamp for line in capture_lines(path) if (stamp := _stamp(line)) is not None), default=0)
-    return (line for line in capture_lines(path) if (_stamp(line) or 0) <= newest - held_back)
-
-
-def _stamp(line: bytes) -> int | None:
-    try:
-        return split_line(line)[0]
-    except MalformedMessage:
-        return None

@@ -12,8 +12,8 @@ from assets.partitions import Part, day_before, day_beside, part_of, symbol_days
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings
 from market.schema import events_to_frame, frame_to_events
-from market.sources import decoder_for
-from market.sources.decoder import Decoder
+from market.sources.formats import importer_for
+from market.sources.importing import Importer
 from storage.lake import Lake, State
 
 
@@ -35,13 +35,14 @@ def raw_ticks(
 ) -> dg.MaterializeResult:
     """Decoded messages of one day; the decoder goes on from where the day before left it."""
     part = part_of(context)
-    decoder = decoder_for(settings.instrument(part.symbol))
-    cold_start = not resume_decoder(decoder, lake, part)
-    events, report = import_day(settings, part, decoder)
-    facts = {"cold_start": cold_start, "lines": report.lines, "quarantined": report.bad, "waiting": report.waiting}
-    lines = [f"line {bad.number}: {bad.reason}: {bad.line}" for bad in report.quarantined]
+    importer = importer_for("capture", settings.instrument(part.symbol))
+    cold_start = not resume_decoder(importer, lake, part)
+    events = import_day(settings, part, importer)
+    report = importer.account
+    facts = {"cold_start": cold_start, "lines": report.lines, "quarantined": report.bad}
+    lines = [f"{bad.file} line {bad.number}: {bad.reason}: {bad.line}" for bad in report.quarantined]
     pages = {"quarantine": dg.MetadataValue.md("\n".join(lines) or "nothing")}
-    table = Table(events_to_frame(events), facts | report.counts, decoder_arrays(decoder), pages)
+    table = Table(events_to_frame(events), facts | report.counts, decoder_arrays(importer), pages)
     return publish(lake, "raw_ticks", part, table, raw_ticks_inputs(settings, lake, part))
 
 
@@ -57,7 +58,7 @@ def raw_ticks_hold(
     yield from judge(lake, "raw_ticks", part, [ordered(events, part.key), gap_share(events), quarantine])
 
 
-def resume_decoder(decoder: Decoder, lake: Lake, part: Part) -> bool:
+def resume_decoder(decoder: Importer, lake: Lake, part: Part) -> bool:
     """Let the decoder go on from the day before; False, and a cold start, where the lake has no such day."""
     state = state_before(lake, "raw_ticks", part)
     if state is None:
@@ -72,6 +73,6 @@ def state_before(lake: Lake, dataset: str, part: Part) -> State | None:
     return lake.state(dataset, *before) if lake.holds(dataset, *before) else None
 
 
-def decoder_arrays(decoder: Decoder) -> State:
+def decoder_arrays(decoder: Importer) -> State:
     """A decoder's state as the lake keeps it: the bytes of its JSON."""
     return {"decoder": np.frombuffer(json.dumps(decoder.state(), sort_keys=True).encode(), np.uint8)}
