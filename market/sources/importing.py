@@ -7,13 +7,18 @@ from typing import BinaryIO, Final, NamedTuple, Protocol
 from market.errors import DataError, MalformedMessage, OffGrid
 from market.events import EVENT, SYNTHETIC, Events
 from market.instrument import Instrument
-from market.sources.decoder import Decoder, DecoderState, tape_events
+from market.sources.decoder import Decoder, DecoderState, ScansLines, Span, tape_events
+from market.sources.json_kernels import PADDING
 
 BATCH_EVENTS: Final = 65_536  # events of a batch, about: a message is never split
 MOST_KEPT: Final = 1_000  # quarantined lines kept word for word; all are counted
 CLOCK_BACKWARDS: Final = "clock_backwards"  # count of lines stamped before the newest one
 WORST_STEP_BACK_NS: Final = "clock_backwards_worst_ns"
+END_OF_TIME: Final = 2**63 - 1  # ns, of the year 2262
 _LONGEST_KEPT: Final = 2_000  # bytes of a quarantined line
+_BATCH_BYTES: Final = BATCH_EVENTS * EVENT.itemsize
+_BLOCK_BYTES: Final = 1 << 18  # that a scan is given at once
+_PADDED: Final = b"\n" * PADDING
 
 SplitLine = Callable[[bytes], tuple[int, bytes] | None]  # ingest_ts in ns UTC and frame; None: nothing of the venue's
 
@@ -109,69 +114,69 @@ class LineImporter:
     def __init__(self, decoder: Decoder, split_line: SplitLine) -> None:
         self.instrument = decoder.instrument
         self.account = Account()
-        self._decoder, self._split = decoder, split_line
+        self.decoder = decoder
+        self._split = split_line
         self._before = dict(decoder.counts)
+        self._newest_ts = 0
 
     def batches(self, files: Sequence[InputFile], until: int | None = None) -> Iterator[Events]:
         """Events of the files, one after the other; see Importer."""
-        tape, full, append = bytearray(), BATCH_EVENTS * EVENT.itemsize, self._decoder.append
-        for file, number, line, ingest_ts, frame in self._frames(files, until):
-            try:
-                append(frame, ingest_ts, tape)
-            except (MalformedMessage, OffGrid) as error:
-                self.account.quarantine(file, number, error, line)
-            if len(tape) >= full:
-                yield self._batch(tape)
-                tape = bytearray()
-        if tape:
-            yield self._batch(tape)
+        self._newest_ts = 0
+        for tape in self._tapes(files, END_OF_TIME if until is None else until):
+            events = tape_events(tape)
+            if self.instrument.synthetic:
+                events["flags"] |= SYNTHETIC
+            self.account.events += events.size
+            self._count()
+            yield events
         self._count()
 
     def newest_ts(self, files: Sequence[InputFile]) -> int:
         """Newest stamp of the files, bad frames' among them, ns UTC; 0 if no line bears one."""
-        return max((self._stamp(line) for _, _, line in _lines(files)), default=0)
+        return max((self._stamp(line) for _, _, line in numbered_lines(files)), default=0)
 
     def state(self) -> DecoderState:
         """The decoder's."""
-        return self._decoder.state()
+        return self.decoder.state()
 
     def restore(self, state: DecoderState) -> None:
         """Let the decoder continue where ``state`` was taken."""
-        self._decoder.restore(state)
+        self.decoder.restore(state)
 
-    def _frames(self, files: Sequence[InputFile], until: int | None) -> Iterator[tuple[str, int, bytes, int, bytes]]:
-        """File, number, line, ingest_ts and frame of each line that holds one."""
-        newest, account = 0, self.account
-        for name, number, line in _lines(files):
-            try:
-                split = self._split(line)
-            except MalformedMessage as error:
-                account.lines += 1
-                account.quarantine(name, number, error, line)
-                continue
+    def _tapes(self, files: Sequence[InputFile], until: int) -> Iterator[bytearray]:
+        """Tapes of about BATCH_EVENTS, none empty."""
+        tape = bytearray()
+        for file, number, line in numbered_lines(files):
+            if not self._take(file, number, line, until, tape):
+                break
+            if len(tape) >= _BATCH_BYTES:
+                yield tape
+                tape = bytearray()
+        if tape:
+            yield tape
+
+    def _take(self, file: str, number: int, line: bytes, until: int, tape: bytearray) -> bool:
+        """Append the events of a line; False if it came after ``until``, and nothing was done."""
+        try:
+            split = self._split(line)
             if split is None:
-                continue
+                return True
             ingest_ts, frame = split
-            if until is not None and ingest_ts > until:
-                return
-            if ingest_ts < newest:
-                account.step_back(newest - ingest_ts)
-            newest = max(newest, ingest_ts)
-            account.lines += 1
-            yield name, number, line, newest, frame
-
-    def _batch(self, tape: bytearray) -> Events:
-        events = tape_events(tape)
-        if self.instrument.name.startswith("synthetic-"):
-            events["flags"] |= SYNTHETIC
-        self.account.events += events.size
-        self._count()
-        return events
+            if ingest_ts > until:
+                return False
+            if ingest_ts < self._newest_ts:
+                self.account.step_back(self._newest_ts - ingest_ts)
+            self._newest_ts = max(self._newest_ts, ingest_ts)
+            self.decoder.append(frame, self._newest_ts, tape)
+        except (MalformedMessage, OffGrid) as error:
+            self.account.quarantine(file, number, error, line)
+        self.account.lines += 1
+        return True
 
     def _count(self) -> None:
-        for name, count in self._decoder.counts.items():
+        for name, count in self.decoder.counts.items():
             self.account.counts[name] = count - self._before.get(name, 0)
-        self.account.counts["waiting"] = int(self._decoder.waiting)
+        self.account.counts["waiting"] = int(self.decoder.waiting)
 
     def _stamp(self, line: bytes) -> int:
         try:
@@ -181,10 +186,57 @@ class LineImporter:
         return split[0] if split else 0
 
 
-def _lines(files: Sequence[InputFile]) -> Iterator[tuple[str, int, bytes]]:
+class BlockImporter(LineImporter):
+    """A LineImporter of captures whose decoder scans blocks of lines; it takes line by line what the scan refuses."""
+
+    def __init__(self, decoder: Decoder, scanner: ScansLines, split_line: SplitLine) -> None:
+        super().__init__(decoder, split_line)
+        self._scanner = scanner
+
+    def _tapes(self, files: Sequence[InputFile], until: int) -> Iterator[bytearray]:
+        tape = bytearray()
+        for file, number, block in _numbered_blocks(files):
+            if not self._take_block(file, number, block, until, tape):
+                break
+            if len(tape) >= _BATCH_BYTES:
+                yield tape
+                tape = bytearray()
+        if tape:
+            yield tape
+
+    def _take_block(self, file: str, number: int, block: bytearray, until: int, tape: bytearray) -> bool:
+        """Append the events of a block whose first line bears ``number``; False if lines came after ``until``."""
+        at, end = 0, len(block) - PADDING
+        while at < end:
+            scanned = self._scanner.scan(block, at, Span(self._newest_ts, until), tape)
+            self.account.lines += scanned.lines
+            self._newest_ts = scanned.newest_ts
+            at, number = scanned.at, number + scanned.lines
+            line = bytes(block[at : min(block.find(b"\n", at) + 1, end)])
+            if line.strip() and not self._take(file, number, line, until, tape):
+                return False
+            at, number = at + len(line), number + 1
+        return True
+
+
+def numbered_lines(files: Sequence[InputFile]) -> Iterator[tuple[str, int, bytes]]:
     """File, number and bytes of every line that is not blank."""
     for file in files:
         with file.open() as stream:
             for number, line in enumerate(stream, 1):
                 if not line.isspace():
                     yield file.name, number, line
+
+
+def _numbered_blocks(files: Sequence[InputFile]) -> Iterator[tuple[str, int, bytearray]]:
+    """File, number of its first line, and whole lines of each block, padded."""
+    for file in files:
+        number, rest = 1, b""
+        with file.open() as stream:
+            while read := stream.read(_BLOCK_BYTES):
+                lines, newline, rest = (rest + read).rpartition(b"\n")
+                if newline:
+                    yield file.name, number, bytearray(lines + newline + _PADDED)
+                    number += lines.count(b"\n") + 1
+        if rest:
+            yield file.name, number, bytearray(rest + _PADDED)
