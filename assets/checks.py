@@ -1,7 +1,9 @@
-"""What must hold before the next stage may start: pure verdicts on events, rows and labels."""
+"""What must hold before the next stage may start: verdicts on events, batch by batch, and on whole tables."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -9,20 +11,42 @@ from numpy.typing import NDArray
 
 from market.events import GAP, LAST, NO_VENUE_TIME, REPLAYED, SNAPSHOT, Events
 
+DAY_NS: Final = 86_400_000_000_000
 GAP_SHARE_LIMIT: Final = 0.01  # of the time covered
 LAG_P95_LIMIT_MS: Final = 300.0
 SETTLING_NS: Final = 60_000_000_000  # a cold clock may still be off in its first minute
-DAY_NS: Final = 86_400_000_000_000
+MOST_SHOWN: Final = 20  # rows of a table in a check's metadata; all are counted
 
 Fact = float | int | str
 
 
 class Verdict(NamedTuple):
-    """One check's answer, and the numbers that it rests on."""
+    """One check's answer, and what it rests on."""
 
     name: str
     passed: bool
-    facts: dict[str, Fact]
+    facts: Mapping[str, Fact]
+    pages: Mapping[str, str] = MappingProxyType({})  # Markdown, shown in the UI and kept nowhere else
+
+
+class EventCheck(Protocol):
+    """A check that reads a day's events once, in order, in constant memory."""
+
+    def add(self, events: Events) -> None:
+        """Take in the next events; they stay as they are."""
+        ...
+
+    def verdict(self) -> Verdict:
+        """The answer on everything taken in so far."""
+        ...
+
+
+def run_checks(batches: Iterable[Events], checks: Sequence[EventCheck]) -> list[Verdict]:
+    """The verdicts of all checks after one pass over the batches."""
+    for events in batches:
+        for check in checks:
+            check.add(events)
+    return [check.verdict() for check in checks]
 
 
 def day_start(date: str) -> int:
