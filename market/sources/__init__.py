@@ -6,12 +6,16 @@ from typing import Final
 from market.errors import ConfigError
 from market.instrument import Instrument
 from market.sources.binance import BinanceDecoder
+from market.sources.bybit import BybitDecoder
 from market.sources.decoder import Decoder
 
 DECODERS: Final[dict[str, Callable[[Instrument], Decoder]]] = {
     "binance-coinm": BinanceDecoder,
     "binance-spot": BinanceDecoder,
     "binance-usdm": BinanceDecoder,
+    "bybit-inverse": BybitDecoder,
+    "bybit-linear": BybitDecoder,
+    "bybit-spot": BybitDecoder,
 }
 
 
