@@ -7,17 +7,29 @@ from market.errors import ConfigError
 from market.instrument import Instrument
 from market.sources import decoder_for
 from market.sources.capture import split_line
-from market.sources.importing import Importer, LineImporter
+from market.sources.decoder import ScansLines
+from market.sources.importing import BlockImporter, Importer, LineImporter
+from market.sources.session import SessionImporter
+from market.sources.tardis import TardisImporter
 
 
 def _capture(instrument: Instrument) -> Importer:
-    return LineImporter(decoder_for(instrument), split_line)
+    decoder = decoder_for(instrument)
+    if isinstance(decoder, ScansLines):
+        return BlockImporter(decoder, decoder, split_line)
+    return LineImporter(decoder, split_line)
+
+
+def _session(instrument: Instrument) -> Importer:
+    return SessionImporter(decoder_for(instrument))
 
 
 FORMATS: Final[dict[str, Callable[[Instrument], Importer]]] = {
+    "session": _session,  # recorded WebSocket and HTTP sessions
     "capture": _capture,  # <local receive time> <raw frame> a line
+    "tardis": TardisImporter,  # Tardis CSV, a file for each data type and day
 }
-MANY_FILES_A_DAY: Final = frozenset[str]()  # formats that spread a day over several files
+MANY_FILES_A_DAY: Final = frozenset({"tardis"})  # formats that spread a day over several files
 
 
 def importer_for(format: str, instrument: Instrument) -> Importer:
