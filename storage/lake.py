@@ -29,6 +29,7 @@ from storage.manifest import (
     require_one_schema,
     require_verdict,
 )
+from storage.object_store import ObjectStore
 from storage.parquet import read_row_groups
 from storage.partition import PartitionWriter, State, writing_errors
 
@@ -36,11 +37,15 @@ __all__ = ["FAILED", "PASSED", "UNCHECKED", "Lake", "Manifest", "PartitionWriter
 
 
 class Lake:
-    """Partitions under one folder."""
+    """Partitions under one folder, or behind one fsspec URL."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | str, cache: Path | None = None) -> None:
+        """The lake at a folder or an fsspec URL; a URL needs ``cache``, a folder that reads and writes pass through.
+
+        Raises LakeError if there is no such kind of URL, or no cache for it.
+        """
         self.root = root
-        self._location: Location = Folder(root)
+        self._location = _location(root, cache)
 
     def write(
         self,
@@ -148,6 +153,10 @@ class Lake:
         files = self._files(dataset, symbol, keys, unchecked)
         return connection.read_parquet([str(path) for path in files])
 
+    def file(self, manifest: Manifest) -> Path:
+        """A partition's Parquet file on this machine, whatever the verdict. Raises LakeError if it is torn."""
+        return self._location.fetch(manifest.place, manifest.file, manifest.sha256)
+
     def state(self, dataset: str, symbol: str, key: str) -> dict[str, NDArray[Any]] | None:
         """The closing state written with a partition, None if it had none. Raises LakeError as ``scan`` does."""
         manifest = self.manifest(dataset, symbol, key)
@@ -195,7 +204,7 @@ class Lake:
 
     def _usable_file(self, manifest: Manifest, unchecked: bool) -> Path:
         require_verdict(manifest, unchecked)
-        return self._location.fetch(manifest.place, manifest.file, manifest.sha256)
+        return self.file(manifest)
 
     def _faults(self, place: Place) -> Iterator[str]:
         try:
@@ -230,3 +239,11 @@ class Lake:
         content = self._location.manifest(place)
         kept = set(load_manifest(content, place).files) if content is not None else set()
         return self._location.sweep(place, kept)
+
+
+def _location(root: Path | str, cache: Path | None) -> Location:
+    if not isinstance(root, str) or "://" not in root:
+        return Folder(Path(root))
+    if cache is None:
+        raise LakeError(f"a lake at {root} needs a folder for its cache")
+    return ObjectStore(root, cache)

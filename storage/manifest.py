@@ -14,6 +14,7 @@ MANIFEST_VERSION: Final = 2  # 1: before columns were recorded
 UNCHECKED: Final = "unchecked"
 PASSED: Final = "passed"
 FAILED: Final = "failed"
+_REBUILD: Final = "remove the partition and build it again with main.py run"
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -51,6 +52,7 @@ class Manifest:
     metadata: dict[str, Any] = field(default_factory=dict)
     schema_version: int = MANIFEST_VERSION
     columns: dict[str, str] = field(default_factory=dict)  # name -> Polars type, in order; empty if version 1 wrote it
+    original_sha256: str | None = None  # of the file that these rows were first written to, if compaction replaced it
 
     @property
     def place(self) -> Place:
@@ -61,6 +63,11 @@ class Manifest:
     def name(self) -> str:
         """dataset/symbol/key, as messages and pages print it."""
         return self.place.name
+
+    @property
+    def rows_sha256(self) -> str:
+        """What later stages know the rows by; compaction does not change it."""
+        return self.original_sha256 or self.sha256
 
     @property
     def files(self) -> dict[str, str]:
@@ -92,14 +99,11 @@ def load_manifest(content: bytes, place: Place) -> Manifest:
         if version not in range(1, MANIFEST_VERSION + 1):
             raise LakeError(
                 f"the manifest of {place.name} has version {version}, this program knows 1 to {MANIFEST_VERSION}: "
-                "update the program, or remove the partition and build it again with main.py run"
+                f"update the program, or {_REBUILD}"
             )
         manifest = msgspec.convert({**values, "schema_version": MANIFEST_VERSION}, Manifest)
     except msgspec.MsgspecError as error:
-        raise LakeError(
-            f"the manifest of {place.name} cannot be read: {error}; "
-            "remove the partition and build it again with main.py run"
-        ) from error
+        raise LakeError(f"the manifest of {place.name} cannot be read: {error}; {_REBUILD}") from error
     if manifest.place != place:
         raise LakeError(f"the manifest of {place.name} is that of {manifest.name}")
     return manifest

@@ -7,6 +7,7 @@ bytes, however they were cut into batches.
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -19,24 +20,21 @@ from market.errors import LakeError
 ROW_GROUP_ROWS: Final = 131_072
 SAMPLE_ROWS: Final = 65_536  # of the first row group; what the encodings are chosen by
 ZSTD_LEVEL: Final = 3
-UNPACKING: Final = 0.02  # bytes on disk that a reader's time for one unpacked byte is worth
-CODEC_WEIGHTS: Final = {"zstd": 1.25, "lz4": 1.0}  # a byte of zstd takes longer to unpack than one of lz4
+LAYOUT: Final = {"tickloop_layout": "1"}  # in each file's footer; another number: made by other rules than today's
+UNPACKED_WEIGHT: Final = 0.02  # of an unpacked byte, which a reader has to move, beside one on disk
+CODEC_WEIGHTS: Final = {"zstd": 1.4, "lz4": 1.0}  # of a byte on disk, by the time it takes to unpack
 _FLOATS: Final = ("FLOAT", "DOUBLE")
 
 
 class Encoding(NamedTuple):
     """How the values of one column are laid out and compressed."""
 
-    layout: str  # "dictionary", "plain" or "split" (the n-th bytes of all values together)
+    dictionary: bool  # numbers into a list of the values that occur; else the values themselves
     codec: str  # "zstd" or "lz4"
 
 
-CANDIDATES: Final = (
-    Encoding("dictionary", "zstd"),
-    Encoding("dictionary", "lz4"),
-    Encoding("plain", "zstd"),
-    Encoding("split", "zstd"),
-)
+PLAIN: Final = Encoding(False, "zstd")
+CANDIDATES: Final = (PLAIN, Encoding(True, "zstd"), Encoding(True, "lz4"))
 
 
 class RowsFile:
@@ -49,6 +47,7 @@ class RowsFile:
         self._sink: IO[bytes] | None = None
         self._writer: Any = None
         self._schema: Any = None
+        self._encodings: dict[str, Encoding] = {}
 
     def append(self, frame: pl.DataFrame) -> None:
         """Take rows; they reach the disk a row group at a time. Raises OSError if it does not take them."""
@@ -60,7 +59,7 @@ class RowsFile:
         whole = rows.height - rows.height % ROW_GROUP_ROWS
         for start in range(0, whole, ROW_GROUP_ROWS):
             self._write(rows.slice(start, ROW_GROUP_ROWS))
-        self._waiting, self._waiting_rows = [rows.slice(whole).clone()], rows.height - whole
+        self._waiting, self._waiting_rows = [rows.slice(whole)], rows.height - whole
 
     def finish(self) -> None:
         """Write the rows that are left, and the footer. Raises OSError if the disk does not take them."""
@@ -86,7 +85,7 @@ class RowsFile:
     def _open(self, schema: Any, encodings: dict[str, Encoding]) -> None:
         self._schema, self._encodings = schema, encodings
         self._sink = self._path.open("wb")
-        self._writer = pq.ParquetWriter(self._sink, schema, **writer_options(encodings))
+        self._writer = pq.ParquetWriter(self._sink, schema, **_writer_options(encodings))
 
     def _begin_again(self) -> None:
         """The same rows once more, with room for nulls in every column: the first row group had promised none."""
@@ -104,49 +103,41 @@ class RowsFile:
 
     def _close(self) -> None:
         writer, sink, self._writer, self._sink = self._writer, self._sink, None, None
+        if writer is None or sink is None:
+            return
         try:
-            if writer is not None:
-                writer.close()
+            writer.add_key_value_metadata(LAYOUT)
+            writer.close()
         finally:
-            if writer is not None:
-                writer.is_open = False  # it would write its footer again when it is collected
-            if sink is not None:
-                sink.close()
+            writer.is_open = False  # it would write its footer again when it is collected
+            sink.close()
 
 
 def choose(sample: Any) -> dict[str, Encoding]:
-    """The encoding of each column of an Arrow table by its path: the fewest bytes, with the time to read them counted in.
+    """The encoding of each column of an Arrow table by its path: the cheapest to store and to read.
 
     Floats are never put into a dictionary: it would make one value of all that compare equal.
     """
     best: dict[str, tuple[float, Encoding]] = {}
     for encoding in CANDIDATES:
-        for path, kind, score in _measure(sample, encoding):
-            allowed = (kind in _FLOATS) != (encoding.layout == "dictionary")
-            if (allowed or encoding.layout == "plain") and (path not in best or score < best[path][0]):
-                best[path] = score, encoding
+        for path, kind, cost in _measure(sample, encoding):
+            allowed = encoding == PLAIN or kind not in _FLOATS
+            if allowed and (path not in best or cost < best[path][0]):
+                best[path] = cost, encoding
     return {path: encoding for path, (_, encoding) in best.items()}
 
 
-def writer_options(encodings: dict[str, Encoding]) -> dict[str, Any]:
-    """What pyarrow's writer is told so that each column gets its encoding."""
-    return {
-        "version": "2.6",
-        "use_dictionary": [path for path, chosen in encodings.items() if chosen.layout == "dictionary"],
-        "use_byte_stream_split": [path for path, chosen in encodings.items() if chosen.layout == "split"],
-        "compression": {path: chosen.codec for path, chosen in encodings.items()},
-        "compression_level": {path: ZSTD_LEVEL for path, chosen in encodings.items() if chosen.codec == "zstd"},
-    }
+def is_tuned(path: Path) -> bool:
+    """Whether a file was written by ``RowsFile`` under today's rules. Raises LakeError if it is no Parquet file."""
+    stamps = _metadata(path).metadata or {}
+    return all(stamps.get(key.encode()) == value.encode() for key, value in LAYOUT.items())
 
 
 def row_group_bounds(path: Path) -> list[tuple[int, int]]:
     """First row and number of rows of each row group of a file. Raises LakeError if it is no Parquet file."""
-    try:
-        metadata = pq.read_metadata(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LakeError(f"{path} is no Parquet file: {error}") from error
+    metadata = _metadata(path)
     heights = [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
-    return [(sum(heights[:place]), height) for place, height in enumerate(heights)]
+    return list(zip(accumulate(heights, initial=0), heights, strict=False))
 
 
 def read_row_groups(paths: Sequence[Path], columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
@@ -159,23 +150,32 @@ def read_row_groups(paths: Sequence[Path], columns: Sequence[str] | None) -> Ite
 
 
 def _measure(sample: Any, encoding: Encoding) -> Iterator[tuple[str, str, float]]:
-    """Path, physical type and score of each column under one encoding; a split applies to floats alone."""
-    split = [field.name for field in sample.schema if pa.types.is_floating(field.type)]
-    if encoding.layout == "split" and not split:
-        return
+    """Path, physical type and cost, in bytes of lz4, of each column under one encoding."""
     buffer = io.BytesIO()
-    options: dict[str, Any] = {
-        "compression": encoding.codec,
-        "use_dictionary": encoding.layout == "dictionary",
-        "use_byte_stream_split": split if encoding.layout == "split" else False,
-        "compression_level": ZSTD_LEVEL if encoding.codec == "zstd" else None,
-    }
-    pq.write_table(sample, buffer, row_group_size=max(sample.num_rows, 1), **options)
+    level = ZSTD_LEVEL if encoding.codec == "zstd" else None
+    pq.write_table(
+        sample, buffer, compression=encoding.codec, compression_level=level, use_dictionary=encoding.dictionary
+    )
     metadata = pq.read_metadata(buffer)
     for place in range(metadata.num_columns if metadata.num_row_groups else 0):
         column = metadata.row_group(0).column(place)
-        packed = CODEC_WEIGHTS[encoding.codec] * column.total_compressed_size
-        yield column.path_in_schema, column.physical_type, packed + UNPACKING * column.total_uncompressed_size
+        stored = CODEC_WEIGHTS[encoding.codec] * column.total_compressed_size
+        yield column.path_in_schema, column.physical_type, stored + UNPACKED_WEIGHT * column.total_uncompressed_size
+
+
+def _writer_options(encodings: dict[str, Encoding]) -> dict[str, Any]:
+    return {
+        "use_dictionary": [path for path, chosen in encodings.items() if chosen.dictionary],
+        "compression": {path: chosen.codec for path, chosen in encodings.items()},
+        "compression_level": {path: ZSTD_LEVEL for path, chosen in encodings.items() if chosen.codec == "zstd"},
+    }
+
+
+def _metadata(path: Path) -> Any:
+    try:
+        return pq.read_metadata(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LakeError(f"{path} is no Parquet file: {error}") from error
 
 
 def _required_where_full(table: Any) -> Any:

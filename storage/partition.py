@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,46 +33,64 @@ class PartitionWriter:
         self._schema: pl.Schema | None = None
         self._height = 0
         self._span: tuple[int, int] | None = None
-        self._committed = False
+        self._open = True
 
     def append(self, frame: pl.DataFrame) -> None:
         """Take more rows, of the same columns each time; no rows at all still tell the columns.
 
         Raises LakeError if the columns differ, after a commit, or if the disk does not take them.
         """
-        self._require_open()
         if self._schema is not None and frame.schema != self._schema:
             raise LakeError(f"{self._place.name} was begun with {dict(self._schema)}, not {dict(frame.schema)}")
-        self._schema = frame.schema
-        self._height += frame.height
-        self._span = _widened(self._span, frame)
-        with writing_errors(self._place):
+        with self._step():
+            self._schema = frame.schema
+            self._height += frame.height
+            self._span = _widened(self._span, frame)
             self._rows.append(frame)
+        self._open = True
 
-    def commit(
-        self,
-        state: State | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        *,
-        verdict: Mapping[str, Any] | None = None,
-    ) -> Manifest:
+    def commit(self, state: State | None = None, metadata: Mapping[str, Any] | None = None) -> Manifest:
         """Publish the partition, unchecked, in place of whatever it held.
 
-        verdict : ``verdict`` and ``checks`` of a manifest whose rows these are, to be kept
         Raises LakeError if nothing was appended, twice, or if the disk does not take it; the old one then stays.
         """
-        self._require_open()
-        if self._schema is None:
-            raise LakeError(f"{self._place.name} cannot be committed: nothing was appended, not even an empty table")
-        with writing_errors(self._place):
-            self._rows.finish()
-            files, kinds = {}, {}
-            for kind, path, suffix in self._finished(state):
-                kinds[kind] = file_sha256(path)
-                files[f"{kind}-{kinds[kind][:16]}{suffix}"] = path
-            manifest = self._manifest(dict(zip(kinds, files, strict=True)), kinds, metadata, verdict)
+        with self._step():
+            data, sha256 = self._finish()
+            files = {data: self._data}
+            state_file, state_sha = self._store_state(state)
+            if state_file is not None:
+                files[state_file] = self._state
+            first_ts, last_ts = self._span or (0, 0)
+            manifest = Manifest(
+                *self._place,
+                file=data,
+                sha256=sha256,
+                bytes=self._data.stat().st_size,
+                rows=self._height,
+                first_ts=first_ts,
+                last_ts=last_ts,
+                schema_sha=self._schema_sha,
+                state_file=state_file,
+                state_sha256=state_sha,
+                metadata=dict(metadata or {}),
+                columns=self._columns,
+            )
             self._location.commit(self._place, files, dump_manifest(manifest))
-        self._committed = True
+        return manifest
+
+    def commit_compacted(self, old: Manifest) -> Manifest:
+        """Publish the partition as the same rows as ``old``, with its verdict, facts and state. Raises LakeError."""
+        with self._step():
+            data, sha256 = self._finish()
+            manifest = replace(
+                old,
+                file=data,
+                sha256=sha256,
+                bytes=self._data.stat().st_size,
+                columns=self._columns,
+                original_sha256=None if sha256 == old.rows_sha256 else old.rows_sha256,
+            )
+            self._location.commit(self._place, {data: self._data}, dump_manifest(manifest))
         return manifest
 
     def abandon(self) -> None:
@@ -79,40 +98,33 @@ class PartitionWriter:
         self._rows.abandon()
         self._state.unlink(missing_ok=True)
 
-    def _require_open(self) -> None:
-        if self._committed:
-            raise LakeError(f"{self._place.name} is committed; begin it again to write to it")
+    @property
+    def _columns(self) -> dict[str, str]:
+        return {name: str(dtype) for name, dtype in (self._schema or {}).items()}
 
-    def _finished(self, state: State | None) -> Iterator[tuple[str, Path, str]]:
-        yield "data", self._data, ".parquet"
-        if state is not None:
-            with self._state.open("wb") as stream:
-                np.savez_compressed(stream, **dict(state))  # type: ignore[arg-type]
-            yield "state", self._state, ".npz"
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """One step of writing; a failed one, and a commit, are the last."""
+        if not self._open:
+            raise LakeError(f"{self._place.name} is committed, or could not be written; begin it again")
+        self._open = False
+        with writing_errors(self._place):
+            yield
 
-    def _manifest(
-        self,
-        names: Mapping[str, str],
-        shas: Mapping[str, str],
-        metadata: Mapping[str, Any] | None,
-        verdict: Mapping[str, Any] | None,
-    ) -> Manifest:
-        first_ts, last_ts = self._span or (0, 0)
-        return Manifest(
-            *self._place,
-            file=names["data"],
-            sha256=shas["data"],
-            bytes=self._data.stat().st_size,
-            rows=self._height,
-            first_ts=first_ts,
-            last_ts=last_ts,
-            schema_sha=self._schema_sha,
-            state_file=names.get("state"),
-            state_sha256=shas.get("state"),
-            metadata=dict(metadata or {}),
-            columns={name: str(dtype) for name, dtype in (self._schema or {}).items()},
-            **(verdict or {}),
-        )
+    def _finish(self) -> tuple[str, str]:
+        if self._schema is None:
+            raise LakeError(f"{self._place.name} cannot be committed: nothing was appended, not even an empty table")
+        self._rows.finish()
+        sha256 = file_sha256(self._data)
+        return f"data-{sha256[:16]}.parquet", sha256
+
+    def _store_state(self, state: State | None) -> tuple[str | None, str | None]:
+        if state is None:
+            return None, None
+        with self._state.open("wb") as stream:
+            np.savez_compressed(stream, **dict(state))  # type: ignore[arg-type]
+        sha256 = file_sha256(self._state)
+        return f"state-{sha256[:16]}.npz", sha256
 
 
 @contextmanager
