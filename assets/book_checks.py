@@ -3,14 +3,38 @@
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assets.checks import MOST_SHOWN, Fact, Verdict
 from assets.plots import markdown_table, utc_time
-from market.book import BEST_ASK, BEST_BID, Book
+from market.book import BEST_ASK, BEST_BID, Book, new_book
 from market.crossing import APART, CROSSED, LOCKED, touch_states
+from market.errors import DataError
 from market.events import Events
+from storage.lake import State
 
 CROSSED_SHARE_LIMIT: Final = 0.001  # of the messages that leave the book open; no real capture that we hold has one
+
+
+def load_book(state: State | None) -> Book:
+    """The book that ``dump_book`` was given, a fresh copy; an empty one where there is no state.
+
+    Raises DataError if the state was written by a version whose books have another shape.
+    """
+    book = new_book()
+    if state is None:
+        return book
+    for place, array in enumerate(book):
+        kept = state.get(f"book_{place}")
+        if kept is None or kept.shape != array.shape:
+            raise DataError("the closing state of the day before was written by another version: build that day again")
+        array[...] = kept
+    return book
+
+
+def dump_book(book: Book) -> dict[str, NDArray[np.int64]]:
+    """A book as the lake keeps it, in a partition's closing state."""
+    return {f"book_{place}": array for place, array in enumerate(book)}
 
 
 class CrossedShare:

@@ -62,8 +62,12 @@ def judge(lake: Lake, dataset: str, part: Part, verdicts: Sequence[Verdict]) -> 
     checks = {verdict.name: bool(verdict.passed) for verdict in verdicts}
     lake.set_verdict(dataset, part.symbol, part.key, all(checks.values()), checks)
     for verdict in verdicts:
+        pages = {name: dg.MetadataValue.md(page) for name, page in verdict.pages.items()}
         yield dg.AssetCheckResult(
-            check_name=verdict.name, asset_key=dataset, passed=bool(verdict.passed), metadata=verdict.facts
+            check_name=verdict.name,
+            asset_key=dataset,
+            passed=bool(verdict.passed),
+            metadata={**verdict.facts, **pages},
         )
 
 

@@ -181,7 +181,12 @@ def _reason(error: SerializableErrorInfo | None) -> str:
 
 
 def _facts(check: dg.AssetCheckEvaluation) -> str:
-    return ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+    values = {name: value.value for name, value in check.metadata.items() if not _is_page(value)}
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _is_page(value: object) -> bool:
+    return isinstance(value, dg.MarkdownMetadataValue)
 
 
 def _first_line(message: str) -> str:
