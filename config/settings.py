@@ -55,6 +55,11 @@ class Paths:
         return self.var / "dagster"
 
     @property
+    def lake_cache(self) -> Path:
+        """Files of a lake that lies in an object store; it may be emptied at any time."""
+        return self.var / "lake_cache"
+
+    @property
     def recordings(self) -> Path:
         """Recordings that were fetched."""
         return self.var / "recordings"
@@ -109,7 +114,25 @@ class DataSettings:
     def recordings(self) -> tuple[str, ...]:
         """Recordings of the catalogue that the symbols need, in the order of their days."""
         sources = [self.sources[symbol] for symbol in self.symbols]
-        return tuple(name for source in sources if not isinstance(source, str) for name in source)
+        return tuple(name for source in sources if isinstance(source, tuple) for name in source)
+
+    def described(self, symbol: str) -> str:
+        """Where a symbol's ticks come from, for people."""
+        source = self.sources[symbol]
+        if isinstance(source, tuple):
+            return f"recording {', '.join(source)}"
+        return f"daily files in {source}" if isinstance(source, str) else str(source)
+
+
+@dataclass(frozen=True, slots=True)
+class LakeSettings:
+    """Where the lake lies."""
+
+    url: str  # fsspec URL of an object store, such as s3://BUCKET/FOLDER; empty: the folder lake below TICKLOOP_VAR
+
+    def __post_init__(self) -> None:
+        if self.url and "://" not in self.url:
+            raise ConfigError(f"url={self.url!r} is no URL of the kind SCHEME://BUCKET/FOLDER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +205,7 @@ class Settings:
 
     paths: Paths
     data: DataSettings
+    lake: LakeSettings
     instruments: dict[str, Instrument]
     clock: ClockParameters
     features: FeatureParameters
@@ -204,6 +228,11 @@ class Settings:
                 f"labels.order_latency_ms={self.labels.order_latency_ms} must equal "
                 f"venue.order_latency_ms={self.venue.order_latency_ms}: a label is what the ledger books"
             )
+
+    @property
+    def lake_root(self) -> Path | str:
+        """The folder or the URL that the lake lies at."""
+        return self.lake.url or self.paths.lake
 
     def instrument(self, name: str) -> Instrument:
         """The instrument of that name.
@@ -235,5 +264,5 @@ def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -
 def config_sha(settings: Settings) -> str:
     """Hex sha256 of the resolved settings; where ``var`` lies and who listens where do not count."""
     resolved = asdict(settings)
-    del resolved["paths"], resolved["orchestration"], resolved["live"]
+    del resolved["paths"], resolved["orchestration"], resolved["live"], resolved["lake"]
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -18,6 +18,7 @@ from assets.models import bundles_intact, models_inputs
 from assets.partitions import WHOLE, Part, day_key, slice_key, slices, symbols
 from assets.raw_ticks import raw_ticks_inputs
 from assets.registered_model import registered_model_inputs
+from assets.resources import lake_of
 from assets.search import search_inputs
 from assets.tables import INPUTS, passed
 from assets.walk_forward_slices import frame_slices, walk_forward_slices_inputs
@@ -83,7 +84,7 @@ class Chain:
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> None:
         self.settings, self.instance, self.progress = settings, instance, progress
-        self.lake = Lake(settings.paths.lake)
+        self.lake = lake_of(settings)
         self.report = ChainReport()
         self._definitions = build_definitions(settings, {"steps": step_logger(progress)})
 
