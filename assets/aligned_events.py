@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import numpy as np
 
-from assets.book_checks import CrossedShare
+from assets.book_checks import CrossedShare, dump_book, load_book
 from assets.checks import feeds_clock, run_checks
 from assets.clock_checks import ClockQuality, IngestLag, NegativeDelays
 from assets.partitions import Part, day_before, day_beside, part_of, symbol_days
@@ -13,7 +13,7 @@ from assets.raw_ticks import state_before
 from assets.tables import Closing, blocking, content_shas, inputs_sha, judge, passed, publish_batches
 from assets.time_slots import DelayHistogram
 from config.settings import Settings
-from market.book import Book, apply_events, new_book
+from market.book import apply_events
 from market.clock import ClockState, align, new_clock
 from market.events import Events
 from market.parameters import ClockParameters
@@ -63,7 +63,7 @@ def aligned_events_hold(
         IngestLag(part.key),
         NegativeDelays(part.key, opening is None),
         ClockQuality(part.key, opening is None),
-        CrossedShare(load_book(opening) if opening else new_book()),
+        CrossedShare(load_book(opening)),
     ]
     batches = map(frame_to_events, lake.batches("aligned_events", part.symbol, [part.key], unchecked=True))
     yield from judge(lake, "aligned_events", part, run_checks(batches, checks))
@@ -74,7 +74,7 @@ class AlignedDay:
 
     def __init__(self, parameters: ClockParameters, opening: State | None, date: str) -> None:
         self.clock = load_clock(opening) if opening else new_clock(parameters)
-        self.book = load_book(opening) if opening else new_book()
+        self.book = load_book(opening)
         self._parameters = parameters
         self._delays = DelayHistogram(date)
         self._closing: dict[str, float] = {}
@@ -108,14 +108,3 @@ def load_clock(arrays: State) -> ClockState:
     """The clock that ``dump_clock`` was given."""
     integers, floats, minima, slopes = (arrays[f"clock_{place}"].copy() for place in range(4))
     return integers, floats, minima, slopes
-
-
-def dump_book(book: Book) -> dict[str, np.ndarray]:
-    """A book as the lake keeps it."""
-    return {f"book_{place}": array for place, array in enumerate(book)}
-
-
-def load_book(arrays: State) -> Book:
-    """The book that ``dump_book`` was given."""
-    levels, spill, head = (arrays[f"book_{place}"].copy() for place in range(3))
-    return levels, spill, head
