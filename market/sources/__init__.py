@@ -8,6 +8,7 @@ from market.instrument import Instrument
 from market.sources.binance import BinanceDecoder
 from market.sources.bybit import BybitDecoder
 from market.sources.decoder import Decoder
+from market.sources.okx import OkxDecoder
 
 DECODERS: Final[dict[str, Callable[[Instrument], Decoder]]] = {
     "binance-coinm": BinanceDecoder,
@@ -16,6 +17,9 @@ DECODERS: Final[dict[str, Callable[[Instrument], Decoder]]] = {
     "bybit-inverse": BybitDecoder,
     "bybit-linear": BybitDecoder,
     "bybit-spot": BybitDecoder,
+    "okx-futures": OkxDecoder,
+    "okx-spot": OkxDecoder,
+    "okx-swap": OkxDecoder,
 }
 
 
