@@ -25,7 +25,21 @@ from monitoring.parameters import DriftParameters
 from trading.parameters import TradingParameters
 
 _HTTP: Final = ("http", "https")
-Source = tuple[str, ...] | str  # recordings of the catalogue, or a folder of daily files ..._YYYYMMDD.gz
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Files of a vendor or of ours; raw captures need no more than their names, see Source."""
+
+    format: str  # how the files are read: a name in market/sources/formats.py
+    path: str | tuple[str, ...]  # a folder of daily files, or the files; their names carry the dates
+
+    def __str__(self) -> str:
+        return f"{self.format} files {self.path if isinstance(self.path, str) else ', '.join(self.path)}"
+
+
+CAPTURE: Final = "capture"  # the format of recordings and of plain folders
+Source = tuple[str, ...] | str | FileSource  # recordings of the catalogue, a folder of daily captures, or other files
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,11 @@ class Paths:
     def lake(self) -> Path:
         """Parquet partitions with their manifests."""
         return self.var / "lake"
+
+    @property
+    def lake_cache(self) -> Path:
+        """Files of a lake that lies in an object store; it may be emptied at any time."""
+        return self.var / "lake_cache"
 
     @property
     def mlflow(self) -> Path:
@@ -53,11 +72,6 @@ class Paths:
     def dagster(self) -> Path:
         """Dagster's home: runs, event logs, schedules."""
         return self.var / "dagster"
-
-    @property
-    def lake_cache(self) -> Path:
-        """Files of a lake that lies in an object store; it may be emptied at any time."""
-        return self.var / "lake_cache"
 
     @property
     def recordings(self) -> Path:
@@ -93,7 +107,7 @@ class DataSettings:
     """Which symbols run through the chain, and where their captures lie."""
 
     symbols: tuple[str, ...]  # names of instruments, in the order they are run
-    sources: dict[str, Source]  # symbol -> recordings of the catalogue, or a folder of daily files ..._YYYYMMDD.gz
+    sources: dict[str, Source]  # symbol -> recordings, a folder of daily captures ..._YYYYMMDD.gz, or {format, path}
     hold_back_s: float  # seconds at the end of the newest day that the chain never sees: the live replay trades them
     max_bad_share: float  # share of malformed lines above which an import fails, 0 to 1
 

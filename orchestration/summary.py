@@ -45,8 +45,7 @@ def symbol_lines(settings: Settings, lake: Lake, symbol: str) -> list[str]:
 
 def source_line(settings: Settings, symbol: str) -> str:
     """Where the ticks come from."""
-    source = settings.data.sources[symbol]
-    return f"daily files in {source}" if isinstance(source, str) else f"recording {', '.join(source)}"
+    return settings.data.described(symbol)
 
 
 def row_lines(lake: Lake, symbol: str) -> list[str]:

@@ -50,7 +50,7 @@ class _Whole(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
-            count = self._unpacked.readinto(buffer)  # type: ignore[attr-defined]
+            count = self._unpacked.readinto(buffer)
         except (EOFError, OSError, zlib.error) as error:
             raise _unreadable(self._path, error) from error
         self._on_bytes(self._raw.tell())

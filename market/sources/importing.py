@@ -15,6 +15,7 @@ MOST_KEPT: Final = 1_000  # quarantined lines kept word for word; all are counte
 CLOCK_BACKWARDS: Final = "clock_backwards"  # count of lines stamped before the newest one
 WORST_STEP_BACK_NS: Final = "clock_backwards_worst_ns"
 END_OF_TIME: Final = 2**63 - 1  # ns, of the year 2262
+WAITING: Final = "waiting"  # 1 where the book still waits for a snapshot at the end
 _LONGEST_KEPT: Final = 2_000  # bytes of a quarantined line
 _BATCH_BYTES: Final = BATCH_EVENTS * EVENT.itemsize
 _BLOCK_BYTES: Final = 1 << 18  # that a scan is given at once
@@ -47,8 +48,7 @@ class Account:
     events: int = 0
     bad: int = 0
     quarantined: list[QuarantinedLine] = field(default_factory=list)  # the first MOST_KEPT of the bad ones
-    # "waiting" among them is 1 where the book still waits for a snapshot at the end
-    counts: dict[str, int] = field(default_factory=lambda: {CLOCK_BACKWARDS: 0, WORST_STEP_BACK_NS: 0})
+    counts: dict[str, int] = field(default_factory=lambda: {CLOCK_BACKWARDS: 0, WORST_STEP_BACK_NS: 0, WAITING: 0})
 
     @property
     def bad_share(self) -> float:
@@ -176,7 +176,7 @@ class LineImporter:
     def _count(self) -> None:
         for name, count in self.decoder.counts.items():
             self.account.counts[name] = count - self._before.get(name, 0)
-        self.account.counts["waiting"] = int(self.decoder.waiting)
+        self.account.counts[WAITING] = int(self.decoder.waiting)
 
     def _stamp(self, line: bytes) -> int:
         try:
