@@ -172,6 +172,10 @@ class Lake:
         for place in self._location.committed():
             yield self.manifest(*place)
 
+    def count(self) -> int:
+        """How many partitions were committed, readable or not."""
+        return len(self._location.committed())
+
     def verify(self) -> list[str]:
         """One line for each manifest that cannot be read and each file that is not what its manifest promises."""
         return [fault for place in self._location.committed() for fault in self._faults(place)]
