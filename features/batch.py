@@ -12,6 +12,7 @@ from features.parameters import FeatureParameters
 from features.step import advance, limits, plan
 from market.errors import DataError
 from market.events import Events
+from market.spill import require_room
 
 
 class Rows(NamedTuple):
@@ -31,7 +32,7 @@ def feature_rows(events: Events, state: State, parameters: FeatureParameters, un
     Changes ``state`` in place, so that a later call goes on where this one stopped. A fresh state
     opens its first row at the first instant of the grid at or after the first event. An empty
     stretch still has its rows.
-    Raises DataError if an event is later than ``until``, or the state has other settings.
+    Raises DataError if an event is later than ``until``, the state has other settings, or the book runs out of room.
     """
     require_plan(state, parameters)
     if events.size and int(events["ingest_ts"].max()) > until:
@@ -41,6 +42,7 @@ def feature_rows(events: Events, state: State, parameters: FeatureParameters, un
     touch = np.empty((count, 2), np.int64)
     raw, values = (np.empty((count, FEATURE_COUNT), np.float32) for _ in range(2))
     advance(state, np.require(events, requirements=["C", "W"]), until, (row_ts, status, touch, raw, values))
+    require_room(state[2])
     return Rows(row_ts, status, touch[:, 0].copy(), touch[:, 1].copy(), raw, values)
 
 
