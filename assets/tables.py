@@ -109,7 +109,7 @@ def passed(lake: Lake, dataset: str, part: Part) -> Manifest | None:
 
 def content_shas(manifest: Manifest | None) -> list[str | None]:
     """What a later stage can see of a partition: its rows and its closing state."""
-    return [manifest.sha256, manifest.state_sha256] if manifest else []
+    return [manifest.rows_sha256, manifest.state_sha256] if manifest else []
 
 
 def inputs_sha(stage: str, settings: Sequence[Any], upstream: Any, rooms: Sequence[str]) -> str:
