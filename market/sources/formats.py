@@ -5,9 +5,11 @@ from typing import Final
 
 from market.errors import ConfigError
 from market.instrument import Instrument
+from market.simulator.importer import SimulationImporter
 from market.sources import decoder_for
 from market.sources.capture import split_line
 from market.sources.decoder import ScansLines
+from market.sources.hftbacktest_file import HftbacktestImporter
 from market.sources.importing import BlockImporter, Importer, LineImporter
 from market.sources.session import SessionImporter
 from market.sources.tardis import TardisImporter
@@ -27,6 +29,8 @@ def _session(instrument: Instrument) -> Importer:
 FORMATS: Final[dict[str, Callable[[Instrument], Importer]]] = {
     "session": _session,  # recorded WebSocket and HTTP sessions
     "capture": _capture,  # <local receive time> <raw frame> a line
+    "simulation": SimulationImporter,  # JSON: which market to simulate
+    "hftbacktest": HftbacktestImporter,  # npz or npy of its event array
     "tardis": TardisImporter,  # Tardis CSV, a file for each data type and day
 }
 MANY_FILES_A_DAY: Final = frozenset({"tardis"})  # formats that spread a day over several files
