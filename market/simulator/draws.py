@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -13,8 +12,7 @@ _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 def stream_start(seed: int, purpose: int, symbol: int) -> np.uint64:
     """Where the counter of one stream begins."""
-    words: NDArray[np.uint64] = np.random.SeedSequence(seed, spawn_key=(purpose, symbol)).generate_state(1, np.uint64)
-    return np.uint64(words[0])
+    return np.uint64(np.random.SeedSequence(seed, spawn_key=(purpose, symbol)).generate_state(1, np.uint64)[0])
 
 
 @njit(cache=True)

@@ -101,8 +101,8 @@ def _fano(stamps: NDArray[np.int64], bin_ns: int) -> float:
 
 def _depth_facts(events: Events) -> dict[str, float]:
     seconds = int(events["ingest_ts"][-1] - events["ingest_ts"][0]) // _SECOND_NS
-    samples = np.empty((seconds + 1, 2, _PROFILE_LEVELS, 2), np.float64)
-    samples = samples[: _sample_depth(new_book(), events, _SECOND_NS, samples)]
+    room = np.empty((seconds + 1, 2, _PROFILE_LEVELS, 2), np.float64)
+    samples = room[: _sample_depth(new_book(), events, _SECOND_NS, room)]
     offset = np.abs(samples[:, :, :, 0] - samples[:, :, :1, 0]).mean(axis=(0, 1))
     lots = samples[:, :, :, 1]
     return {

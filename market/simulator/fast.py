@@ -166,9 +166,7 @@ def _react(returns, sigma_bp, regime, direction, gains):
         anchor += gains[2] * (moved - anchor)
 
 
-def _rows(
-    parameters: SimulationParameters, number: int, day: _Day, opening: float, interval_ms: int
-) -> pl.DataFrame:
+def _rows(parameters: SimulationParameters, number: int, day: _Day, opening: float, interval_ms: int) -> pl.DataFrame:
     rng = block_generator(parameters.seed, TRADING, parameters.symbol, number)
     steps = day.signal.size
     multiplier = day.sigma_bp / parameters.volatility.volatility_bp

@@ -104,9 +104,7 @@ def _filter(noise, phi, scale):
     return series
 
 
-def _regimes(
-    volatility: VolatilityParameters, rng: np.random.Generator
-) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def _regimes(volatility: VolatilityParameters, rng: np.random.Generator) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Episodes of exponential length, each of another regime than the last; the first by its share of the time."""
     durations = np.empty(3)
     durations[TREND], durations[RANGE] = volatility.trend_duration_s, volatility.range_duration_s

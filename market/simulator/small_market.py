@@ -33,6 +33,7 @@ _BASE_LATENCY_NS: Final = 2_000_000
 _JITTER_NS: Final = 1_500_000.0  # mean of the exponential part of the feed's latency
 _MS: Final = 1_000_000
 
+
 class _Market:
     """The venue's book and the order flow that moves it."""
 

@@ -4,7 +4,7 @@ import base64
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +67,18 @@ class SimulatedTape:
     def _events(self, rows: NDArray[np.int64]) -> Events:
         return rows[: self._state[1][ROWS]].copy().view(EVENT).reshape(-1)
 
+    @property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return cast(tuple[NDArray[Any], ...], self._state)
+
     def state(self) -> DecoderState:
         """Where the market stands, as JSON allows."""
-        arrays = {name: _packed(array) for name, array in zip(_ARRAYS, self._state, strict=True)}
+        arrays = {name: _packed(array) for name, array in zip(_ARRAYS, self._arrays, strict=True)}
         return {"opened": int(self._opened), **arrays}
 
     def restore(self, state: DecoderState) -> None:
         """Continue where ``state`` was taken; parameters and instrument must be the same."""
-        for name, array in zip(_ARRAYS, self._state, strict=True):
+        for name, array in zip(_ARRAYS, self._arrays, strict=True):
             array[...] = np.frombuffer(_unpacked(cast(str, state[name])), array.dtype).reshape(array.shape)
         self._opened = bool(state["opened"])
 
@@ -86,7 +90,7 @@ def _path(parameters: SimulationParameters, day: int) -> Path:
     return market.multiplier.copy(), market.regime.copy(), market.direction.copy(), signal
 
 
-def _packed(array: NDArray[np.generic]) -> str:
+def _packed(array: NDArray[Any]) -> str:
     return base64.b64encode(zlib.compress(array.tobytes(), 1)).decode()
 
 
