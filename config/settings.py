@@ -22,6 +22,7 @@ from modeling.parameters import (
     WalkForwardParameters,
 )
 from monitoring.parameters import DriftParameters
+from storage.clickhouse_parameters import WarehouseParameters
 from trading.parameters import TradingParameters
 
 _HTTP: Final = ("http", "https")
@@ -72,6 +73,11 @@ class Paths:
     def dagster(self) -> Path:
         """Dagster's home: runs, event logs, schedules."""
         return self.var / "dagster"
+
+    @property
+    def clickhouse(self) -> Path:
+        """The embedded warehouse, and the lock of whoever loads into one."""
+        return self.var / "clickhouse"
 
     @property
     def recordings(self) -> Path:
@@ -230,6 +236,7 @@ class Settings:
     registry: RegistrySettings
     live: LiveSettings
     drift: DriftParameters
+    warehouse: WarehouseParameters
     orchestration: OrchestrationSettings
 
     def __post_init__(self) -> None:
@@ -278,5 +285,6 @@ def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -
 def config_sha(settings: Settings) -> str:
     """Hex sha256 of the resolved settings; where ``var`` lies and who listens where do not count."""
     resolved = asdict(settings)
-    del resolved["paths"], resolved["orchestration"], resolved["live"], resolved["lake"]
+    for edge in ("paths", "orchestration", "live", "lake", "warehouse"):
+        del resolved[edge]
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

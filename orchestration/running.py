@@ -22,6 +22,7 @@ from assets.resources import lake_of
 from assets.search import search_inputs
 from assets.tables import INPUTS, passed
 from assets.walk_forward_slices import frame_slices, walk_forward_slices_inputs
+from assets.warehouse import warehouse_events_inputs, warehouse_holds
 from config.settings import Settings
 from market.errors import TickloopError
 from orchestration.definitions import build_definitions
@@ -45,6 +46,7 @@ DATA: Final[dict[str, Inputs]] = {
     "features": features_inputs,
     "labels": labels_inputs,
 }
+WAREHOUSE: Final[dict[str, Inputs]] = {"warehouse_events": warehouse_events_inputs}
 SLICES: Final[dict[str, Inputs]] = {"walk_forward_slices": walk_forward_slices_inputs}
 MODELS: Final[dict[str, Inputs]] = {
     "search": search_inputs,
@@ -56,6 +58,7 @@ REGISTRY: Final[dict[str, Inputs]] = {"registered_model": registered_model_input
 FILES_INTACT: Final[dict[str, Callable[[Settings, Lake, Part], bool]]] = {  # what a stage leaves outside the lake
     "models": bundles_intact,
     "backtests": report_exists,
+    "warehouse_events": warehouse_holds,
 }
 
 
@@ -107,6 +110,8 @@ class Chain:
             self._bring_up_to_date("data", DATA, part, day_key(part))
         for part in dates:  # the last labels of a day look into the day after, which is here only now
             self._bring_up_to_date("data", {"labels": labels_inputs}, part, day_key(part), again=True)
+        for part in dates if self.settings.warehouse.enabled else ():
+            self._bring_up_to_date("data", WAREHOUSE, part, day_key(part))
         self._bring_up_to_date("slices", SLICES, Part(symbol, WHOLE), symbol)
         pieces = frame_slices(self.lake.scan("walk_forward_slices", symbol, [WHOLE]).collect())
         self.instance.add_dynamic_partitions(slices.name, [piece.key for piece in pieces])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import polars as pl
 
@@ -22,9 +23,10 @@ from storage.clickhouse_schema import (
     create_statements,
     delete_statements,
     lifetimes,
+    schema_version,
     ttl_statement,
 )
-from storage.files import locked
+from storage.files import locked, replace_file
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -89,6 +91,7 @@ def open_warehouse(parameters: WarehouseParameters, folder: Path, login: Login =
         with faults(login):
             client = _connect(parameters, folder, login)
         stack.callback(client.close)
+        _name_itself(folder)
         warehouse = Warehouse(client, parameters, login)
         warehouse.create()
         yield warehouse
@@ -108,7 +111,11 @@ class Warehouse:
         return self._parameters.database
 
     def create(self) -> None:
-        """Make what is missing; give the tables the lifetimes that are configured."""
+        """Make what is missing; give the tables the lifetimes that are configured.
+
+        Raises WarehouseError if the tables that are there were made by another definition.
+        """
+        self._require_schema()
         with faults(self._login):
             for statement in create_statements(self._parameters):
                 self._client.command(statement)
@@ -200,6 +207,17 @@ class Warehouse:
         sql = f"INSERT INTO {self._name('loads')} ({', '.join(columns)}) SELECT {values}"
         self._command(sql, bound | {"whole": whole, "rows": rows})
 
+    def _require_schema(self) -> None:
+        found = self._rows(
+            "SELECT comment FROM system.tables WHERE database = {database:String} AND name = {name:String}",
+            {"database": self.database, "name": self._local("loads")},
+        )
+        if found and found[0][0] != schema_version():
+            raise WarehouseError(
+                f"the tables of {self.database} are of version {found[0][0] or 'unknown'}, not {schema_version()}: "
+                "name another database, or drop that one; the lake holds all of it"
+            )
+
     def _lifetimes(self) -> dict[str, int]:
         names = [self._local(table) for table in TABLES]
         found = self._rows(
@@ -277,6 +295,17 @@ def _own(stack: ExitStack, parameters: WarehouseParameters, folder: Path) -> Non
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_POLL_S)
+
+
+def identity_of(folder: Path) -> str | None:
+    """The name that a warehouse got when it was made; whoever loaded into another one has to load again."""
+    path = folder / "identity"
+    return path.read_text() if path.exists() else None
+
+
+def _name_itself(folder: Path) -> None:
+    if identity_of(folder) is None:
+        replace_file(folder / "identity", uuid4().hex.encode())
 
 
 def _connect(parameters: WarehouseParameters, folder: Path, login: Login) -> "Client":

@@ -1,15 +1,16 @@
 """Whether the warehouse says of a day what DuckDB says of the lake: totals of the events, and every candle."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
-
-import duckdb
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage.clickhouse import Warehouse
 from storage.clickhouse_schema import BARS, CANDLE_SECONDS, kind_codes, rendered
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
 Rows = list[tuple[Any, ...]]
-Tape = Callable[[duckdb.DuckDBPyConnection], duckdb.DuckDBPyRelation]
+Tape = Callable[["DuckDBPyConnection"], "DuckDBPyRelation"]
 
 
 class Parity(NamedTuple):
@@ -37,6 +38,8 @@ def parity_with_lake(warehouse: Warehouse, symbol: str, date: str, tape: Tape) -
 
 def lake_tables(tape: Tape) -> dict[str, Rows]:
     """Totals of a day's events and its candles, by DuckDB, as exact numbers."""
+    import duckdb
+
     with duckdb.connect() as connection:
         tape(connection).create_view("tape")
         tables = {"events": connection.execute(rendered("totals_duckdb.sql", {})).fetchall()}

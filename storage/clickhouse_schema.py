@@ -1,6 +1,8 @@
 """The warehouse's tables and views as SQL statements, from the templates in ``sql/``."""
 
+import hashlib
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -13,6 +15,14 @@ CANDLE_SECONDS: Final = {"candles_1s": 1, "candles_1m": 60}
 BARS: Final = {"candles_1s": "bars_1s", "candles_1m": "bars_1m"}  # the views to read the candles by
 TABLES: Final = ("events", *CANDLE_SECONDS)  # what a day's rows lie in
 KINDS: Final = {"BBO": BBO, "TRADE": TRADE, "LIQUIDATION": LIQUIDATION, "GAP": GAP}
+
+
+def schema_version() -> str:
+    """What tables of one definition share: the first digits of the sha256 of their templates."""
+    texts = (
+        (FOLDER / f"{name}.sql").read_bytes() for name in ("loads", "events", "candles", "candles_feed", "cluster")
+    )
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
 
 
 def create_statements(parameters: WarehouseParameters) -> list[str]:
@@ -35,6 +45,12 @@ def create_statements(parameters: WarehouseParameters) -> list[str]:
 def lifetimes(parameters: WarehouseParameters) -> dict[str, int]:
     """Days that each table keeps its rows, 0: for ever."""
     return {"events": parameters.ttl_days} | dict.fromkeys(CANDLE_SECONDS, parameters.candle_ttl_days)
+
+
+def kept_tables(parameters: WarehouseParameters, date: str, now: datetime) -> list[str]:
+    """The tables that still hold all of a day."""
+    age = now - datetime.fromisoformat(f"{date}T00:00+00:00")
+    return [table for table, days in lifetimes(parameters).items() if not days or age < timedelta(days=days)]
 
 
 def ttl_statement(parameters: WarehouseParameters, table: str) -> str:
@@ -75,6 +91,7 @@ def _names(parameters: WarehouseParameters) -> dict[str, str]:
             "database": parameters.database,
             "cluster": parameters.cluster,
             "on_cluster": on_cluster,
+            "schema": schema_version(),
         }
     )
 

@@ -1,6 +1,6 @@
 -- What people read: one row for each interval of a symbol in which something happened. Prices are ticks, quantities
 -- lots; null where the interval had no trade, or no quote of that side. spread_mean is over the quotes' updates.
-CREATE VIEW IF NOT EXISTS $database.$bars $on_cluster AS
+CREATE OR REPLACE VIEW $database.$bars $on_cluster AS
 SELECT
     symbol,
     ts,

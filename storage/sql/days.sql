@@ -1,5 +1,5 @@
 -- The newest build of each day: its rows may be read where it is whole.
-CREATE VIEW IF NOT EXISTS $database.days $on_cluster AS
+CREATE OR REPLACE VIEW $database.days $on_cluster AS
 SELECT
     symbol,
     date,

@@ -10,3 +10,4 @@ CREATE TABLE IF NOT EXISTS $database.$local_loads $on_cluster (
 )
 ENGINE = $merge_tree
 ORDER BY (symbol, date, build, whole)
+COMMENT '$schema'

@@ -231,6 +231,13 @@ def test_what_is_older_than_the_lifetime_is_dropped(opening: Opening) -> None:
         assert warehouse.rows_of("candles_1m", SYMBOL, DATE) > 0
 
 
+def test_tables_of_another_version_are_refused_in_one_line(opening: Opening) -> None:
+    with opening() as warehouse:
+        warehouse._command("ALTER TABLE tickloop.loads MODIFY COMMENT 'older'", {})
+    with pytest.raises(WarehouseError, match="are of version older, not [0-9a-f]{12}: name another"), opening():
+        pytest.fail("opened")
+
+
 def test_batches_are_joined_and_never_cut() -> None:
     tape = random_tape(np.random.default_rng(10), 100)
     pieces = list(regrouped(batches_of(tape, 15), 40))

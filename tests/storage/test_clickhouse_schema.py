@@ -4,12 +4,21 @@ import re
 import subprocess
 import sys
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from market.errors import ConfigError
-from storage.clickhouse_schema import FOLDER, create_statements, delete_statements, lifetimes, ttl_statement
+from storage.clickhouse_schema import (
+    FOLDER,
+    TABLES,
+    create_statements,
+    delete_statements,
+    kept_tables,
+    lifetimes,
+    ttl_statement,
+)
 from tests.builders_clickhouse import embedded_parameters
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +26,9 @@ CLUSTER = {"url": "http://db:8123", "cluster": "prices"}
 
 
 def created(text: str) -> list[str]:
-    return re.findall(r"CREATE (?:TABLE|VIEW|MATERIALIZED VIEW|DATABASE) IF NOT EXISTS (\S+)", text)
+    return re.findall(
+        r"CREATE (?:OR REPLACE )?(?:TABLE|VIEW|MATERIALIZED VIEW|DATABASE) (?:IF NOT EXISTS )?(\S+)", text
+    )
 
 
 def test_one_server_has_plain_engines() -> None:
@@ -65,6 +76,12 @@ def test_events_and_candles_age_apart() -> None:
     assert text.count("TTL toDateTime(ts) + INTERVAL 30 DAY") == 1
     assert text.count("TTL toDateTime(ts) + INTERVAL 365 DAY") == 2
     assert lifetimes(parameters) == {"events": 30, "candles_1s": 365, "candles_1m": 365}
+
+
+def test_a_day_is_kept_until_its_first_event_expires() -> None:
+    parameters = embedded_parameters(ttl_days=2)
+    assert kept_tables(parameters, "2024-08-08", datetime(2024, 8, 9, 23, 59, tzinfo=UTC)) == list(TABLES)
+    assert kept_tables(parameters, "2024-08-08", datetime(2024, 8, 10, tzinfo=UTC)) == ["candles_1s", "candles_1m"]
 
 
 @pytest.mark.parametrize(
