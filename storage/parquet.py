@@ -103,14 +103,15 @@ class RowsFile:
 
     def _close(self) -> None:
         writer, sink, self._writer, self._sink = self._writer, self._sink, None, None
-        if writer is None or sink is None:
-            return
         try:
-            writer.add_key_value_metadata(LAYOUT)
-            writer.close()
+            if writer is not None:
+                writer.add_key_value_metadata(LAYOUT)
+                writer.close()
         finally:
-            writer.is_open = False  # it would write its footer again when it is collected
-            sink.close()
+            if writer is not None:
+                writer.is_open = False  # it would write its footer again when it is collected
+            if sink is not None:
+                sink.close()
 
 
 def choose(sample: Any) -> dict[str, Encoding]:

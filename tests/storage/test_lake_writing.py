@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -108,3 +109,54 @@ def test_a_null_behind_rows_without_one_is_kept(tmp_path: Path, monkeypatch: pyt
     write_in(lake, table, [4, 8])
     assert lake.scan(*DAY[:2], unchecked=True).collect().equals(table)
     assert lake.verify() == []
+
+
+def test_importing_a_day_again_changes_no_byte_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    write_in(lake, rows(10), [3])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    write_in(lake, rows(10), [7])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_duckdb_reads_what_polars_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 4)
+    lake = Lake(tmp_path)
+    for day in range(3):
+        lake.write(*DAY[:2], f"2024-08-0{day + 1}", rows(10, day * 10), schema_sha="s1")
+    connection = duckdb.connect()
+    with pytest.raises(LakeError, match="checks are unchecked"):
+        lake.relation(connection, *DAY[:2])
+    relation = lake.relation(connection, *DAY[:2], ["2024-08-02", "2024-08-01"], unchecked=True)
+    assert relation.pl().equals(lake.scan(*DAY[:2], ["2024-08-02", "2024-08-01"], unchecked=True).collect())
+    late = lake.relation(connection, *DAY[:2], unchecked=True).filter("ingest_ts >= 25000").aggregate("sum(price)")
+    assert late.fetchall() == [(sum(n % 7 for n in range(25, 30)),)]
+
+
+KINDS: dict[str, pl.Series] = {
+    "every integer": pl.Series([-128, 0, 127], dtype=pl.Int8),
+    "unsigned": pl.Series([0, 1, 2**64 - 1], dtype=pl.UInt64),
+    "bits of a float": pl.Series(np.array([0x7FC00001, 0x80000000, 0], np.uint32).view(np.float32)),
+    "double": pl.Series(np.array([0x7FF8000000000001, 1 << 63, 0], np.uint64).view(np.float64)),
+    "truth": pl.Series([True, False, True]),
+    "text": pl.Series(["a", "", "a"]),
+    "bytes": pl.Series([b"a", b"", b"\x00"]),
+    "nulls": pl.Series([1, None, 3]),
+    "lists": pl.Series([[0.5, -0.0], [], [float("inf")]], dtype=pl.List(pl.Float64)),
+    "times": pl.Series([1, 2, 3]).cast(pl.Datetime("ns", "UTC")),
+    "fixed": pl.Series([[1, 2], [3, 4], [5, 6]], dtype=pl.Array(pl.Int64, 2)),
+    "named": pl.Series(["up", "down", "up"], dtype=pl.Enum(["up", "down"])),
+    "parts": pl.Series([{"a": 1, "b": None}, {"a": None, "b": "x"}, {"a": 3, "b": "y"}]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_of_every_kind_come_back_bit_for_bit(tmp_path: Path, kind: str) -> None:
+    table = pl.DataFrame({"column": KINDS[kind]})
+    lake = Lake(tmp_path)
+    lake.write(*DAY, table, schema_sha="s1")
+    read = lake.scan(*DAY[:2], unchecked=True).collect()
+    assert read.schema == table.schema
+    assert read.equals(table)
+    if table.dtypes[0].is_float():
+        assert read["column"].to_numpy().tobytes() == table["column"].to_numpy().tobytes()
