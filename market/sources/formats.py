@@ -11,6 +11,7 @@ from market.sources.capture import split_line
 from market.sources.decoder import ScansLines
 from market.sources.hftbacktest_file import HftbacktestImporter
 from market.sources.importing import BlockImporter, Importer, LineImporter
+from market.sources.journal_source import JournalImporter
 from market.sources.session import SessionImporter
 from market.sources.tardis import TardisImporter
 
@@ -31,9 +32,10 @@ FORMATS: Final[dict[str, Callable[[Instrument], Importer]]] = {
     "capture": _capture,  # <local receive time> <raw frame> a line
     "simulation": SimulationImporter,  # JSON: which market to simulate
     "hftbacktest": HftbacktestImporter,  # npz or npy of its event array
+    "journal": JournalImporter,  # segments of a recorder's journal
     "tardis": TardisImporter,  # Tardis CSV, a file for each data type and day
 }
-MANY_FILES_A_DAY: Final = frozenset({"tardis"})  # formats that spread a day over several files
+MANY_FILES_A_DAY: Final = frozenset({"journal", "tardis"})  # formats that spread a day over several files
 
 
 def importer_for(format: str, instrument: Instrument) -> Importer:
