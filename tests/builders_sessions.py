@@ -54,14 +54,15 @@ SESSIONS: Final = {
         Session("OKX", _instrument("okx-futures", "btc-usd-220527", "inverse", 0.1, 1.0, 100.0)),
         Session("COINBASE", COINBASE_BTC),
         Session("COINBASE", _instrument("coinbase-spot", "eth-usd", "spot", 0.01, 1e-8)),
-        Session("BINANCE", _instrument("binance-spot", "nknusdt", "spot", 0.0001, 1.0)),
+        # old orders rest with finer quantities, or at finer prices, than the grid of the day
+        Session("BINANCE", _instrument("binance-spot", "nknusdt", "spot", 0.0001, 1e-8)),
         Session("BINANCE", _instrument("binance-spot", "blzeth", "spot", 1e-8, 1.0)),
         Session("BINANCE", _instrument("binance-spot", "lrcbtc", "spot", 1e-8, 1.0)),
         Session("BINANCE", _instrument("binance-spot", "runeeur", "spot", 0.001, 0.1)),
         Session("BINANCE_FUTURES", _instrument("binance-usdm", "sushiusdt", "linear", 0.001, 1.0)),
         Session("BINANCE_FUTURES", _instrument("binance-usdm", "akrousdt", "linear", 0.00001, 1.0)),
         Session("BINANCE_FUTURES", _instrument("binance-usdm", "keepusdt", "linear", 0.0001, 1.0)),
-        Session("BINANCE_FUTURES", _instrument("binance-usdm", "ctkusdt", "linear", 0.001, 1.0)),
+        Session("BINANCE_FUTURES", _instrument("binance-usdm", "ctkusdt", "linear", 0.00001, 1.0)),
     )
 }
 

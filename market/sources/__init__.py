@@ -7,6 +7,7 @@ from market.errors import ConfigError
 from market.instrument import Instrument
 from market.sources.binance import BinanceDecoder
 from market.sources.bybit import BybitDecoder
+from market.sources.coinbase import CoinbaseDecoder
 from market.sources.decoder import Decoder
 from market.sources.okx import OkxDecoder
 
@@ -17,6 +18,7 @@ DECODERS: Final[dict[str, Callable[[Instrument], Decoder]]] = {
     "bybit-inverse": BybitDecoder,
     "bybit-linear": BybitDecoder,
     "bybit-spot": BybitDecoder,
+    "coinbase-spot": CoinbaseDecoder,
     "okx-futures": OkxDecoder,
     "okx-spot": OkxDecoder,
     "okx-swap": OkxDecoder,
