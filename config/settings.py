@@ -120,9 +120,7 @@ class DataSettings:
     sources: dict[str, Source]  # symbol -> recordings, a folder of daily captures ..._YYYYMMDD.gz, or {format, path}
     hold_back_s: float  # seconds at the end of the newest day that the chain never sees: the live replay trades them
     max_bad_share: float  # share of malformed lines above which an import fails, 0 to 1
-    exchange_info: dict[
-        str, str
-    ]  # venue -> file with its exchange-info answer, which `instruments` must not contradict
+    exchange_info: dict[str, str]  # venue -> file with its exchange-info answer, which must agree with `instruments`
 
     def __post_init__(self) -> None:
         if not self.symbols:
