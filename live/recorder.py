@@ -110,8 +110,9 @@ class Recorder:
 
 
 def record(recording: Recording, say: Callable[[str], None]) -> None:
-    """Record until SIGTERM or SIGINT, until the time is over, or until the replay ends; a line a minute goes to ``say``.
+    """Record until SIGTERM or SIGINT, until the time is over, or until the replay ends.
 
+    A line a minute goes to ``say``, and one at the end.
     Raises VenueError if no venue answers, JournalError if the journal cannot be written.
     """
     asyncio.run(_record(recording, say))
