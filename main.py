@@ -193,14 +193,18 @@ def command_line() -> argparse.ArgumentParser:
     for command in (demo, run, fetch, lake, warehouse, registry, ui, exchange, live, record, export, parity):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
-    commands.choices["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a recording of the catalogue")
-    commands.choices["lake"].add_argument("action", choices=("list", "verify", "compact"))
-    commands.choices["lake"].add_argument("--json", action="store_true", help="print JSON instead of lines")
-    _add_warehouse_arguments(commands.choices["warehouse"])
+    _add_data_arguments(commands.choices)
     _add_venue_arguments(commands.choices["exchange"])
     _add_live_arguments(commands.choices)
-    _add_export_arguments(commands.choices["export"])
     return parser
+
+
+def _add_data_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None:
+    commands["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a recording of the catalogue")
+    commands["lake"].add_argument("action", choices=("list", "verify", "compact"))
+    commands["lake"].add_argument("--json", action="store_true", help="print JSON instead of lines")
+    _add_warehouse_arguments(commands["warehouse"])
+    _add_export_arguments(commands["export"])
 
 
 def _add_warehouse_arguments(parser: argparse.ArgumentParser) -> None:
