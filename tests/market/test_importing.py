@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from market.errors import DataError
@@ -192,6 +192,7 @@ BYTES = st.sampled_from(list(b'0123456789.-+eE"{}[]:,\\ \n\rbBaAuUTtpqmMX@truefa
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2_000), BYTES, st.booleans()), max_size=4), st.integers(0, 3))
+@example([(437, ord("\\"), False)], 0)  # a key that is no letter
 def test_the_scan_reads_what_the_decoder_reads_whatever_the_bytes(changes, repeats):
     text = bytearray(b"".join(capture_line(STAMP + place, frame) for place, frame in enumerate(SPOT * (repeats + 1))))
     for place, byte, insert in changes:
