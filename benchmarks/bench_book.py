@@ -89,11 +89,11 @@ def open_peer(tape: NDArray[Any], instrument: Instrument) -> Any:
 
 def _elapse() -> Callable[[Any], None]:
     @njit
-    def elapse(backtest):  # type: ignore[no-untyped-def]
+    def elapse(backtest):
         while backtest.elapse(STEP_NS) == 0:
             pass
 
-    return elapse  # type: ignore[no-any-return]
+    return elapse
 
 
 if __name__ == "__main__":
