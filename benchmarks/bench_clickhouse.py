@@ -80,7 +80,6 @@ _RATE: Final = "k events/s"
 
 def size(warehouse: Warehouse, tape: pl.DataFrame) -> Figure:
     """Bytes on disk for an event with its candles, merged, beside the record's own."""
-    warehouse.client.command("SYSTEM START MERGES")  # a deletion waits for one
     warehouse.drop("tape", DATE)
     warehouse.rebuild("size", DATE, "sha", [tape])
     warehouse.optimize()
@@ -118,7 +117,6 @@ def warehouses(settings: Settings, folder: Path) -> Iterator[tuple[Warehouse, Wa
         plain.create()
         for candles in CANDLE_SECONDS:
             ours.client.command(f"DROP VIEW plain.{candles}_feed")
-        ours.client.command("SYSTEM STOP MERGES")  # they run later, whenever they like, and would fall on either side
         yield ours, plain
 
 
