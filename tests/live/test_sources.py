@@ -14,6 +14,6 @@ SYMBOL = "binance-usdm-btcusdt"
 
 def test_files_of_a_vendor_cannot_be_played() -> None:
     settings = load_settings("dev")
-    data = replace(settings.data, sources={SYMBOL: FileSource("tardis", "folder")})
+    data = replace(settings.data, symbols=(SYMBOL,), sources={SYMBOL: FileSource("tardis", "folder")})
     with pytest.raises(DataError, match=rf"plays recordings .* source of {SYMBOL} is tardis files folder"):
         captures_of(replace(settings, data=data), SYMBOL, ())
