@@ -55,7 +55,7 @@ SESSIONS: Final = {
         Session("COINBASE", COINBASE_BTC),
         Session("COINBASE", _instrument("coinbase-spot", "eth-usd", "spot", 0.01, 1e-8)),
         # old orders rest with finer quantities, or at finer prices, than the grid of the day
-        Session("BINANCE", _instrument("binance-spot", "nknusdt", "spot", 0.0001, 1e-8)),
+        Session("BINANCE", _instrument("binance-spot", "nknusdt", "spot", 0.00001, 1e-8)),
         Session("BINANCE", _instrument("binance-spot", "blzeth", "spot", 1e-8, 1.0)),
         Session("BINANCE", _instrument("binance-spot", "lrcbtc", "spot", 1e-8, 1.0)),
         Session("BINANCE", _instrument("binance-spot", "runeeur", "spot", 0.001, 0.1)),

@@ -1,6 +1,7 @@
 """On every recording the compiled book holds the levels that a naive one, read from the raw JSON, holds."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import islice
 
 import numpy as np
@@ -43,7 +44,7 @@ def session_frames(name: str) -> Frames:
     at = {record["conn"]: record["addr"] for record in records if record["t"] == "connect"}
     wanted = ADDRESSES.get(instrument.venue)
     frames = [
-        (round(record["ts"] * 1e6) * 1_000, record["data"])
+        (int(Decimal(repr(record["ts"])) * 1_000_000_000), record["data"])
         for record in records
         if (record["t"] == "recv" and wanted in (None, at[record["conn"]]))
         or (record["t"] == "http" and "/depth?" in record["url"] and symbol in record["url"])
