@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from market.errors import ConfigError
 from market.instrument import Instrument
 from market.simulator.draws import stream_start
 from market.simulator.parameters import SimulationParameters
@@ -110,7 +111,7 @@ class Settings(NamedTuple):
     fills: float
     trade_log: float
     trade_deviation: float
-    signal_lean: float  # of the next move: times signal / (sqrt(rate) * ...): see flow
+    signal_lean: float  # see _alpha
     expression: float
     imbalance_gain: float
     trend_gain: float
@@ -150,8 +151,13 @@ def settings_of(parameters: SimulationParameters, instrument: Instrument) -> Set
 
 
 def start_ticks(parameters: SimulationParameters, instrument: Instrument) -> int:
-    """The first best bid."""
-    return max(REACH + 1, round(parameters.start_price / instrument.tick_size))
+    """The first best bid. Raises ConfigError if there is no room below it for a book."""
+    ticks = round(parameters.start_price / instrument.tick_size)
+    if ticks <= REACH:
+        raise ConfigError(
+            f"start_price={parameters.start_price} is {ticks} ticks of {instrument.name}, not above {REACH}"
+        )
+    return ticks
 
 
 def new_state(parameters: SimulationParameters, instrument: Instrument, start_ts: int) -> State:

@@ -245,3 +245,8 @@ def test_symbols_move_together():
 def test_parameters_that_make_no_market_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         parameters_from(values)
+
+
+def test_a_price_without_room_for_a_book_is_refused():
+    with pytest.raises(ConfigError, match="start_price=500.0 is 5000 ticks of binance-coinm-btcusd_perp"):
+        SimulatedTape(SimulationParameters(start_price=500.0), COINM_BTC, START)
