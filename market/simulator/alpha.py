@@ -18,8 +18,8 @@ def expected_return_bp(alpha: AlphaParameters, mode: Mode, signal: Floats, sigma
 
     sigma_bp : volatility in force, bp per square root of a second
 
-    >>> expected_return_bp(AlphaParameters(ic=0.1, horizon_s=4.0), "alpha", 2.0, 1.5)
-    0.6000000000000001
+    >>> round(float(expected_return_bp(AlphaParameters(ic=0.1, horizon_s=4.0), "alpha", 2.0, 1.5)), 6)
+    0.6
     """
     planted = alpha.ic if mode == "alpha" else 0.0
     return np.multiply(planted * math.sqrt(alpha.horizon_s) * np.asarray(sigma_bp), signal)[()]
