@@ -16,6 +16,9 @@ SELECT
     arg_max(qty, seq) FILTER (kind = $BBO AND side > 0) AS bid_qty,
     arg_max(price, seq) FILTER (kind = $BBO AND side < 0) AS ask,
     arg_max(qty, seq) FILTER (kind = $BBO AND side < 0) AS ask_qty,
+    (sum(price) FILTER (kind = $BBO AND side < 0))::DOUBLE / count(*) FILTER (kind = $BBO AND side < 0)
+        - (sum(price) FILTER (kind = $BBO AND side > 0))::DOUBLE / count(*) FILTER (kind = $BBO AND side > 0)
+        AS spread_mean,
     count(*) FILTER (kind = $BBO AND side != 0) AS quotes,
     coalesce(sum(qty) FILTER (kind = $LIQUIDATION), 0)::BIGINT AS liquidated,
     count(*) FILTER (kind = $GAP) AS gaps
