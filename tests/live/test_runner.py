@@ -65,7 +65,7 @@ async def run(runner: Runner, feed: Feed, until_end: bool = True) -> None:
 
 @in_loop
 async def test_every_row_is_decided_once_by_each_desk_and_replays_exactly(tmp_path: Path) -> None:
-    frames = synthetic_frames(6.0)
+    frames = synthetic_frames(16.0)
     runner = new_runner(tmp_path, started_clock())
     await run(runner, TapeFeed(frames))
 
@@ -76,7 +76,7 @@ async def test_every_row_is_decided_once_by_each_desk_and_replays_exactly(tmp_pa
         assert (made["infer_ts"] > made["row_ts"]).all()
     journalled = [record.payload for record in read_journal(tmp_path / "journal") if record.kind == FRAME]
     assert journalled == [frame for _, frame in frames]
-    assert made.size > 50  # fewer than the tape's 300 where a busy machine reads its first frames late
+    assert made.size > 50  # fewer than the tape's 800 where a busy machine reads its first frames late
     assert parity_of(tmp_path / "journal", tmp_path).exact
 
 
