@@ -7,7 +7,7 @@ one owner at a time, who opens it late and closes it.
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -89,10 +89,10 @@ def open_warehouse(parameters: WarehouseParameters, folder: Path, login: Login =
     with ExitStack() as stack:
         _own(stack, parameters, folder)
         with faults(login):
-            client = _connect(parameters, folder, login)
-        stack.callback(client.close)
+            client = stack.enter_context(closing(_connect(parameters, folder, login)))
+            reader = client if parameters.url else stack.enter_context(closing(_connect(parameters, folder, login)))
         _name_itself(folder)
-        warehouse = Warehouse(client, parameters, login)
+        warehouse = Warehouse(client, parameters, login, reader)
         warehouse.create()
         yield warehouse
 
@@ -100,10 +100,17 @@ def open_warehouse(parameters: WarehouseParameters, folder: Path, login: Login =
 class Warehouse:
     """An open warehouse. Every method raises WarehouseError, in one line, with what the server said."""
 
-    def __init__(self, client: "Client", parameters: WarehouseParameters, login: Login = Login()) -> None:
+    def __init__(
+        self,
+        client: "Client",
+        parameters: WarehouseParameters,
+        login: Login = Login(),
+        reader: "Client | None" = None,
+    ) -> None:
         self.client = client
         self.parameters = parameters
         self._login = login
+        self._reader = reader or client  # one of its own for chDB: a session that was asked to insert stays read-only
 
     @property
     def database(self) -> str:
@@ -197,7 +204,7 @@ class Warehouse:
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Answer:
         """The answer to a question; what would change or leave the warehouse is refused."""
         with faults(self._login):
-            found = self.client.query(sql, parameters=dict(parameters or {}), settings={"readonly": 1})
+            found = self._reader.query(sql, parameters=dict(parameters or {}), settings={"readonly": 1})
         return Answer(tuple(found.column_names), [tuple(row) for row in found.result_rows])
 
     def _mark(self, build: Build, whole: bool, rows: int) -> None:

@@ -49,7 +49,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[pl.DataFrame], list[int]]:
     return batches, draw(st.permutations([*range(len(batches)), *repeated]))
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(first=deliveries(), second=deliveries())
 def test_late_repeated_and_shuffled_batches_of_two_symbols_end_as_the_lake(
     warehouse: Warehouse, first: tuple[list[pl.DataFrame], list[int]], second: tuple[list[pl.DataFrame], list[int]]
@@ -69,7 +69,7 @@ def deliver(warehouse: Warehouse, build: Build, batches: list[pl.DataFrame], num
 
 
 def test_a_recorded_day_in_the_lake_is_told_alike_to_the_last_row(warehouse: Warehouse, tmp_path: Path) -> None:
-    events = recorded_events("binance-usdm-btcusdt", 20_000)
+    events = recorded_events("binance-usdm-btcusdt", 4_000)
     tape = events_to_frame(events).filter(pl.col("ingest_ts") < 1_723_161_600_000_000_000)
     lake = Lake(tmp_path)
     lake.write("aligned_events", SYMBOL, DATE, tape, schema_sha=schema_sha(tape.schema))
