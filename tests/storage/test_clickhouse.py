@@ -155,7 +155,7 @@ def test_a_rebuild_replaces_its_day_and_no_other_symbols(warehouse: Warehouse) -
 
 def test_a_rebuild_from_the_same_bytes_is_not_taken_for_a_repetition(warehouse: Warehouse) -> None:
     tape = random_tape(np.random.default_rng(7), 90)
-    for _ in range(3):
+    for _ in range(2):
         warehouse.rebuild(SYMBOL, DATE, "sha", [tape])
         assert differing(warehouse, tape) == EQUAL
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.clickhouse import open_warehouse
+from storage.clickhouse import Build, Warehouse, open_warehouse
 from storage.clickhouse_parity import parity_with_lake
 from tests.builders_clickhouse import DATE, SYMBOL, embedded_parameters, random_tape
 
@@ -26,7 +26,6 @@ with open_warehouse(embedded_parameters(), folder) as warehouse:
     for number in range(-(-tape.height // rows)):
         warehouse.insert(build, number, number * rows, tape.slice(number * rows, rows))
         print(number, flush=True)
-    warehouse.finish(build, tape.height)
 """
 
 
@@ -44,12 +43,17 @@ def test_a_loader_killed_twice_goes_on_to_the_same_rows(tmp_path: Path) -> None:
             loader.kill()
         loader.wait()
     with open_warehouse(embedded_parameters(), tmp_path / "db") as opened:
-        day = opened.day(SYMBOL, DATE)
-        assert day is not None
-        assert not day.whole
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-    with open_warehouse(embedded_parameters(), tmp_path / "db") as opened:
+        assert state(opened) == (1, False, 0)
+        build = Build(SYMBOL, DATE, "sha", 1)
+        for number in range(tape.height // rows):
+            opened.insert(build, number, number * rows, tape.slice(number * rows, rows))
+        opened.finish(build, tape.height)
+        assert state(opened) == (1, True, tape.height)
         assert parity_with_lake(opened, SYMBOL, DATE, lambda connection: connection.from_arrow(tape.to_arrow())).exact
-        day = opened.day(SYMBOL, DATE)
-        assert day is not None
-        assert (day.build, day.whole, day.rows) == (1, True, tape.height)
+
+
+def state(warehouse: Warehouse) -> tuple[int, bool, int]:
+    """Build, whether it is whole, and its rows."""
+    day = warehouse.day(SYMBOL, DATE)
+    assert day is not None
+    return day.build, day.whole, day.rows

@@ -42,10 +42,10 @@ def parity(warehouse: Warehouse, tape: pl.DataFrame, symbol: str = SYMBOL) -> Pa
 def deliveries(draw: st.DrawFn) -> tuple[list[pl.DataFrame], list[int]]:
     """The batches of a day, cut anywhere, and the order in which they come: each at least once."""
     tape = random_tape(np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.integers(1, 400)))
-    inner = draw(st.lists(st.integers(1, tape.height), max_size=6))
+    inner = draw(st.lists(st.integers(1, tape.height), max_size=4))
     cuts = [0, *sorted({cut for cut in inner if cut < tape.height}), tape.height]
     batches = [tape.slice(start, end - start) for start, end in itertools.pairwise(cuts)]
-    repeated = draw(st.lists(st.integers(0, len(batches) - 1), max_size=5))
+    repeated = draw(st.lists(st.integers(0, len(batches) - 1), max_size=3))
     return batches, draw(st.permutations([*range(len(batches)), *repeated]))
 
 
