@@ -192,7 +192,12 @@ def test_a_query_cannot_change_or_leave_the_warehouse(warehouse: Warehouse, sql:
         warehouse.query(sql)
     assert "\n" not in str(refused.value)
     assert warehouse.query("SELECT count() FROM tickloop.loads WHERE symbol = 'x'").rows == [(0,)]
-    assert warehouse.rebuild(SYMBOL, DATE, "sha", [hand_tape()]) == 8  # whoever asked keeps nobody from loading
+
+
+def test_a_refused_question_keeps_nobody_from_loading(warehouse: Warehouse) -> None:
+    with pytest.raises(WarehouseError, match="readonly"):
+        warehouse.query("INSERT INTO tickloop.loads SELECT 'x', today(), 1, true, '', 0, now()")
+    assert warehouse.rebuild(SYMBOL, DATE, "sha", [hand_tape()]) == 8
 
 
 def test_a_wrong_query_is_answered_in_one_line(warehouse: Warehouse) -> None:
