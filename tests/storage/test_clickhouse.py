@@ -13,6 +13,7 @@ from market.events import BBO, BUY, FIRST, GAP, LAST, LIQUIDATION, SELL, TRADE, 
 from market.schema import events_to_frame
 from storage.clickhouse import Login, Warehouse, open_warehouse, regrouped
 from storage.clickhouse_parity import parity_with_lake
+from storage.clickhouse_schema import TABLES
 from tests.builders_clickhouse import (
     DATE,
     MIDNIGHT,
@@ -28,8 +29,8 @@ OTHER = "binance-spot-btcusdt"
 
 
 @pytest.fixture(scope="module", params=["embedded", "http"])
-def warehouse(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    """One warehouse for all tests of this file: each begins its days anew."""
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """One warehouse for all tests of this file."""
     folder = tmp_path_factory.mktemp("warehouse")
     if request.param == "embedded":
         with open_warehouse(embedded_parameters(), folder) as opened:
@@ -40,6 +41,14 @@ def warehouse(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         open_warehouse(embedded_parameters(url=address), folder, Login(USER, PASSWORD)) as opened,
     ):
         yield opened
+
+
+@pytest.fixture
+def warehouse(engine: Warehouse) -> Warehouse:
+    """The same without events and candles: what was once loaded it remembers."""
+    for table in TABLES:
+        engine.client.command(f"TRUNCATE TABLE tickloop.{table}")
+    return engine
 
 
 def configured(warehouse: Warehouse, **changes: Any) -> Warehouse:
