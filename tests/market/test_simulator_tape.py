@@ -181,7 +181,7 @@ def test_null_mode_tosses_a_fair_coin_whatever_is_seen(symbol):
     up = np.sign(np.diff(mid)[moves])
     open_after = np.diff(bbo["price"][moves].astype(np.float64)).ravel() > 1
     assert up.size > 50_000
-    assert abs(up.mean()) * np.sqrt(up.size) < 4.0
+    assert abs(up.mean()) * np.sqrt(up.size) < 4.0  # as often up as down
     for seen in (imbalance[moves], np.sign(imbalance[moves])):
         assert abs(_t_statistic(seen, up)) < 4.0
     assert abs(_t_statistic(up[:-1], up[1:])) < 4.0
