@@ -109,13 +109,15 @@ class GapRatio:
     """Less than 1 % of the update ids, and of the time, lies between a gap and the snapshot that mends it.
 
     The ids counted as missing are those from the last before a gap to the snapshot's: what the
-    tape cannot show one by one. A gap that nothing mends lasts until the last event. The wait for
-    the first snapshot of a cold start is none; ``opens_closed`` says that the day before ended in one.
+    tape cannot show one by one. The gap bears the last id before it, or 0 where a connection was
+    lost: then that is the newest seen. A gap that nothing mends lasts until the last event. The wait
+    for the first snapshot of a cold start is none; ``opens_closed`` says that the day before ended in one.
     """
 
     def __init__(self, opens_closed: bool) -> None:
         self._closed = opens_closed
         self._closed_since = self._gap_id = 0
+        self._without_id = "of the day before"  # shown where no id is known before the gap
         self._first = self._last = self._newest_id = 0
         self._gaps = self._closed_ns = self._ids = self._missing_ids = 0
         self._rows: list[tuple[object, ...]] = []
@@ -127,15 +129,15 @@ class GapRatio:
         if self._first == 0:
             self._first = self._closed_since = int(events["ingest_ts"][0])
         self._last = int(events["ingest_ts"][-1])
-        depth = events[np.isin(events["kind"], (LEVEL, SNAPSHOT)) & (events["update_id"] != 0)]
-        if depth.size:
-            ids = depth["update_id"]
-            steps = np.diff(ids, prepend=self._newest_id or ids[0])
-            self._ids += int(steps[steps > 0].sum())
-            self._newest_id = int(ids[-1])
+        numbered = np.flatnonzero(np.isin(events["kind"], (LEVEL, SNAPSHOT, GAP)) & (events["update_id"] != 0))
+        ids = np.append(self._newest_id, events["update_id"][numbered])
+        steps = np.diff(ids[ids != 0])
+        self._ids += int(steps[steps > 0].sum())
+        self._newest_id = int(ids[-1])
         mended = (events["kind"] == SNAPSHOT) & (events["flags"] & LAST > 0)
-        for event in events[(events["kind"] == GAP) | mended]:
-            self._turn(event)
+        turning = np.flatnonzero((events["kind"] == GAP) | mended)
+        for place, newest in zip(turning, ids[np.searchsorted(numbered, turning, "right")], strict=True):
+            self._turn(events[place], int(newest))
 
     def verdict(self) -> Verdict:
         """See EventCheck."""
@@ -154,13 +156,14 @@ class GapRatio:
         holds = id_share < GAP_SHARE_LIMIT and time_share < GAP_SHARE_LIMIT
         return Verdict("gap_ratio", holds, facts, {"gaps_by_time": markdown_table(header, rows)})
 
-    def _turn(self, event: np.void) -> None:
+    def _turn(self, event: np.void, newest_id: int) -> None:
         """A gap closes the book, unless it is closed; a whole snapshot opens it."""
         stamp, update_id = int(event["ingest_ts"]), int(event["update_id"])
         if event["kind"] == GAP:
             self._gaps += 1
             if not self._closed:
-                self._closed, self._closed_since, self._gap_id = True, stamp, update_id
+                self._closed, self._closed_since, self._gap_id = True, stamp, newest_id
+                self._without_id = "not known"
         elif self._closed:
             self._closed = False
             self._closed_ns += stamp - self._closed_since
@@ -173,7 +176,7 @@ class GapRatio:
             utc_time(self._closed_since),
             utc_time(end),
             closed_ns / 1e6,
-            self._gap_id or "of the day before",
+            self._gap_id or self._without_id,
             mended_by,
         )
 

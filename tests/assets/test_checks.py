@@ -156,6 +156,50 @@ def test_the_wait_for_the_first_snapshot_is_a_gap_only_where_the_day_before_ende
     assert not reopened.passed
 
 
+def test_a_lost_connection_bears_no_id_and_is_measured_from_the_newest_one() -> None:
+    events = gap_events()
+    events["update_id"][2] = 0
+    for batches in ([events], in_pieces(events)):
+        verdict = judged(GapRatio(False), *batches)
+        assert verdict.facts["missing_id_share"] == pytest.approx(0.004)
+        assert "| 00:00:50.200 | 00:00:50.500 | 300 | 501 | 505 |" in verdict.pages["gaps_by_time"]
+
+
+def test_a_gap_before_any_id_is_of_the_day_before_only_where_the_day_opens_closed() -> None:
+    events = events_at(10, 20, 30)
+    events["kind"][:2], events["update_id"][0] = (GAP, SNAPSHOT), 0
+    broken = judged(GapRatio(False), events).pages["gaps_by_time"]
+    assert "| 00:00:10.000 | 00:00:20.000 | 10,000 | not known | 2 |" in broken
+    opened_closed = judged(GapRatio(True), events[1:]).pages["gaps_by_time"]
+    assert "| 00:00:20.000 | 00:00:20.000 | 0 | of the day before | 2 |" in opened_closed
+
+
+def test_a_resumed_day_that_begins_with_a_break_counts_the_hole_once() -> None:
+    events = events_at(0, 0.1, 100)
+    events["kind"][:2] = GAP, SNAPSHOT
+    events["update_id"] = [1_001, 18_001, 19_001]
+    for batches in ([events], [events[:1], events[1:]]):
+        verdict = judged(GapRatio(False), *batches)
+        assert verdict.facts["missing_id_share"] == pytest.approx(17 / 18)
+        assert not verdict.passed
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.tuples(st.sampled_from((LEVEL, SNAPSHOT, GAP, TRADE)), st.integers(0, 30)), min_size=1, max_size=20),
+    st.booleans(),
+    st.integers(0, 20),
+)
+def test_shares_lie_within_0_and_1_whatever_the_batches(
+    messages: list[tuple[int, int]], opens_closed: bool, cut: int
+) -> None:
+    events = events_at(*range(len(messages)))
+    events["kind"], events["update_id"] = zip(*messages, strict=True)
+    whole = judged(GapRatio(opens_closed), events)
+    assert judged(GapRatio(opens_closed), events[:cut], events[cut:]) == whole
+    assert all(0 <= float(whole.facts[name]) <= 1 for name in ("missing_id_share", "closed_share"))
+
+
 def test_unread_lines_are_measured_against_what_is_allowed_and_shown() -> None:
     account = {"lines": 1000, "quarantined": 1, "unknown": 250}
     line = ("a.gz", 7, "OffGrid: price", '{"p|q":1}')
