@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from market.errors import LakeError
 from storage.lake import Lake
 from storage.manifest import Place
 from storage.parquet import is_tuned, read_row_groups
@@ -30,6 +31,14 @@ def compact(lake: Lake, place: Place) -> Compacted | None:
     return Compacted(place.name, old.bytes, new.bytes)
 
 
-def compact_all(lake: Lake) -> list[Compacted]:
-    """Compact every partition of a lake; those that were rewritten. Raises LakeError at the first torn one."""
-    return [done for manifest in list(lake.manifests()) if (done := compact(lake, manifest.place))]
+def compact_all(lake: Lake) -> tuple[list[Compacted], list[str]]:
+    """Compact every partition of a lake: those that were rewritten, and one line for each that could not be."""
+    rewritten, faults = list[Compacted](), list[str]()
+    for place in lake.places():
+        try:
+            done = compact(lake, place)
+        except LakeError as error:
+            faults.append(str(error))
+        else:
+            rewritten += [done] if done else []
+    return rewritten, faults

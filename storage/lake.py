@@ -78,7 +78,7 @@ class Lake:
                 yield partition
             finally:
                 partition.abandon()
-                self._sweep_readable(place)
+                self._sweep(place)
 
     def set_verdict(self, dataset: str, symbol: str, key: str, passed: bool, checks: Mapping[str, bool]) -> Manifest:
         """Write what the checks said into the manifest; only a passed partition can be scanned."""
@@ -169,23 +169,28 @@ class Lake:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
 
-    def manifests(self) -> Iterator[Manifest]:
-        """Every partition's manifest, in order of its path. Raises LakeError at one that cannot be read."""
-        for place in self._location.committed():
-            yield self.manifest(*place)
+    def places(self) -> list[Place]:
+        """Where partitions were committed, readable or not, in order."""
+        return self._location.committed()
 
-    def count(self) -> int:
-        """How many partitions were committed, readable or not."""
-        return len(self._location.committed())
+    def manifests(self) -> tuple[list[Manifest], list[str]]:
+        """The manifests of all partitions, in order of their places, and one line for each that cannot be read."""
+        manifests, faults = list[Manifest](), list[str]()
+        for place in self.places():
+            try:
+                manifests.append(self.manifest(*place))
+            except LakeError as error:
+                faults.append(str(error))
+        return manifests, faults
 
     def verify(self) -> list[str]:
         """One line for each manifest that cannot be read and each file that is not what its manifest promises."""
-        return [fault for place in self._location.committed() for fault in self._faults(place)]
+        return [fault for place in self.places() for fault in self._faults(place)]
 
     def sweep(self) -> int:
         """Remove what killed writers left behind; returns how many files that were.
 
-        Raises LakeError at a manifest that cannot be read: what it names is not known.
+        A partition whose manifest cannot be read is left as it is: what it names is not known.
         """
         return sum(self._sweep_idle(place) for place in self._location.touched())
 
@@ -233,17 +238,16 @@ class Lake:
                 return 0
             return self._sweep(place)
 
-    def _sweep_readable(self, place: Place) -> None:
-        """What is swept after a write must not hide why the write failed: a manifest nobody can read stays as it is."""
-        try:
-            self._sweep(place)
-        except LakeError:
-            return
-
     def _sweep(self, place: Place) -> int:
-        """Drop files that the manifest in force does not name; the caller holds the lock."""
+        """Drop files that the manifest in force does not name, none if nobody can read it; the caller holds the lock.
+
+        Returns how many.
+        """
         content = self._location.manifest(place)
-        kept = set(load_manifest(content, place).files) if content is not None else set()
+        try:
+            kept = set(load_manifest(content, place).files) if content is not None else set()
+        except LakeError:
+            return 0
         return self._location.sweep(place, kept)
 
 

@@ -19,27 +19,30 @@ class Report(NamedTuple):
 
 
 def list_partitions(lake: Lake) -> Report:
-    """Every partition with its rows, bytes, verdict and time range."""
-    manifests = list(lake.manifests())
+    """Every partition with its rows, bytes, verdict and time range; those that cannot be read are named."""
+    manifests, faults = lake.manifests()
     rows, size = sum(manifest.rows for manifest in manifests), sum(manifest.bytes for manifest in manifests)
-    text = f"{partition_table(manifests)}\n{len(manifests)} partitions, {rows:,} rows, {size:,} bytes"
-    return Report(text, {"partitions": [partition_facts(manifest) for manifest in manifests]})
+    lines = [partition_table(manifests), *(f"unreadable: {fault}" for fault in faults)]
+    text = "\n".join([*lines, f"{len(manifests)} partitions, {rows:,} rows, {size:,} bytes"])
+    return Report(text, {"partitions": [partition_facts(manifest) for manifest in manifests], "unreadable": faults})
 
 
 def verify(lake: Lake) -> Report:
     """Reads every byte of the lake, and says what is not as its manifest promises, one line a fault."""
-    faults, count = lake.verify(), lake.count()
+    faults, count = lake.verify(), len(lake.places())
     text = "\n".join([*faults, f"{count} partitions, {len(faults)} faults"])
     return Report(text, {"partitions": count, "faults": faults}, not faults)
 
 
 def compact(lake: Lake) -> Report:
-    """Rewrites what is not stored as the lake stores it today, and says what that saved."""
-    done, count = compact_all(lake), lake.count()
+    """Rewrites what is not stored as the lake stores it today, and says what that saved and what could not be read."""
+    (done, faults), count = compact_all(lake), len(lake.places())
     before, after = sum(part.bytes_before for part in done), sum(part.bytes_after for part in done)
     lines = [f"{part.name}  {part.bytes_before:,} -> {part.bytes_after:,} bytes" for part in done]
+    lines += [f"skipped: {fault}" for fault in faults]
     text = "\n".join([*lines, f"{len(done)} of {count} partitions rewritten, {before:,} -> {after:,} bytes"])
-    return Report(text, {"partitions": count, "rewritten": [part._asdict() for part in done]})
+    plain = {"partitions": count, "rewritten": [part._asdict() for part in done], "skipped": faults}
+    return Report(text, plain, not faults)
 
 
 COMMANDS: Final[dict[str, Callable[[Lake], Report]]] = {

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,7 @@ UNCHECKED: Final = "unchecked"
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 _REBUILD: Final = "remove the partition and build it again with main.py run"
+_Stamp = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # what ns UTC can say
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -42,8 +43,8 @@ class Manifest:
     sha256: str
     bytes: int
     rows: int
-    first_ts: int  # ns UTC; 0 where the partition has no rows or no time column
-    last_ts: int
+    first_ts: _Stamp  # ns UTC; 0 where the partition has no rows or no time column
+    last_ts: _Stamp
     schema_sha: str
     state_file: str | None  # closing state, from which the day after goes on
     state_sha256: str | None

@@ -10,12 +10,12 @@ import pytest
 
 from assets.aligned_events import AlignedDay, dump_clock
 from assets.captures import capture_dates, day_files, day_importer, import_day
-from assets.partitions import Part
-from assets.raw_ticks import account_facts, importer_arrays
+from assets.partitions import Part, day_beside
+from assets.raw_ticks import account_facts, importer_arrays, resume_importer
 from assets.tables import Closing, publish_batches
 from config.loading import load_settings
 from config.settings import FileSource, Settings, Source
-from market.errors import ConfigError, CorruptFile, DataError
+from market.errors import ConfigError, CorruptFile, DataError, LakeError
 from market.events import EVENT, Events
 from market.simulator import synthetic_capture
 from market.sources import importing
@@ -135,6 +135,15 @@ def test_what_cannot_be_read_leaves_the_partition_that_was_there(tmp_path: Path)
     assert lake.manifest("raw_ticks", *PART) == good
     assert lake.intact("raw_ticks", *PART)
     assert lake.verify() == []
+
+
+def test_a_day_after_one_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
+    settings, lake = settings_of(str(tmp_path / "tape")), Lake(tmp_path / "lake")
+    written(tmp_path / "tape" / "tape_20240809.gz")
+    stored(settings, lake)
+    (tmp_path / "lake" / "raw_ticks" / MINE / DAY / "manifest.json").write_text("{")
+    with pytest.raises(LakeError, match=f"^the manifest of raw_ticks/{MINE}/{DAY} cannot be read: .*$"):
+        resume_importer(day_importer(settings, MINE), lake, day_beside(PART, 1))
 
 
 def test_importing_a_day_again_gives_the_same_bytes_whatever_the_batches(

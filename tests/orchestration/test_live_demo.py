@@ -61,14 +61,14 @@ def test_the_journal_lies_in_the_lake_and_a_second_import_writes_nothing(
     settings: Settings, traded: tuple[LiveFigures, list[str]]
 ) -> None:
     lake, symbol = Lake(settings.paths.lake), settings.live.symbol
-    before = {manifest.name: manifest for manifest in lake.manifests() if manifest.dataset.startswith("live_")}
+    before = {manifest.name: manifest for manifest in lake.manifests()[0] if manifest.dataset.startswith("live_")}
     assert {manifest.verdict for manifest in before.values()} == {PASSED}
     with open_instance(settings.paths.dagster) as instance:
         again = run_job(settings, instance, lambda line: None, "live", "live_journal")
     assert {name: again[name] for name in ("frames", "events", "decisions", "fills")} == {
         name: traded[0].journal[name] for name in ("frames", "events", "decisions", "fills")
     }
-    after = {manifest.name: manifest for manifest in lake.manifests() if manifest.dataset.startswith("live_")}
+    after = {manifest.name: manifest for manifest in lake.manifests()[0] if manifest.dataset.startswith("live_")}
     assert {name: manifest.sha256 for name, manifest in after.items()} == {
         name: manifest.sha256 for name, manifest in before.items()
     }

@@ -25,6 +25,20 @@ def lake_of_two(root: Path) -> Lake:
     return lake
 
 
+def spoiled(root: Path) -> Lake:
+    """A lake of two whose manifest of features cannot be read."""
+    lake = lake_of_two(root)
+    (root / "features" / "venue-coin" / "2024-08-08" / "manifest.json").write_text("{")
+    return lake
+
+
+def command(var: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "main.py", "lake", *words],
+        cwd=ROOT, env={**os.environ, "TICKLOOP_VAR": str(var)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 def test_the_list_shows_rows_bytes_verdict_and_times(tmp_path: Path) -> None:
     lake = lake_of_two(tmp_path)
     size = lake.manifest("labels", "venue-coin", "2024-08-08").bytes
@@ -51,12 +65,36 @@ def test_verify_names_every_fault_on_a_line_and_ends_with_status_1(tmp_path: Pat
     torn = lake.manifest("features", "venue-coin", "2024-08-08").file
     (tmp_path / "lake" / "features" / "venue-coin" / "2024-08-08" / torn).unlink()
     (tmp_path / "lake" / "labels" / "venue-coin" / "2024-08-08" / "manifest.json").write_text("{")
-    done = subprocess.run(
-        [sys.executable, "main.py", "lake", "verify"],
-        cwd=ROOT, env={**os.environ, "TICKLOOP_VAR": str(tmp_path)}, capture_output=True, text=True,
-    )  # fmt: skip
+    done = command(tmp_path, "verify")
     assert done.returncode == 1, done.stderr
     first, second, last = done.stdout.splitlines()
     assert first == f"features/venue-coin/2024-08-08 is torn: {torn} is missing"
     assert second.startswith("the manifest of labels/venue-coin/2024-08-08 cannot be read")
     assert last == "2 partitions, 2 faults"
+
+
+def test_the_list_names_what_cannot_be_read_and_shows_the_rest(tmp_path: Path) -> None:
+    report = list_partitions(spoiled(tmp_path))
+    _, known, bad, last = report.text.splitlines()
+    assert known.startswith("labels/venue-coin/2024-08-08 ")
+    assert bad.startswith("unreadable: the manifest of features/venue-coin/2024-08-08 cannot be read")
+    assert last.startswith("1 partitions, 3 rows, ")
+    assert (report.plain["unreadable"], report.sound) == ([bad.removeprefix("unreadable: ")], True)
+
+
+def test_the_list_for_programs_names_what_cannot_be_read_and_ends_with_status_0(tmp_path: Path) -> None:
+    spoiled(tmp_path / "lake")
+    done = command(tmp_path, "list", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = json.loads(done.stdout)
+    assert [partition["partition"] for partition in listed["partitions"]] == ["labels/venue-coin/2024-08-08"]
+    assert [line.split(" ")[3] for line in listed["unreadable"]] == ["features/venue-coin/2024-08-08"]
+
+
+def test_compaction_skips_what_cannot_be_read_and_ends_with_status_1(tmp_path: Path) -> None:
+    spoiled(tmp_path / "lake")
+    done = command(tmp_path, "compact")
+    assert (done.returncode, done.stderr) == (1, "")
+    bad, last = done.stdout.splitlines()
+    assert bad.startswith("skipped: the manifest of features/venue-coin/2024-08-08 cannot be read")
+    assert last == "0 of 2 partitions rewritten, 0 -> 0 bytes"

@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
-import pytest
 
-from market.errors import LakeError
 from storage.compaction import compact_all
 from storage.files import file_sha256
 from storage.lake import FAILED, PASSED, Lake
@@ -40,7 +38,7 @@ def test_rows_verdict_facts_and_state_stay_and_the_row_groups_are_merged(tmp_pat
     lake = Lake(tmp_path)
     in_small_groups(lake, table())
     old, state = lake.manifest(TABLE, SYMBOL, DAY), lake.state(TABLE, SYMBOL, DAY)
-    [done] = compact_all(lake)
+    [done], _ = compact_all(lake)
     new = lake.manifest(TABLE, SYMBOL, DAY)
     rows = lake.scan(TABLE, SYMBOL).collect()
     assert rows.equals(table())
@@ -60,9 +58,9 @@ def test_rows_verdict_facts_and_state_stay_and_the_row_groups_are_merged(tmp_pat
 def test_compaction_twice_is_compaction_once(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     in_small_groups(lake, table())
-    assert len(compact_all(lake)) == 1
+    assert len(compact_all(lake)[0]) == 1
     first = lake.manifest(TABLE, SYMBOL, DAY)
-    assert compact_all(lake) == []
+    assert compact_all(lake) == ([], [])
     assert lake.manifest(TABLE, SYMBOL, DAY) == first
 
 
@@ -81,11 +79,25 @@ def test_a_refused_partition_stays_refused(tmp_path: Path) -> None:
     assert lake.manifest(TABLE, SYMBOL, DAY).verdict == FAILED
 
 
-def test_a_torn_partition_is_not_compacted(tmp_path: Path) -> None:
+def test_a_torn_partition_is_named_and_not_compacted(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     in_small_groups(lake, table())
     path = lake.file(lake.manifest(TABLE, SYMBOL, DAY))
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(LakeError, match="torn"):
-        compact_all(Lake(tmp_path))
+    done, [fault] = compact_all(Lake(tmp_path))
+    assert done == []
+    assert fault.startswith(f"{TABLE}/{SYMBOL}/{DAY} is torn: ")
     assert path.exists()
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_compacted(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    in_small_groups(lake, table())
+    lake.write("features", SYMBOL, DAY, table(), schema_sha="s1")
+    bad = tmp_path / "features" / SYMBOL / DAY / "manifest.json"
+    bad.write_text("{")
+    there = sorted(bad.parent.iterdir())
+    [done], [fault] = compact_all(lake)
+    assert done.name == f"{TABLE}/{SYMBOL}/{DAY}"
+    assert fault.startswith(f"the manifest of features/{SYMBOL}/{DAY} cannot be read")
+    assert sorted(bad.parent.iterdir()) == there

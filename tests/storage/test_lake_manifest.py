@@ -84,12 +84,14 @@ def test_a_bad_manifest_is_one_clear_line_everywhere(tmp_path: Path, content: st
     passed(tmp_path, "2024-08-09")
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     lake = Lake(tmp_path)
-    for read in (lambda: lake.manifest(*DAY), lambda: lake.scan(*DAY[:2]), lake.sweep, lambda: list(lake.manifests())):
+    for read in (lambda: lake.manifest(*DAY), lambda: lake.scan(*DAY[:2])):
         with pytest.raises(LakeError, match="manifest of features/venue-coin/2024-08-08") as refused:
             read()
         assert "\n" not in str(refused.value)
     assert not lake.intact(*DAY)
-    faults = lake.verify()
+    manifests, faults = lake.manifests()
+    assert [manifest.key for manifest in manifests] == ["2024-08-09"]
+    assert faults == lake.verify()
     assert [fault.split(" ")[3] for fault in faults] == ["features/venue-coin/2024-08-08"]
 
 
@@ -99,9 +101,23 @@ def test_a_manifest_of_a_wrong_type_or_another_partition_is_refused(tmp_path: Pa
     path.write_text(json.dumps({**content, "rows": "three"}))
     with pytest.raises(LakeError, match=r"rows"):
         Lake(tmp_path).manifest(*DAY)
+    path.write_text(json.dumps({**content, "last_ts": 10**30}))
+    with pytest.raises(LakeError, match=r"last_ts"):
+        Lake(tmp_path).manifest(*DAY)
     path.write_text(json.dumps({**content, "key": "2024-08-09"}))
     with pytest.raises(LakeError, match="2024-08-08 is that of features/venue-coin/2024-08-09"):
         Lake(tmp_path).manifest(*DAY)
+
+
+def test_the_sweep_leaves_a_folder_with_a_bad_manifest_alone_and_goes_on(tmp_path: Path) -> None:
+    bad, good = passed(tmp_path), passed(tmp_path, "2024-08-09")
+    bad.write_text("{")
+    for manifest in (bad, good):
+        (manifest.parent / "data-0000000000000000.parquet").write_bytes(b"left behind")
+    there = sorted(bad.parent.iterdir())
+    assert Lake(tmp_path).sweep() == 1
+    assert sorted(bad.parent.iterdir()) == there
+    assert not (good.parent / "data-0000000000000000.parquet").exists()
 
 
 def test_a_partition_with_a_bad_manifest_can_be_written_again(tmp_path: Path) -> None:
@@ -116,7 +132,7 @@ def test_compaction_brings_a_partition_of_the_first_version_up_to_date(tmp_path:
     first_version(tmp_path)
     lake = Lake(tmp_path)
     old = lake.manifest(*DAY)
-    assert len(compact_all(lake)) == 1
+    assert len(compact_all(lake)[0]) == 1
     new = lake.manifest(*DAY)
     assert (new.columns, new.verdict) == ({"row_ts": "Int64", "x": "Float64"}, PASSED)
     assert new.rows_sha256 == old.sha256 == new.original_sha256
