@@ -4,6 +4,7 @@ A consumer of the lake, never a source: what it holds can be built again from th
 one owner at a time, who opens it late and closes it.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import uuid4
 
 import polars as pl
@@ -203,6 +204,7 @@ class Warehouse:
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Answer:
         """The answer to a question; what would change or leave the warehouse is refused."""
+        _require_question(sql)
         with faults(self._login):
             found = self._reader.query(sql, parameters=dict(parameters or {}), settings={"readonly": 1})
         return Answer(tuple(found.column_names), [tuple(row) for row in found.result_rows])
@@ -249,8 +251,16 @@ class Warehouse:
             self.client.command(sql, parameters=dict(parameters), settings=dict(settings or {}))
 
 
+def _require_question(sql: str) -> None:
+    if not sql.strip():
+        raise WarehouseError("the question is empty; write SQL, as in SELECT count() FROM tickloop.events")
+    if _OUTFILE.search(sql):  # read-only sessions of chDB write files; the word alone is enough to refuse
+        raise WarehouseError("readonly: a question may not hold the word OUTFILE, which writes a file")
+
+
+_OUTFILE: Final = re.compile(r"outfile", re.IGNORECASE)
 _EXACTLY_ONCE: Final = {
-    "insert_deduplicate": 1,
+    "insert_deduplicate": 1,  # a replicated table forgets tokens without it; an embedded one keeps them anyway
     "deduplicate_blocks_in_dependent_materialized_views": 1,  # also where a killed insert reached only some tables
     "insert_distributed_sync": 1,
 }
@@ -316,10 +326,19 @@ def _name_itself(folder: Path) -> None:
 
 
 def _connect(parameters: WarehouseParameters, folder: Path, login: Login) -> "Client":
+    from clickhouse_connect.driver.exceptions import OperationalError
+
     connect = _client_of()
     if not parameters.url:
         return connect(interface="chdb", path=str(folder / "chdb"))
     parts = urlsplit(parameters.url)
+    try:
+        return _server(connect, parts, login)
+    except OperationalError as error:
+        raise WarehouseError(f"no ClickHouse server answers at {parameters.url}") from error
+
+
+def _server(connect: "Callable[..., Client]", parts: SplitResult, login: Login) -> "Client":
     return connect(
         interface=parts.scheme,
         host=parts.hostname,
@@ -334,6 +353,7 @@ def _connect(parameters: WarehouseParameters, folder: Path, login: Login) -> "Cl
 def _client_of() -> Callable[..., "Client"]:
     from clickhouse_connect import get_client
 
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())  # what it logs, we raise
     return get_client
 
 

@@ -28,7 +28,11 @@ PASSWORD: Final = "correct horse"
 _INSERT: Final = re.compile(
     r"INSERT INTO (?P<table>\S+)(?: \((?P<columns>[^)]*)\))?\s+FORMAT (?P<format>\w+)\s*$", re.S
 )
-_OWN: Final = ("query", "database", "session_id", "query_id", "client_protocol_version")  # of the protocol, no settings
+_OWN: Final = (  # of the protocol, no settings of the engine
+    "query", "database", "session_id", "query_id", "client_protocol_version",
+    "wait_end_of_query", "cancel_http_readonly_queries_on_client_close",
+    "send_progress_in_http_headers", "http_headers_progress_interval_ms",
+)  # fmt: skip
 
 
 def embedded_parameters(**changes: Any) -> WarehouseParameters:
@@ -87,6 +91,7 @@ def _handler_of(engine: "Client", session: Callable[[], "Client"]) -> type[BaseH
 
     class Front(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # an answer goes out in two pieces
 
         def do_GET(self) -> None:
             self._answer(b"")
@@ -109,7 +114,7 @@ def _handler_of(engine: "Client", session: Callable[[], "Client"]) -> type[BaseH
 
         def _content(self, body: bytes) -> bytes:
             asked = urlsplit(self.path).query
-            if "readonly" not in asked:
+            if "readonly" not in parse_qs(asked):
                 return _run(engine, asked, body)
             with closing(session()) as reader:  # what is set read-only stays so
                 return _run(reader, asked, body)

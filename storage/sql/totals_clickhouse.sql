@@ -11,6 +11,11 @@ SELECT
     toString(sum(toInt128(update_id))) AS update_id,
     toString(sum(toInt128(kind) * 1000 + side)) AS kind_and_side,
     toString(sum(toInt128(flags))) AS flags,
-    toString(sum(toInt128(clock_error_us))) AS clock_error_us
-FROM $database.events
+    toString(sum(toInt128(clock_error_us))) AS clock_error_us,
+    toString(sum(toInt128(event.seq + 1) * (
+        toUnixTimestamp64Nano(event.ts) + toInt128(event.price) * 3 + toInt128(event.qty) * 7 + toInt128(event.update_id) * 11
+        + event.kind * 13 + event.side * 17 + event.flags * 19 + toInt128(event.delay_ns) * 23 + toInt128(event.offset_ns) * 29
+        + toInt128(toUnixTimestamp64Nano(event.exchange_ts)) * 31 + event.clock_error_us * 37
+    ))) AS in_their_places
+FROM $database.events AS event
 WHERE symbol = {symbol:String} AND toDate(ts) = {date:Date}

@@ -194,6 +194,8 @@ def test_a_load_that_ends_early_leaves_a_mark_and_the_next_one_mends_it(warehous
         "INSERT INTO tickloop.loads SELECT 'x', today(), 1, true, '', 0, now()",
         "SELECT * FROM file('/etc/passwd', 'LineAsString')",
         "SELECT 1 SETTINGS readonly = 0",
+        "SELECT 1 INTO OUTFILE 'answer.txt' TRUNCATE",
+        "SELECT 1 into/**/\nOutfile 'answer.txt'",
     ],
 )
 def test_a_query_cannot_change_or_leave_the_warehouse(warehouse: Warehouse, sql: str) -> None:
@@ -201,6 +203,18 @@ def test_a_query_cannot_change_or_leave_the_warehouse(warehouse: Warehouse, sql:
         warehouse.query(sql)
     assert "\n" not in str(refused.value)
     assert warehouse.query("SELECT count() FROM tickloop.loads WHERE symbol = 'x'").rows == [(0,)]
+
+
+def test_an_empty_question_is_refused(warehouse: Warehouse) -> None:
+    with pytest.raises(WarehouseError, match="question is empty"):
+        warehouse.query("  ")
+
+
+def test_rows_that_changed_places_are_seen(warehouse: Warehouse) -> None:
+    tape = hand_tape()
+    swapped = pl.concat([tape[1], tape[0], tape[2:]]).with_columns(tape["ingest_ts"])
+    warehouse.rebuild(SYMBOL, DATE, "sha", [swapped])
+    assert differing(warehouse, tape)["events"] > 0
 
 
 def test_a_refused_question_keeps_nobody_from_loading(warehouse: Warehouse) -> None:
