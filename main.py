@@ -66,7 +66,7 @@ def registry(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def lake(settings: Settings, arguments: argparse.Namespace) -> None:
-    """List, verify or compact what the lake holds; the exit status is 1 where verify finds a fault."""
+    """List, verify or compact what the lake holds; the exit status is 1 where verify or compact finds a fault."""
     from storage.lake import Lake
     from storage.lake_report import COMMANDS
 
