@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import FEATURE_COUNT, feature_names
-from features.layout import BOUND, FLOOR, NEXT_ROW, NS_PER_MS, State
+from features.catalogue import VALID, feature_names
+from features.layout import ALONE, BOUND, FLOOR, NEXT_ROW, NS_PER_MS, LeaderRows, State
 from features.parameters import FeatureParameters
 from features.step import advance, limits, plan
 from market.errors import DataError
@@ -25,12 +25,16 @@ class Rows(NamedTuple):
     values: NDArray[np.float32]  # (N, F), normalised: what models see
 
 
-def feature_rows(events: Events, state: State, parameters: FeatureParameters, until: int) -> Rows:
+def feature_rows(
+    events: Events, state: State, parameters: FeatureParameters, until: int, leader: LeaderRows = ALONE
+) -> Rows:
     """Every row that closes up to ``until`` (ns), starting with the one that is open in ``state``.
 
     Changes ``state`` in place, so that a later call goes on where this one stopped. A fresh state
     opens its first row at the first instant of the grid at or after the first event. An empty
     stretch still has its rows.
+
+    leader : rows of the leader that no earlier call was given; each is seen by our first row at or after it
     Raises DataError if an event is later than ``until``, or the state has other settings.
     """
     require_plan(state, parameters)
@@ -39,17 +43,24 @@ def feature_rows(events: Events, state: State, parameters: FeatureParameters, un
     count = _row_count(events, state, parameters, until)
     row_ts, status = np.empty(count, np.int64), np.empty(count, np.uint8)
     touch = np.empty((count, 2), np.int64)
-    raw, values = (np.empty((count, FEATURE_COUNT), np.float32) for _ in range(2))
-    advance(state, np.require(events, requirements=["C", "W"]), until, (row_ts, status, touch, raw, values))
+    raw, values = (np.empty((count, state[7].shape[0]), np.float32) for _ in range(2))
+    advance(state, np.require(events, requirements=["C", "W"]), until, leader, (row_ts, status, touch, raw, values))
     return Rows(row_ts, status, touch[:, 0].copy(), touch[:, 1].copy(), raw, values)
 
 
 def require_plan(state: State, parameters: FeatureParameters) -> None:
     """Raise DataError unless the state was made under these parameters and this catalogue."""
-    same_plan = np.array_equal(state[5], plan(parameters))
-    same_window = state[6].shape == (2, FEATURE_COUNT, parameters.normalizer_samples)
-    if not (same_plan and same_window and np.array_equal(state[7][:, [FLOOR, BOUND]], limits(parameters))):
+    settings, scales = plan(parameters), limits(parameters)
+    same_window = state[6].shape == (2, scales.shape[0], parameters.normalizer_samples)
+    if not (np.array_equal(state[5], settings) and same_window and np.array_equal(state[7][:, [FLOOR, BOUND]], scales)):
         raise DataError("the feature state was made under other feature parameters; start from a new one")
+
+
+def leader_rows(rows: Rows, parameters: FeatureParameters) -> LeaderRows:
+    """What a follower sees of these rows."""
+    imbalance = rows.raw[:, feature_names(parameters).index("queue_imbalance")].astype(np.float64)
+    mid2 = np.where(rows.status == VALID, rows.best_bid + rows.best_ask, 0)
+    return rows.row_ts, mid2, imbalance
 
 
 def _row_count(events: Events, state: State, parameters: FeatureParameters, until: int) -> int:

@@ -1,8 +1,10 @@
 """The page that describes every feature, written from the catalogue."""
 
-from features.catalogue import CATALOGUE_VERSION, FEATURES, STATUS_MEANINGS, STATUS_NAMES, Feature
+from dataclasses import replace
+
+from features.catalogue import CATALOGUE_VERSION, STATUS_MEANINGS, STATUS_NAMES, Feature, catalogue
 from features.normalizer import MAD_TO_SIGMA
-from features.parameters import BUCKET_MS
+from features.parameters import BUCKET_MS, FeatureParameters
 
 _HEAD = f"""# Features
 
@@ -38,20 +40,29 @@ Every feature of a row that is not valid is 0. The first reason that holds is gi
 """
 
 
-def features_page() -> str:
-    """Markdown of docs/features.md."""
-    return _HEAD + _columns() + _NORMALIZATION + _statuses()
+def features_page(parameters: FeatureParameters) -> str:
+    """Markdown of docs/features.md, for these windows, with a leader."""
+    return _HEAD + _columns(parameters) + _NORMALIZATION + _statuses()
 
 
-def _columns() -> str:
-    head = "| name | unit | window | definition | normalisation | floor | source |\n" + "| --- " * 7 + "|\n"
-    return "\n" + head + "\n".join(_line(feature) for feature in FEATURES) + "\n"
+def _columns(parameters: FeatureParameters) -> str:
+    features = catalogue(replace(parameters, leader="LEADER"))
+    head = "| name | unit | window | made from | definition | normalisation | floor | source |\n" + "| --- " * 8 + "|\n"
+    return "\n" + head + "\n".join(_line(feature) for feature in features) + "\n"
 
 
 def _line(feature: Feature) -> str:
     window = f"{feature.window_ms} ms" if feature.window_ms else "instant"
     floor = f"{feature.floor:g}" if feature.normalization == "median_mad" else ""
-    cells = (f"`{feature.name}`", feature.unit, window, feature.definition, feature.normalization, floor)
+    cells = (
+        f"`{feature.name}`",
+        feature.unit,
+        window,
+        feature.stream,
+        feature.definition,
+        feature.normalization,
+        floor,
+    )
     return "| " + " | ".join((*cells, feature.source)) + " |"
 
 

@@ -62,3 +62,46 @@ def log_count(count):
     0.0
     """
     return math.log1p(count)
+
+
+@njit(cache=True)
+def vwap_distance(mid2, priced, traded):
+    """Mid minus the volume-weighted price of some trades, in ticks; 0 where none was traded.
+
+    mid2 : best bid + best ask, ticks; priced : sum of price times lots
+
+    >>> vwap_distance(201, 1_000, 10)
+    0.5
+    """
+    return 0.5 * mid2 - priced / traded if traded > 0 else 0.0
+
+
+@njit(cache=True)
+def cancel_share(added, removed, traded):
+    """Lots cancelled, of all lots cancelled or added, in [0, 1]; what was traded did not cancel.
+
+    >>> cancel_share(30, 20, 10)
+    0.25
+    """
+    cancelled = max(removed - traded, 0)
+    return share(cancelled, cancelled + added)
+
+
+@njit(cache=True)
+def run_length(run):
+    """Signed log(1 + trades in a row) for a run counted with its aggressor's sign.
+
+    >>> run_length(0), run_length(-1) < 0
+    (0.0, True)
+    """
+    return math.log1p(run) if run >= 0 else -math.log1p(-run)
+
+
+@njit(cache=True)
+def basis_points(value, base):
+    """How far ``value`` lies above ``base``, bp; 0 where either is unknown (0).
+
+    >>> basis_points(1_001, 1_000)
+    10.0
+    """
+    return 1e4 * (value - base) / base if base > 0 and value > 0 else 0.0

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.batch import open_row_ts, require_plan
-from features.catalogue import FEATURE_COUNT
-from features.layout import NEXT_ROW, State
+from features.intake import absorb
+from features.layout import ALONE, NEXT_ROW, LeaderRows, State
 from features.parameters import FeatureParameters
-from features.step import absorb, advance, new_state
+from features.step import advance, new_state
 from market.book import SLOTS, SPILL, Book
 from market.errors import DataError
 from market.events import Events, empty_events
@@ -60,16 +60,17 @@ class FeatureStream:
             raise DataError(f"an event of {newest} lies beyond the open row, {row_ts}; close that first")
         absorb(self.state, np.require(events, requirements=["C", "W"]), 0, row_ts)
 
-    def close(self, row_ts: int) -> Row:
+    def close(self, row_ts: int, leader: LeaderRows = ALONE) -> Row:
         """The open row, which closes at ``row_ts``.
 
+        leader : rows of the leader up to ``row_ts`` that no earlier row was given
         Raises DataError if another row is open, or none because no event has come yet.
         """
         if row_ts != self.next_row_ts or not row_ts:
             raise DataError(f"row_ts={row_ts} is not the open row, {self.next_row_ts or 'which the first event opens'}")
         at, status, touch = np.empty(1, np.int64), np.empty(1, np.uint8), np.empty((1, 2), np.int64)
-        raw, values = (np.empty((1, FEATURE_COUNT), np.float32) for _ in range(2))
-        advance(self.state, _NO_EVENTS, row_ts, (at, status, touch, raw, values))
+        raw, values = (np.empty((1, self.state[7].shape[0]), np.float32) for _ in range(2))
+        advance(self.state, _NO_EVENTS, row_ts, leader, (at, status, touch, raw, values))
         return Row(row_ts, int(status[0]), int(touch[0, 0]), int(touch[0, 1]), raw[0], values[0])
 
 
