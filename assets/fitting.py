@@ -15,7 +15,7 @@ from backtest.engine import Window
 from backtest.performance import minute_profits
 from backtest.report import Run
 from config.settings import Settings
-from features.catalogue import FEATURE_COUNT, branch_columns, feature_names
+from features.catalogue import branch_columns, feature_names
 from modeling.architecture import Architecture, architecture, base_dilations
 from modeling.baselines import fit_baselines
 from modeling.calibration import fit_calibration
@@ -73,7 +73,7 @@ def longest_memory_rows(settings: Settings) -> int:
 def network_of(settings: Settings, network: NetworkParameters, shape: ForecastShape) -> Architecture:
     """The network that settings describe over the catalogue's columns."""
     bases = base_dilations(settings.features.windows_ms, settings.features.row_interval_ms)
-    return architecture(network, branch_columns(settings.features), bases, FEATURE_COUNT, shape)
+    return architecture(network, branch_columns(settings.features), bases, len(feature_names(settings.features)), shape)
 
 
 def train(on: Bench, candidate: "Candidate", report: Callable[[int, float], None] | None = None) -> "Fit":

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from features.layout import TOP
 from features.parameters import FeatureParameters
@@ -244,11 +245,40 @@ def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
     return tuple(feature.name for feature in catalogue(parameters))
 
 
-def catalogue_sha(parameters: FeatureParameters) -> str:
-    """Sha256 of everything that decides what a column means; a model refuses rows of another one."""
+def catalogue_content(parameters: FeatureParameters) -> dict[str, Any]:
+    """Everything that decides what a column means, as JSON allows: version, features, parameters."""
     features = [asdict(feature) for feature in catalogue(parameters)]
     content = {"version": CATALOGUE_VERSION, "features": features, "parameters": asdict(parameters)}
+    return cast(dict[str, Any], json.loads(json.dumps(content)))
+
+
+def content_sha(content: Mapping[str, Any]) -> str:
+    """Sha256 of a catalogue's content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def catalogue_sha(parameters: FeatureParameters) -> str:
+    """Sha256 of everything that decides what a column means; a model refuses rows of another one."""
+    return content_sha(catalogue_content(parameters))
+
+
+def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """In what two contents differ, in a few words: version, columns, settings; the first of each.
+
+    >>> difference({"version": "1.0"}, {"version": "2.0"})
+    'catalogue 1.0 instead of 2.0'
+    """
+    words = []
+    if theirs.get("version") != ours.get("version"):
+        words.append(f"catalogue {theirs.get('version')} instead of {ours.get('version')}")
+    old, new = ({each["name"]: each for each in content.get("features", ())} for content in (theirs, ours))
+    words += [f"{name} is not one of ours" for name in sorted(old.keys() - new.keys())[:1]]
+    words += [f"{name} is unknown to it" for name in sorted(new.keys() - old.keys())[:1]]
+    words += [f"{name} means something else" for name in new if name in old and old[name] != new[name]][:1]
+    settings = theirs.get("parameters", {})
+    changed = [(key, value) for key, value in ours.get("parameters", {}).items() if settings.get(key) != value]
+    words += [f"{key}={settings.get(key)} instead of {value}" for key, value in changed[:1]]
+    return ", ".join(words)
 
 
 def branch_columns(parameters: FeatureParameters) -> tuple[tuple[int, ...], ...]:

@@ -17,7 +17,6 @@ _CLOCK_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 class TradingSession:
     """Hours of an exchange whose open and close other markets feel; Monday to Friday, holidays included."""
 
-    name: str  # for the page of features only
     timezone: str  # of the IANA database, whose rules of daylight saving hold
     opens: str  # local time, hh:mm
     closes: str  # local time, hh:mm, later on the same day
@@ -25,9 +24,9 @@ class TradingSession:
     def __post_init__(self) -> None:
         for key in ("opens", "closes"):
             if not _CLOCK_TIME.fullmatch(getattr(self, key)):
-                raise ConfigError(f"{key}={getattr(self, key)!r} of session {self.name}; allowed: 00:00 to 23:59")
+                raise ConfigError(f"{key}={getattr(self, key)!r}; allowed: 00:00 to 23:59")
         if self.opens >= self.closes:
-            raise ConfigError(f"closes={self.closes!r} of session {self.name}; allowed: later than opens={self.opens}")
+            raise ConfigError(f"closes={self.closes!r}; allowed: later than opens={self.opens}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class FeatureParameters:
     liquidation_halflife_s: float  # s in which a forced order counts for half
     burst_deviations: float  # traded volume this many deviations above its trailing median is a burst
     session_flag_minutes: int  # minutes after an open, and before a close, that are flagged
-    sessions: tuple[TradingSession, ...]
+    sessions: dict[str, TradingSession]  # by name, which is for the reader only
     leader: str  # instrument whose rows are seen as well; empty: none
 
     def __post_init__(self) -> None:

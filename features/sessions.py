@@ -1,5 +1,6 @@
 """When exchanges open and close on the UTC clock: opening hours and daylight saving as a table for the step."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
@@ -17,14 +18,15 @@ LAST_YEAR: Final = 2040  # later than any tape; rules of the time zones are know
 DAY_S: Final = 86_400
 
 
-def session_table(sessions: tuple[TradingSession, ...]) -> NDArray[np.int64]:
+def session_table(sessions: Iterable[TradingSession]) -> NDArray[np.int64]:
     """All sessions in a row: open and close in s of the local day, how many changes of offset, and the changes.
 
     A change is when it begins, s UTC, and the local clock minus UTC from then on, s.
     Raises ConfigError if a time zone is unknown.
     """
-    table = [len(sessions)]
+    table = [0]
     for session in sessions:
+        table[0] += 1
         changes = offset_changes(session.timezone)
         table += [_seconds(session.opens), _seconds(session.closes), len(changes)]
         table += [number for change in changes for number in change]

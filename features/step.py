@@ -66,7 +66,7 @@ def plan(parameters: FeatureParameters) -> layout.Ints:
         *(window_ms * NS_PER_MS // BUCKET_NS for window_ms in parameters.windows_ms),
         *(_CODES[feature.normalization] for feature in catalogue(parameters)),
     ]
-    return np.concatenate((np.array(settings, np.int64), session_table(parameters.sessions)))
+    return np.concatenate((np.array(settings, np.int64), session_table(parameters.sessions.values())))
 
 
 def limits(parameters: FeatureParameters) -> layout.Floats:

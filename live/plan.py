@@ -11,7 +11,7 @@ from backtest.parameters import VenueParameters
 from backtest.venue import SimulatedVenue
 from config.settings import Settings, config_sha
 from config.typed import build
-from features.catalogue import catalogue_sha
+from features.catalogue import catalogue_content, catalogue_sha
 from features.parameters import FeatureParameters
 from features.stream import FeatureStream
 from live.desk import Desk
@@ -107,4 +107,4 @@ def strategy_from(plan: LivePlan, bundle: Bundle) -> Strategy:
 
 def strategy_of(plan: LivePlan, folder: Path) -> Strategy:
     """The strategy of the bundle in ``folder``. Raises BundleError if the bundle is not whole or not for this plan."""
-    return strategy_from(plan, read_bundle(folder, plan.catalogue_sha))
+    return strategy_from(plan, read_bundle(folder, catalogue_content(plan.features)))

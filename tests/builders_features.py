@@ -39,10 +39,10 @@ PARAMETERS = FeatureParameters(
     liquidation_halflife_s=2.0,
     burst_deviations=1.0,
     session_flag_minutes=1,
-    sessions=(
-        TradingSession("evening", "America/New_York", "17:14", "23:00"),
-        TradingSession("night", "Asia/Tokyo", "01:00", "07:15"),
-    ),
+    sessions={
+        "evening": TradingSession("America/New_York", "17:14", "23:00"),
+        "night": TradingSession("Asia/Tokyo", "01:00", "07:15"),
+    },
     leader="",
 )
 START = 1_700_000_034_000_000_000  # 22:13:54 UTC, 6 s before a session opens and another is about to close

@@ -69,7 +69,7 @@ def _features(settings: Settings) -> str:
         "| column | window ms | unit | normalisation | floor |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for feature in catalogue(settings.features.windows_ms):
+    for feature in catalogue(settings.features):
         floor = f"{feature.floor:g}" if feature.floor else ""
         window = feature.window_ms or ""
         lines.append(f"| `{feature.name}` | {window} | {feature.unit} | {feature.normalization} | {floor} |")

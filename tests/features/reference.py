@@ -316,7 +316,7 @@ def deep_changes(sign: int, old: dict[int, int], new: dict[int, int]) -> list[in
 
 def session_flags(parameters: FeatureParameters, row_ts: int) -> list[float]:
     opening = closing = 0.0
-    for session in parameters.sessions:
+    for session in parameters.sessions.values():
         local = datetime.fromtimestamp(row_ts // 1_000_000_000, UTC).astimezone(ZoneInfo(session.timezone))
         seconds = local.hour * 3_600 + local.minute * 60 + local.second
         opens, closes = (60 * (60 * int(text[:2]) + int(text[3:])) for text in (session.opens, session.closes))

@@ -44,4 +44,4 @@ def test_windows_from_a_list_become_a_tuple():
 @pytest.mark.parametrize(("opens", "closes"), [("9:30", "16:00"), ("09:30", "24:00"), ("16:00", "09:30")])
 def test_hours_that_cannot_be_are_refused(opens, closes):
     with pytest.raises(ConfigError, match="allowed"):
-        TradingSession("a", "UTC", opens, closes)
+        TradingSession("UTC", opens, closes)

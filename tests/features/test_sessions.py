@@ -9,8 +9,8 @@ from features.parameters import TradingSession
 from features.sessions import offset_changes, session_flags, session_table
 from market.errors import ConfigError
 
-NEW_YORK = TradingSession("us", "America/New_York", "09:30", "16:00")
-LONDON = TradingSession("uk", "Europe/London", "08:00", "16:30")
+NEW_YORK = TradingSession("America/New_York", "09:30", "16:00")
+LONDON = TradingSession("Europe/London", "08:00", "16:30")
 
 
 def flags_at(iso: str, *sessions: TradingSession) -> tuple[float, float]:
