@@ -76,6 +76,28 @@ class FeatureParameters:
         return self.normalizer_window_s * 1_000 // self.normalizer_sample_ms
 
 
+@dataclass(frozen=True, slots=True)
+class RegimeParameters:
+    """When a market counts as a trend, a range or highly volatile. Sampled once a second."""
+
+    span_s: int  # s over which efficiency and volatility are measured
+    memory_s: int  # s of trailing volatilities that one is ranked among
+    least_s: int  # s of them before any regime is named
+    trend_enter: float  # efficiency ratio, 0 to 1, at which a trend begins ...
+    trend_leave: float  # ... and below which it ends
+    high_enter: float  # share of the trailing volatilities below, 0 to 1, at which high volatility begins ...
+    high_leave: float  # ... and below which it ends
+
+    def __post_init__(self) -> None:
+        _require_within("span_s", self.span_s, 2, 3_600)
+        _require_within("memory_s", self.memory_s, self.span_s, 7 * 86_400)
+        _require_within("least_s", self.least_s, 1, self.memory_s)
+        for name in ("trend", "high"):
+            enter, leave = getattr(self, f"{name}_enter"), getattr(self, f"{name}_leave")
+            _require_within(f"{name}_enter", enter, 0.0, 1.0)
+            _require_within(f"{name}_leave", leave, 0.0, enter)
+
+
 def _require_within(key: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
         raise ConfigError(f"{key}={value}; allowed: {least:g} to {most:g}")
