@@ -45,8 +45,10 @@ lint: setup  ## Format, lint, types, layers, index addresses
 	@$(BIN)/python tools/index_addresses.py
 
 .PHONY: bench
-bench: setup  ## Every benchmark, beside its peer in the same run
-	@$(BIN)/python tools/bench.py
+bench: setup  ## Every benchmark, beside its peer in the same run (ARGS="--json", "--save", or names)
+	@.make/uv/bin/uv export --quiet --frozen --no-emit-project --prune torch --group bench | \
+		VIRTUAL_ENV=.venv .make/uv/bin/uv pip install --quiet --no-deps --require-hashes --requirements -
+	@$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
 docs: setup  ## Write the generated pages: settings, features, parameters

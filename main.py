@@ -3,6 +3,7 @@ line. Run ``python main.py --help``.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -12,6 +13,11 @@ from pathlib import Path
 from config.loading import load_settings
 from config.settings import Settings
 from market.errors import TickloopError
+
+_WAREHOUSE = {
+    "query": "print the answer to a question in SQL",
+    "rebuild": "put a day of the lake in place of what is there",
+}
 
 
 def demo(settings: Settings, _: argparse.Namespace) -> None:
@@ -57,6 +63,27 @@ def registry(settings: Settings, _: argparse.Namespace) -> None:
         print(f"{version.model} {version.version}  run {version.run_id}  bundle {version.bundle_sha}")
     for entry in known.ledger.promotions():
         print(f"{entry.when}  {entry.model} {entry.to_version} is {entry.alias}, by {entry.who}: {entry.reason}")
+
+
+def lake(settings: Settings, arguments: argparse.Namespace) -> None:
+    """List, verify or compact what the lake holds; the exit status is 1 where verify finds a fault."""
+    from storage.lake import Lake
+    from storage.lake_report import COMMANDS
+
+    report = COMMANDS[arguments.action](Lake(settings.lake_root, settings.paths.lake_cache))
+    print(json.dumps(report.plain) if arguments.json else report.text)
+    if not report.sound:
+        raise SystemExit(1)
+
+
+def warehouse(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Ask ClickHouse in SQL, or load a day of the lake into it again; the exit status is 1 where the two differ."""
+    from assets.warehouse_commands import COMMANDS
+
+    report = COMMANDS[arguments.action](settings, arguments)
+    print(json.dumps(report.plain) if arguments.json else report.text)
+    if not report.sound:
+        raise SystemExit(1)
 
 
 def ui(settings: Settings, _: argparse.Namespace) -> None:
@@ -142,13 +169,26 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="main.py", description="Raw order-book ticks to a model that trades.")
     parser.add_argument("--config", type=Path, help="a settings file instead of the profile that APP_ENV names")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, run, fetch, registry, ui, exchange, live, parity):
+    for command in (demo, run, fetch, lake, warehouse, registry, ui, exchange, live, parity):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
     commands.choices["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a recording of the catalogue")
+    commands.choices["lake"].add_argument("action", choices=("list", "verify", "compact"))
+    commands.choices["lake"].add_argument("--json", action="store_true", help="print JSON instead of lines")
+    _add_warehouse_arguments(commands.choices["warehouse"])
     _add_venue_arguments(commands.choices["exchange"])
     _add_live_arguments(commands.choices)
     return parser
+
+
+def _add_warehouse_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, dest="action", metavar="ACTION")
+    query, rebuild = (actions.add_parser(name, help=about) for name, about in _WAREHOUSE.items())
+    query.add_argument("sql", metavar="SQL", help="one statement that changes nothing; see docs/clickhouse.md")
+    rebuild.add_argument("symbol", metavar="SYMBOL", help="an instrument of the configuration")
+    rebuild.add_argument("date", metavar="DATE", help="UTC, like 2024-08-08")
+    for action in (query, rebuild):
+        action.add_argument("--json", action="store_true", help="print JSON instead of lines")
 
 
 def _add_venue_arguments(parser: argparse.ArgumentParser) -> None:

@@ -96,7 +96,7 @@ def write_page(settings: Settings, lake: Lake, part: Part, runs: list[Run]) -> P
         "slice": part.key,
         "bundle sha": made["bundle_sha"],
         "config sha": config_sha(settings),
-        "captures": ", ".join(map(str, settings.data.sources[part.symbol])),
+        "captures": settings.data.described(part.symbol),
     }
     page = Page(f"{part.symbol}, {part.key}", notes, facts, scores_on_test(settings, lake, part))
     path = report_path(settings, part)

@@ -1,72 +1,107 @@
-"""Which capture holds a symbol's day, and how much of it the chain may see."""
+"""Which files hold a symbol's day, in which format, and how much of them the chain may see."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from assets.partitions import Part
-from config.settings import Settings
-from market.errors import CorruptFile, DataError, MalformedMessage
+from config.settings import CAPTURE, FileSource, Settings
+from market.errors import DataError
 from market.events import Events
-from market.sources.capture import split_line
-from market.sources.decoder import Decoder
-from market.sources.importing import ImportReport, import_capture
-from storage.captures import capture_lines
+from market.sources.formats import MANY_FILES_A_DAY, importer_for
+from market.sources.importing import Importer, InputFile
+from storage.captures import input_file
 from storage.files import file_sha256
-from storage.recordings import Progress, fetch, files_by_date
+from storage.progress import Reading
+from storage.recordings import all_files_by_date, fetch, files_by_date
+
+Say = Callable[[str], None]
 
 
 def capture_dates(settings: Settings, symbol: str) -> list[str]:
-    """UTC dates for which a symbol has a capture, oldest first. Raises DataError if it has none."""
-    dates = list(_captures(settings, symbol))
+    """UTC dates for which a symbol has files, oldest first. Raises DataError if it has none."""
+    dates = list(_days(settings, symbol))
     if not dates:
         raise DataError(f"the source of {symbol}, {settings.data.sources[symbol]}, holds no daily file")
     return dates
 
 
-def capture_path(settings: Settings, part: Part, progress: Progress = lambda done, total: None) -> Path:
-    """The capture of a day, fetched where it is a recording that is not here yet.
+def day_importer(settings: Settings, symbol: str) -> Importer:
+    """A fresh importer of the format that a symbol's files are of. Raises ConfigError if there is no such format."""
+    return importer_for(_format(settings, symbol), settings.instrument(symbol))
 
-    Raises DataError if the symbol has no capture of that day.
+
+def day_files(settings: Settings, part: Part) -> list[Path]:
+    """The files of a day, fetched where they are recordings that are not here yet.
+
+    Raises DataError if the symbol has no file of that day, or one that holds what another day's holds.
     """
-    captures = _captures(settings, part.symbol)
-    if part.key not in captures:
-        raise DataError(f"{part.symbol} has no capture of {part.key}; it has {', '.join(captures)}")
-    path = captures[part.key]
-    if isinstance(settings.data.sources[part.symbol], str):
-        return path
-    return fetch(path.as_posix(), settings.paths.recordings, progress)
+    days = _days(settings, part.symbol)
+    if part.key not in days:
+        raise DataError(f"{part.symbol} has no capture of {part.key}; it has {', '.join(days)}")
+    if isinstance(settings.data.sources[part.symbol], tuple):
+        return [fetch(path.as_posix(), settings.paths.recordings, lambda done, total: None) for path in days[part.key]]
+    _require_distinct(part.key, days)
+    return days[part.key]
 
 
-def import_day(settings: Settings, part: Part, decoder: Decoder) -> tuple[Events, ImportReport]:
-    """Events of a day's capture; of the newest day without its last ``hold_back_s`` seconds.
+def import_day(settings: Settings, part: Part, importer: Importer, say: Say) -> Iterator[Events]:
+    """Events of a day, batch by batch; of the newest day without its last ``hold_back_s`` seconds.
 
-    Raises DataError naming the capture if too many of its lines are bad.
+    Raises DataError naming the file if one ends before its end, or if too many of the lines are bad.
     """
-    path = capture_path(settings, part)
-    try:
-        return import_capture(_visible_lines(settings, part, path), decoder, settings.data.max_bad_share)
-    except CorruptFile:
-        raise
-    except DataError as error:
-        raise DataError(f"{path.name}: {error}") from error
+    paths = day_files(settings, part)
+    until = _newest_visible(settings, part, importer, [input_file(path) for path in paths])
+    reading = Reading({path: path.stat().st_size for path in paths}, say)
+    yield from importer.batches([input_file(path, reading.of(path)) for path in paths], until)
+    importer.account.require(settings.data.max_bad_share)
+    reading.done(f"{importer.account.lines:,} lines, {importer.account.events:,} events")
 
 
 def capture_inputs(settings: Settings, part: Part) -> list[object]:
-    """What decides which lines of a day are seen: the file's hash, and how much is held back."""
-    return [file_sha256(capture_path(settings, part)), _held_back_ns(settings, part)]
+    """What decides which lines of a day are seen: format, the files' hashes, and how much is held back."""
+    shas = [file_sha256(path) for path in day_files(settings, part)]
+    return [_format(settings, part.symbol), *shas, _held_back_ns(settings, part)]
 
 
-def _captures(settings: Settings, symbol: str) -> dict[str, Path]:
+def _format(settings: Settings, symbol: str) -> str:
+    source = settings.data.sources.get(symbol)
+    return source.format if isinstance(source, FileSource) else CAPTURE
+
+
+def _days(settings: Settings, symbol: str) -> dict[str, list[Path]]:
+    """Files by date, oldest first; a second file of a day is refused unless the format spreads days over files."""
     source = settings.data.sources.get(symbol)
     if source is None:
         raise DataError(f"unknown symbol {symbol!r}; sources holds {', '.join(settings.data.sources)}")
-    if not isinstance(source, str):
-        return files_by_date(Path(name) for name in source)
+    files = _files(symbol, source.path if isinstance(source, FileSource) else source)
+    if _format(settings, symbol) in MANY_FILES_A_DAY:
+        return all_files_by_date(files)
+    return {date: [path] for date, path in files_by_date(files).items()}
+
+
+def _files(symbol: str, path: str | tuple[str, ...]) -> list[Path]:
+    if not isinstance(path, str):
+        return [Path(name) for name in path]
     try:
-        found = sorted(Path(source).iterdir())
+        return [file for file in sorted(Path(path).iterdir()) if not file.name.startswith(".")]
     except OSError as failed:
-        raise DataError(f"cannot read the source of {symbol}, the folder {source}: {failed.strerror}") from failed
-    return files_by_date(path for path in found if not path.name.startswith("."))
+        raise DataError(f"cannot read the source of {symbol}, the folder {path}: {failed.strerror}") from failed
+
+
+def _require_distinct(date: str, days: dict[str, list[Path]]) -> None:
+    """Raises DataError if a file of the date holds the very bytes of another day's file."""
+    others = [path for day, paths in days.items() if day != date for path in paths]
+    for path in days[date]:
+        alike = [other for other in others if _size(other) == _size(path) and file_sha256(other) == file_sha256(path)]
+        if alike:
+            raise DataError(f"duplicate file: {path} and {alike[0]} hold the same bytes; they cannot be two days")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as failed:
+        raise DataError(f"cannot read {path}: {failed.strerror}") from failed
 
 
 def _held_back_ns(settings: Settings, part: Part) -> int:
@@ -74,16 +109,7 @@ def _held_back_ns(settings: Settings, part: Part) -> int:
     return round(settings.data.hold_back_s * 1e9) if part.key == newest else 0
 
 
-def _visible_lines(settings: Settings, part: Part, path: Path) -> Iterator[bytes]:
+def _newest_visible(settings: Settings, part: Part, importer: Importer, files: list[InputFile]) -> int | None:
+    """ingest_ts of the newest line that the chain may see, ns; None where nothing is held back."""
     held_back = _held_back_ns(settings, part)
-    if not held_back:
-        return capture_lines(path)
-    newest = max((stamp for line in capture_lines(path) if (stamp := _stamp(line)) is not None), default=0)
-    return (line for line in capture_lines(path) if (_stamp(line) or 0) <= newest - held_back)
-
-
-def _stamp(line: bytes) -> int | None:
-    try:
-        return split_line(line)[0]
-    except MalformedMessage:
-        return None
+    return importer.newest_ts(files) - held_back if held_back else None

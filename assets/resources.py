@@ -9,4 +9,9 @@ from storage.registry import Registry
 
 def resources_of(settings: Settings) -> dict[str, Any]:
     """Resources by the names that assets ask for."""
-    return {"settings": settings, "lake": Lake(settings.paths.lake), "registry": Registry(settings.paths.mlflow)}
+    return {"settings": settings, "lake": lake_of(settings), "registry": Registry(settings.paths.mlflow)}
+
+
+def lake_of(settings: Settings) -> Lake:
+    """The lake of a profile: its folder, or the object store that it names."""
+    return Lake(settings.lake_root, settings.paths.lake_cache)

@@ -2,18 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import dagster as dg
 import polars as pl
 
 from assets.checks import Verdict
 from assets.partitions import Part
-from market.schema import schema_sha
+from market.events import Events, empty_events
+from market.schema import EVENT_COLUMNS, events_to_frame, schema_sha
 from storage.files import file_sha256
 from storage.lake import PASSED, Lake, Manifest, State
 
@@ -31,6 +32,29 @@ class Table:
     pages: Mapping[str, dg.MetadataValue] = field(default_factory=dict)  # shown in the UI, not kept in the manifest
 
 
+class Closing(NamedTuple):
+    """What a stage knows once its last batch is made; see Table."""
+
+    facts: Mapping[str, Any]
+    state: State
+
+
+def publish_batches(
+    lake: Lake, dataset: str, part: Part, batches: Iterable[Events], close: Callable[[], Closing], inputs: str
+) -> dg.MaterializeResult:
+    """Write a table of events to the lake batch by batch, unchecked, and tell the UI about it.
+
+    close : called after the last batch; what it raises, as what a batch raises, leaves the old partition as it was
+    """
+    with lake.writing(dataset, part.symbol, part.key, schema_sha=schema_sha(EVENT_COLUMNS)) as partition:
+        partition.append(events_to_frame(empty_events(0)))
+        for events in batches:
+            partition.append(events_to_frame(events))
+        closing = close()
+        manifest = partition.commit(closing.state, {**closing.facts, INPUTS: inputs})
+    return _result(manifest, EVENT_COLUMNS, closing.facts)
+
+
 def publish(lake: Lake, dataset: str, part: Part, table: Table, inputs: str) -> dg.MaterializeResult:
     """Write a table to the lake, unchecked, and tell the UI about it."""
     manifest = lake.write(
@@ -42,14 +66,18 @@ def publish(lake: Lake, dataset: str, part: Part, table: Table, inputs: str) -> 
         state=table.state,
         metadata={**table.facts, INPUTS: inputs},
     )
-    columns = [dg.TableColumn(name, str(dtype)) for name, dtype in table.frame.schema.items()]
-    shown = {
+    return _result(manifest, table.frame.schema, {**table.facts, **table.pages})
+
+
+def _result(manifest: Manifest, schema: Mapping[str, object], facts: Mapping[str, Any]) -> dg.MaterializeResult:
+    columns = [dg.TableColumn(name, str(dtype)) for name, dtype in schema.items()]
+    shown: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
         "dagster/column_schema": dg.TableSchema(columns),
         "sha256": manifest.sha256,
         "bytes": manifest.bytes,
     }
-    return dg.MaterializeResult(metadata={**shown, **table.facts, **table.pages})
+    return dg.MaterializeResult(metadata={**shown, **facts})
 
 
 def blocking(asset: str, *names: str) -> list[dg.AssetCheckSpec]:
@@ -62,8 +90,12 @@ def judge(lake: Lake, dataset: str, part: Part, verdicts: Sequence[Verdict]) -> 
     checks = {verdict.name: bool(verdict.passed) for verdict in verdicts}
     lake.set_verdict(dataset, part.symbol, part.key, all(checks.values()), checks)
     for verdict in verdicts:
+        pages = {name: dg.MetadataValue.md(page) for name, page in verdict.pages.items()}
         yield dg.AssetCheckResult(
-            check_name=verdict.name, asset_key=dataset, passed=bool(verdict.passed), metadata=verdict.facts
+            check_name=verdict.name,
+            asset_key=dataset,
+            passed=bool(verdict.passed),
+            metadata={**verdict.facts, **pages},
         )
 
 
@@ -77,7 +109,7 @@ def passed(lake: Lake, dataset: str, part: Part) -> Manifest | None:
 
 def content_shas(manifest: Manifest | None) -> list[str | None]:
     """What a later stage can see of a partition: its rows and its closing state."""
-    return [manifest.sha256, manifest.state_sha256] if manifest else []
+    return [manifest.rows_sha256, manifest.state_sha256] if manifest else []
 
 
 def inputs_sha(stage: str, settings: Sequence[Any], upstream: Any, rooms: Sequence[str]) -> str:

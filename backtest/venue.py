@@ -49,6 +49,7 @@ from market.orders import (
     Orders,
     Reports,
 )
+from market.spill import require_room
 
 _NAMES: Final = ("ladder", "spill", "head", "orders", "resting", "requests", "reports", "meta")
 _NO_REPORTS: Final = np.zeros(0, REPORT)
@@ -121,11 +122,12 @@ class SimulatedVenue:
     def on_events(self, events: Events) -> None:
         """Follow events in the order received; what has arrived by then meets each whole message's book.
 
-        Raises BacktestError if ``events`` are no event records.
+        Raises BacktestError if ``events`` are no event records, DataError if the book runs out of room.
         """
         events, done = _tape(events), 0
         while done < events.size or self._meta[OWED]:
             done = follow_trace(self._state, events, done)
+            require_room(self._state[2])
             if done < events.size or self._meta[OWED]:
                 self._double(REPORTS)
 
@@ -133,13 +135,14 @@ class SimulatedVenue:
         """Follow events in the order of aligned_ts, up to ``until``: what arrives meets the state in force then.
 
         Raises BacktestError if the tape is out of order, goes past ``until``, or starts before the venue's clock, or if
-        an order arrives before that clock: its past has been played.
+        an order arrives before that clock: its past has been played. DataError if the book runs out of room.
         """
         events, done = _tape(events), 0
         self._check_order(events, until)
         self._meta[OWED] = 1
         while self._meta[OWED]:
             done = follow_aligned(self._state, events, done, until)
+            require_room(self._state[2])
             if self._meta[OWED]:
                 self._double(REPORTS)
 

@@ -22,10 +22,25 @@ from modeling.parameters import (
     WalkForwardParameters,
 )
 from monitoring.parameters import DriftParameters
+from storage.clickhouse_parameters import WarehouseParameters
 from trading.parameters import TradingParameters
 
 _HTTP: Final = ("http", "https")
-Source = tuple[str, ...] | str  # recordings of the catalogue, or a folder of daily files ..._YYYYMMDD.gz
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Files of a vendor or of ours; raw captures need no more than their names, see Source."""
+
+    format: str  # how the files are read: a name in market/sources/formats.py
+    path: str | tuple[str, ...]  # a folder of daily files, or the files; their names carry the dates
+
+    def __str__(self) -> str:
+        return f"{self.format} files {self.path if isinstance(self.path, str) else ', '.join(self.path)}"
+
+
+CAPTURE: Final = "capture"  # the format of recordings and of plain folders
+Source = tuple[str, ...] | str | FileSource  # recordings of the catalogue, a folder of daily captures, or other files
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,11 @@ class Paths:
     def lake(self) -> Path:
         """Parquet partitions with their manifests."""
         return self.var / "lake"
+
+    @property
+    def lake_cache(self) -> Path:
+        """Files of a lake that lies in an object store; it may be emptied at any time."""
+        return self.var / "lake_cache"
 
     @property
     def mlflow(self) -> Path:
@@ -53,6 +73,11 @@ class Paths:
     def dagster(self) -> Path:
         """Dagster's home: runs, event logs, schedules."""
         return self.var / "dagster"
+
+    @property
+    def clickhouse(self) -> Path:
+        """The embedded warehouse, and the lock of whoever loads into one."""
+        return self.var / "clickhouse"
 
     @property
     def recordings(self) -> Path:
@@ -88,7 +113,7 @@ class DataSettings:
     """Which symbols run through the chain, and where their captures lie."""
 
     symbols: tuple[str, ...]  # names of instruments, in the order they are run
-    sources: dict[str, Source]  # symbol -> recordings of the catalogue, or a folder of daily files ..._YYYYMMDD.gz
+    sources: dict[str, Source]  # symbol -> recordings, a folder of daily captures ..._YYYYMMDD.gz, or {format, path}
     hold_back_s: float  # seconds at the end of the newest day that the chain never sees: the live replay trades them
     max_bad_share: float  # share of malformed lines above which an import fails, 0 to 1
 
@@ -109,7 +134,25 @@ class DataSettings:
     def recordings(self) -> tuple[str, ...]:
         """Recordings of the catalogue that the symbols need, in the order of their days."""
         sources = [self.sources[symbol] for symbol in self.symbols]
-        return tuple(name for source in sources if not isinstance(source, str) for name in source)
+        return tuple(name for source in sources if isinstance(source, tuple) for name in source)
+
+    def described(self, symbol: str) -> str:
+        """Where a symbol's ticks come from, for people."""
+        source = self.sources[symbol]
+        if isinstance(source, tuple):
+            return f"recording {', '.join(source)}"
+        return f"daily files in {source}" if isinstance(source, str) else str(source)
+
+
+@dataclass(frozen=True, slots=True)
+class LakeSettings:
+    """Where the lake lies."""
+
+    url: str  # fsspec URL of an object store, such as s3://BUCKET/FOLDER; empty: the folder lake below TICKLOOP_VAR
+
+    def __post_init__(self) -> None:
+        if self.url and "://" not in self.url:
+            raise ConfigError(f"url={self.url!r} is no URL of the kind SCHEME://BUCKET/FOLDER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +225,7 @@ class Settings:
 
     paths: Paths
     data: DataSettings
+    lake: LakeSettings
     instruments: dict[str, Instrument]
     clock: ClockParameters
     features: FeatureParameters
@@ -192,6 +236,7 @@ class Settings:
     registry: RegistrySettings
     live: LiveSettings
     drift: DriftParameters
+    warehouse: WarehouseParameters
     orchestration: OrchestrationSettings
 
     def __post_init__(self) -> None:
@@ -204,6 +249,11 @@ class Settings:
                 f"labels.order_latency_ms={self.labels.order_latency_ms} must equal "
                 f"venue.order_latency_ms={self.venue.order_latency_ms}: a label is what the ledger books"
             )
+
+    @property
+    def lake_root(self) -> Path | str:
+        """The folder or the URL that the lake lies at."""
+        return self.lake.url or self.paths.lake
 
     def instrument(self, name: str) -> Instrument:
         """The instrument of that name.
@@ -235,5 +285,6 @@ def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -
 def config_sha(settings: Settings) -> str:
     """Hex sha256 of the resolved settings; where ``var`` lies and who listens where do not count."""
     resolved = asdict(settings)
-    del resolved["paths"], resolved["orchestration"], resolved["live"]
+    for edge in ("paths", "orchestration", "live", "lake", "warehouse"):
+        del resolved[edge]
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -12,6 +12,7 @@ from features.parameters import FeatureParameters
 from features.step import advance, limits, plan
 from market.errors import DataError
 from market.events import Events
+from market.spill import require_room
 
 
 class Rows(NamedTuple):
@@ -35,7 +36,7 @@ def feature_rows(
     stretch still has its rows.
 
     leader : rows of the leader that no earlier call was given; each is seen by our first row at or after it
-    Raises DataError if an event is later than ``until``, or the state has other settings.
+    Raises DataError if an event is later than ``until``, the state has other settings, or the book runs out of room.
     """
     require_plan(state, parameters)
     if events.size and int(events["ingest_ts"].max()) > until:
@@ -45,6 +46,7 @@ def feature_rows(
     touch = np.empty((count, 2), np.int64)
     raw, values = (np.empty((count, state[7].shape[0]), np.float32) for _ in range(2))
     advance(state, np.require(events, requirements=["C", "W"]), until, leader, (row_ts, status, touch, raw, values))
+    require_room(state[2])
     return Rows(row_ts, status, touch[:, 0].copy(), touch[:, 1].copy(), raw, values)
 
 

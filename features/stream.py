@@ -10,9 +10,10 @@ from features.intake import absorb
 from features.layout import ALONE, NEXT_ROW, LeaderRows, State
 from features.parameters import FeatureParameters
 from features.step import advance, new_state
-from market.book import SLOTS, SPILL, Book
+from market.book import SLOTS, Book
 from market.errors import DataError
 from market.events import Events, empty_events
+from market.spill import SPILL, require_room
 
 Arrays = dict[str, NDArray[Any]]
 _WHOLE: Final = ("head", "clock", "ring", "plan", "history", "scales")  # dumped as they are
@@ -51,7 +52,7 @@ class FeatureStream:
     def push(self, events: Events) -> None:
         """Take events in, all of them stamped no later than the open row.
 
-        Raises DataError, and takes none, if one is later.
+        Raises DataError, and takes none, if one is later; or if the book runs out of room.
         """
         if not events.size:
             return
@@ -59,6 +60,7 @@ class FeatureStream:
         if newest > row_ts:
             raise DataError(f"an event of {newest} lies beyond the open row, {row_ts}; close that first")
         absorb(self.state, np.require(events, requirements=["C", "W"]), 0, row_ts)
+        require_room(self.state[2])
 
     def close(self, row_ts: int, leader: LeaderRows = ALONE) -> Row:
         """The open row, which closes at ``row_ts``.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from market.book import ASK, BEST_ASK, BEST_BID, BID, Book, apply, is_open
 from market.costs import walk
 from market.events import GAP, Events, venue_ts
+from market.spill import require_room
 
 # status of a label, and what it says
 OK: Final = 0
@@ -78,7 +79,7 @@ def sample_book(
 ) -> Samples:
     """Samples of every row; ``book`` is the venue's at the start of the tape, and moves to its end.
 
-    Instants past the tape's last event stay PAST_END.
+    Instants past the tape's last event stay PAST_END. Raises DataError if the book runs out of room.
     """
     rows, horizons = row_ts.size, horizons_ns.size
     offsets = np.concatenate(([0, latency_ns], horizons_ns, horizons_ns + latency_ns)).astype(np.int64)
@@ -93,6 +94,7 @@ def sample_book(
         status=np.full((horizons, rows), PAST_END, np.uint8),
     )
     _replay(tape, schedule, sizing, book, samples)
+    require_room(book[2])
     return samples
 
 

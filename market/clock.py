@@ -1,5 +1,6 @@
 """The offset between a venue's clock and ours, event by event: causal, resumable, the same code live and offline.
 
+There is one estimate for each connection host, told apart by the number in an event's flags.
 ``offset`` is the floor of ``ingest_ts - exchange_ts``: the smaller of its trailing minimum, the present event
 included, and a smoothed copy of that minimum. It rises slowly, falls at once, and never lies above an event,
 so that ``delay_ns = ingest_ts - exchange_ts - offset + base feed latency`` is not negative and needs no clamp.
@@ -11,12 +12,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from market.borrowing import BORROWING
 from market.errors import DataError
-from market.events import NO_VENUE_TIME, REPLAYED, SNAPSHOT, Events
+from market.events import CONNECTION_SHIFT, CONNECTIONS, NO_VENUE_TIME, REPLAYED, SNAPSHOT, Events
 from market.parameters import ClockParameters
 from market.skew import SLOPE_BINS, envelope_slope
 
-# integers, floats (places below), minima of the buckets, minima of the slope bins
+# integers, floats (places below), minima of the buckets, minima of the slope bins; a row for each connection
 ClockState = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
 
 BUCKET_NS: Final = 100_000_000  # resolution of the trailing minimum
@@ -53,10 +55,10 @@ def new_clock(parameters: ClockParameters) -> ClockState:
     """A clock that has seen nothing."""
     buckets = max(1, round(parameters.window_s * 1e9) // BUCKET_NS)
     return (
-        np.zeros(INTEGERS, np.int64),
-        np.zeros(FLOATS, np.float64),
-        np.full(buckets, NOTHING, np.int64),
-        np.full(SLOPE_BINS, NOTHING, np.int64),
+        np.zeros((CONNECTIONS, INTEGERS), np.int64),
+        np.zeros((CONNECTIONS, FLOATS), np.float64),
+        np.full((CONNECTIONS, buckets), NOTHING, np.int64),
+        np.full((CONNECTIONS, SLOPE_BINS), NOTHING, np.int64),
     )
 
 
@@ -64,14 +66,16 @@ def align(state: ClockState, parameters: ClockParameters, events: Events) -> Non
     """Fill delay_ns, offset_ns and clock_error_us of ``events`` in place, in array order; moves ``state`` on.
 
     Snapshots came over another connection and REPLAYED events waited for one: neither feeds the
-    clock. An event without a venue time takes the delay of the newest stamped message, and the
-    base feed latency before there was one.
+    clock. An event without a venue time takes the delay of its connection's newest stamped message,
+    and the base feed latency before there was one.
 
     Raises DataError if ``state`` was made for another window.
     """
-    expected = new_clock(parameters)[2].size
-    if state[2].size != expected:
-        raise DataError(f"the clock's state holds {state[2].size} buckets, window_s={parameters.window_s} {expected}")
+    expected, found = new_clock(parameters)[2].shape, state[2].shape
+    if found != expected:
+        raise DataError(
+            f"the clock's state holds {found} minima, by connection; window_s={parameters.window_s} needs {expected}"
+        )
     _align(state, _settings(parameters), events)
 
 
@@ -87,32 +91,38 @@ def _settings(parameters: ClockParameters) -> NDArray[np.int64]:
     return np.array([round(value * 1e9) for value in seconds], dtype=np.int64)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _align(state, settings, events):
-    integers, base = state[0], settings[BASE]
     for i in range(events.size):
-        event = events[i]
-        stamped = not event.flags & NO_VENUE_TIME
-        difference = event.ingest_ts - event.exchange_ts
-        if stamped and event.kind != SNAPSHOT and not event.flags & REPLAYED:
-            _observe(state, settings, event.ingest_ts, difference)
-            integers[DELAY] = difference - offset_ns(state) + base
-        if integers[STARTED] == 0:
-            events[i].delay_ns = base
-            continue
-        offset = offset_ns(state)
-        events[i].offset_ns = offset
-        events[i].delay_ns = difference - offset + base if stamped else integers[DELAY]
-        events[i].clock_error_us = _error_us(state, settings)
+        connection = (events[i].flags >> CONNECTION_SHIFT) & (CONNECTIONS - 1)
+        own = (state[0][connection], state[1][connection], state[2][connection], state[3][connection])
+        _align_event(own, settings, events[i])
 
 
-@njit(cache=True)
+@njit(**BORROWING)
+def _align_event(state, settings, event):
+    integers, base = state[0], settings[BASE]
+    stamped = not event.flags & NO_VENUE_TIME
+    difference = event.ingest_ts - event.exchange_ts
+    if stamped and event.kind != SNAPSHOT and not event.flags & REPLAYED:
+        _observe(state, settings, event.ingest_ts, difference)
+        integers[DELAY] = difference - offset_ns(state) + base
+    if integers[STARTED] == 0:
+        event.delay_ns = base
+        return
+    offset = offset_ns(state)
+    event.offset_ns = offset
+    event.delay_ns = difference - offset + base if stamped else integers[DELAY]
+    event.clock_error_us = _error_us(state, settings)
+
+
+@njit(**BORROWING)
 def offset_ns(state):
     """Exchange-to-local offset in force, ns."""
     return np.int64(np.floor(state[1][SMOOTHED]))
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _observe(state, settings, ingest_ts, difference):
     """Take in one stamped message."""
     integers, _, _, bins = state
@@ -129,7 +139,7 @@ def _observe(state, settings, ingest_ts, difference):
     _watch_for_step(state, settings, now, elapsed)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _restart(state, ingest_ts, difference):
     """Forget the past: the first message, or a step."""
     integers, floats, buckets, _ = state
@@ -145,7 +155,7 @@ def _restart(state, ingest_ts, difference):
     _forget_skew(state, ingest_ts)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _forget_skew(state, ingest_ts):
     integers, floats, _, bins = state
     bins[:] = NOTHING
@@ -154,7 +164,7 @@ def _forget_skew(state, ingest_ts):
     floats[SLOPE] = 0.0
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _close_bucket(state, settings, now):
     """Keep the finished bucket's minimum and gather the trailing minima anew, skew taken out."""
     integers, floats, buckets, _ = state
@@ -178,7 +188,7 @@ def _close_bucket(state, settings, now):
     integers[NEWEST] = NOTHING
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _close_bin(state, settings, now):
     """Once a slope bin is full, read the skew from all of them, if they span the slope window."""
     integers, floats, _, bins = state
@@ -194,7 +204,7 @@ def _close_bin(state, settings, now):
     integers[BIN] = number
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _follow(state, settings, now, elapsed):
     """Move the smoothed floor: up with its half-life, down at once."""
     integers, floats = state[0], state[1]
@@ -206,7 +216,7 @@ def _follow(state, settings, now, elapsed):
     floats[SMOOTHED] = min(risen, floor)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _watch_for_step(state, settings, now, elapsed):
     """Start over where the step window's minimum has stayed off for as long as a step must."""
     integers, floats = state[0], state[1]
@@ -219,7 +229,7 @@ def _watch_for_step(state, settings, now, elapsed):
         _restart(state, now, lowest)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def _error_us(state, settings):
     """How far the step window's minimum lies above the offset; at least a step's threshold at first, microseconds."""
     integers = state[0]

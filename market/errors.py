@@ -37,6 +37,10 @@ class LakeError(DataError):
     """A partition is missing, torn, or did not pass its checks."""
 
 
+class WarehouseError(TickloopError):
+    """ClickHouse cannot be opened, or refuses what was asked."""
+
+
 class LeakageError(TickloopError):
     """A value would know something from its own future."""
 

@@ -54,6 +54,18 @@ NO_VENUE_TIME: Final = 4  # exchange_ts is 0; the event does not feed the clock
 REPLAYED: Final = 8  # buffered until the snapshot came; known, and stamped, when that arrived
 SYNTHETIC: Final = 16  # no market ever printed it
 
+CONNECTION_SHIFT: Final = 8  # bits 8..11 of the flags: number of the connection host that the event came by
+CONNECTIONS: Final = 16  # hosts that can be told apart
+
+
+def connection_of(flags: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Number of the connection host that each event came by, 0 to 15.
+
+    >>> connection_of(np.array([FIRST, 3 << CONNECTION_SHIFT | LAST], np.uint16)).tolist()
+    [0, 3]
+    """
+    return (flags >> np.uint16(CONNECTION_SHIFT)) & np.uint16(CONNECTIONS - 1)
+
 
 def aligned_ts(events: Events) -> NDArray[np.int64]:
     """When the venue matched each event, on our clock, ns UTC.

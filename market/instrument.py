@@ -46,6 +46,11 @@ class Instrument:
         return self.contract == "inverse"
 
     @property
+    def synthetic(self) -> bool:
+        """Whether no market ever traded it: its name begins with "synthetic-"."""
+        return self.name.startswith("synthetic-")
+
+    @property
     def settlement(self) -> str:
         """The currency that profit is booked in."""
         return self.base if self.inverse else self.quote

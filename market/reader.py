@@ -1,8 +1,18 @@
-"""From the bytes of one connection to aligned events: decoder and clock in one step, live and in replay."""
+"""From the bytes of an instrument's connections to aligned events: decoder and clocks in one step, live and replay."""
 
 from market.clock import align, new_clock
-from market.errors import MalformedMessage, OffGrid
-from market.events import FIRST, GAP, LAST, NO_VENUE_TIME, Events, empty_events
+from market.errors import DataError, MalformedMessage, OffGrid
+from market.events import (
+    CONNECTION_SHIFT,
+    CONNECTIONS,
+    FIRST,
+    GAP,
+    LAST,
+    NO_VENUE_TIME,
+    SYNTHETIC,
+    Events,
+    empty_events,
+)
 from market.instrument import Instrument
 from market.parameters import ClockParameters
 from market.sources import decoder_for
@@ -17,24 +27,32 @@ class FrameReader:
         self._instrument = instrument
         self._parameters = clock
         self._clock = new_clock(clock)
+        self._marks = SYNTHETIC if instrument.synthetic else 0
 
-    def read(self, frame: bytes, ingest_ts: int) -> Events:
-        """Aligned events of one frame, in order; none where the frame says nothing or cannot be read."""
+    def read(self, frame: bytes, ingest_ts: int, connection: int = 0) -> Events:
+        """Aligned events of one frame, in order; none where the frame says nothing or cannot be read.
+
+        ``connection`` is the number of the host that the frame came by: each host has its own clock.
+        Raises DataError if it is not within 0 and 15.
+        """
         try:
             events = self.decoder.decode(frame, ingest_ts)
         except (MalformedMessage, OffGrid):
             self.malformed += 1
             return empty_events(0)
-        return self._aligned(events)
+        return self._aligned(events, connection)
 
-    def lose(self, ingest_ts: int) -> Events:
+    def lose(self, ingest_ts: int, connection: int = 0) -> Events:
         """The gap that a lost connection leaves: the book is closed, and waits for a snapshot."""
         self.decoder = decoder_for(self._instrument)
         gap = empty_events(1)
         gap["kind"], gap["flags"], gap["ingest_ts"] = GAP, FIRST | LAST | NO_VENUE_TIME, ingest_ts
-        return self._aligned(gap)
+        return self._aligned(gap, connection)
 
-    def _aligned(self, events: Events) -> Events:
+    def _aligned(self, events: Events, connection: int) -> Events:
+        if not 0 <= connection < CONNECTIONS:
+            raise DataError(f"connection={connection} must lie within 0 and {CONNECTIONS - 1}")
         if events.size:
+            events["flags"] |= self._marks | connection << CONNECTION_SHIFT
             align(self._clock, self._parameters, events)
         return events

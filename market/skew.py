@@ -10,7 +10,7 @@ MAX_SLOPE: Final = 200e-6  # ns per ns; no crystal in service drifts by more
 _NOTHING: Final = np.iinfo(np.int64).max
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=True)
 def envelope_slope(minima, newest, width_ns):
     """Slope of the line under all minima that lies closest to them, within +-MAX_SLOPE; 0 for fewer than three.
 

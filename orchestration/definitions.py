@@ -20,6 +20,7 @@ from assets.registered_model import registered_model, registered_model_hold
 from assets.resources import resources_of
 from assets.search import search, search_hold
 from assets.walk_forward_slices import walk_forward_slices, walk_forward_slices_hold
+from assets.warehouse import warehouse_events, warehouse_events_hold
 from config.loading import load_settings
 from config.settings import Settings
 from orchestration.jobs import JOBS
@@ -60,9 +61,10 @@ CHECKS: Final = (
 
 def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
     """The code location of one profile."""
+    warehouse = settings.warehouse.enabled
     return dg.Definitions(
-        assets=ASSETS,
-        asset_checks=CHECKS,
+        assets=[*ASSETS, *([warehouse_events] if warehouse else [])],
+        asset_checks=[*CHECKS, *([warehouse_events_hold] if warehouse else [])],
         jobs=JOBS,
         schedules=[daily_data(settings), daily_slices(settings)],
         sensors=[

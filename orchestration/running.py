@@ -18,9 +18,11 @@ from assets.models import bundles_intact, models_inputs
 from assets.partitions import WHOLE, Part, day_key, slice_key, slices, symbols
 from assets.raw_ticks import raw_ticks_inputs
 from assets.registered_model import registered_model_inputs
+from assets.resources import lake_of
 from assets.search import search_inputs
 from assets.tables import INPUTS, passed
 from assets.walk_forward_slices import frame_slices, walk_forward_slices_inputs
+from assets.warehouse import warehouse_events_inputs, warehouse_holds
 from config.settings import Settings
 from market.errors import TickloopError
 from orchestration.definitions import build_definitions
@@ -44,6 +46,7 @@ DATA: Final[dict[str, Inputs]] = {
     "features": features_inputs,
     "labels": labels_inputs,
 }
+WAREHOUSE: Final[dict[str, Inputs]] = {"warehouse_events": warehouse_events_inputs}
 SLICES: Final[dict[str, Inputs]] = {"walk_forward_slices": walk_forward_slices_inputs}
 MODELS: Final[dict[str, Inputs]] = {
     "search": search_inputs,
@@ -55,6 +58,7 @@ REGISTRY: Final[dict[str, Inputs]] = {"registered_model": registered_model_input
 FILES_INTACT: Final[dict[str, Callable[[Settings, Lake, Part], bool]]] = {  # what a stage leaves outside the lake
     "models": bundles_intact,
     "backtests": report_exists,
+    "warehouse_events": warehouse_holds,
 }
 
 
@@ -83,7 +87,7 @@ class Chain:
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> None:
         self.settings, self.instance, self.progress = settings, instance, progress
-        self.lake = Lake(settings.paths.lake)
+        self.lake = lake_of(settings)
         self.report = ChainReport()
         self._definitions = build_definitions(settings, {"steps": step_logger(progress)})
 
@@ -106,6 +110,8 @@ class Chain:
             self._bring_up_to_date("data", DATA, part, day_key(part))
         for part in dates:  # the last labels of a day look into the day after, which is here only now
             self._bring_up_to_date("data", {"labels": labels_inputs}, part, day_key(part), again=True)
+        for part in dates if self.settings.warehouse.enabled else ():
+            self._bring_up_to_date("data", WAREHOUSE, part, day_key(part))
         self._bring_up_to_date("slices", SLICES, Part(symbol, WHOLE), symbol)
         pieces = frame_slices(self.lake.scan("walk_forward_slices", symbol, [WHOLE]).collect())
         self.instance.add_dynamic_partitions(slices.name, [piece.key for piece in pieces])
@@ -181,7 +187,12 @@ def _reason(error: SerializableErrorInfo | None) -> str:
 
 
 def _facts(check: dg.AssetCheckEvaluation) -> str:
-    return ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+    values = {name: value.value for name, value in check.metadata.items() if not _is_page(value)}
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _is_page(value: object) -> bool:
+    return isinstance(value, dg.MarkdownMetadataValue)
 
 
 def _first_line(message: str) -> str:

@@ -19,7 +19,7 @@ def untrained_slices(settings: Settings, lake: Lake) -> list[tuple[Part, str]]:
             continue
         for piece in frame_slices(lake.scan("walk_forward_slices", symbol, [WHOLE]).collect()):
             if passed(lake, "evaluation", Part(symbol, piece.key)) is None:
-                found.append((Part(symbol, piece.key), windows.sha256))
+                found.append((Part(symbol, piece.key), windows.rows_sha256))
     return found
 
 

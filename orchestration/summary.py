@@ -6,6 +6,7 @@ from typing import Any, Final
 import polars as pl
 
 from assets.partitions import WHOLE, Part
+from assets.resources import lake_of
 from assets.tables import passed
 from assets.walk_forward_slices import frame_slices
 from config.settings import Settings
@@ -22,7 +23,7 @@ def demo_summary(settings: Settings, live: Sequence[str] = ()) -> str:
 
     Raises LakeError if the chain has not run.
     """
-    lake = Lake(settings.paths.lake)
+    lake = lake_of(settings)
     lines = [line for symbol in settings.data.symbols for line in symbol_lines(settings, lake, symbol)]
     return "\n".join([*lines, *registry_lines(lake), *live, "  pages      make ui"])
 
@@ -44,8 +45,7 @@ def symbol_lines(settings: Settings, lake: Lake, symbol: str) -> list[str]:
 
 def source_line(settings: Settings, symbol: str) -> str:
     """Where the ticks come from."""
-    source = settings.data.sources[symbol]
-    return f"daily files in {source}" if isinstance(source, str) else f"recording {', '.join(source)}"
+    return settings.data.described(symbol)
 
 
 def row_lines(lake: Lake, symbol: str) -> list[str]:

@@ -1,21 +1,77 @@
-"""Capture files, opened: gzip or plain text, line by line, in constant memory."""
+"""Files of market data, opened: gzip, zstd or plain, decompressed on the way, in constant memory."""
 
 import gzip
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import pyarrow as pa
 
 from market.errors import CorruptFile
+from market.sources.importing import InputFile
+
+BytesRead = Callable[[int], None]  # hears how many bytes of the file, as it lies on the disk, have been read
+_BUFFER: Final = 1 << 18  # bytes
+_UNPACK: Final[dict[str, Callable[[BinaryIO], BinaryIO]]] = {
+    ".gz": lambda raw: cast(BinaryIO, gzip.GzipFile(fileobj=raw)),
+    ".zst": lambda raw: cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")),
+}
+
+
+def input_file(path: Path, on_bytes: BytesRead = lambda count: None) -> InputFile:
+    """A file to import, unpacked by its suffix (``.gz``, ``.zst``); reading it tells ``on_bytes`` how far it is.
+
+    Opening or reading raises CorruptFile, naming the file, if it is missing, truncated or damaged.
+    """
+    return InputFile(str(path), lambda: _open(path, on_bytes))
 
 
 def capture_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a capture, newline included; ``.gz`` is unpacked on the way.
+    """The lines of a file, newline included. Raises as ``input_file`` does."""
+    with input_file(path).open() as stream:
+        yield from stream
 
-    Raises CorruptFile, naming the file, if it is missing, truncated or no gzip.
-    """
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as file:
-            yield from file
-    except (EOFError, OSError, zlib.error) as error:
-        raise CorruptFile(f"capture {path} cannot be read to its end: {error}") from error
+
+class _Whole(io.RawIOBase):
+    """Decompressed bytes of a file; an end before its end is an error that names it."""
+
+    def __init__(self, path: Path, on_bytes: BytesRead) -> None:
+        self._path, self._on_bytes = path, on_bytes
+        try:
+            self._raw = path.open("rb")
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        self._unpacked = _UNPACK.get(path.suffix, lambda raw: raw)(self._raw)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._unpacked is self._raw
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            count = self._unpacked.readinto(buffer)
+        except (EOFError, OSError, zlib.error) as error:
+            raise _unreadable(self._path, error) from error
+        self._on_bytes(self._raw.tell())
+        return int(count)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._unpacked.close()
+            self._raw.close()
+        super().close()
+
+
+def _open(path: Path, on_bytes: BytesRead) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Whole(path, on_bytes), _BUFFER))
+
+
+def _unreadable(path: Path, error: Exception) -> CorruptFile:
+    return CorruptFile(f"capture {path} cannot be read to its end: {error}")

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ from storage.journal import (
     torn_end,
 )
 
+_NUMBER: Final = re.compile(r"\d+")
 LOCK_PATIENCE_S: Final = 1.0  # a reader that looks whether we write holds the lock for an instant
 
 
@@ -38,8 +40,10 @@ class JournalWriter:
     Raises JournalError if the folder cannot be written, or a record before the end is damaged.
     """
 
-    def __init__(self, folder: Path, header: Mapping[str, Any], segment_bytes: int) -> None:
+    def __init__(self, folder: Path, header: Mapping[str, Any], segment_bytes: int, prefix: str = "") -> None:
+        """``prefix`` stands before the number of a segment, where a source is to tell them by date."""
         self._folder = folder
+        self._prefix = prefix
         self._header = json.dumps(header, sort_keys=True).encode()
         self._segment_bytes = segment_bytes
         self._pending: list[bytes] = []
@@ -115,8 +119,8 @@ class JournalWriter:
     def _next_segment(self) -> None:
         self._finish_segment()
         names = segments(self._folder)
-        number = int(names[-1].stem) + 1 if names else 1
-        path = self._folder / f"{number:08d}{SUFFIX}"
+        number = int(_NUMBER.findall(names[-1].stem)[-1]) + 1 if names else 1
+        path = self._folder / f"{self._prefix}{number:08d}{SUFFIX}"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
         self._written = 0
         self._write(MAGIC + encode(Record(HEADER, 0, 0, self._header)))

@@ -1,11 +1,16 @@
-"""How far a download has come, for the person who waits for it."""
+"""How far a download or an import has come, for the person who waits for it."""
 
+import math
 import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from storage.download import Progress
 
 WIDTH: Final = 30  # characters of the bar
+EVERY_S: Final = 5.0  # between two lines about one import
 
 
 def bar(have: int, total: int) -> str:
@@ -27,3 +32,31 @@ def progress_of(name: str) -> Progress:
         sys.stderr.flush()
 
     return show
+
+
+class Reading:
+    """Says now and then how much of some files has been read: every few seconds on a terminal, else only at the end."""
+
+    def __init__(self, sizes: Mapping[Path, int], say: Callable[[str], None], every_s: float | None = None) -> None:
+        self._sizes, self._say = sizes, say
+        self._every_s = every_s if every_s is not None else EVERY_S if sys.stdout.isatty() else math.inf
+        self._have = dict.fromkeys(sizes, 0)
+        self._begun = self._said = time.monotonic()
+
+    def of(self, path: Path) -> Callable[[int], None]:
+        """What hears how many bytes of a file have been read."""
+
+        def count(have: int) -> None:
+            self._have[path] = have
+            now = time.monotonic()
+            if now - self._said >= self._every_s:
+                self._said = now
+                self._say(f"reading {bar(sum(self._have.values()), sum(self._sizes.values()))}")
+
+        return count
+
+    def done(self, result: str) -> None:
+        """Say what came of it."""
+        names = ", ".join(path.name for path in self._sizes)
+        seconds = time.monotonic() - self._begun
+        self._say(f"read {names}, {sum(self._sizes.values()) / 1e6:.1f} MB, in {seconds:.1f} s: {result}")

@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 HFTBACKTEST: Final = "https://raw.githubusercontent.com/nkaz001/hftbacktest"
 CRYPTOFEED: Final = "https://raw.githubusercontent.com/bmoscon/cryptofeed/57d5f18d6098f7aa294a3947796cc27d94c3a99c"
 MIT_BINANCE: Final = "MIT (licence of the repository); Binance market data"
-_DATE: Final = re.compile(r"(20\d\d)-?([01]\d)-?([0-3]\d)\D*$")
+_DATE: Final = re.compile(r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)(?!\d)")
 XFREE86: Final = "cryptofeed licence (MIT-like, XFree86-1.1 style); exchange market data"
 
 
@@ -213,17 +213,26 @@ def files_by_date(files: Iterable[Path]) -> dict[str, Path]:
 
     Raises RecordingError if a name carries no date, or two carry the same.
     """
-    dated: dict[str, Path] = {}
+    days = all_files_by_date(files)
+    for date, (first, *others) in days.items():
+        if others:
+            raise RecordingError(f"duplicate file: {others[0]} and {first} are both of {date}; a day is one file")
+    return {date: paths[0] for date, paths in days.items()}
+
+
+def all_files_by_date(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """The files of each UTC date that names carry, oldest first; where a name carries several, the last one counts.
+
+    Raises RecordingError if a name carries no date.
+    """
+    days: dict[str, list[Path]] = {}
     for path in files:
-        date = _date(path)
-        if date in dated:
-            raise RecordingError(f"{path} and {dated[date]} are both of {date}; a day is one file")
-        dated[date] = path
-    return dict(sorted(dated.items()))
+        days.setdefault(_date(path), []).append(path)
+    return dict(sorted(days.items()))
 
 
 def _date(path: Path) -> str:
-    found = _DATE.search(path.name)
+    found = _DATE.findall(path.name)
     if not found:
         raise RecordingError(f"{path} carries no date; daily files are named ..._YYYYMMDD.gz")
-    return "-".join(found.groups())
+    return "-".join(found[-1])

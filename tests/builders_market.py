@@ -1,17 +1,21 @@
 """Instruments, recorded events and hand-made frames for the tests of every room."""
 
+from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from market.clock import align, new_clock
-from market.events import EVENT, LAST, Events
+from market.events import EVENT, LAST, Events, empty_events
 from market.instrument import Instrument
 from market.parameters import ClockParameters
 from market.simulator import synthetic_capture
 from market.sources import decoder_for
-from market.sources.importing import ImportReport, import_capture
+from market.sources.capture import split_line
+from market.sources.decoder import Decoder
+from market.sources.importing import Account, InputFile, LineImporter
 from storage.captures import capture_lines
 from tests.builders import recording
 
@@ -76,13 +80,27 @@ def synthetic_events(seconds: float, seed: int = 0, instrument: Instrument = COI
     return events
 
 
-def import_reports(run: str) -> tuple[ImportReport, ...]:
+def lines_file(lines: Iterable[bytes], name: str = "tape") -> InputFile:
+    """A file of these lines, as they are, to import."""
+    opened: Any = nullcontext(lines)
+    return InputFile(name, lambda: opened)
+
+
+def import_capture(lines: Iterable[bytes], decoder: Decoder, max_bad_share: float) -> tuple[Events, Account]:
+    """All events of a capture at once, and what the import met."""
+    importer = LineImporter(decoder, split_line)
+    batches = [empty_events(0), *importer.batches([lines_file(lines)])]
+    importer.account.require(max_bad_share)
+    return np.concatenate(batches, dtype=EVENT), importer.account
+
+
+def import_reports(run: str) -> tuple[Account, ...]:
     """What importing each file of a run met; every file has its own decoder, restored from the one before."""
     return _imported(run)[1]
 
 
 @cache
-def _imported(run: str) -> tuple[Events, tuple[ImportReport, ...]]:
+def _imported(run: str) -> tuple[Events, tuple[Account, ...]]:
     instrument, names = RUNS[run]
     clock, state, days, reports = new_clock(CLOCK), None, [], []
     for name in names:

@@ -6,12 +6,22 @@ from typing import Final
 from market.errors import ConfigError
 from market.instrument import Instrument
 from market.sources.binance import BinanceDecoder
+from market.sources.bybit import BybitDecoder
+from market.sources.coinbase import CoinbaseDecoder
 from market.sources.decoder import Decoder
+from market.sources.okx import OkxDecoder
 
 DECODERS: Final[dict[str, Callable[[Instrument], Decoder]]] = {
     "binance-coinm": BinanceDecoder,
     "binance-spot": BinanceDecoder,
     "binance-usdm": BinanceDecoder,
+    "bybit-inverse": BybitDecoder,
+    "bybit-linear": BybitDecoder,
+    "bybit-spot": BybitDecoder,
+    "coinbase-spot": CoinbaseDecoder,
+    "okx-futures": OkxDecoder,
+    "okx-spot": OkxDecoder,
+    "okx-swap": OkxDecoder,
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import msgspec
+import numpy as np
 from msgspec.json import Decoder as JsonDecoder
 
 from market.errors import MalformedMessage, OffGrid
@@ -28,18 +29,33 @@ from market.events import (
     Events,
 )
 from market.instrument import Instrument, whole_steps
-from market.sources.binance_messages import BookTicker, Depth, ForceOrder, Frame, MarkPrice, Snapshot, Trade
+from market.sources import binance_scan as scanning
+from market.sources.binance_messages import (
+    AggTrade,
+    BookTicker,
+    Depth,
+    ForceOrder,
+    Frame,
+    IndexPrice,
+    MarkPrice,
+    Snapshot,
+    Trade,
+    venue_ns,
+)
 from market.sources.decoder import (
     DecoderState,
+    Scanned,
+    Span,
     Stamp,
     event_row,
     level_rows,
     tape_events,
 )
+from market.sources.json_kernels import PADDING
 from market.sources.sequence import DepthSequence, Verdict
 
 BUFFERED: Final = 4_096  # depth messages held back at most while a snapshot is awaited
-_MS: Final = 1_000_000  # ns
+MOST_ROWS: Final = 32_768  # of one scan; no message of Binance's has as many levels
 _PRICE_UNIT: Final = 1e-8  # of MARK and INDEX, quote currency
 _RATE_UNIT: Final = 1e-12  # of FUNDING
 _COUNTS: Final = (
@@ -48,7 +64,9 @@ _COUNTS: Final = (
     "depth",
     "bookTicker",
     "trade",
+    "aggTrade",
     "markPrice",
+    "indexPrice",
     "forceOrder",
     "unknown",  # streams that no reader knows, and replies to requests
     "gaps",  # breaks of the depth sequence
@@ -56,7 +74,10 @@ _COUNTS: Final = (
     "too_old",  # snapshots that the buffered depth does not reach back to
     "stale",  # best bids and offers older than the newest depth; on the tape, passed over by the book
     "off_book",  # trades of the insurance fund and the like, left off the tape
+    "doubled",  # trades and aggregates of trades that the other of the two streams had told already
+    "other_symbol",  # forced orders of other symbols
 )
+_SCANNED: Final = ("depth", "bookTicker", "trade", "stale")  # counts in the order of the scan's
 
 
 class BinanceDecoder:
@@ -67,13 +88,20 @@ class BinanceDecoder:
         self.counts = dict.fromkeys(_COUNTS, 0)
         self._sequence = DepthSequence()
         self._depth_ts = 0  # venue time of the newest depth message seen, ns
+        self._traded = self._aggregated = -1  # newest trade id on the tape, by trades and by aggregates of trades
         self._buffer: deque[bytes] = deque(maxlen=BUFFERED)
+        self._pair = instrument.venue_symbol.partition("_")[0]  # what COIN-M calls the index by
+        self._head = np.frombuffer(bytearray(b'{"stream":"%s@' % instrument.venue_symbol.encode()), np.uint8)
+        self._grid = np.array([instrument.tick_size, instrument.lot_size])
+        self._scanned = np.empty((MOST_ROWS, 8), dtype=np.int64)
         self._read_frame = JsonDecoder(Frame)
         self._read_snapshot = JsonDecoder(Snapshot, strict=False)
         self._read_depth = JsonDecoder(Depth, strict=False)
         self._streams: dict[str, tuple[JsonDecoder[Any], Callable[[Any, int], bytes]]] = {
             "bookTicker": (JsonDecoder(BookTicker, strict=False), self._book_ticker),
             "trade": (JsonDecoder(Trade, strict=False), self._trade),
+            "aggTrade": (JsonDecoder(AggTrade, strict=False), self._agg_trade),
+            "indexPrice": (JsonDecoder(IndexPrice, strict=False), self._index_price),
             "markPrice": (JsonDecoder(MarkPrice, strict=False), self._mark_price),
             "forceOrder": (JsonDecoder(ForceOrder, strict=False), self._force_order),
         }
@@ -100,6 +128,24 @@ class BinanceDecoder:
             raise MalformedMessage(f"{error} in {frame[:80]!r}") from error
         self.counts["messages"] += 1
 
+    def scan(self, block: bytearray, start: int, span: Span, tape: bytearray) -> Scanned:
+        """Append the events of the ordinary lines from ``start`` on; see ScansLines."""
+        end = len(block) - PADDING
+        state = np.zeros(scanning.PLACES, dtype=np.int64)
+        state[: scanning.DEPTHS] = (
+            *(start, 0, 0, *span, self._sequence.newest, self._sequence.waiting, self._sequence.joined),
+            *(self._depth_ts, self._aggregated, self._traded),
+        )
+        scanning.scan(np.frombuffer(block, np.uint8), end, self._head, self._grid, state, self._scanned)
+        tape += self._scanned[: state[scanning.ROWS]].tobytes()
+        self._sequence.newest, self._sequence.joined = int(state[scanning.NEWEST_ID]), bool(state[scanning.JOINED])
+        self._depth_ts, self._traded = int(state[scanning.DEPTH_TS]), int(state[scanning.TRADED])
+        for name, count in zip(_SCANNED, state[scanning.DEPTHS :].tolist(), strict=True):
+            self.counts[name] += count
+        lines = int(state[scanning.LINES])
+        self.counts["messages"] += lines
+        return Scanned(int(state[scanning.AT]), lines, int(state[scanning.NEWEST_TS]))
+
     def state(self) -> DecoderState:
         """Place in the depth sequence and the messages held back."""
         return {
@@ -107,6 +153,8 @@ class BinanceDecoder:
             "waiting": int(self._sequence.waiting),
             "joined": int(self._sequence.joined),
             "depth_ts": self._depth_ts,
+            "traded": self._traded,
+            "aggregated": self._aggregated,
             "buffer": [frame.decode() for frame in self._buffer],
         }
 
@@ -116,16 +164,15 @@ class BinanceDecoder:
         self._sequence.waiting = bool(state["waiting"])
         self._sequence.joined = bool(state["joined"])
         self._depth_ts = int(cast(int, state["depth_ts"]))
+        self._traded = int(cast(int, state["traded"]))
+        self._aggregated = int(cast(int, state["aggregated"]))
         self._buffer = deque((text.encode() for text in cast(list[str], state["buffer"])), maxlen=BUFFERED)
 
     def _rows(self, frame: bytes, ingest_ts: int) -> bytes:
         envelope = self._read_frame.decode(frame)
         if not envelope.stream:
             return self._without_stream(envelope, frame, ingest_ts)
-        symbol, _, topic = envelope.stream.partition("@")
-        if symbol != self.instrument.venue_symbol:
-            raise MalformedMessage(f"stream {envelope.stream!r} is not one of {self.instrument.venue_symbol!r}")
-        topic = topic.partition("@")[0]
+        topic = self._topic(envelope.stream)
         if topic == "depth":
             return self._depth(envelope.data, ingest_ts)
         if topic not in self._streams:
@@ -135,6 +182,16 @@ class BinanceDecoder:
         rows = rows_of(json.decode(envelope.data), ingest_ts)
         self.counts[topic] += 1
         return rows
+
+    def _topic(self, stream: str) -> str:
+        """What a stream tells of our symbol. Raises MalformedMessage if it is another symbol's."""
+        symbol, _, rest = stream.partition("@")
+        topic = rest.partition("@")[0]
+        if symbol == self.instrument.venue_symbol or (topic == "indexPrice" and symbol == self._pair):
+            return topic
+        if symbol.startswith("!"):  # a stream of all symbols
+            return "forceOrder" if symbol == "!forceOrder" else symbol
+        raise MalformedMessage(f"stream {stream!r} is not one of {self.instrument.venue_symbol!r}")
 
     def _without_stream(self, envelope: Frame, frame: bytes, ingest_ts: int) -> bytes:
         if not envelope.lastUpdateId:
@@ -194,7 +251,7 @@ class BinanceDecoder:
         So the snapshot comes before the depth that builds on it in the venue's time as well.
         """
         if snapshot.T:
-            return Stamp(snapshot.T * _MS, ingest_ts, snapshot.lastUpdateId, 0)
+            return Stamp(venue_ns(snapshot.T), ingest_ts, snapshot.lastUpdateId, 0)
         inside = [_depth_stamp(message) for message, _ in held if message.u <= snapshot.lastUpdateId]
         beyond = [_depth_stamp(message) for message, _ in held if message.u > snapshot.lastUpdateId]
         exchange_ts = inside[-1] if inside else beyond[0] if beyond else self._depth_ts
@@ -205,7 +262,7 @@ class BinanceDecoder:
         return level_rows(LEVEL, message.b, message.a, stamp, self.instrument)
 
     def _book_ticker(self, ticker: BookTicker, ingest_ts: int) -> bytes:
-        stamp = Stamp(ticker.T * _MS, ingest_ts, ticker.u, 0 if ticker.T else NO_VENUE_TIME)
+        stamp = Stamp(venue_ns(ticker.T), ingest_ts, ticker.u, 0 if ticker.T else NO_VENUE_TIME)
         bid = self._priced(BBO, BUY, ticker.b, ticker.B, stamp, FIRST)
         ask = self._priced(BBO, SELL, ticker.a, ticker.A, stamp, LAST)
         self.counts["stale"] += ticker.u <= self._sequence.newest
@@ -215,27 +272,51 @@ class BinanceDecoder:
         if trade.X != "MARKET":
             self.counts["off_book"] += 1
             return b""
+        rows = self._taken(trade, trade.t, ingest_ts)
+        if trade.t <= self._aggregated:
+            self.counts["doubled"] += 1
+            return b""
+        self._traded = max(self._traded, trade.t)
+        return rows
+
+    def _agg_trade(self, trade: AggTrade, ingest_ts: int) -> bytes:
+        """One trade of the whole aggregate, unless the trade stream is in use and has told it, or its beginning."""
+        rows = self._taken(trade, trade.l, ingest_ts)
+        if trade.f <= self._traded:
+            self.counts["doubled"] += 1
+            return b""
+        self._aggregated = max(self._aggregated, trade.l)
+        return rows
+
+    def _taken(self, trade: Trade | AggTrade, number: int, ingest_ts: int) -> bytes:
         side = SELL if trade.m else BUY
-        return self._priced(TRADE, side, trade.p, trade.q, Stamp(trade.T * _MS, ingest_ts, trade.t, 0))
+        return self._priced(TRADE, side, trade.p, trade.q, Stamp(venue_ns(trade.T), ingest_ts, number, 0))
 
     def _force_order(self, message: ForceOrder, ingest_ts: int) -> bytes:
         order = message.o
         if order.S not in ("BUY", "SELL"):
             raise MalformedMessage(f"side={order.S!r} of a forced order is not BUY or SELL")
+        if order.s and order.s.lower() != self.instrument.venue_symbol:
+            self.counts["other_symbol"] += 1
+            return b""
         side = BUY if order.S == "BUY" else SELL
-        return self._priced(LIQUIDATION, side, order.p, order.q, Stamp(order.T * _MS, ingest_ts, 0, 0))
+        return self._priced(LIQUIDATION, side, order.p, order.q, Stamp(venue_ns(order.T), ingest_ts, 0, 0))
 
     def _mark_price(self, mark: MarkPrice, ingest_ts: int) -> bytes:
         numbers = [(MARK, _nearest(mark.p, _PRICE_UNIT), 0)]
         if mark.i is not None:
             numbers.append((INDEX, _nearest(mark.i, _PRICE_UNIT), 0))
         if mark.r != "":
-            numbers.append((FUNDING, _nearest(mark.r, _RATE_UNIT), mark.T * _MS))
-        stamp, rows = Stamp(mark.E * _MS, ingest_ts, 0, 0), b""
+            numbers.append((FUNDING, _nearest(mark.r, _RATE_UNIT), venue_ns(mark.T)))
+        stamp, rows = Stamp(venue_ns(mark.E), ingest_ts, 0, 0), b""
         for place, (kind, price, qty) in enumerate(numbers):
             edges = (FIRST if place == 0 else 0) | (LAST if place == len(numbers) - 1 else 0)
             rows += event_row(kind, NO_SIDE, price, qty, stamp, edges)
         return rows
+
+    def _index_price(self, index: IndexPrice, ingest_ts: int) -> bytes:
+        stamp = Stamp(venue_ns(index.E), ingest_ts, 0, 0)
+        return event_row(INDEX, NO_SIDE, _nearest(index.p, _PRICE_UNIT), 0, stamp)
 
     def _priced(self, kind: int, side: int, price: float, qty: float, stamp: Stamp, edges: int = FIRST | LAST) -> bytes:
         ticks = whole_steps(price, self.instrument.tick_size, "price")
@@ -246,7 +327,7 @@ class BinanceDecoder:
 
 
 def _depth_stamp(message: Depth) -> int:
-    return (message.T or message.E) * _MS
+    return venue_ns(message.T or message.E)
 
 
 def _nearest(value: float, unit: float) -> int:

@@ -1,7 +1,7 @@
 """What every decoder promises, and how it writes events: rows of eight int64 words, the bytes of one EVENT each."""
 
 import struct
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numba import njit
@@ -44,6 +44,33 @@ class Decoder(Protocol):
 
     def restore(self, state: DecoderState) -> None:
         """Continue where ``state`` was taken."""
+        ...
+
+
+class Span(NamedTuple):
+    """Between which receive times lines are read, ns UTC."""
+
+    newest_ts: int  # none that is older than the newest one read
+    until: int  # none that is younger
+
+
+class Scanned(NamedTuple):
+    """How far a scan came."""
+
+    at: int  # where the first line begins that was not read
+    lines: int
+    newest_ts: int  # ns UTC
+
+
+@runtime_checkable
+class ScansLines(Protocol):
+    """A decoder that also reads whole blocks of capture lines, as ``append`` would line by line, only faster."""
+
+    def scan(self, block: bytearray, start: int, span: Span, tape: bytearray) -> Scanned:
+        """Append the events of the lines from ``start`` on, and stop before the first that is not an ordinary one.
+
+        block : whole lines, and PADDING bytes behind the last newline
+        """
         ...
 
 

@@ -338,7 +338,7 @@ def test_every_line_of_a_recording_is_read_without_a_break(run):
     for report in reports:
         streams = sum(report.counts[name] for name in ("snapshot", "depth", "bookTicker", "trade", "markPrice"))
         assert (report.lines, report.bad, report.counts["unknown"]) == (streams, 0, 0)
-        assert (report.counts["gaps"], report.counts["too_old"], report.waiting) == (0, 0, False)
+        assert (report.counts["gaps"], report.counts["too_old"], report.counts["waiting"]) == (0, 0, 0)
 
 
 def test_the_usdm_recording_holds_the_known_share_of_stale_best_offers():

@@ -2,7 +2,22 @@
 
 import numpy as np
 
-from market.events import EVENT, KIND_NAMES, SNAPSHOT, aligned_ts, empty_events, venue_ts
+from market.events import (
+    CONNECTION_SHIFT,
+    CONNECTIONS,
+    EVENT,
+    FIRST,
+    KIND_NAMES,
+    LAST,
+    NO_VENUE_TIME,
+    REPLAYED,
+    SNAPSHOT,
+    SYNTHETIC,
+    aligned_ts,
+    connection_of,
+    empty_events,
+    venue_ts,
+)
 
 
 def test_an_event_is_one_cache_line():
@@ -11,6 +26,13 @@ def test_an_event_is_one_cache_line():
 
 def test_every_kind_has_a_name():
     assert sorted(KIND_NAMES) == list(range(1, 10))
+
+
+def test_every_connection_can_be_told_from_the_flags_whatever_else_they_say():
+    events = empty_events(CONNECTIONS)
+    events["flags"] = FIRST | LAST | NO_VENUE_TIME | REPLAYED | SYNTHETIC
+    events["flags"] |= (np.arange(CONNECTIONS) << CONNECTION_SHIFT).astype(np.uint16)
+    assert connection_of(events["flags"]).tolist() == list(range(CONNECTIONS))
 
 
 def test_the_aligned_time_is_the_arrival_less_the_delay():

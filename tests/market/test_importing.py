@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from market.errors import DataError
 from market.sources import decoder_for
 from market.sources.capture import capture_line, split_line
-from market.sources.importing import MOST_KEPT, import_capture
-from tests.builders_market import COINM_BTC
+from market.sources.importing import MOST_KEPT
+from tests.builders_market import COINM_BTC, import_capture
 
 STAMP = 1_723_161_600_000_000_000
 TRADE = b'{"stream":"btcusd_perp@trade","data":{"E":1,"T":1,"t":7,"p":"100.2","q":"3","m":true}}'
@@ -69,7 +69,7 @@ def test_counts_are_those_of_one_import():
 
 def test_an_empty_capture_gives_no_events():
     events, report = import_capture([], decoder_for(COINM_BTC), 0.0)
-    assert (events.size, report.lines, report.bad_share, report.waiting) == (0, 0, 0.0, True)
+    assert (events.size, report.lines, report.bad_share, report.counts["waiting"]) == (0, 0, 0.0, 1)
 
 
 def test_the_quarantine_is_bounded_and_the_count_is_not():

@@ -50,6 +50,11 @@ def test_lots_for_a_value_are_worth_about_that_value(instrument, ticks):
     assert instrument.lots_for(1e-12, ticks) == 1
 
 
+def test_only_a_name_that_says_so_is_synthetic():
+    assert not COINM_BTC.synthetic
+    assert replace(COINM_BTC, name="synthetic-btcusd_perp").synthetic
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("name", "BTC USD"), ("contract", "swap"), ("tick_size", 0.0), ("lot_size", -1.0), ("multiplier", float("nan"))],

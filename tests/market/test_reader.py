@@ -9,8 +9,7 @@ from market.reader import FrameReader
 from market.simulator import synthetic_capture
 from market.sources import decoder_for
 from market.sources.capture import split_line
-from market.sources.importing import import_capture
-from tests.builders_market import CLOCK, COINM_BTC
+from tests.builders_market import CLOCK, COINM_BTC, import_capture
 
 START = 1_723_161_600_000_000_000
 LINES = list(synthetic_capture(COINM_BTC, 3, START, 2.0))

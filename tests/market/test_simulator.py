@@ -8,8 +8,7 @@ from market.events import BBO, LAST, SNAPSHOT, TRADE
 from market.simulator import OFFSET_NS, synthetic_capture
 from market.sources import decoder_for
 from market.sources.capture import split_line
-from market.sources.importing import import_capture
-from tests.builders_market import COINM_BTC, COINM_ETH, USDM_BTC, synthetic_events
+from tests.builders_market import COINM_BTC, COINM_ETH, USDM_BTC, import_capture, synthetic_events
 
 START = 1_723_161_600_000_000_000
 
@@ -26,7 +25,7 @@ def test_it_decodes_without_a_gap_behind_one_snapshot(instrument):
     events, report = import_capture(lines, decoder_for(instrument), 0.0)
     assert events["kind"][0] == SNAPSHOT
     assert (report.bad, report.counts["snapshot"], report.counts["gaps"], report.counts["unknown"]) == (0, 1, 0, 0)
-    assert (report.counts["stale"], report.waiting) == (0, False)
+    assert (report.counts["stale"], report.counts["waiting"]) == (0, 0)
     assert report.lines > 2_000
     assert min(report.counts[name] for name in ("depth", "bookTicker", "trade")) > 200
 

@@ -13,7 +13,6 @@ from features.step import new_state
 from labeling.targets import label_rows, tradeable_grid
 from market.clock import align, new_clock
 from market.sources import decoder_for
-from market.sources.importing import import_capture
 from modeling.architecture import architecture, base_dilations
 from modeling.baselines import fit_baselines
 from modeling.calibration import fit_calibration
@@ -24,6 +23,7 @@ from modeling.walk_forward import Slice, assert_purged, walk_forward
 from storage.bundle import Bundle, golden_rows, read_bundle, write_bundle
 from storage.captures import capture_lines
 from tests.builders import recording
+from tests.builders_market import import_capture
 
 pytest.importorskip("torch")
 

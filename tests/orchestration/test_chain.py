@@ -59,7 +59,7 @@ def test_every_table_is_made_and_passes_its_checks(built: tuple[Settings, ChainR
         assert [name for name in TABLES if passed(lake, name, Part(SYNTHETIC, day)) is None] == []
     assert {name.split()[0] for name in report.made} == {
         *TABLES,
-        *("walk_forward_slices", "search", "models", "backtests", "evaluation", "registered_model"),
+        *("warehouse_events", "walk_forward_slices", "search", "models", "backtests", "evaluation", "registered_model"),
     }
     assert lake.verify() == []
 

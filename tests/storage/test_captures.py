@@ -7,9 +7,8 @@ import pytest
 from market.errors import CorruptFile
 from market.simulator import synthetic_capture
 from market.sources import decoder_for
-from market.sources.importing import import_capture
 from storage.captures import capture_lines
-from tests.builders_market import COINM_BTC
+from tests.builders_market import COINM_BTC, import_capture
 
 LINES = list(synthetic_capture(COINM_BTC, 1, 1_723_161_600_000_000_000, 1.0))
 

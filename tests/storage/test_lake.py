@@ -1,10 +1,6 @@
 """The lake keeps whole, checked partitions and refuses everything else."""
 
-import json
-import multiprocessing
 import os
-import resource
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -136,31 +132,6 @@ def test_a_missing_partition_is_named(tmp_path: Path) -> None:
         Lake(tmp_path).scan("features", SYMBOL, [DAY])
 
 
-def write_with_little_room(root: Path, told: multiprocessing.SimpleQueue) -> None:  # type: ignore[type-arg]
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-    noise = pl.DataFrame({"row_ts": np.random.default_rng(0).integers(0, 2**60, 50_000)})
-    try:
-        Lake(root).write("features", SYMBOL, DAY, noise, schema_sha="s1")
-    except LakeError as error:
-        told.put(str(error))
-
-
-def test_a_disk_without_room_gives_one_line_and_leaves_the_old_partition(tmp_path: Path) -> None:
-    written(Lake(tmp_path))
-    context = multiprocessing.get_context("spawn")
-    told = context.SimpleQueue()
-    writer = context.Process(target=write_with_little_room, args=(tmp_path, told))
-    writer.start()
-    writer.join(60)
-    message = told.get()
-    assert "cannot write" in message
-    assert "\n" not in message
-    folder = tmp_path / "features" / SYMBOL / DAY
-    assert sorted(path.name[:5] for path in folder.iterdir()) == [".lock", "data-", "manif"]
-    assert Lake(tmp_path).scan("features", SYMBOL).collect().height == 3
-
-
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     written(lake)
@@ -170,11 +141,3 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     assert lake.sweep() == 2
     assert lake.verify() == []
     assert lake.scan("features", SYMBOL).collect().height == 3
-
-
-def test_an_unreadable_manifest_is_one_clear_line(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
-    written(lake)
-    (tmp_path / "features" / SYMBOL / DAY / "manifest.json").write_text(json.dumps({"rows": 3}))
-    with pytest.raises(LakeError, match="cannot be read"):
-        lake.manifest("features", SYMBOL, DAY)

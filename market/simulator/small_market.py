@@ -8,11 +8,11 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from market.events import BUY, SELL
 from market.instrument import Instrument
+from market.simulator.wire import Wire
 from market.sources.capture import capture_line
 
 OFFSET_NS: Final = -250_000_000  # local clock minus the venue's
@@ -32,8 +32,6 @@ _DIFF_NS: Final = 20_000_000  # depth messages leave once in this
 _BASE_LATENCY_NS: Final = 2_000_000
 _JITTER_NS: Final = 1_500_000.0  # mean of the exponential part of the feed's latency
 _MS: Final = 1_000_000
-
-Side = dict[int, int]  # lots by price in ticks
 
 
 class _Market:
@@ -110,50 +108,6 @@ class _Market:
         self.update_id += 1
 
 
-class _Wire:
-    """Binance's words for what happened on the market."""
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.symbol = instrument.venue_symbol.upper()
-        self.price_digits = max(0, math.ceil(-math.log10(instrument.tick_size)))
-        self.lot_digits = max(0, math.ceil(-math.log10(instrument.lot_size)))
-
-    def price(self, ticks: int) -> str:
-        return f"{ticks * self.instrument.tick_size:.{self.price_digits}f}"
-
-    def qty(self, lots: int) -> str:
-        return f"{lots * self.instrument.lot_size:.{self.lot_digits}f}"
-
-    def levels(self, side: Side) -> list[tuple[str, str]]:
-        return [(self.price(ticks), self.qty(lots)) for ticks, lots in side.items()]
-
-    def frame(self, topic: str, data: dict[str, object]) -> bytes:
-        return msgspec.json.encode({"stream": f"{self.instrument.venue_symbol}@{topic}", "data": data})
-
-    def snapshot(self, market: _Market, ms: int) -> bytes:
-        body = {"lastUpdateId": market.update_id, "E": ms, "T": ms, "symbol": self.symbol}
-        bids, asks = dict(sorted(market.bids.items(), reverse=True)), dict(sorted(market.asks.items()))
-        return msgspec.json.encode(body | {"bids": self.levels(bids), "asks": self.levels(asks)})
-
-    def depth(self, market: _Market, ms: int, previous: int) -> bytes:
-        bids = {price: market.bids.get(price, 0) for side, price in sorted(market.changed) if side == BUY}
-        asks = {price: market.asks.get(price, 0) for side, price in sorted(market.changed) if side == SELL}
-        data = {"e": "depthUpdate", "E": ms, "T": ms, "s": self.symbol, "U": previous + 1, "u": market.update_id}
-        return self.frame("depth@0ms", data | {"pu": previous, "b": self.levels(bids), "a": self.levels(asks)})
-
-    def book_ticker(self, market: _Market, ms: int) -> bytes:
-        bid, bid_lots, ask, ask_lots = market.touch()
-        best = {"b": self.price(bid), "B": self.qty(bid_lots), "a": self.price(ask), "A": self.qty(ask_lots)}
-        data = {"u": market.update_id, "e": "bookTicker", "s": self.symbol, "T": ms, "E": ms}
-        return self.frame("bookTicker", data | best)
-
-    def trade(self, number: int, trade: tuple[int, int, int], ms: int) -> bytes:
-        side, price, lots = trade
-        data = {"e": "trade", "E": ms, "T": ms, "s": self.symbol, "t": number, "X": "MARKET", "m": side == SELL}
-        return self.frame("trade", data | {"p": self.price(price), "q": self.qty(lots)})
-
-
 def synthetic_capture(instrument: Instrument, seed: int, start_ts: int, seconds: float) -> Iterator[bytes]:
     """Lines of a capture, in the order of receipt, the snapshot first; a seed always gives the same bytes.
 
@@ -171,16 +125,16 @@ def _frames(
     instrument: Instrument, rng: np.random.Generator, start_ts: int, seconds: float
 ) -> Iterator[tuple[int, bytes]]:
     """Venue time, ns, and frame of each message."""
-    market, wire = _Market(rng), _Wire(instrument)
+    market, wire = _Market(rng), Wire(instrument)
     now, end, next_diff, trades = start_ts, start_ts + round(seconds * 1e9), start_ts + _DIFF_NS, 0
-    yield now, wire.snapshot(market, now // _MS)
+    yield now, _snapshot(wire, market, now // _MS)
     sent_id, shown = market.update_id, market.touch()
     while True:
         gap_s = rng.exponential(1 / ORDERS_PER_SECOND)
         now += round(gap_s * 1e9)
         while next_diff < min(now, end):
             if market.changed:
-                yield next_diff, wire.depth(market, next_diff // _MS, sent_id)
+                yield next_diff, _depth(wire, market, next_diff // _MS, sent_id)
                 sent_id = market.update_id
                 market.changed.clear()
             next_diff += _DIFF_NS
@@ -190,7 +144,18 @@ def _frames(
         trade = market.order()
         if trade is not None:
             trades += 1
-            yield now, wire.trade(trades, trade, now // _MS)
+            yield now, wire.trade(trades, *trade, now // _MS)
         if market.touch() != shown:
             shown = market.touch()
-            yield now, wire.book_ticker(market, now // _MS)
+            yield now, wire.book_ticker(market.update_id, *shown, now // _MS)
+
+
+def _snapshot(wire: Wire, market: _Market, ms: int) -> bytes:
+    bids, asks = sorted(market.bids.items(), reverse=True), sorted(market.asks.items())
+    return wire.snapshot(market.update_id, bids, asks, ms)
+
+
+def _depth(wire: Wire, market: _Market, ms: int, previous: int) -> bytes:
+    bids = [(price, market.bids.get(price, 0)) for side, price in sorted(market.changed) if side == BUY]
+    asks = [(price, market.asks.get(price, 0)) for side, price in sorted(market.changed) if side == SELL]
+    return wire.depth((previous, previous + 1, market.update_id), bids, asks, ms)

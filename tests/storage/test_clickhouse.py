@@ -1,0 +1,277 @@
+"""The warehouse, embedded and through an HTTP front over the same engine: schema, tokens, rebuilds, refusals."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from market.errors import WarehouseError
+from market.events import BBO, BUY, FIRST, GAP, LAST, LIQUIDATION, SELL, TRADE, empty_events
+from market.schema import events_to_frame
+from storage.clickhouse import Login, Warehouse, open_warehouse, regrouped
+from storage.clickhouse_parity import parity_with_lake
+from tests.builders_clickhouse import (
+    DATE,
+    MIDNIGHT,
+    PASSWORD,
+    SYMBOL,
+    USER,
+    embedded_parameters,
+    http_front,
+    random_tape,
+)
+
+Opening = Callable[..., AbstractContextManager[Warehouse]]
+OTHER = "binance-spot-btcusdt"
+
+
+@pytest.fixture(params=["embedded", "http"])
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opening]:
+    """Opens the same warehouse again and again, with other parameters where some are given."""
+
+    @contextmanager
+    def embedded(**changes: Any) -> Iterator[Warehouse]:
+        with open_warehouse(embedded_parameters(**changes), tmp_path) as warehouse:
+            yield warehouse
+
+    @contextmanager
+    def over_http(**changes: Any) -> Iterator[Warehouse]:
+        parameters = embedded_parameters(url=address, **changes)
+        with open_warehouse(parameters, tmp_path, Login(USER, PASSWORD)) as warehouse:
+            yield warehouse
+
+    if request.param == "embedded":
+        yield embedded
+        return
+    with http_front(tmp_path / "server") as address:
+        yield over_http
+
+
+def batches_of(tape: pl.DataFrame, rows: int) -> list[pl.DataFrame]:
+    return [tape.slice(start, rows) for start in range(0, tape.height, rows)]
+
+
+def differing(warehouse: Warehouse, tape: pl.DataFrame, symbol: str = SYMBOL) -> dict[str, int]:
+    """Rows on one side only; the lake's side is DuckDB over the same rows."""
+    return parity_with_lake(
+        warehouse, symbol, DATE, lambda connection: connection.from_arrow(tape.to_arrow())
+    ).differing
+
+
+EQUAL = {"events": 0, "candles_1s": 0, "candles_1m": 0}
+
+
+def hand_tape() -> pl.DataFrame:
+    """Two trades at one instant, a quote of both sides, a liquidation and a gap in second 0; one trade in second 61."""
+    rows = [
+        (0, TRADE, BUY, 100, 2),
+        (0, TRADE, SELL, 104, 3),
+        (5, BBO, BUY, 99, 7),
+        (5, BBO, SELL, 103, 8),
+        (6, BBO, BUY, 97, 5),
+        (7, LIQUIDATION, SELL, 98, 11),
+        (8, GAP, 0, 0, 0),
+        (61_000, TRADE, BUY, 90, 1),
+    ]
+    events = empty_events(len(rows))
+    events["flags"] = FIRST | LAST
+    for event, (ms, kind, side, price, qty) in zip(events, rows, strict=True):
+        event["ingest_ts"] = MIDNIGHT + ms * 1_000_000
+        event["kind"], event["side"], event["price"], event["qty"] = kind, side, price, qty
+    return events_to_frame(events)
+
+
+def test_a_bar_is_the_one_worked_out_by_hand(opening: Opening) -> None:
+    with opening() as warehouse:
+        warehouse.rebuild(SYMBOL, DATE, "sha", [hand_tape()])
+        answer = warehouse.query("SELECT * FROM tickloop.bars_1m ORDER BY ts")
+    first, second = (dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
+    assert str(first.pop("ts"))[:19] == "2024-08-08 00:00:00"
+    assert first == {
+        "symbol": SYMBOL,
+        "open": 100, "high": 104, "low": 100, "close": 104,
+        "volume": 5, "buy_volume": 2, "trades": 2, "notional": 512, "vwap": 102.4,
+        "bid": 97, "bid_qty": 5, "ask": 103, "ask_qty": 8, "mid": 100.0, "spread": 6, "spread_mean": 5.0, "quotes": 3,
+        "liquidated": 11, "gaps": 1,
+    }  # fmt: skip
+    assert (second["open"], second["close"], second["volume"], second["bid"], second["mid"]) == (90, 90, 1, None, None)
+
+
+def test_a_day_without_trades_has_bars_without_prices(opening: Opening) -> None:
+    quotes = hand_tape().filter(pl.col("kind") == BBO)
+    with opening() as warehouse:
+        warehouse.rebuild(SYMBOL, DATE, "sha", [quotes])
+        answer = warehouse.query("SELECT open, high, low, close, vwap, volume, mid FROM tickloop.bars_1s")
+        assert differing(warehouse, quotes) == EQUAL
+    assert answer.rows == [(None, None, None, None, None, 0, 100.0)]
+
+
+def test_every_column_of_an_event_comes_back(opening: Opening) -> None:
+    tape = random_tape(np.random.default_rng(1), 200)
+    with opening() as warehouse:
+        warehouse.rebuild(SYMBOL, DATE, "sha", batches_of(tape, 70))
+        columns = [name if not name.endswith("_ts") else f"toUnixTimestamp64Nano({name})" for name in tape.columns]
+        sql = f"SELECT {', '.join(columns)} FROM tickloop.events ORDER BY seq".replace("ingest_ts", "ts")
+        assert warehouse.query(sql).rows == tape.rows()
+
+
+def test_a_batch_is_taken_once_also_after_merging_and_opening_again(opening: Opening) -> None:
+    tape = random_tape(np.random.default_rng(2), 300)
+    with opening() as warehouse:
+        build = warehouse.begin(SYMBOL, DATE, "sha")
+        for number in (2, 0, 0, 1, 2):
+            warehouse.insert(build, number, 100 * number, tape.slice(100 * number, 100))
+        warehouse.finish(build, tape.height)
+        assert differing(warehouse, tape) == EQUAL
+        warehouse.optimize()
+    with opening() as warehouse:
+        for number in (1, 0, 2):
+            warehouse.insert(build, number, 100 * number, tape.slice(100 * number, 100))
+        assert differing(warehouse, tape) == EQUAL
+
+
+def test_a_repeated_batch_fills_a_view_that_an_earlier_insert_did_not_reach(opening: Opening) -> None:
+    tape = random_tape(np.random.default_rng(3), 100)
+    with opening() as warehouse:
+        build = warehouse.begin(SYMBOL, DATE, "sha")
+        warehouse._command("DROP VIEW tickloop.candles_1s_feed", {})  # as if killed before the candles had their part
+        warehouse.insert(build, 0, 0, tape)
+        warehouse.create()
+        assert differing(warehouse, tape)["candles_1s"] > 0
+        warehouse.insert(build, 0, 0, tape)
+        assert differing(warehouse, tape) == EQUAL
+
+
+def test_a_rebuild_replaces_its_day_and_no_other_symbols(opening: Opening) -> None:
+    old, new, other = (random_tape(np.random.default_rng(seed), 150) for seed in (4, 5, 6))
+    with opening() as warehouse:
+        warehouse.rebuild(OTHER, DATE, "other", [other])
+        warehouse.rebuild(SYMBOL, DATE, "old", batches_of(old, 60))
+        warehouse.optimize()  # both symbols in one part
+        assert warehouse.rebuild(SYMBOL, DATE, "new", batches_of(new, 60)) == 150
+        assert differing(warehouse, new) == EQUAL
+        assert differing(warehouse, other, OTHER) == EQUAL
+        day = warehouse.day(SYMBOL, DATE)
+        assert day is not None
+        assert (day.build, day.whole, day.lake_sha, day.rows) == (2, True, "new", 150)
+
+
+def test_a_rebuild_from_the_same_bytes_is_not_taken_for_a_repetition(opening: Opening) -> None:
+    tape = random_tape(np.random.default_rng(7), 90)
+    with opening() as warehouse:
+        for _ in range(3):
+            warehouse.rebuild(SYMBOL, DATE, "sha", [tape])
+            assert differing(warehouse, tape) == EQUAL
+
+
+def test_a_load_that_ends_early_leaves_a_mark_and_the_next_one_mends_it(opening: Opening) -> None:
+    tape = random_tape(np.random.default_rng(8), 200)
+
+    def broken() -> Iterator[pl.DataFrame]:
+        yield tape.slice(0, 120)
+        raise OSError(28, "No space left on device")
+
+    with opening() as warehouse:
+        warehouse.rebuild(SYMBOL, DATE, "sha", [tape])
+        with pytest.raises(OSError, match="No space left"):
+            warehouse.rebuild(SYMBOL, DATE, "sha", broken())
+        day = warehouse.day(SYMBOL, DATE)
+        assert day is not None
+        assert not day.whole
+        assert differing(warehouse, tape)["events"] > 0
+        warehouse.rebuild(SYMBOL, DATE, "sha", [tape])
+        assert differing(warehouse, tape) == EQUAL
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE tickloop.events",
+        "INSERT INTO tickloop.loads SELECT 'x', today(), 1, true, '', 0, now()",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT 1 SETTINGS readonly = 0",
+    ],
+)
+def test_a_query_cannot_change_or_leave_the_warehouse(opening: Opening, sql: str) -> None:
+    with opening() as warehouse:
+        with pytest.raises(WarehouseError, match="readonly") as refused:
+            warehouse.query(sql)
+        assert "\n" not in str(refused.value)
+        assert warehouse.query("SELECT count() FROM tickloop.events").rows == [(0,)]
+
+
+def test_a_wrong_query_is_answered_in_one_line(opening: Opening) -> None:
+    with opening() as warehouse, pytest.raises(WarehouseError, match="Unknown expression identifier") as refused:
+        warehouse.query("SELECT prize FROM tickloop.events")
+    assert "\n" not in str(refused.value)
+    assert "version" not in str(refused.value)
+
+
+def test_the_lifetime_follows_the_configuration(opening: Opening) -> None:
+    def expiry(warehouse: Warehouse) -> str:
+        days = "extract(engine_full, 'toIntervalDay.([0-9]+)')"
+        sql = f"SELECT {days} FROM system.tables WHERE database = 'tickloop' AND name = 'events'"
+        return str(warehouse.query(sql).rows[0][0])
+
+    for days in (0, 30, 0, 7):
+        with opening(ttl_days=days) as warehouse:
+            assert expiry(warehouse) == (str(days) if days else "")
+
+
+def test_what_is_older_than_the_lifetime_is_dropped(opening: Opening) -> None:
+    with opening(ttl_days=1, candle_ttl_days=0) as warehouse:
+        warehouse.rebuild(SYMBOL, DATE, "sha", [random_tape(np.random.default_rng(9), 50)])
+        warehouse.optimize()
+        assert warehouse.rows_of("events", SYMBOL, DATE) == 0
+        assert warehouse.rows_of("candles_1m", SYMBOL, DATE) > 0
+
+
+def test_tables_of_another_version_are_refused_in_one_line(opening: Opening) -> None:
+    with opening() as warehouse:
+        warehouse._command("ALTER TABLE tickloop.loads MODIFY COMMENT 'older'", {})
+    with pytest.raises(WarehouseError, match="are of version older, not [0-9a-f]{12}: name another"), opening():
+        pytest.fail("opened")
+
+
+def test_batches_are_joined_and_never_cut() -> None:
+    tape = random_tape(np.random.default_rng(10), 100)
+    pieces = list(regrouped(batches_of(tape, 15), 40))
+    assert [piece.height for piece in pieces] == [45, 45, 10]
+    assert pl.concat(pieces).equals(tape)
+    assert list(regrouped([tape.clear()], 10)) == []
+
+
+def test_a_second_owner_is_told_in_one_line(tmp_path: Path) -> None:
+    with (
+        open_warehouse(embedded_parameters(), tmp_path),
+        pytest.raises(WarehouseError, match="has one owner at a time"),
+        open_warehouse(embedded_parameters(), tmp_path),
+    ):
+        pytest.fail("two owners")
+
+
+def test_a_wrong_password_is_refused_and_never_shown(tmp_path: Path) -> None:
+    login = Login(USER, "incorrect")
+    assert "incorrect" not in repr(login)
+    with http_front(tmp_path / "server") as address:
+        parameters = embedded_parameters(url=address)
+        with (
+            pytest.raises(WarehouseError, match="Authentication failed") as refused,
+            open_warehouse(parameters, tmp_path, login),
+        ):
+            pytest.fail("opened")
+    assert "incorrect" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_server_that_does_not_answer_is_named_in_one_line(tmp_path: Path) -> None:
+    with http_front(tmp_path / "server") as address:
+        parameters = replace(embedded_parameters(), url=address)
+    with pytest.raises(WarehouseError, match="127.0.0.1") as refused, open_warehouse(parameters, tmp_path):
+        pytest.fail("opened")
+    assert "\n" not in str(refused.value)
