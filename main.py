@@ -124,6 +124,27 @@ def live(settings: Settings, arguments: argparse.Namespace) -> None:
     serve(plan, folders, paths.ledger, lines, secrets_from(dict(os.environ)), ending)
 
 
+def record(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Record the frames of one symbol's venue in a journal of ours, without trading."""
+    from live.recorder import Recording
+    from live.recorder import record as record_venue
+
+    _tether(arguments)
+    chosen, symbol = settings.live, arguments.symbol or settings.live.symbol
+    folder = arguments.journal or settings.paths.recorded(symbol)
+    lines = (chosen.ws_url, chosen.rest_url, chosen.venue_patience_s)
+    ending = (arguments.seconds, arguments.until_end, arguments.ready_file)
+    record_venue(Recording(settings.instrument(symbol), *lines, folder, *ending), _say)
+
+
+def export(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Write a day of the lake as an event array of hftbacktest."""
+    from assets.export import export_day
+
+    count = export_day(settings, arguments.symbol, arguments.date, arguments.file, arguments.stamps)
+    print(f"{arguments.file}: {count:,} rows")
+
+
 def parity(_: Settings, arguments: argparse.Namespace) -> None:
     """Replay a journal, orders first and then decisions; the exit status is 0 if both come out bit for bit."""
     from live.parity import parity_of
@@ -169,16 +190,21 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="main.py", description="Raw order-book ticks to a model that trades.")
     parser.add_argument("--config", type=Path, help="a settings file instead of the profile that APP_ENV names")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, run, fetch, lake, warehouse, registry, ui, exchange, live, parity):
+    for command in (demo, run, fetch, lake, warehouse, registry, ui, exchange, live, record, export, parity):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
-    commands.choices["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a recording of the catalogue")
-    commands.choices["lake"].add_argument("action", choices=("list", "verify", "compact"))
-    commands.choices["lake"].add_argument("--json", action="store_true", help="print JSON instead of lines")
-    _add_warehouse_arguments(commands.choices["warehouse"])
+    _add_data_arguments(commands.choices)
     _add_venue_arguments(commands.choices["exchange"])
     _add_live_arguments(commands.choices)
     return parser
+
+
+def _add_data_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None:
+    commands["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a recording of the catalogue")
+    commands["lake"].add_argument("action", choices=("list", "verify", "compact"))
+    commands["lake"].add_argument("--json", action="store_true", help="print JSON instead of lines")
+    _add_warehouse_arguments(commands["warehouse"])
+    _add_export_arguments(commands["export"])
 
 
 def _add_warehouse_arguments(parser: argparse.ArgumentParser) -> None:
@@ -204,14 +230,26 @@ def _add_venue_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None:
-    commands["live"].add_argument("--until-end", action="store_true", help="stop when a replay has come to its end")
-    for name in ("exchange", "live"):
+    for name in ("live", "record"):
+        commands[name].add_argument("--until-end", action="store_true", help="stop when a replay has come to its end")
+    for name in ("exchange", "live", "record"):
         commands[name].add_argument("--ready-file", type=Path, help="ports and pid as JSON, written once it listens")
         commands[name].add_argument("--tethered", action="store_true", help="end when standard input is closed")
+    commands["record"].add_argument("--symbol", help="an instrument of the configuration; live.symbol unless given")
+    commands["record"].add_argument("--journal", type=Path, help="folder to record in; below var/recorded unless given")
+    commands["record"].add_argument("--seconds", type=float, default=float("inf"), help="how long; until it is ended")
     commands["parity"].add_argument("journal", type=Path, metavar="JOURNAL", help="folder of a runner's journal")
     commands["parity"].add_argument(
         "--bundles", type=Path, help="models that it names; beside the journal unless given"
     )
+
+
+def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("symbol", metavar="SYMBOL")
+    parser.add_argument("date", metavar="DATE", help="YYYY-MM-DD")
+    parser.add_argument("file", metavar="FILE.npz", type=Path)
+    about = "the venue's times: corrected to our clock, for a backtest, or as it gave them"
+    parser.add_argument("--stamps", choices=("aligned", "raw"), default="aligned", help=about)
 
 
 def main() -> int:

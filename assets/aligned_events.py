@@ -59,12 +59,12 @@ def aligned_events_hold(
     """Messages are not late, none arrives before it was sent, the clock is sure, and the book is not crossed."""
     part = part_of(context)
     opening = state_before(lake, "aligned_events", part)
-    checks = [
+    checks = (
         IngestLag(part.key),
         NegativeDelays(part.key, opening is None),
         ClockQuality(part.key, opening is None),
         CrossedShare(load_book(opening)),
-    ]
+    )
     batches = map(frame_to_events, lake.batches("aligned_events", part.symbol, [part.key], unchecked=True))
     yield from judge(lake, "aligned_events", part, run_checks(batches, checks))
 

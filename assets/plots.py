@@ -70,7 +70,8 @@ def _svg(title: str, stamps: NDArray[np.int64], lines: Mapping[str, Floats], lim
         y = _heights(np.array([limit]), low, high)[0]
         parts.append(
             f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="{_LIMIT_COLOUR}" stroke-dasharray="4 3"/>'
-            f'<text x="{_LEFT + 4}" y="{y - 3:.1f}" fill="{_LIMIT_COLOUR}">limit {_short(limit)}</text>'
+            f'<text x="{_WIDTH - _RIGHT}" y="{y - 3:.1f}" fill="{_LIMIT_COLOUR}" text-anchor="end">'
+            f"limit {_short(limit)}</text>"
         )
     return "".join([*parts, "</svg>"])
 

@@ -57,11 +57,11 @@ def raw_ticks_hold(
     part, before = part_of(context), day_beside(part_of(context), -1)
     facts = lake.manifest("raw_ticks", *part).metadata
     opens_closed = lake.holds("raw_ticks", *before) and lake.manifest("raw_ticks", *before).metadata.get(WAITING, 0)
-    checks = [
+    checks = (
         Ordered(part.key, facts[CLOCK_BACKWARDS], facts[WORST_STEP_BACK_NS]),
         Duplicates(),
         GapRatio(bool(opens_closed)),
-    ]
+    )
     batches = map(frame_to_events, lake.batches("raw_ticks", part.symbol, [part.key], unchecked=True))
     unparsed = unparsed_share(facts, facts["quarantine"], settings.data.max_bad_share)
     yield from judge(lake, "raw_ticks", part, [*run_checks(batches, checks), unparsed])

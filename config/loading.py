@@ -7,6 +7,7 @@ from typing import Any, Final
 import yaml
 from dotenv import load_dotenv
 
+from config.instruments import instruments_of
 from config.settings import Paths, Settings
 from config.typed import build
 from market.errors import ConfigError
@@ -45,15 +46,10 @@ def _chosen(profile: str | None) -> Path:
 def _compose(values: dict[str, Any]) -> Settings:
     if "paths" in values:
         raise ConfigError("unknown key paths; TICKLOOP_VAR says where everything is written")
-    named = values.get("instruments")
-    if isinstance(named, dict):
-        values["instruments"] = {name: _named(name, entry) for name, entry in named.items()}
+    if "instruments" in values:
+        values["instruments"] = instruments_of(values)
     settings: Settings = build(Settings, {"paths": Paths(var_folder()), **values}, "")
     return settings
-
-
-def _named(name: str, entry: Any) -> Any:
-    return {"name": name, **entry} if isinstance(entry, dict) else entry
 
 
 def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:

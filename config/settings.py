@@ -99,6 +99,10 @@ class Paths:
         """Studies and trial ledgers of the search."""
         return self.var / "trials"
 
+    def recorded(self, symbol: str) -> Path:
+        """Journals of what a symbol's venue sent, by `main.py record`."""
+        return self.var / "recorded" / symbol
+
     def journal(self, symbol: str) -> Path:
         """What the runner of a symbol saw and did."""
         return self.var / "live" / symbol / "journal"
@@ -116,6 +120,7 @@ class DataSettings:
     sources: dict[str, Source]  # symbol -> recordings, a folder of daily captures ..._YYYYMMDD.gz, or {format, path}
     hold_back_s: float  # seconds at the end of the newest day that the chain never sees: the live replay trades them
     max_bad_share: float  # share of malformed lines above which an import fails, 0 to 1
+    exchange_info: dict[str, str]  # venue -> file with its exchange-info answer, which must agree with `instruments`
 
     def __post_init__(self) -> None:
         if not self.symbols:

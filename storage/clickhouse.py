@@ -101,14 +101,14 @@ class Warehouse:
     """An open warehouse. Every method raises WarehouseError, in one line, with what the server said."""
 
     def __init__(self, client: "Client", parameters: WarehouseParameters, login: Login = Login()) -> None:
-        self._client = client
-        self._parameters = parameters
+        self.client = client
+        self.parameters = parameters
         self._login = login
 
     @property
     def database(self) -> str:
         """Name of the database that holds the tables."""
-        return self._parameters.database
+        return self.parameters.database
 
     def create(self) -> None:
         """Make what is missing; give the tables the lifetimes that are configured.
@@ -117,12 +117,12 @@ class Warehouse:
         """
         self._require_schema()
         with faults(self._login):
-            for statement in create_statements(self._parameters):
-                self._client.command(statement)
+            for statement in create_statements(self.parameters):
+                self.client.command(statement)
         found = self._lifetimes()
-        for table, days in lifetimes(self._parameters).items():
+        for table, days in lifetimes(self.parameters).items():
             if found[table] != days:
-                self._command(ttl_statement(self._parameters, table), {})
+                self._command(ttl_statement(self.parameters, table), {})
 
     def rebuild(self, symbol: str, date: str, lake_sha: str, batches: Iterable[pl.DataFrame]) -> int:
         """Put a day's events, in the order of the lake, in place of what the warehouse has of it; returns the rows.
@@ -131,7 +131,7 @@ class Warehouse:
         """
         build = self.begin(symbol, date, lake_sha)
         rows = 0
-        for number, batch in enumerate(regrouped(batches, self._parameters.batch_rows)):
+        for number, batch in enumerate(regrouped(batches, self.parameters.batch_rows)):
             self.insert(build, number, rows, batch)
             rows += batch.height
         self.finish(build, rows)
@@ -154,7 +154,7 @@ class Warehouse:
         token = {"insert_deduplication_token": build.token(number), **_EXACTLY_ONCE}
         with faults(self._login):
             table = warehouse_frame(build.symbol, first_seq, events).to_arrow(compat_level=pl.CompatLevel.oldest())
-            self._client.insert_arrow(self._name("events"), table, settings=token)
+            self.client.insert_arrow(self._name("events"), table, settings=token)
 
     def finish(self, build: Build, rows: int) -> None:
         """Mark a day as whole."""
@@ -162,7 +162,7 @@ class Warehouse:
 
     def drop(self, symbol: str, date: str) -> None:
         """Take a symbol's day out of events and candles; other symbols of that day stay."""
-        for statement in delete_statements(self._parameters):
+        for statement in delete_statements(self.parameters):
             self._command(statement, {"symbol": symbol, "date": date}, _DELETE_AT_ONCE)
 
     def day(self, symbol: str, date: str) -> Day | None:
@@ -190,14 +190,14 @@ class Warehouse:
         found = self._rows(
             "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active AND database = {database:String} "
             "GROUP BY table ORDER BY table",
-            {"database": self._parameters.database},
+            {"database": self.parameters.database},
         )
         return {str(table): int(size) for table, size in found}
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Answer:
         """The answer to a question; what would change or leave the warehouse is refused."""
         with faults(self._login):
-            found = self._client.query(sql, parameters=dict(parameters or {}), settings={"readonly": 1})
+            found = self.client.query(sql, parameters=dict(parameters or {}), settings={"readonly": 1})
         return Answer(tuple(found.column_names), [tuple(row) for row in found.result_rows])
 
     def _mark(self, build: Build, whole: bool, rows: int) -> None:
@@ -222,24 +222,24 @@ class Warehouse:
         names = [self._local(table) for table in TABLES]
         found = self._rows(
             "SELECT name, engine_full FROM system.tables WHERE database = {database:String}",
-            {"database": self._parameters.database},
+            {"database": self.parameters.database},
         )
         days = {name: _INTERVAL_DAYS.search(engine) for name, engine in found if name in names}
         return {name.removesuffix("_local"): int(match[1]) if match else 0 for name, match in days.items()}
 
     def _name(self, table: str) -> str:
-        return f"{self._parameters.database}.{table}"
+        return f"{self.parameters.database}.{table}"
 
     def _local(self, table: str) -> str:
-        return f"{table}_local" if self._parameters.cluster else table
+        return f"{table}_local" if self.parameters.cluster else table
 
     def _rows(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with faults(self._login):
-            return [tuple(row) for row in self._client.query(sql, parameters=dict(parameters)).result_rows]
+            return [tuple(row) for row in self.client.query(sql, parameters=dict(parameters)).result_rows]
 
     def _command(self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> None:
         with faults(self._login):
-            self._client.command(sql, parameters=dict(parameters), settings=dict(settings or {}))
+            self.client.command(sql, parameters=dict(parameters), settings=dict(settings or {}))
 
 
 _EXACTLY_ONCE: Final = {

@@ -14,14 +14,13 @@ FOLDER: Final = Path(__file__).with_name("sql")
 CANDLE_SECONDS: Final = {"candles_1s": 1, "candles_1m": 60}
 BARS: Final = {"candles_1s": "bars_1s", "candles_1m": "bars_1m"}  # the views to read the candles by
 TABLES: Final = ("events", *CANDLE_SECONDS)  # what a day's rows lie in
+_TABLE_FILES: Final = ("loads", "events", "candles", "candles_1s_feed", "candles_1m_feed", "cluster")
 KINDS: Final = {"BBO": BBO, "TRADE": TRADE, "LIQUIDATION": LIQUIDATION, "GAP": GAP}
 
 
 def schema_version() -> str:
     """What tables of one definition share: the first digits of the sha256 of their templates."""
-    texts = (
-        (FOLDER / f"{name}.sql").read_bytes() for name in ("loads", "events", "candles", "candles_feed", "cluster")
-    )
+    texts = ((FOLDER / f"{name}.sql").read_bytes() for name in _TABLE_FILES)
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
 
 
@@ -31,10 +30,10 @@ def create_statements(parameters: WarehouseParameters) -> list[str]:
     statements = [f"CREATE DATABASE IF NOT EXISTS {parameters.database} {names['on_cluster']}".rstrip()]
     statements.append(rendered("loads.sql", names | _engines(parameters, "loads", 0)))
     statements.append(rendered("events.sql", names | _engines(parameters, "events", parameters.ttl_days)))
-    for candles, seconds in CANDLE_SECONDS.items():
+    for candles in CANDLE_SECONDS:
         engines = _engines(parameters, candles, parameters.candle_ttl_days)
-        interval = {"candles": candles, "local_candles": names[f"local_{candles}"], "seconds": str(seconds)}
-        statements += [rendered(file, names | engines | interval) for file in ("candles.sql", "candles_feed.sql")]
+        statements.append(rendered("candles.sql", names | engines | {"local_candles": names[f"local_{candles}"]}))
+    statements += [rendered(f"{candles}_feed.sql", names) for candles in CANDLE_SECONDS]
     if parameters.cluster:
         tables = {table: names[f"local_{table}"] for table in (*TABLES, "loads")}
         statements += [rendered("cluster.sql", names | {"table": key, "local": tables[key]}) for key in tables]

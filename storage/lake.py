@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from numpy.typing import NDArray
 
 from market.errors import LakeError
@@ -32,6 +31,9 @@ from storage.manifest import (
 from storage.object_store import ObjectStore
 from storage.parquet import read_row_groups
 from storage.partition import PartitionWriter, State, writing_errors
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 __all__ = ["FAILED", "PASSED", "UNCHECKED", "Lake", "Manifest", "PartitionWriter", "State"]
 
@@ -142,13 +144,13 @@ class Lake:
 
     def relation(
         self,
-        connection: DuckDBPyConnection,
+        connection: "DuckDBPyConnection",
         dataset: str,
         symbol: str,
         keys: Sequence[str] | None = None,
         *,
         unchecked: bool = False,
-    ) -> DuckDBPyRelation:
+    ) -> "DuckDBPyRelation":
         """The rows of some partitions (None: of all) as a DuckDB relation, read lazily. Raises LakeError likewise."""
         files = self._files(dataset, symbol, keys, unchecked)
         return connection.read_parquet([str(path) for path in files])

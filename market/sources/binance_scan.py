@@ -187,16 +187,9 @@ def _fields(block, at, levels, grid, rows, row, integers, decimals):
     integers[:] = 0
     seen = 0
     while True:
-        if block[at] != QUOTE:
+        key, at = _key(block, at)
+        if at < 0:
             return seen, row, -1
-        key = np.int64(block[at + 1])
-        at += 2
-        if block[at] != QUOTE:
-            key |= np.int64(block[at]) << 8
-            at += 1
-        if block[at] != QUOTE or block[at + 1] != COLON:
-            return seen, row, -1
-        at += 2
         field = _field_of(key)
         if seen & 1 << max(field, 0) and field >= 0:
             return seen, row, -1
@@ -207,7 +200,7 @@ def _fields(block, at, levels, grid, rows, row, integers, decimals):
         elif field < _BID:
             integers[field], at = integer(block, at)
         elif levels:
-            if field == _BID and seen & 1 << _ASK:
+            if (field != _BID or seen & 1 << _ASK) and field != _ASK:  # bids come first
                 return seen, row, -1
             row, at = _level_rows(block, at, BUY if field == _BID else SELL, grid, rows, row)
         else:
@@ -221,6 +214,24 @@ def _fields(block, at, levels, grid, rows, row, integers, decimals):
             return seen, row, at + 3
         else:
             return seen, row, -1
+
+
+@njit(cache=True)
+def _key(block, at):
+    """A key of one or two letters, the first in the lower byte, and the place after its colon; -1 for another."""
+    if block[at] != QUOTE or not _is_letter(block[at + 1]):
+        return np.int64(0), -1
+    key = np.int64(block[at + 1])
+    at += 2
+    if _is_letter(block[at]):
+        key |= np.int64(block[at]) << 8
+        at += 1
+    return (key, at + 2) if block[at] == QUOTE and block[at + 1] == COLON else (key, -1)
+
+
+@njit(cache=True)
+def _is_letter(byte):
+    return 65 <= byte <= 90 or 97 <= byte <= 122
 
 
 @njit(cache=True)

@@ -125,8 +125,8 @@ def with_the_clock_set_back(tape: list[Line]) -> list[Line]:
 
 
 def with_a_renamed_stream(tape: list[Line]) -> list[Line]:
-    for place in of_stream(tape, "trade"):
-        tape[place][1]["stream"] = tape[place][1]["stream"].replace("@trade", "@tradeLite")
+    for place in of_stream(tape, "bookTicker"):
+        tape[place][1]["stream"] = tape[place][1]["stream"].replace("@bookTicker", "@bbo")
     return tape
 
 

@@ -67,7 +67,7 @@ def test_a_misspelt_key_is_answered_with_the_nearest(tmp_path: Path) -> None:
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
-    assert "missing: data, instruments, clock" in _refusal(_file(tmp_path, "features: {}\n"))
+    assert "missing: data, lake, instruments, clock" in _refusal(_file(tmp_path, "features: {}\n"))
 
 
 @pytest.mark.parametrize(

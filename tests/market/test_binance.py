@@ -1,6 +1,8 @@
 """Binance's frames, by hand: what each becomes, how depth is joined to a snapshot, and what is refused."""
 
+import gzip
 import json
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -30,6 +32,9 @@ from market.instrument import Instrument
 from market.sources import decoder_for
 from market.sources.binance import BUFFERED
 from market.sources.decoder import Decoder
+from market.sources.formats import importer_for
+from storage.captures import input_file
+from tests.builders import recording
 from tests.builders_market import COINM_BTC, RUNS, SPOT_BTC, USDM_BTC, import_reports, recorded_events
 
 NOW = 1_723_161_600_000_000_000
@@ -224,6 +229,80 @@ def test_an_older_book_ticker_is_counted_and_left_to_the_book(decoder):
     assert (events.size, decoder.counts["stale"]) == (2, 1)
 
 
+def agg_trade(first: int, last: int, **changed: object) -> bytes:
+    data = {"e": "aggTrade", "E": 1_005, "a": 1, "p": "100.2", "q": "3", "f": first, "l": last, "T": 1_000, "m": True}
+    return frame("aggTrade", **(data | changed))
+
+
+def test_an_aggregate_of_trades_is_a_trade_where_no_other_stream_tells_them(decoder):
+    [first], [second] = decoded(decoder, agg_trade(7, 9), agg_trade(10, 10, m=False))
+    assert (first["kind"], first["side"], first["price"], first["qty"]) == (TRADE, SELL, 1_002, 3)
+    assert (first["update_id"], second["update_id"], second["side"]) == (9, 10, BUY)
+    assert (decoder.counts["aggTrade"], decoder.counts["doubled"]) == (2, 0)
+
+
+def test_a_trade_is_told_once_where_both_streams_are_on(decoder):
+    frames = agg_trade(5, 6), trade(t=6), trade(t=7), agg_trade(7, 8), trade(t=8), agg_trade(9, 12), trade(t=11)
+    told = [int(events["update_id"][0]) for events in decoded(decoder, *frames) if events.size]
+    assert told == [6, 7, 8, 12]
+    assert decoder.counts["doubled"] == 3
+
+
+def test_which_trades_were_told_is_remembered_overnight(decoder):
+    decoded(decoder, trade(t=20), agg_trade(21, 25))
+    tomorrow = decoder_for(COINM_BTC)
+    tomorrow.restore(decoder.state())
+    assert [events.size for events in decoded(tomorrow, agg_trade(19, 20), trade(t=25), trade(t=26))] == [0, 0, 1]
+
+
+def test_stamps_in_microseconds_and_milliseconds_are_told_apart():
+    spot = decoder_for(SPOT_BTC)
+    in_us = {"t": 7, "p": "100.2", "q": "3", "m": True, "T": 1_723_161_600_123_456}
+    [event] = spot.decode(frame("trade", "btcusdt", **in_us), NOW)
+    assert event["exchange_ts"] == 1_723_161_600_123_456_000
+    [event] = spot.decode(frame("trade", "btcusdt", **(in_us | {"t": 8, "T": 1_723_161_600_123})), NOW)
+    assert event["exchange_ts"] == 1_723_161_600_123_000_000
+    with pytest.raises(MalformedMessage, match="stamp 172316160012345 is neither"):
+        spot.decode(frame("trade", "btcusdt", **(in_us | {"T": 172_316_160_012_345})), NOW)
+
+
+def test_numbers_may_be_text_in_every_field(decoder):
+    [event] = decoder.decode(trade(t="7", T="1000"), NOW)
+    assert (event["update_id"], event["exchange_ts"]) == (7, 1_000 * MS)
+    decoder.decode(snapshot(10, T=900), NOW)
+    [level] = decoder.decode(depth("9", "20", "8", [["99.9", "1"]]), NOW)
+    assert (level["kind"], level["update_id"]) == (LEVEL, 20)
+
+
+def test_an_index_price_comes_under_the_name_of_the_pair(decoder):
+    data = {"e": "indexPriceUpdate", "E": 1_000, "i": "BTCUSD", "p": "9636.57860000"}
+    for stream in ("indexPrice", "indexPrice@1s"):
+        [event] = decoder.decode(frame(stream, "btcusd", **data), NOW)
+        assert (event["kind"], event["price"], event["exchange_ts"]) == (INDEX, 963_657_860_000, 1_000 * MS)
+    with pytest.raises(MalformedMessage, match="ethusd"):
+        decoder.decode(frame("indexPrice", "ethusd", **data), NOW)
+
+
+def test_a_mark_price_comes_at_either_pace(decoder):
+    for stream in ("markPrice", "markPrice@1s"):
+        events = decoder.decode(frame(stream, E=1_000, p="100.5", i="100.4", r="0.0001", T=2_000), NOW)
+        assert kinds(events) == [MARK, INDEX, FUNDING]
+        assert set(events["ingest_ts"].tolist()) == {NOW}
+
+
+def test_forced_orders_of_all_symbols_are_sorted_by_symbol(decoder):
+    order = {"s": "BTCUSD_PERP", "S": "SELL", "q": "14", "p": "9910", "T": 1_000}
+    [event] = decoder.decode(frame("arr", "!forceOrder", o=order), NOW)
+    assert (event["kind"], event["side"], event["price"], event["qty"]) == (LIQUIDATION, SELL, 99_100, 14)
+    assert decoder.decode(frame("arr", "!forceOrder", o=order | {"s": "ETHUSD_PERP"}), NOW).size == 0
+    assert (decoder.counts["forceOrder"], decoder.counts["other_symbol"]) == (2, 1)
+
+
+def test_other_streams_of_all_symbols_are_unknown(decoder):
+    assert decoder.decode(b'{"stream":"!markPrice@arr","data":[]}', NOW).size == 0
+    assert decoder.counts["unknown"] == 1
+
+
 def test_unknown_streams_and_replies_are_counted(decoder):
     events = decoded(decoder, frame("kline_1m", x=1), b'{"result":null,"id":1}')
     assert [part.size for part in events] == [0, 0]
@@ -346,7 +425,33 @@ def test_the_usdm_recording_holds_the_known_share_of_stale_best_offers():
     assert 0.01 < report.counts["stale"] / report.counts["bookTicker"] < 0.02
 
 
-def test_the_2023_recording_holds_mark_index_and_funding():
+def test_the_2023_recording_holds_mark_index_and_funding_known_when_received():
     events = recorded_events("binance-usdm-btcusdt-2023")
-    counts = [int((events["kind"] == kind).sum()) for kind in (MARK, INDEX, FUNDING)]
-    assert counts == [514, 514, 514]
+    expected: dict[int, list[tuple[int, int, int, int]]] = {MARK: [], INDEX: [], FUNDING: []}
+    for name in RUNS["binance-usdm-btcusdt-2023"][1]:
+        for line in gzip.decompress(recording(name).read_bytes()).splitlines():
+            stamp, _, text = line.partition(b" ")
+            data = json.loads(text).get("data", {})
+            if data.get("e") == "markPriceUpdate":
+                clocks = data["E"] * MS, int(stamp) * 1_000
+                expected[MARK].append((*clocks, int(Decimal(data["p"]) * 10**8), 0))
+                expected[INDEX].append((*clocks, int(Decimal(data["i"]) * 10**8), 0))
+                expected[FUNDING].append((*clocks, int(Decimal(data["r"]) * 10**12), data["T"] * MS))
+    for kind, rows in expected.items():
+        found = events[events["kind"] == kind][["exchange_ts", "ingest_ts", "price", "qty"]]
+        assert found.tolist() == rows
+    assert [len(rows) for rows in expected.values()] == [514, 514, 514]
+
+
+RAW_FIELDS = ["kind", "side", "flags", "exchange_ts", "ingest_ts", "price", "qty", "update_id"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_scanned_recording_is_the_one_read_line_by_line(run):
+    instrument, names = RUNS[run]
+    importer = importer_for("capture", instrument)
+    batches = list(importer.batches([input_file(recording(name)) for name in names]))
+    expected = recorded_events(run)
+    assert all(np.array_equal(np.concatenate(batches)[field], expected[field]) for field in RAW_FIELDS)
+    for name in ("messages", "depth", "bookTicker", "trade", "markPrice", "stale", "superseded"):
+        assert importer.account.counts[name] == sum(report.counts[name] for report in import_reports(run))

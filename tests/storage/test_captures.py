@@ -1,46 +1,86 @@
-"""Capture files: read to their end or refused by name."""
+"""Files of captures: plain, gzip and zstd read alike; what is damaged or missing is named, and how far it was read."""
 
 import gzip
+from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from market.errors import CorruptFile
-from market.simulator import synthetic_capture
-from market.sources import decoder_for
-from storage.captures import capture_lines
-from tests.builders_market import COINM_BTC, import_capture
+from market.sources.formats import importer_for
+from storage.captures import capture_lines, input_file
+from storage.progress import Reading
+from tests.builders_market import COINM_BTC
 
-LINES = list(synthetic_capture(COINM_BTC, 1, 1_723_161_600_000_000_000, 1.0))
-
-
-@pytest.fixture
-def packed(tmp_path):
-    path = tmp_path / "tape.gz"
-    path.write_bytes(gzip.compress(b"".join(LINES)))
-    return path
+LINES = [b'1723161600000000000 {"stream":"btcusd_perp@kline_1m","data":{}}\n'] * 500
 
 
-def test_packed_and_plain_captures_give_the_same_lines(packed, tmp_path):
-    plain = tmp_path / "tape.txt"
-    plain.write_bytes(b"".join(LINES))
-    assert list(capture_lines(packed)) == list(capture_lines(plain)) == LINES
+def zstd(content: bytes) -> bytes:
+    return pa.Codec("zstd").compress(content, asbytes=True)
 
 
-def test_a_truncated_gzip_fails_the_import_and_names_the_file(packed):
-    packed.write_bytes(packed.read_bytes()[:-200])
+PACK: dict[str, Callable[[bytes], bytes]] = {"tape.gz": gzip.compress, "tape.zst": zstd, "tape.txt": bytes}
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_plain_gzip_and_zstd_give_the_same_lines(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACK[name](b"".join(LINES)))
+    assert list(capture_lines(path)) == LINES
+    again = input_file(path)
+    assert [again.open().read() for _ in range(2)] == [b"".join(LINES)] * 2
+
+
+@pytest.mark.parametrize("name", ["tape.gz", "tape.zst"])
+def test_a_truncated_file_is_named_also_in_the_middle_of_an_import(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    packed = PACK[name](b"".join(LINES))
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(CorruptFile, match=rf"{name} cannot be read to its end"):
+        list(importer_for("capture", COINM_BTC).batches([input_file(path)]))
+
+
+@pytest.mark.parametrize("name", ["tape.gz", "tape.zst"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"no archive at all")
+    with pytest.raises(CorruptFile, match=name):
+        list(capture_lines(path))
+
+
+def test_a_damaged_byte_inside_a_gzip_is_found(tmp_path: Path) -> None:
+    path, packed = tmp_path / "tape.gz", bytearray(gzip.compress(b"".join(LINES)))
+    packed[-6] ^= 0xFF  # of the checksum
+    path.write_bytes(packed)
     with pytest.raises(CorruptFile, match=r"tape\.gz"):
-        import_capture(capture_lines(packed), decoder_for(COINM_BTC), 0.5)
+        list(capture_lines(path))
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda data: b"no gzip" + data, lambda data: data[:2_000] + b"\0" * 50 + data[2_050:]]
-)
-def test_a_corrupt_gzip_is_refused_by_name(packed, damage):
-    packed.write_bytes(damage(packed.read_bytes()))
-    with pytest.raises(CorruptFile, match=r"tape\.gz"):
-        list(capture_lines(packed))
-
-
-def test_a_missing_file_is_refused_by_name(tmp_path):
-    with pytest.raises(CorruptFile, match="nothing.gz"):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorruptFile, match=r"nothing\.gz cannot be read to its end: .*No such file"):
         list(capture_lines(tmp_path / "nothing.gz"))
+
+
+def test_progress_counts_the_bytes_that_lie_on_the_disk(tmp_path: Path) -> None:
+    path, heard = tmp_path / "tape.gz", list[int]()
+    path.write_bytes(gzip.compress(b"".join(LINES)))
+    with input_file(path, heard.append).open() as stream:
+        stream.read()
+    assert heard == sorted(heard)
+    assert heard[-1] == path.stat().st_size
+
+
+def test_a_long_import_says_how_far_it_is_and_a_short_one_only_what_came_of_it(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.gz", tmp_path / "b.gz"
+    for every_s, expected in ((0.0, 4), (60.0, 1)):
+        said = list[str]()
+        reading = Reading({first: 1_000_000, second: 3_000_000}, said.append, every_s)
+        reading.of(first)(1_000_000)
+        reading.of(second)(1_000_000)
+        reading.of(second)(3_000_000)
+        reading.done("7 lines")
+        assert len(said) == expected
+        assert said[-1].startswith("read a.gz, b.gz, 4.0 MB, in ")
+        assert said[-1].endswith(": 7 lines")
+        assert expected == 1 or " 50 % of 4.0 MB" in said[1]

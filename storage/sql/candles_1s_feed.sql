@@ -1,8 +1,8 @@
--- What an insert of events adds to the candles.
-CREATE MATERIALIZED VIEW IF NOT EXISTS $database.${candles}_feed $on_cluster TO $database.$local_candles AS
+-- What an insert of events adds to the seconds.
+CREATE MATERIALIZED VIEW IF NOT EXISTS $database.candles_1s_feed $on_cluster TO $database.$local_candles_1s AS
 SELECT
     symbol,
-    toStartOfInterval(toDateTime(events.ts, 'UTC'), INTERVAL $seconds SECOND) AS ts,
+    toDateTime(events.ts, 'UTC') AS ts,
     argMinStateIf(price, seq, kind = $TRADE) AS open,
     maxStateIf(price, kind = $TRADE) AS high,
     minStateIf(price, kind = $TRADE) AS low,
@@ -15,8 +15,8 @@ SELECT
     argMaxStateIf(qty, seq, kind = $BBO AND side > 0) AS bid_qty,
     argMaxStateIf(price, seq, kind = $BBO AND side < 0) AS ask,
     argMaxStateIf(qty, seq, kind = $BBO AND side < 0) AS ask_qty,
-    sumIf(toInt128(price), kind = $BBO AND side > 0) AS bid_sum,
-    sumIf(toInt128(price), kind = $BBO AND side < 0) AS ask_sum,
+    sumIf(price, kind = $BBO AND side > 0) AS bid_sum,
+    sumIf(price, kind = $BBO AND side < 0) AS ask_sum,
     countIf(kind = $BBO AND side > 0) AS bids,
     countIf(kind = $BBO AND side < 0) AS asks,
     sumIf(qty, kind = $LIQUIDATION) AS liquidated,

@@ -1,0 +1,159 @@
+"""Records a venue: its frames go into a journal of ours, a segment a day at least, and nothing is traded."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from live.clock import WallClock, replay_clock
+from live.connectors.binance import BinanceFeed
+from live.feed import Feed
+from market.errors import MalformedMessage, OffGrid
+from market.instrument import Instrument
+from market.sources import decoder_for
+from storage.files import replace_file
+from storage.journal import CONNECTION, DOWN, UP, Record
+from storage.journal_writer import JournalWriter
+
+SEGMENT_BYTES: Final = 64 * 1024 * 1024
+FLUSH_S: Final = 0.02  # how long a frame may wait for the write that takes it to the kernel
+REPORT_S: Final = 60.0
+_DAY_NS: Final = 86_400_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is recorded from where, and until when."""
+
+    instrument: Instrument
+    ws_url: str
+    rest_url: str
+    venue_patience_s: float  # how long to wait for a venue that is not there yet
+    folder: Path  # of the journal
+    seconds: float  # of our own time; infinite unless it is to end by itself
+    until_end: bool  # stop when a replay has come to its end
+    ready_file: Path | None  # JSON of our pid, written whole once the journal is open
+
+
+class Recorder:
+    """The journal of one feed. Frames are decoded to notice what is missing; the journal takes them as they came.
+
+    Raises JournalError if another process writes the journal, or it cannot be written.
+    """
+
+    def __init__(self, instrument: Instrument, folder: Path, now: int) -> None:
+        self.counts = dict.fromkeys(("frames", "bytes", "gaps", "disconnections", "malformed"), 0)
+        self._instrument, self._folder = instrument, folder
+        self._decoder = decoder_for(instrument)
+        self._day = now // _DAY_NS
+        self._journal = self._open()
+
+    def on_frame(self, frame: bytes, ingest_ts: int) -> None:
+        """Take a frame in: written down first, then read."""
+        self._turn_day(ingest_ts)
+        self._journal.frame(ingest_ts, 0, frame)
+        gaps = self._decoder.counts.get("gaps", 0)
+        try:
+            self._decoder.append(frame, ingest_ts, bytearray())
+        except (MalformedMessage, OffGrid):
+            self.counts["malformed"] += 1
+        self.counts["frames"] += 1
+        self.counts["bytes"] += len(frame)
+        self.counts["gaps"] += self._decoder.counts.get("gaps", 0) - gaps
+
+    def on_connection(self, up: bool, ts: int) -> None:
+        """Note that the line is up, or lost: then the book waits for a snapshot."""
+        self._turn_day(ts)
+        self._journal.append(Record(CONNECTION, 0, ts, UP if up else DOWN))
+        if not up:
+            self.counts["disconnections"] += 1
+            self._decoder = decoder_for(self._instrument)
+
+    def needs_snapshot(self) -> bool:
+        """Whether the book waits for a snapshot."""
+        return self._decoder.waiting
+
+    def flush(self) -> None:
+        """Hand what is queued to the kernel. Raises JournalError if the disk does not take it."""
+        self._journal.flush()
+
+    def close(self) -> None:
+        """Flush, and leave the segment finished."""
+        self._journal.close()
+
+    def report(self) -> str:
+        """What has been recorded so far, in a line."""
+        counts = self.counts
+        rest = ", ".join(f"{counts[name]} {name}" for name in ("gaps", "disconnections", "malformed"))
+        return f"{self._instrument.name}: {counts['frames']:,} frames, {counts['bytes']:,} bytes, {rest}"
+
+    def _turn_day(self, ts: int) -> None:
+        """Go on in a segment of the next UTC day, where that has begun."""
+        if ts // _DAY_NS > self._day:
+            self._journal.close()
+            self._day = ts // _DAY_NS
+            self._journal = self._open()
+
+    def _open(self) -> JournalWriter:
+        date = datetime.fromtimestamp(self._day * _DAY_NS // 1_000_000_000, UTC)
+        header: dict[str, Any] = {"instrument": asdict(self._instrument), "recorder": True}
+        return JournalWriter(self._folder, header, SEGMENT_BYTES, f"{date:%Y-%m-%d}_")
+
+
+def record(recording: Recording, say: Callable[[str], None]) -> None:
+    """Record until SIGTERM or SIGINT, until the time is over, or until the replay ends.
+
+    A line a minute goes to ``say``, and one at the end.
+    Raises VenueError if no venue answers, JournalError if the journal cannot be written.
+    """
+    asyncio.run(_record(recording, say))
+
+
+async def _record(recording: Recording, say: Callable[[str], None]) -> None:
+    clock = await replay_clock(recording.rest_url, recording.venue_patience_s) or WallClock()
+    recorder, stopping = Recorder(recording.instrument, recording.folder, clock.now()), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    feed: Feed = BinanceFeed(
+        recording.instrument,
+        recording.ws_url,
+        recording.rest_url,
+        recorder.needs_snapshot,
+        np.random.default_rng(os.getpid()),
+        until_end=recording.until_end,
+    )
+    listening = asyncio.create_task(feed.run(recorder.on_frame, recorder.on_connection, clock))
+    listening.add_done_callback(lambda _: stopping.set())
+    say(f"recording {recording.instrument.name} in {recording.folder}")
+    if recording.ready_file:
+        replace_file(recording.ready_file, json.dumps({"pid": os.getpid()}).encode())
+    try:
+        await _write(recorder, stopping, time.monotonic() + recording.seconds, say)
+        if listening.done():
+            listening.result()
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        recorder.close()
+    say(f"stopped; {recorder.report()}")
+
+
+async def _write(recorder: Recorder, stopping: asyncio.Event, deadline: float, say: Callable[[str], None]) -> None:
+    """Flush and report until it is time to stop."""
+    reported = time.monotonic()
+    while not stopping.is_set() and time.monotonic() < deadline:
+        recorder.flush()
+        if time.monotonic() - reported >= REPORT_S:
+            say(recorder.report())
+            reported = time.monotonic()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), FLUSH_S)

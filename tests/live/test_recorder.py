@@ -1,0 +1,122 @@
+"""The recorder: what it writes imports to the events of the feed that it listened to."""
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from live.recorder import Recorder
+from market.errors import JournalError
+from market.events import FIRST, GAP, LAST, REPLAYED, SNAPSHOT, Events
+from market.sources.formats import importer_for
+from storage.captures import capture_lines, input_file
+from storage.journal import CONNECTION, FRAME, read_headers, read_journal, segments
+from storage.recordings import all_files_by_date
+from tests.builders import recording
+from tests.builders_market import COINM_BTC
+from tests.builders_processes import SYMBOL, Process, ended_at_last, settings_file, venue_process
+from tests.builders_runner import START, synthetic_frames
+
+DAY_NS = 86_400_000_000_000
+FROM, TO = "2024-08-08T23:54:18", "2024-08-08T23:54:23"
+
+
+def imported(format: str, paths: list[Path], until: int | None = None) -> Events:
+    importer = importer_for(format, COINM_BTC)
+    return np.concatenate(list(importer.batches([input_file(path) for path in paths], until)))
+
+
+def ns(iso: str) -> int:
+    return int(datetime.fromisoformat(iso).replace(tzinfo=UTC).timestamp()) * 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first seconds of a real capture, as the symbol's source."""
+    folder = tmp_path_factory.mktemp("recorder")
+    (folder / "tape").mkdir()
+    with gzip.open(folder / "tape" / "btcusd_perp_20240808.gz", "wb", compresslevel=1) as file:
+        for number, line in enumerate(capture_lines(recording("binance/coinm/btcusd_perp_20240808.gz"))):
+            if number == 3_000:
+                break
+            file.write(line)
+    return folder
+
+
+def test_a_recording_of_the_replay_venue_imports_to_the_events_of_its_tape(tape: Path) -> None:
+    with ended_at_last(venue_process(tape, FROM, "--end", TO)) as venue:
+        ports = venue.ready()
+        settings_file(tape, ports["ws_port"], ports["rest_port"])
+        with ended_at_last(Process(tape, "recorder", ["record", "--until-end"])) as recorder:
+            assert recorder.wait() == 0, recorder.lines()
+            assert recorder.lines()[-1].startswith(f"stopped; {SYMBOL}: ")
+        venue.end()
+    folder = tape / "var" / "recorded" / SYMBOL
+    [segment] = segments(folder)
+    assert segment.name == "2024-08-08_00000001.tlj"
+    heard = imported("journal", [segment])
+    assert heard["kind"][-1] == GAP  # the end of the line
+    joined = np.flatnonzero((heard["kind"] == SNAPSHOT) | ((heard["flags"] & REPLAYED) > 0))[-1]
+    heard = heard[joined + 1 : -1]
+    # every event behind the recorder's own snapshot, in its order and to the last one of the stretch that was played
+    played = imported("capture", [tape / "tape" / "btcusd_perp_20240808.gz"], until=ns(TO) - 1)[-heard.size :]
+    assert heard.size > 1_000
+    for name in ("kind", "side", "exchange_ts", "price", "qty", "update_id"):
+        assert np.array_equal(heard[name], played[name]), name
+    assert np.array_equal(heard["flags"] & (FIRST | LAST), played["flags"] & (FIRST | LAST))
+    # they arrived when they did on the tape, but for the way through our own sockets
+    lateness_ms = (heard["ingest_ts"] - played["ingest_ts"]) / 1e6
+    assert np.percentile(lateness_ms, 1) > -5
+    assert np.median(lateness_ms) < 1_000
+
+
+def test_a_line_that_is_lost_is_counted_and_the_book_waits_again(tmp_path: Path) -> None:
+    recorder = Recorder(COINM_BTC, tmp_path, START)
+    recorder.on_connection(True, START)
+    for ts, frame in synthetic_frames(1.0):
+        recorder.on_frame(frame, ts)
+    recorder.on_frame(b"nonsense", ts)
+    assert not recorder.needs_snapshot()
+    recorder.on_connection(False, ts)
+    assert recorder.needs_snapshot()
+    assert recorder.report().endswith("0 gaps, 1 disconnections, 1 malformed")
+    recorder.close()
+    records = list(read_journal(tmp_path))
+    assert [record.kind for record in records].count(CONNECTION) == 2
+    assert [record.payload for record in records if record.kind == FRAME][-1] == b"nonsense"
+    assert next(read_headers(tmp_path))[1]["instrument"]["name"] == COINM_BTC.name
+
+
+def test_a_new_day_begins_a_segment_that_bears_its_date(tmp_path: Path) -> None:
+    recorder = Recorder(COINM_BTC, tmp_path, START)
+    for ts, frame in synthetic_frames(1.0):
+        recorder.on_frame(frame, ts)
+    recorder.on_frame(b"{}", START + DAY_NS)
+    recorder.on_frame(b"{}", START + 2 * DAY_NS)
+    recorder.close()
+    days = all_files_by_date(segments(tmp_path))
+    assert list(days) == ["2024-08-09", "2024-08-10", "2024-08-11"]
+    assert [path.name for paths in days.values() for path in paths] == [
+        "2024-08-09_00000001.tlj",
+        "2024-08-10_00000002.tlj",
+        "2024-08-11_00000003.tlj",
+    ]
+    frames = [record.ts for record in read_journal(tmp_path) if record.kind == FRAME]
+    assert frames == sorted(frames)
+
+
+def test_two_recorders_of_one_journal_are_refused(tmp_path: Path) -> None:
+    recorder = Recorder(COINM_BTC, tmp_path, START)
+    with pytest.raises(JournalError, match="another runner writes the journal"):
+        Recorder(COINM_BTC, tmp_path, START)
+    recorder.close()
+
+
+def test_a_venue_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    settings_file(tmp_path, wait=0.0)
+    with ended_at_last(Process(tmp_path, "recorder", ["record", "--seconds", "1"])) as recorder:
+        assert recorder.wait() == 1
+        [line] = recorder.lines()
+    assert line.startswith("tickloop: no venue answers at http://127.0.0.1:1")
