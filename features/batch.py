@@ -1,5 +1,6 @@
 """Rows of a whole stretch of events, and the frame that they are stored as."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from features.layout import ALONE, BOUND, FLOOR, NEXT_ROW, NS_PER_MS, LeaderRows
 from features.parameters import FeatureParameters
 from features.step import advance, limits, plan
 from market.errors import DataError
-from market.events import Events
+from market.events import Events, empty_events
 from market.spill import require_room
 
 
@@ -56,6 +57,35 @@ def require_plan(state: State, parameters: FeatureParameters) -> None:
     same_window = state[6].shape == (2, scales.shape[0], parameters.normalizer_samples)
     if not (np.array_equal(state[5], settings) and same_window and np.array_equal(state[7][:, [FLOOR, BOUND]], scales)):
         raise DataError("the feature state was made under other feature parameters; start from a new one")
+
+
+def row_batches(
+    batches: Iterable[Events], state: State, parameters: FeatureParameters, until: int, leader: LeaderRows = ALONE
+) -> Iterator[Rows]:
+    """The rows of ``feature_rows``, events coming in batches: the same bytes in constant memory.
+
+    Events share a stamp with the batch after theirs where messages arrived at once, so each batch's newest
+    instant waits for the next one.
+    Raises as ``feature_rows`` does; the batches must be in order of ``ingest_ts``.
+    """
+    waiting = empty_events(0)
+    for batch in batches:
+        events = np.concatenate((waiting, batch))
+        if not events.size:
+            continue
+        known = int(events["ingest_ts"][-1]) - 1
+        split = int(np.searchsorted(events["ingest_ts"], known, side="right"))
+        seen, leader = divide(leader, known)
+        yield feature_rows(events[:split], state, parameters, known, seen)
+        waiting = events[split:]
+    yield feature_rows(waiting, state, parameters, until, leader)
+
+
+def divide(leader: LeaderRows, row_ts: int) -> tuple[LeaderRows, LeaderRows]:
+    """A leader's rows up to ``row_ts``, and those after it."""
+    place = int(np.searchsorted(leader[0], row_ts, side="right"))
+    stamps, mid2, imbalance = leader
+    return (stamps[:place], mid2[:place], imbalance[:place]), (stamps[place:], mid2[place:], imbalance[place:])
 
 
 def leader_rows(rows: Rows, parameters: FeatureParameters) -> LeaderRows:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from features.batch import Rows, feature_rows
+from features.batch import Rows, divide, feature_rows
 from features.layout import ALONE, LeaderRows
 from features.parameters import FeatureParameters, TradingSession
 from features.step import new_state
@@ -142,7 +142,7 @@ def streamed_rows(
     events: Events, cuts: list[int], parameters: FeatureParameters = PARAMETERS, leader: LeaderRows = ALONE
 ) -> Rows:
     """The same rows one by one: events pushed in pieces, the state dumped and loaded at every cut."""
-    stream, closed, start = FeatureStream(parameters), [], 0
+    stream, closed, start, ahead = FeatureStream(parameters), [], 0, leader
     newest = np.maximum.accumulate(events["ingest_ts"])
     first = -(-int(newest[0]) // (parameters.row_interval_ms * MS)) * parameters.row_interval_ms * MS
     for row_ts in range(first, int(newest[-1]) + 1, parameters.row_interval_ms * MS):
@@ -150,9 +150,9 @@ def streamed_rows(
         for piece in np.split(events[start:stop], [cut - start for cut in cuts if start < cut < stop]):
             stream.push(piece)
             stream = FeatureStream(parameters, load_state(dump_state(stream.state))) if piece.size and cuts else stream
-        new = (leader[0] > row_ts - parameters.row_interval_ms * MS) & (leader[0] <= row_ts)
-        seen = new | (leader[0] <= row_ts) * (not closed)
-        closed.append(stream.close(row_ts, (leader[0][seen], leader[1][seen], leader[2][seen])))
+        led, ahead = divide(ahead, row_ts)
+        stream.follow(led)
+        closed.append(stream.close(row_ts))
         start = stop
     columns = [np.array([row[field] for row in closed]) for field in range(4)]
     raw, values = np.stack([row.raw for row in closed]), np.stack([row.values for row in closed])
