@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from assets.checks import Verdict, alike
 from assets.plots import markdown_table
 from features.batch import Rows, divide, feature_rows, rows_to_frame
-from features.catalogue import STATUS_NAMES, VALID, WARMING_UP, catalogue
+from features.catalogue import STATUS_NAMES, VALID, catalogue
 from features.layout import LeaderRows
 from features.parameters import FeatureParameters
-from features.stream import FeatureStream, dump_state, load_state
+from features.stream import FeatureStream, load_state
 from labeling.leakage import features_ignore_future
 from market.events import Events
 
@@ -66,7 +66,9 @@ class Varied:
 
         Rows count from the first valid one on; those that warm up again after a gap are null as well.
         """
-        constant = [each for each, low, high in zip(self._features, self._lowest, self._highest, strict=True) if low >= high]
+        constant = [
+            each for each, low, high in zip(self._features, self._lowest, self._highest, strict=True) if low >= high
+        ]
         stuck = [each.name for each in constant if each.stream in ALWAYS]
         silent = [each.name for each in constant if each.stream not in ALWAYS]
         null = 1.0 - float(self._null[VALID]) / max(1, int(self._null.sum()))

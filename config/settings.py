@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -264,6 +264,10 @@ class Settings:
     def lake_root(self) -> Path | str:
         """The folder or the URL that the lake lies at."""
         return self.lake.url or self.paths.lake
+
+    def features_of(self, symbol: str) -> FeatureParameters:
+        """The feature parameters of a symbol: all are alike but for the leader."""
+        return replace(self.features, leader=self.data.leaders.get(symbol, self.features.leader))
 
     def instrument(self, name: str) -> Instrument:
         """The instrument of that name.

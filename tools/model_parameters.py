@@ -17,7 +17,7 @@ from config.settings import Settings, config_sha  # noqa: E402
 from features.catalogue import CATALOGUE_VERSION, catalogue, catalogue_sha  # noqa: E402
 
 TARGET: Final = ROOT / "MODEL_PARAMETERS.md"
-SECTIONS: Final = ("features", "labels", "models", "trading", "venue")
+SECTIONS: Final = ("features", "regimes", "labels", "models", "trading", "venue")
 INTRODUCTION: Final = f"""\
 # Model parameters
 
