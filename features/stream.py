@@ -65,8 +65,12 @@ class FeatureStream:
 
     def follow(self, rows: LeaderRows) -> None:
         """Take rows of the leader in, later than all before them; each is seen by our first row at or after it."""
-        stamps, mid2, imbalance = (np.concatenate(pair) for pair in zip(self._leader, rows, strict=True))
-        self._leader = stamps, mid2, imbalance
+        stamps, mid2, imbalance = self._leader
+        self._leader = (
+            np.concatenate((stamps, rows[0])),
+            np.concatenate((mid2, rows[1])),
+            np.concatenate((imbalance, rows[2])),
+        )
 
     def close(self, row_ts: int) -> Row:
         """The open row, which closes at ``row_ts``.
