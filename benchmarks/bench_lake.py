@@ -5,9 +5,8 @@ The tables are the aligned events of real recordings, and the feature rows that 
 
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -32,8 +31,8 @@ TAPES: Final = {  # symbol -> recording; the first is the one that the bars are 
     "binance-coinm-btcusd_perp": "binance/coinm/btcusd_perp_20240808.gz",
     "binance-spot-btcusdt": "binance/spot/btcusdt_20240808.gz",
 }
-DAY: Final = "2024-08-08"
-REPEATS: Final = 31
+PARTITION: Final = ("table", "symbol", "2024-08-08")
+REPEATS: Final = 25
 TIMES: Final = 20  # how much longer the long partition is
 BATCH_ROWS: Final = 65_536
 
@@ -44,12 +43,14 @@ def main() -> None:
     tables = {symbol: aligned_events(settings, symbol) for symbol in TAPES}
     first, *others = TAPES
     rows = features(settings, tables[first])
-    with tempfile.TemporaryDirectory() as folder:
-        figures = compare(f"events {first}", tables[first], Path(folder), ("<= 0.85x", ">= 1x"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        figures = compare(f"events {first}", tables[first], folder, ("<= 0.85x", ">= 1x"))
+        figures += compare_further(f"events {first}", tables[first], folder)
         for symbol in others:
-            figures += compare(f"events {symbol}", tables[symbol], Path(folder), (None, None))[:2]
-        figures += compare(f"features {first}", rows, Path(folder), (None, None))[:2]
-        print_figures([*figures, memory(tables[first], Path(folder))])
+            figures += compare(f"events {symbol}", tables[symbol], folder)
+        figures += compare(f"features {first}", rows, folder)
+        print_figures([*figures, memory(tables[first], folder)])
 
 
 def aligned_events(settings: Settings, symbol: str) -> pl.DataFrame:
@@ -69,40 +70,42 @@ def features(settings: Settings, table: pl.DataFrame) -> pl.DataFrame:
     return rows_to_frame(rows, settings.features)
 
 
-def compare(name: str, table: pl.DataFrame, folder: Path, bars: tuple[str | None, str | None]) -> list[Figure]:
-    """Bytes, and rows per second read by Polars, by DuckDB, and written; ours beside Polars' defaults with zstd."""
+def compare(
+    name: str, table: pl.DataFrame, folder: Path, bars: tuple[str | None, str | None] = (None, None)
+) -> list[Figure]:
+    """Bytes, and rows per second read by Polars; ours beside Polars' defaults with zstd."""
     lake, peer = Lake(folder / "lake"), folder / "peer.parquet"
-    symbol = name.split()[-1]
-
-    def write() -> int:
-        return lake.write("table", symbol, DAY, table, schema_sha="").bytes
-
-    def write_peer() -> None:
-        table.write_parquet(peer, compression="zstd")
-
-    size = write()
-    write_peer()
-    ours = lake.scan("table", symbol, unchecked=True)
+    size = lake.write(*PARTITION, table, schema_sha="").bytes
+    table.write_parquet(peer, compression="zstd")
+    ours = lake.scan(*PARTITION[:2], unchecked=True)
     assert ours.collect().equals(table)
-    duck = duckdb.connect()
-
-    def fetch(relation: Any) -> Callable[[], object]:
-        return lambda: relation().to_arrow_table()
-
-    timed = [
-        ("read by Polars", bars[1], *medians_of(ours.collect, pl.scan_parquet(peer).collect, REPEATS)),
-        ("read by DuckDB", None, *medians_of(
-            fetch(lambda: lake.relation(duck, "table", symbol, unchecked=True)),
-            fetch(lambda: duck.read_parquet(str(peer))),
-            5,
-        )),
-        ("written", None, *medians_of(write, write_peer, 5)),
-    ]  # fmt: skip
-    rates = [
-        Figure(f"{name}, {what}", table.height / mine / 1e6, table.height / theirs / 1e6, "M rows/s", bar)
-        for what, bar, mine, theirs in timed
+    seconds = medians_of(ours.collect, pl.scan_parquet(peer).collect, REPEATS)
+    return [
+        Figure(f"{name}, bytes", size, peer.stat().st_size, "bytes", bars[0]),
+        rates(f"{name}, read by Polars", table.height, seconds, bars[1]),
     ]
-    return [Figure(f"{name}, bytes", size, peer.stat().st_size, "bytes", bars[0]), *rates]
+
+
+def compare_further(name: str, table: pl.DataFrame, folder: Path) -> list[Figure]:
+    """Rows per second read by DuckDB, and written; of the files that ``compare`` left."""
+    lake, peer, duck = Lake(folder / "lake"), folder / "peer.parquet", duckdb.connect()
+    read = medians_of(
+        lambda: lake.relation(duck, *PARTITION[:2], unchecked=True).to_arrow_table(),
+        lambda: duck.read_parquet(str(peer)).to_arrow_table(),
+    )
+    written = medians_of(
+        lambda: lake.write(*PARTITION, table, schema_sha=""), lambda: table.write_parquet(peer, compression="zstd")
+    )
+    return [
+        rates(f"{name}, read by DuckDB", table.height, read),
+        rates(f"{name}, written", table.height, written),
+    ]
+
+
+def rates(name: str, rows: int, seconds: tuple[float, float], bar: str | None = None) -> Figure:
+    """Rows per second out of seconds, ours and the peer's."""
+    ours, peer = (rows / each / 1e6 for each in seconds)
+    return Figure(name, ours, peer, "M rows/s", bar)
 
 
 def memory(table: pl.DataFrame, folder: Path) -> Figure:
@@ -118,12 +121,12 @@ def memory(table: pl.DataFrame, folder: Path) -> Figure:
 def write_and_read(path: Path, root: Path, times: int) -> None:
     """A table so many times over into one partition, and out of it again, batch by batch."""
     table, lake = pl.read_ipc(path), Lake(root)
-    with lake.writing("table", "symbol", DAY, schema_sha="") as partition:
+    with lake.writing(*PARTITION, schema_sha="") as partition:
         for _ in range(times):
             for batch in table.iter_slices(BATCH_ROWS):
                 partition.append(batch)
         partition.commit()
-    assert sum(batch.height for batch in lake.batches("table", "symbol", unchecked=True)) == times * table.height
+    assert sum(batch.height for batch in lake.batches(*PARTITION[:2], unchecked=True)) == times * table.height
 
 
 if __name__ == "__main__":

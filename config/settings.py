@@ -35,6 +35,11 @@ class FileSource:
     format: str  # how the files are read: a name in market/sources/formats.py
     path: str | tuple[str, ...]  # a folder of daily files, or the files; their names carry the dates
 
+    def __post_init__(self) -> None:
+        for key in ("format", "path"):
+            if not getattr(self, key):
+                raise ConfigError(f"{key} is empty; a source of files names both format and path")
+
     def __str__(self) -> str:
         return f"{self.format} files {self.path if isinstance(self.path, str) else ', '.join(self.path)}"
 

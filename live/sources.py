@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from config.settings import Settings
+from config.settings import FileSource, Settings
 from market.errors import ConfigError, DataError
 from storage.progress import progress_of
 from storage.recordings import fetch, files_by_date
@@ -16,6 +16,8 @@ def captures_of(settings: Settings, symbol: str, names: Sequence[str]) -> list[P
     Raises DataError if there is none, and what fetching one raises.
     """
     source = tuple(names) or settings.data.sources.get(symbol, ())
+    if isinstance(source, FileSource):
+        raise DataError(f"a replay venue plays recordings or a folder of captures; the source of {symbol} is {source}")
     if isinstance(source, str):
         files = (path for path in sorted(Path(source).iterdir()) if not path.name.startswith("."))
         found = list(files_by_date(files).values())

@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 MOST_ROWS: Final = 1_000_000  # of a frame
 _MS: Final = 1_000_000
-_LEAN_TO_DRIFT: Final = 0.58  # mean over root mean square of tick mode's jumps
+_LEAN_TO_DRIFT: Final = 0.52  # mean over root mean square of tick mode's jumps
 _ANCHOR_S: Final = 60.0
 
 

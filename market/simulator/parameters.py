@@ -25,7 +25,7 @@ def _within(parameters: object, low: float, high: float, *names: str) -> None:
 class VolatilityParameters:
     """How much prices move, and when. All symbols of a seed share regimes, diurnal cycle and bursts."""
 
-    volatility_bp: float = 1.1  # bp per square root of a second where every multiplier is 1
+    volatility_bp: float = 1.6  # bp per square root of a second where every multiplier is 1
     trend_multiplier: float = 1.1  # of the volatility, by regime
     range_multiplier: float = 0.8
     high_multiplier: float = 2.0
@@ -72,18 +72,18 @@ class AlphaParameters:
 class FlowParameters:
     """The order flow of tick mode. Rates are those at a volatility multiplier of 1."""
 
-    moves_per_s: float = 14.0  # times that the best bid or ask is taken away; each is followed by a close
+    moves_per_s: float = 20.0  # times that the best bid or ask is taken away; each is followed by a close
     excitation: float = 0.5  # share of moves that earlier ones caused, below 1
     excitation_decay_s: float = 0.5  # time constant of that
     close_ms: float = 0.25  # mean time that a spread stays open
     sweep_share: float = 0.02  # of those moves that a market order makes, not a cancel
-    orders_per_s: float = 1_100.0  # limit orders and cancels
+    orders_per_s: float = 1_500.0  # limit orders and cancels
     touch_share: float = 0.03  # of those that meet the touch
     touch_lots: float = 1_000.0  # the quantity that the touch is drawn to
-    level_lots: float = 40.0  # mean of a level behind it
+    level_lots: float = 75.0  # mean of a level behind it
     levels: int = 320  # a side, that the book is drawn to
     depth_scale_bp: float = 25.0  # mean distance of a level from the touch
-    markets_per_s: float = 0.2  # market orders beside the sweeps and those that others excite
+    markets_per_s: float = 0.25  # market orders beside the sweeps and those that others excite
     market_excitation: float = 0.4  # share of market orders that earlier ones of the same side caused
     market_cross: float = 0.05  # share that earlier ones of the other side caused
     market_decay_s: float = 0.5  # time constant of that

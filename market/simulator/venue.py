@@ -32,8 +32,8 @@ from market.simulator.layout import (
 )
 from market.simulator.messages import send_touch, send_trade
 
-LONG_SHARE: Final = 0.1  # of jumps that are LONG_TIMES as long: fat tails
-LONG_TIMES: Final = 4.0
+LONG_SHARE: Final = 0.06  # of jumps that are LONG_TIMES as long: fat tails
+LONG_TIMES: Final = 6.0
 LONGEST: Final = 4_000  # ticks
 _MOST_SWEPT: Final = 20  # trades that one sweep prints at most
 _WHOLE_CANCEL: Final = 0.9  # share of cancels that take a level away, not half of it
@@ -101,6 +101,8 @@ def close(state, settings, rows, lean, signal):
     integers[BEST + row] = new
     if state[3][row, new & (SLOTS - 1)] == 0:
         set_lots(state, row, new, _fresh_lots(state, settings, row, signal))
+    left = min(state[3][row, old & (SLOTS - 1)], _lots(state, settings.level_lots))
+    set_lots(state, row, old, left)  # the others follow the touch
     for price in range(old - step * REACH, new - step * REACH, step):  # out of reach now
         if state[3][row, price & (SLOTS - 1)] > 0:
             set_lots(state, row, price, 0)

@@ -117,7 +117,7 @@ def message_starts(events: Events) -> Mask:
 
 
 def complete(events: Events, ids: SurrogateIds) -> Events:
-    """Whole messages, flagged; those without an update id get one.
+    """Whole messages, flagged; those without an update id get one, unless they are gaps.
 
     A clearing of the book is part of the snapshot that it stands with. One that stands alone is a gap: what the book
     holds from then on cannot be known.
@@ -131,7 +131,7 @@ def complete(events: Events, ids: SurrogateIds) -> Events:
     gaps = events["kind"] == GAP
     events["side"][gaps], events["price"][gaps], events["qty"][gaps] = NO_SIDE, 0, 0
     mark_messages(events, starts)
-    nameless = starts & (events["update_id"] <= 0)
+    nameless = starts & (events["update_id"] <= 0) & ~gaps
     numbers = events["update_id"][starts]
     numbers[nameless[starts]] = ids.next(events["ingest_ts"][nameless])
     events["update_id"] = numbers[np.cumsum(starts) - 1]

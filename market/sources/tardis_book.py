@@ -120,7 +120,10 @@ class IncrementalBook:
         mark_messages(events, starts)
         if reconnects.size:
             events, starts = _with_gaps(events, starts, reconnects)
+        last_id = self._ids.newest
         events["update_id"] = self._ids.next(events["ingest_ts"][starts])[np.cumsum(starts) - 1]
+        gaps = np.flatnonzero(events["kind"] == GAP)
+        events["update_id"][gaps] = np.concatenate(([last_id], events["update_id"]))[gaps]
         return events
 
 
@@ -188,7 +191,7 @@ def _whole_messages(pieces: Iterator[Events]) -> Iterator[Events]:
 
 
 def _with_gaps(events: Events, starts: Mask, places: NDArray[np.int64]) -> tuple[Events, Mask]:
-    """A GAP before each of the places, known when what follows it arrived."""
+    """A GAP before each of the places, known when what follows it arrived; its id is to be that of the last message."""
     gaps = empty_events(places.size)
     for name in ("exchange_ts", "ingest_ts"):
         gaps[name] = events[name][places]

@@ -1,7 +1,7 @@
 """Tardis' CSV files, some thousand lines at a time: columns as arrays, bad lines quarantined one by one."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -139,8 +139,3 @@ def _table(block: bytes, lines: int, header: list[str], types: Mapping[str, pa.D
     except pa.ArrowInvalid as error:
         return " ".join(str(error).split())
     return table if table.num_rows == lines else "the line is broken by a carriage return"
-
-
-def all_of(masks: Iterable[Mask]) -> Mask:
-    """Where every mask holds."""
-    return np.logical_and.reduce(list(masks))

@@ -1,6 +1,7 @@
 """The verdicts between the stages, on events made by hand."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.book_checks import CrossedShare
-from assets.checks import EventCheck, Verdict, alike, day_start, run_checks
+from assets.checks import DAY_NS, EventCheck, Verdict, alike, day_start, run_checks
 from assets.clock_checks import OFFSET_STEPS_LIMIT, SETTLING_NS, ClockQuality, IngestLag, NegativeDelays
 from assets.raw_checks import Duplicates, GapRatio, Ordered, unparsed_share
 from market.book import new_book
@@ -30,7 +31,7 @@ from market.events import (
     Events,
     empty_events,
 )
-from tests.builders_market import synthetic_events
+from tests.builders_market import recorded_events, synthetic_events
 
 DAY = "2024-08-08"
 S = 1_000_000_000
@@ -271,6 +272,20 @@ def test_a_book_goes_on_from_the_day_before() -> None:
     judged(CrossedShare(book), book_events())
     assert judged(CrossedShare(book), book_events()[60:]).facts["judged_messages"] == 40
     assert judged(CrossedShare(new_book()), book_events()[60:]).facts["judged_messages"] == 0
+
+
+@pytest.mark.parametrize("run", ["binance-usdm-btcusdt-2023", "binance-coinm-btcusd_perp"])
+def test_every_day_of_a_real_feed_passes_every_check(run: str) -> None:
+    events, book = recorded_events(run), new_book()
+    midnight = -(-int(events["ingest_ts"][0]) // DAY_NS) * DAY_NS
+    first, second = events[events["ingest_ts"] < midnight], events[events["ingest_ts"] >= midnight]
+    for day, cold_start in ((first, True), (second, False)):
+        date = datetime.fromtimestamp(int(day["ingest_ts"][0]) // 1_000_000_000, UTC).date().isoformat()
+        checks = (
+            *(Ordered(date, 0, 0), Duplicates(), GapRatio(False), CrossedShare(book)),
+            *(IngestLag(date), NegativeDelays(date, cold_start), ClockQuality(date, cold_start)),
+        )
+        assert [verdict for verdict in run_checks(np.array_split(day, 3), checks) if not verdict.passed] == []
 
 
 @settings(max_examples=12)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.loading import PROFILES, load_settings
-from config.settings import Paths, config_sha
+from config.settings import FileSource, Paths, config_sha
 from market.errors import ConfigError
 
 
@@ -61,6 +61,14 @@ def test_a_folder_of_daily_files_is_a_source(tmp_path: Path) -> None:
     assert load_settings(path=path).data.sources["binance-coinm-btcusd_perp"] == "captures/btc"
 
 
+def test_files_of_another_format_are_a_source(tmp_path: Path) -> None:
+    for path, expected in (("tardis/btc", "tardis/btc"), ("[a.csv.gz, b.csv.gz]", ("a.csv.gz", "b.csv.gz"))):
+        text = f"extends: dev\ndata: {{sources: {{binance-usdm-btcusdt: {{format: tardis, path: {path}}}}}}}\n"
+        data = load_settings(path=_file(tmp_path, text)).data
+        assert data.sources["binance-usdm-btcusdt"] == FileSource("tardis", expected)
+        assert data.described("binance-usdm-btcusdt").startswith("tardis files ")
+
+
 def test_a_misspelt_key_is_answered_with_the_nearest(tmp_path: Path) -> None:
     line = _refusal(_file(tmp_path, "extends: dev\nfeatures: {row_intervall_ms: 20}\n"))
     assert "unknown key features.row_intervall_ms; did you mean row_interval_ms? allowed: row_interval_ms," in line
@@ -88,6 +96,8 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         ("data: {symbols: [binance-coinm-dogeusd]}", "sources holds nothing"),
         ("data: {symbols: [doge], sources: {doge: folder}}", "unknown symbol 'doge'; instruments holds binance-coinm-"),
         ("data: {sources: {binance-usdm-btcusdt: 7}}", "data.sources.binance-usdm-btcusdt must be"),
+        ("data: {sources: {binance-spot-btcusdt: {format: x, path: ''}}}", "path is empty; a source of files names"),
+        ("data: {sources: {binance-spot-btcusdt: {format: x}}}", "missing: data.sources.binance-spot-btcusdt.path"),
         ("data: {symbols: []}", "symbols is empty"),
         ("trading: {horizon_ms: 777}", "trading.horizon_ms=777 is not in labels.horizons_ms"),
         ("trading: {budget_bp: 7}", "trading.budget_bp=7.0 is not in labels.fee_budgets_bp"),

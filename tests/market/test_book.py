@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -11,6 +11,8 @@ from market.book import (
     BEST_ASK,
     BEST_BID,
     BID,
+    CROSSED,
+    LOCKED,
     LOW,
     RESYNCS,
     SLOTS,
@@ -26,7 +28,8 @@ from market.book import (
     set_level,
     top_levels,
 )
-from market.events import BBO, BUY, FIRST, GAP, LAST, LEVEL, NO_SIDE, SELL, SNAPSHOT, TRADE, Events
+from market.events import BBO, BUY, FIRST, GAP, LAST, LEVEL, NO_SIDE, REPLAYED, SELL, SNAPSHOT, TRADE, Events
+from market.spill import PLACES
 from tests.builders_market import RUNS, recorded_events
 
 
@@ -36,6 +39,7 @@ class NaiveBook:
     def __init__(self) -> None:
         self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.valid, self.stale, self.resyncs = False, 0, 0
+        self.crossed = self.locked = 0
         self.depth_id = self.bbo_id = 0
         self.bbo: list[int | None] = [None, None]
 
@@ -51,6 +55,13 @@ class NaiveBook:
             self._move_touch(row, price, qty, update_id)
         elif kind == GAP:
             self.valid = False
+        if kind != TRADE and flags & LAST and self.valid:
+            self._judge_touch()
+
+    def _judge_touch(self) -> None:
+        bid, ask = self.best(0), self.best(1)
+        self.crossed += bid > ask > 0
+        self.locked += bid == ask > 0
 
     def best(self, row: int) -> int:
         return (max, min)[row](self.levels[row], default=0)
@@ -94,7 +105,8 @@ def all_levels(book: Book, row: int) -> dict[int, int]:
     slots = np.flatnonzero(ladder[row])
     prices = head[LOW] + (slots - head[LOW]) % SLOTS
     near = zip(prices.tolist(), ladder[row, slots].tolist(), strict=True)
-    return dict(near) | dict(spill[row][spill[row, :, 0] != 0].tolist())
+    far = spill[row, : head[PLACES + row]]
+    return dict(near) | dict(far[far[:, 0] != 0].tolist())
 
 
 def assert_equal(book: Book, naive: NaiveBook) -> None:
@@ -102,7 +114,8 @@ def assert_equal(book: Book, naive: NaiveBook) -> None:
     for row in (BID, ASK):
         assert all_levels(book, row) == naive.levels[row]
         assert book[2][row] == naive.best(row)
-    assert (book[2][STALE], book[2][RESYNCS]) == (naive.stale, naive.resyncs)
+    counts = (naive.stale, naive.resyncs, naive.crossed, naive.locked)
+    assert tuple(book[2][[STALE, RESYNCS, CROSSED, LOCKED]].tolist()) == counts
 
 
 def opened(bids: dict[int, int], asks: dict[int, int]) -> Book:
@@ -153,6 +166,50 @@ def test_a_level_older_than_the_touch_is_news_only_behind_it():
     apply(book, LEVEL, BUY, 99, 6, 105, FIRST)
     apply(book, LEVEL, BUY, 98, 1, 105, LAST)
     assert all_levels(book, BID) == {99: 8, 98: 1}
+
+
+def test_a_crossed_or_locked_book_is_counted_by_message_and_is_not_open():
+    book = opened({99: 5}, {101: 3})
+    apply(book, LEVEL, BUY, 101, 1, 101, FIRST)
+    assert (book[2][CROSSED], book[2][LOCKED]) == (0, 0)  # the message has not ended
+    apply(book, LEVEL, BUY, 98, 1, 101, LAST)
+    assert (book[2][CROSSED], book[2][LOCKED], is_open(book)) == (0, 1, False)
+    apply(book, LEVEL, BUY, 102, 1, 102, FIRST | LAST)
+    apply(book, TRADE, BUY, 102, 1, 102, FIRST | LAST)
+    assert (book[2][CROSSED], book[2][LOCKED], is_open(book)) == (1, 1, False)
+    apply(book, LEVEL, BUY, 102, 0, 103, FIRST)
+    apply(book, LEVEL, BUY, 101, 0, 103, LAST)
+    assert (book[2][CROSSED], book[2][LOCKED], is_open(book)) == (1, 1, True)
+
+
+def test_a_book_of_one_side_is_neither_crossed_nor_open():
+    book = opened({99: 5}, {})
+    apply(book, LEVEL, BUY, 100, 1, 101, FIRST | LAST)
+    assert (book[2][CROSSED], book[2][LOCKED], is_open(book)) == (0, 0, False)
+
+
+def test_a_gap_keeps_levels_out_until_a_snapshot_and_the_depth_held_back_bring_the_book_up_to_date():
+    steps = [(LEVEL, BUY, 99 - i % 7, i % 4, 101 + i, FIRST | LAST) for i in range(40)]
+    whole, torn = opened({99: 5, 98: 2}, {101: 3}), opened({99: 5, 98: 2}, {101: 3})
+    for step in steps[:10]:
+        apply(torn, *step)
+    apply(torn, GAP, NO_SIDE, 0, 0, 111, FIRST | LAST)
+    before = all_levels(torn, BID)
+    for step in steps[15:20]:
+        apply(torn, *step)
+    assert (all_levels(torn, BID), is_open(torn)) == (before, False)
+    for step in steps[:25]:
+        apply(whole, *step)
+    levels = [(BUY, *level) for level in all_levels(whole, BID).items()] + [(SELL, 101, 3)]
+    for place, level in enumerate(levels):
+        edges = (FIRST if place == 0 else 0) | (LAST if place == len(levels) - 1 else 0)
+        apply(torn, SNAPSHOT, *level, 125, edges)
+    for step in steps[25:]:
+        apply(torn, *step[:-1], step[-1] | REPLAYED)
+        apply(whole, *step)
+    assert is_open(torn)
+    assert [all_levels(torn, row) for row in (BID, ASK)] == [all_levels(whole, row) for row in (BID, ASK)]
+    assert torn[2][RESYNCS] == 2
 
 
 def test_a_trade_says_nothing_of_the_book():
@@ -211,10 +268,43 @@ def test_any_tape_leaves_the_same_levels_as_the_naive_book(messages, first):
         assert_equal(book, naive)
 
 
+def random_message(rng: np.random.Generator, centre: int, newest: int) -> list[tuple[int, int, int, int, int, int]]:
+    """Events of one message of one kind: near and far levels, a best bid or offer, a gap, a whole snapshot."""
+    kind = rng.choice([LEVEL, BBO, SNAPSHOT, GAP], p=[0.7, 0.25, 0.03, 0.02])
+    count = {LEVEL: 12, BBO: 2, SNAPSHOT: 400, GAP: 1}[int(kind)]
+    reach = rng.choice([8, 3_000, SLOTS, 5_000_000])
+    sides, ahead = rng.choice([BUY, SELL], count), rng.integers(-3, 4, count) * (kind != SNAPSHOT)
+    prices = np.maximum(1, centre + rng.integers(-reach, reach + 1, count))
+    quantities = rng.integers(kind == SNAPSHOT, 4, count)
+    columns = (np.full(count, kind), sides, prices, quantities, newest + ahead, np.zeros(count, np.int64))
+    rows = [tuple(row) for row in np.stack(columns, axis=1).tolist()]
+    rows[0] = (*rows[0][:5], FIRST)
+    rows[-1] = (*rows[-1][:5], rows[-1][5] | LAST)
+    return rows
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 2**32 - 1))
+def test_long_wild_tapes_that_recentre_and_spill_leave_all_levels_equal_after_every_message(seed):
+    rng = np.random.default_rng(seed)
+    book, naive, centre, newest = new_book(), NaiveBook(), 2_000_000, 100
+    for number in range(300):
+        newest += 2
+        centre += int(rng.choice([0, 0, 0, 5_000, -5_000, 40_000]))
+        message = random_message(rng, centre, newest)
+        if number == 0:
+            message = [(SNAPSHOT, *row[1:3], 1, newest, row[5]) for row in message]
+        for row in message:
+            apply(book, *row)
+            naive.apply(*row)
+        assert_equal(book, naive)
+    assert naive.resyncs > 1
+
+
 @given(st.lists(st.tuples(prices, st.integers(0, 2)), min_size=1, max_size=60), st.sampled_from([BID, ASK]))
-def test_walking_the_levels_visits_each_once_in_order(settings, row):
+def test_walking_the_levels_visits_each_once_in_order(changes, row):
     book, levels = new_book(), {}
-    for price, qty in settings:
+    for price, qty in changes:
         set_level(book, row, price, qty)
         levels[price] = qty
     expected = sorted((price for price, qty in levels.items() if qty), reverse=row == BID)
@@ -227,8 +317,8 @@ def test_walking_the_levels_visits_each_once_in_order(settings, row):
 
 @pytest.mark.parametrize("run", ["binance-coinm-btcusd_perp", "binance-usdm-btcusdt"])
 def test_a_recording_leaves_all_levels_as_in_the_naive_book_at_many_instants(run):
-    events = recorded_events(run, 40_000)
-    cuts = np.sort(np.random.default_rng(0).choice(events.size, 200, replace=False))
+    events = recorded_events(run, 8_000)
+    cuts = np.sort(np.random.default_rng(0).choice(events.size, 100, replace=False))
     book, naive, start = new_book(), NaiveBook(), 0
     for cut in [*cuts.tolist(), events.size]:
         part = events[start:cut]

@@ -26,6 +26,7 @@ from market.events import (
     TRADE,
     Events,
     empty_events,
+    venue_ts,
 )
 from market.sources import hftbacktest_file
 from market.sources.hftbacktest import (
@@ -116,8 +117,8 @@ def test_a_tape_by_hand_becomes_messages() -> None:
         (LEVEL, SELL, LAST, 11, 21, 1003, 0, 21),
         (TRADE, BUY, BOTH, 12, 22, 1003, 2, 22),
         (TRADE, NO_SIDE, BOTH, 12, 22, 1003, 2, 23),
-        (GAP, NO_SIDE, BOTH | NO_VENUE_TIME, 0, 23, 0, 0, 24),
-        (BBO, BUY, BOTH, 13, 24, 1002, 7, 25),
+        (GAP, NO_SIDE, BOTH | NO_VENUE_TIME, 0, 23, 0, 0, 0),
+        (BBO, BUY, BOTH, 13, 24, 1002, 7, 24),
     ]
     assert (importer.account.counts["venue_only"], importer.account.counts["other_events"]) == (1, 1)
     assert np.array_equal(imported(file_of(array, packed=False)), events)
@@ -178,6 +179,14 @@ def test_both_orders_hold_every_row_once(tape: Events, stamps: Stamps) -> None:
         assert np.all(np.diff(seen[stamp]) >= 0)
         clears = ((tape["kind"] == SNAPSHOT) & ((tape["flags"] & FIRST) > 0)).sum()
         assert seen.size == np.isin(tape["kind"], HELD).sum() + clears
+
+
+@given(tapes(), st.integers(1, 40))
+def test_aligned_times_are_those_of_the_venues_book_wherever_batches_end(tape: Events, cut: int) -> None:
+    array = all_rows([tape[:cut], tape[cut:]], "aligned")
+    local = array[((array["ev"] & np.uint64(LOCAL_EVENT)) > 0) & ((array["ev"] & np.uint64(0xFF)) != DEPTH_CLEAR)]
+    held = np.isin(tape["kind"], (LEVEL, SNAPSHOT, BBO, TRADE))
+    assert local["exch_ts"].tolist() == venue_ts(tape)[held].tolist()
 
 
 def recorded() -> Events:

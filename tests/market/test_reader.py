@@ -1,10 +1,14 @@
 """Frames to aligned events: as importing a capture would, with bad frames counted and a lost line closing the book."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from market.book import apply_events, is_open, new_book
 from market.clock import align, new_clock
-from market.events import GAP
+from market.errors import DataError
+from market.events import GAP, SYNTHETIC, connection_of
 from market.reader import FrameReader
 from market.simulator import synthetic_capture
 from market.sources import decoder_for
@@ -63,3 +67,28 @@ def test_a_lost_line_takes_the_delay_of_the_newest_message() -> None:
     events = [reader.read(frame, ts) for ts, frame in map(split_line, LINES)]
     lost = reader.lose(split_line(LINES[-1])[0] + 1_000)
     assert lost["delay_ns"][0] == events[-1]["delay_ns"][-1]
+
+
+def test_each_connection_has_a_clock_of_its_own_and_its_events_bear_its_number() -> None:
+    alone, both = FrameReader(COINM_BTC, CLOCK), FrameReader(COINM_BTC, CLOCK)
+    frames = [split_line(line) for line in LINES]
+    for ts, frame in frames[:200]:
+        assert both.read(frame, ts).tobytes() == alone.read(frame, ts).tobytes()
+    ts, frame = frames[200]
+    other = both.read(frame, ts, 3)
+    assert set(connection_of(other["flags"]).tolist()) == {3}
+    assert other["offset_ns"][0] != alone.read(frame, ts)["offset_ns"][0]
+    lost = both.lose(ts, 3)
+    assert (connection_of(lost["flags"]).tolist(), lost["delay_ns"][0]) == ([3], other["delay_ns"][-1])
+
+
+@pytest.mark.parametrize("connection", [-1, 16])
+def test_a_connection_that_has_no_number_is_refused(connection) -> None:
+    with pytest.raises(DataError, match=f"connection={connection} must lie within 0 and 15"):
+        FrameReader(COINM_BTC, CLOCK).lose(START, connection)
+
+
+def test_events_of_a_synthetic_instrument_say_so() -> None:
+    reader = FrameReader(replace(COINM_BTC, name="synthetic-btcusd_perp"), CLOCK)
+    events = np.concatenate([reader.read(frame, ts) for ts, frame in map(split_line, LINES[:20])])
+    assert (events["flags"] & SYNTHETIC > 0).all()

@@ -91,6 +91,7 @@ def test_a_snapshot_in_mid_file_follows_a_gap_and_the_one_of_a_new_day_does_not(
     assert events["kind"].tolist() == [SNAPSHOT, SNAPSHOT, LEVEL, GAP, SNAPSHOT, SNAPSHOT, SNAPSHOT, SNAPSHOT]
     assert events["flags"].tolist() == [FIRST, LAST, BOTH, BOTH, FIRST, LAST, FIRST, LAST]
     assert events["ingest_ts"][3] == events["ingest_ts"][4] == (T + 105) * US
+    assert events["update_id"][2:5].tolist() == [(T + 9) * US, (T + 9) * US, (T + 105) * US + 1]  # silent in between
     assert (importer.account.counts["gaps"], importer.account.counts["snapshots"]) == (1, 3)
 
 

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from market.errors import LakeError
+from storage.compaction import compact_all
 from storage.files import file_sha256
 from storage.lake import PASSED, Lake
 from storage.manifest import MANIFEST_VERSION
@@ -109,3 +110,14 @@ def test_a_partition_with_a_bad_manifest_can_be_written_again(tmp_path: Path) ->
     passed(tmp_path)
     assert Lake(tmp_path).scan(*DAY[:2]).collect().equals(ROWS)
     assert Lake(tmp_path).verify() == []
+
+
+def test_compaction_brings_a_partition_of_the_first_version_up_to_date(tmp_path: Path) -> None:
+    first_version(tmp_path)
+    lake = Lake(tmp_path)
+    old = lake.manifest(*DAY)
+    assert len(compact_all(lake)) == 1
+    new = lake.manifest(*DAY)
+    assert (new.columns, new.verdict) == ({"row_ts": "Int64", "x": "Float64"}, PASSED)
+    assert new.rows_sha256 == old.sha256 == new.original_sha256
+    assert lake.scan(*DAY[:2]).collect().equals(ROWS)
