@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assets.checks import Verdict, alike
+from assets.checks import Fact, Verdict, alike
 from assets.plots import markdown_table
 from features.batch import Rows, divide, feature_rows, rows_to_frame
 from features.catalogue import STATUS_NAMES, VALID, catalogue
@@ -66,14 +66,13 @@ class Varied:
 
         Rows count from the first valid one on; those that warm up again after a gap are null as well.
         """
-        constant = [
-            each for each, low, high in zip(self._features, self._lowest, self._highest, strict=True) if low >= high
-        ]
+        constant = [self._features[column] for column in np.flatnonzero(self._lowest >= self._highest)]
         stuck = [each.name for each in constant if each.stream in ALWAYS]
         silent = [each.name for each in constant if each.stream not in ALWAYS]
         null = 1.0 - float(self._null[VALID]) / max(1, int(self._null.sum()))
         rows = [(STATUS_NAMES[code], int(count)) for code, count in enumerate(self._null)]
-        facts = {"null_share": null, "limit": NULL_LIMIT, "constant": ", ".join(stuck), "silent": ", ".join(silent)}
+        names = {"constant": ", ".join(stuck), "silent": ", ".join(silent)}
+        facts: dict[str, Fact] = {"null_share": null, "limit": NULL_LIMIT, **names}
         passed = not stuck and null <= NULL_LIMIT
         return Verdict("varied", passed, facts, {"rows": markdown_table(["status", "rows"], rows)})
 

@@ -103,7 +103,7 @@ class FeatureDay:
         samples, before = pl.concat(self._samples), yesterday(self._lake, self._part)
         pages = {"pictures": picture_grid(samples, self.parameters), "shift": shift_table(samples, before)}
         shown = {name: dg.MetadataValue.md(page) for name, page in pages.items()}
-        return Closing(facts, dump_state(self._state) | dump_regime(self._regime), shown)
+        return Closing(facts, {**dump_state(self._state), **dump_regime(self._regime)}, shown)
 
     def _with_regime(self, rows: Rows) -> pl.DataFrame:
         mid2 = np.where(rows.status == VALID, rows.best_bid + rows.best_ask, 0)
