@@ -58,7 +58,7 @@ class AlphaParameters:
     expression: float = 0.5  # how far flow and touch lean towards the signal: 0 leaves it unseen, 1 at most
     imbalance_gain: float = 0.35  # lean of the next move of the touch per unit of queue imbalance
     trend_gain: float = 0.005  # its lean in an episode's direction, while it trends
-    range_gain: float = 0.05  # its lean back to the trailing minute's price, per deviation, while it ranges
+    range_gain: float = 0.02  # its lean back to the trailing minute's price, per deviation, while it ranges
 
     def __post_init__(self) -> None:
         _within(self, -0.9, 0.9, "ic")
@@ -80,7 +80,7 @@ class FlowParameters:
     orders_per_s: float = 1_500.0  # limit orders and cancels
     touch_share: float = 0.03  # of those that meet the touch
     touch_lots: float = 1_000.0  # the quantity that the touch is drawn to
-    level_lots: float = 75.0  # mean of a level behind it
+    level_lots: float = 110.0  # mean of a level behind it
     levels: int = 320  # a side, that the book is drawn to
     depth_scale_bp: float = 25.0  # mean distance of a level from the touch
     markets_per_s: float = 0.25  # market orders beside the sweeps and those that others excite

@@ -155,7 +155,7 @@ class BinanceDecoder:
             "depth_ts": self._depth_ts,
             "traded": self._traded,
             "aggregated": self._aggregated,
-            "buffer": [frame.decode() for frame in self._buffer],
+            "buffer": [frame.decode(errors="replace") for frame in self._buffer],  # what is read of them is UTF-8
         }
 
     def restore(self, state: DecoderState) -> None:

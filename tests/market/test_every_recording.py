@@ -121,7 +121,6 @@ def test_a_capture_s_levels_agree_with_the_naive_book_at_a_thousand_instants(run
 def test_a_session_s_levels_agree_with_the_naive_book(name):
     events, account = imported_session(name)
     frames = session_frames(name)
-    count = 60 if SESSIONS[name].file == "COINBASE" else min(INSTANTS, len(frames))
-    instants = drawn(frames[0][0], frames[-1][0], count)
+    instants = drawn(frames[0][0], frames[-1][0], 20 if SESSIONS[name].file == "COINBASE" else 150)
     assert account.bad == 0
     assert compare_all(SESSIONS[name].instrument, events, frames, instants) > 20

@@ -1,4 +1,4 @@
-"""Tick mode: deterministic however it is cut, whole to decoder and book, null where it says so, worth what was planted."""
+"""Tick mode: deterministic however it is cut, whole to decoder and book, null or worth what was planted."""
 
 from dataclasses import replace
 
