@@ -1,6 +1,6 @@
 """What must hold of a day's feature rows: finite, varied, blind to the future, and the same bits as a live stream's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from features.catalogue import STATUS_NAMES, VALID, catalogue
 from features.layout import LeaderRows
 from features.parameters import FeatureParameters
 from features.stream import FeatureStream, load_state
-from labeling.leakage import features_ignore_future
+from labeling.leakage import PRICE_SHIFT, ignores_future, poison_after, truncate_after
 from market.events import Events
 
 CAUSAL_INSTANTS: Final = 3  # at which the future is poisoned
@@ -78,17 +78,38 @@ class Varied:
 
 
 def causality(sample: Sample, parameters: FeatureParameters) -> Verdict:
-    """Rows stay the same, bit for bit, when what came after them is poisoned or cut off."""
+    """Rows stay the same, bit for bit, when what came after them, the leader's rows too, is poisoned or cut off."""
     end = int(sample.events["ingest_ts"][-1])
-    instants = np.quantile(sample.events["ingest_ts"], np.linspace(0.3, 0.9, CAUSAL_INSTANTS)).astype(np.int64)
 
-    def rows_of(events: Events, until: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = feature_rows(events, load_state(dict(sample.opening)), parameters, end, divide(sample.leader, until)[0])
-        known = rows.row_ts <= until
-        return rows.row_ts[known], np.hstack([rows.raw[known], rows.values[known]])
+    def rows_of(events: Events, leader: LeaderRows) -> Rows:
+        return feature_rows(events, load_state(dict(sample.opening)), parameters, end, leader)
 
-    report = features_ignore_future(rows_of, sample.events, (int(instant) for instant in instants))
+    def spoiled(instant: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield _numbers(rows_of(poison_after(sample.events, instant), poisoned_leader(sample.leader, instant)))
+        yield _numbers(rows_of(truncate_after(sample.events, instant), divide(sample.leader, instant)[0]))
+
+    clean = rows_of(sample.events, sample.leader)
+    report = ignores_future(_numbers(clean), spoiled, _instants(clean))
     return Verdict("causality", report.clean, {"rows_compared": report.checked, "first_leak": report.first_ts or 0})
+
+
+def _instants(rows: Rows) -> list[int]:
+    """When the future begins: at some of the valid rows, as the others hold no number that could know of it."""
+    valid = rows.row_ts[rows.status == VALID]
+    among = valid if valid.size else rows.row_ts
+    places = np.linspace(0.3, 0.9, CAUSAL_INSTANTS) * (among.size - 1)
+    return [int(among[int(place)]) for place in places] if among.size else []
+
+
+def _numbers(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    return rows.row_ts, np.hstack([rows.raw, rows.values])
+
+
+def poisoned_leader(leader: LeaderRows, ts: int) -> LeaderRows:
+    """A leader's rows with another mid and another imbalance wherever they are later than ``ts``."""
+    row_ts, mid2, imbalance = leader
+    late = row_ts > ts
+    return row_ts, mid2 + np.where(late, PRICE_SHIFT, 0), imbalance + np.where(late, 2.0, 0.0)
 
 
 def parity(stored: pl.LazyFrame, sample: Sample, parameters: FeatureParameters) -> Verdict:
