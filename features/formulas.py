@@ -4,8 +4,10 @@ import math
 
 from numba import njit
 
+from market.borrowing import BORROWING
 
-@njit(cache=True)
+
+@njit(**BORROWING)
 def share(part, total):
     """``part`` of ``total``, signed like the part; 0 of nothing.
 
@@ -15,7 +17,7 @@ def share(part, total):
     return part / total if total > 0 else 0.0
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def imbalance(left, right):
     """Signed share of two quantities, in [-1, 1]; 0 where there is neither.
 
@@ -25,7 +27,7 @@ def imbalance(left, right):
     return share(left - right, left + right)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def microprice_deviation(spread_ticks, bid_qty, ask_qty):
     """Microprice minus mid, in ticks, within half a spread of 0.
 
@@ -37,7 +39,7 @@ def microprice_deviation(spread_ticks, bid_qty, ask_qty):
     return 0.5 * spread_ticks * imbalance(bid_qty, ask_qty)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def touch_flow(price_before, qty_before, price, qty):
     """Lots that joined the best bid minus lots that left it, between two states of the book.
 
@@ -54,7 +56,7 @@ def touch_flow(price_before, qty_before, price, qty):
     return joined - left
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def log_count(count):
     """log(1 + count) for a count of at least 0.
 
@@ -64,7 +66,7 @@ def log_count(count):
     return math.log1p(count)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def vwap_distance(mid2, priced, traded):
     """Mid minus the volume-weighted price of some trades, in ticks; 0 where none was traded.
 
@@ -76,7 +78,7 @@ def vwap_distance(mid2, priced, traded):
     return 0.5 * mid2 - priced / traded if traded > 0 else 0.0
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def cancel_share(added, removed, traded):
     """Lots cancelled, of all lots cancelled or added, in [0, 1]; what was traded did not cancel.
 
@@ -87,7 +89,7 @@ def cancel_share(added, removed, traded):
     return share(cancelled, cancelled + added)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def run_length(run):
     """Signed log(1 + trades in a row) for a run counted with its aggressor's sign.
 
@@ -97,7 +99,7 @@ def run_length(run):
     return math.log1p(run) if run >= 0 else -math.log1p(-run)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def basis_points(value, base):
     """How far ``value`` lies above ``base``, bp; 0 where either is unknown (0).
 

@@ -46,7 +46,8 @@ DIRTY: Final = 20  # bids, then asks: whether the best levels may differ from TO
 TOP_COUNT: Final = 22  # bids, then asks: levels held at TOP_LEVELS
 TOP_LEVELS: Final = 24  # bids, then asks: TOP prices, then TOP quantities, after the newest whole message
 FORCED_ORDERS: Final = TOP_LEVELS + 4 * TOP  # a ring of ts, price, signed lots
-CLOCK: Final = FORCED_ORDERS + 3 * LIQUIDATIONS
+SCRATCH: Final = FORCED_ORDERS + 3 * LIQUIDATIONS  # the best levels of a side while they are compared
+CLOCK: Final = SCRATCH + 2 * TOP
 
 LEADER_SCALE: Final = 1 << 30
 
