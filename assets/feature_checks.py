@@ -69,7 +69,8 @@ class Varied:
         constant = [self._features[column] for column in np.flatnonzero(self._lowest >= self._highest)]
         stuck = [each.name for each in constant if each.stream in ALWAYS]
         silent = [each.name for each in constant if each.stream not in ALWAYS]
-        null = 1.0 - float(self._null[VALID]) / max(1, int(self._null.sum()))
+        rows_in_all = int(self._null.sum())
+        null = (rows_in_all - int(self._null[VALID])) / max(1, rows_in_all)
         rows = [(STATUS_NAMES[code], int(count)) for code, count in enumerate(self._null)]
         names = {"constant": ", ".join(stuck), "silent": ", ".join(silent)}
         facts: dict[str, Fact] = {"null_share": null, "limit": NULL_LIMIT, **names}
