@@ -155,12 +155,15 @@ def _hear(clock, event):
 
 @njit(**BORROWING, forceinline=True)
 def _mark_dirty(clock, kind, side, price, qty):
-    """Note how much of a side's best levels an event may change; one behind the levels held changes nothing."""
+    """Note how much of a side's best levels an event may change; a level behind those held changes nothing.
+
+    A best bid or offer behind them takes them all away.
+    """
     if kind in (LEVEL, BBO):
         row = row_of(side)
         levels, held = TOP_LEVELS + 2 * TOP * row, clock[TOP_COUNT + row]
         sign = 1 - 2 * row
-        if held == TOP and sign * price < sign * clock[levels + TOP - 1]:
+        if kind == LEVEL and held == TOP and sign * price < sign * clock[levels + TOP - 1]:
             return
         touched = price == clock[levels] and qty > 0 and held > 0
         if not (touched and qty == clock[levels + TOP] and clock[DIRTY + row] == CLEAN):

@@ -98,6 +98,14 @@ def test_a_message_counts_as_one_move_of_the_touch():
     assert raw_at(READY, shifted)["order_flow_imbalance_50ms"] == 0
 
 
+def test_a_touch_that_falls_behind_all_known_levels_takes_them_away():
+    raw = raw_at(READY, message(READY - 10 * MS, 2, (BBO, BUY, 991, 5), (BBO, SELL, 1_001, 10)))
+    assert raw["spread_ticks"] == 10
+    assert raw["momentum_50ms"] == -4
+    assert raw["order_flow_imbalance_50ms"] == -10
+    assert raw["log_touch_churn_50ms"] == np.float32(np.log1p(1))
+
+
 def test_momentum_and_volatility_are_in_ticks_of_the_mid():
     up = message(READY - 30 * MS, 2, (BBO, BUY, 1_002, 5), (BBO, SELL, 1_004, 5))
     down = message(READY - 10 * MS, 3, (BBO, BUY, 998, 5), (BBO, SELL, 1_000, 5))
