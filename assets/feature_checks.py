@@ -18,6 +18,7 @@ from labeling.leakage import PRICE_SHIFT, ignores_future, poison_after, truncate
 from market.events import Events
 
 CAUSAL_INSTANTS: Final = 3  # at which the future is poisoned
+FLAG: Final = "flag"  # unit of what says yes or no
 NULL_LIMIT: Final = 0.01  # of the rows from the first valid one on
 ALWAYS: Final = ("book", "trades")  # streams without which there is no market; the others may be silent for a day
 
@@ -64,11 +65,12 @@ class Varied:
     def varied(self) -> Verdict:
         """No feature is constant, unless its stream was silent all day, and no more than 1 % of the rows are null.
 
-        Rows count from the first valid one on; those that warm up again after a gap are null as well.
+        A flag that was never raised was silent too. Rows count from the first valid one
+        on; those that warm up again after a gap are null as well.
         """
         constant = [self._features[column] for column in np.flatnonzero(self._lowest >= self._highest)]
-        stuck = [each.name for each in constant if each.stream in ALWAYS]
-        silent = [each.name for each in constant if each.stream not in ALWAYS]
+        silent = [each.name for each in constant if each.unit == FLAG or each.stream not in ALWAYS]
+        stuck = [each.name for each in constant if each.name not in silent]
         rows_in_all = int(self._null.sum())
         null = (rows_in_all - int(self._null[VALID])) / max(1, rows_in_all)
         rows = [(STATUS_NAMES[code], int(count)) for code, count in enumerate(self._null)]

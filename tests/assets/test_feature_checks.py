@@ -9,7 +9,7 @@ from features.catalogue import VALID, WARMING_UP, catalogue, feature_names
 from tests.builders_trading import FEATURES
 
 NAMES = feature_names(FEATURES)
-SILENT_ALL_DAY = ("funding_rate", "time_to_funding", "basis", "session_open")
+SILENT_ALL_DAY = ("funding_rate", "time_to_funding", "basis", "session_open", "volume_burst")
 
 
 def day(rows: int = 400) -> pl.DataFrame:
@@ -56,7 +56,7 @@ def test_a_feature_that_moves_between_two_batches_alone_is_not_constant() -> Non
 
 
 @pytest.mark.parametrize("name", SILENT_ALL_DAY)
-def test_a_stream_that_was_silent_all_day_is_named_and_does_not_turn_the_check_red(name: str) -> None:
+def test_a_stream_or_a_flag_that_was_silent_all_day_is_named_and_does_not_turn_the_check_red(name: str) -> None:
     verdict = judged(day().with_columns(pl.lit(0.0, pl.Float32).alias(f"raw_{name}"))).varied()
     assert (verdict.passed, verdict.facts["silent"], verdict.facts["constant"]) == (True, name, "")
 
