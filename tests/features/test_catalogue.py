@@ -1,17 +1,13 @@
-"""The catalogue: order, names, branches, sha and the page written from it."""
+"""The catalogue: order, names, branches and sha."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from config.loading import load_settings
 from features.catalogue import branch_columns, catalogue, catalogue_sha, feature_names
-from features.documentation import features_page
 from tests.builders_features import PARAMETERS
 
 FEATURES = catalogue(PARAMETERS)
-ROOT = Path(__file__).parents[2]
 
 
 def test_names_are_unique():
@@ -46,7 +42,3 @@ def test_other_windows_rename_the_columns_and_keep_their_number():
 )
 def test_sha_changes_with_every_setting(change):
     assert catalogue_sha(replace(PARAMETERS, **change)) != catalogue_sha(PARAMETERS)
-
-
-def test_page_of_the_features_is_fresh():
-    assert (ROOT / "docs" / "features.md").read_text() == features_page(load_settings("dev").features)
