@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assets.checks import Verdict
+from assets.features import REGIME
 from assets.journal_tables import EVENTS_TABLE
 from assets.live_journal import live_table
 from assets.partitions import WHOLE, Part
@@ -34,7 +35,7 @@ def drift(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) ->
     part = Part(settings.live.symbol, WHOLE)
     champion = champion_slice(lake, part.symbol)
     live, reference = live_values(settings, lake, part.symbol), reference_values(settings, lake, champion)
-    report = drift_report(feature_names(settings.features), live, reference, settings.drift)
+    report = drift_report(feature_names(settings.features_of(part.symbol)), live, reference, settings.drift)
     facts = {**report_facts(report), "champion_slice": champion.key, "newest_slice": newest_slice(lake, part.symbol)}
     upstream = [content_shas(passed(lake, "live_journal", part))[:1], champion.key]
     inputs = inputs_sha("drift", [settings.drift], upstream, ["features", "monitoring"])
@@ -47,7 +48,7 @@ def drift_hold(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake
     """The table has every catalogued feature once, each with a distance between 0 and 1."""
     part = Part(settings.live.symbol, WHOLE)
     table = lake.scan("drift", part.symbol, [part.key], unchecked=True).collect()
-    same = tuple(table["name"]) == feature_names(settings.features)
+    same = tuple(table["name"]) == feature_names(settings.features_of(part.symbol))
     inside = bool(table["ks"].is_between(0, 1).all())
     yield from judge(
         lake, "drift", part, [Verdict("every_feature_judged_once", same and inside, {"features": table.height})]
@@ -89,11 +90,12 @@ def live_values(settings: Settings, lake: Lake, symbol: str) -> Floats:
     Raises DataError if the journal was written under another catalogue.
     """
     journal = lake.scan("live_journal", symbol, [WHOLE]).collect()
-    if set(journal["catalogue_sha"]) != {catalogue_sha(settings.features)}:
+    parameters = settings.features_of(symbol)
+    if set(journal["catalogue_sha"]) != {catalogue_sha(parameters)}:
         raise DataError(f"the journal of {symbol} was written under another feature catalogue than the settings'")
     events = frame_to_events(live_table(lake, symbol, journal, EVENTS_TABLE))
     end = int(events["ingest_ts"][-1])
-    rows = feature_rows(events, new_state(settings.features), settings.features, end)
+    rows = feature_rows(events, new_state(parameters), parameters, end)
     kept = (rows.status == VALID) & (rows.row_ts > end - round(settings.drift.window_s * NS_PER_S))
     return rows.values[kept]
 
@@ -104,4 +106,4 @@ def reference_values(settings: Settings, lake: Lake, part: Part) -> Floats:
     start = max(start, end - round(settings.drift.reference_s * NS_PER_S))
     within = pl.col("row_ts").is_between(start, end, closed="left") & (pl.col("status") == VALID)
     frame = lake.scan("features", part.symbol, days_of(lake, part.symbol, start, end)).filter(within).collect()
-    return frame_to_rows(frame, settings.features).values
+    return frame_to_rows(frame.drop(REGIME), settings.features_of(part.symbol)).values

@@ -65,7 +65,7 @@ def run_tags(settings: Settings, lake: Lake, part: Part) -> dict[str, str]:
         "symbol": part.symbol,
         "slice": part.key,
         "bundle_sha": lake.manifest("models", *part).metadata["bundle_sha"],
-        "catalogue_sha": catalogue_sha(settings.features),
+        "catalogue_sha": catalogue_sha(settings.features_of(part.symbol)),
         "catalogue_version": CATALOGUE_VERSION,
         "config_sha": config_sha(settings),
         "data_fingerprint": data_fingerprint(lake, part),

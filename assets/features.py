@@ -1,38 +1,45 @@
 """Feature rows of a day, cut on the UTC grid by the same compiled step that runs live."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import dagster as dg
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assets.captures import capture_dates
-from assets.checks import DAY_NS, Verdict, alike, day_start
+from assets.checks import DAY_NS, day_start
+from assets.feature_checks import Sample, Varied, causality, parity
+from assets.feature_pages import picture_grid, sampled, shift_table
 from assets.partitions import Part, day_before, day_beside, part_of, symbol_days
 from assets.raw_ticks import state_before
-from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
+from assets.tables import Closing, blocking, content_shas, inputs_sha, judge, passed, publish_frames
 from config.settings import Settings
-from features.batch import Rows, feature_rows, rows_to_frame
+from features.batch import Rows, row_batches, rows_to_frame
 from features.catalogue import CATALOGUE_VERSION, STATUS_NAMES, VALID, catalogue_sha
+from features.layout import ALONE, LeaderRows
 from features.layout import State as FeatureState
-from features.parameters import FeatureParameters
+from features.regimes import RegimeState, new_regime, regimes, spells
 from features.step import new_state
-from features.stream import FeatureStream, dump_state, load_state
-from labeling.leakage import features_ignore_future
+from features.stream import dump_state, load_state
 from market.events import Events
 from market.schema import frame_to_events
-from storage.lake import Lake
+from storage.lake import Lake, State
 
-SAMPLE_EVENTS = 100_000  # that the causality and parity checks compute anew
-CAUSAL_INSTANTS = 3  # at which the future is poisoned
+SAMPLE_EVENTS: Final = 100_000  # that the causality and parity checks compute anew
+REGIME: Final = "regime"  # column of features.regimes.REGIME_NAMES
+FIRST_FEATURE: Final = 4  # column before which it stands
 
 
 def features_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what a day's features are made from."""
+    parameters = settings.features_of(part.symbol)
     events = content_shas(passed(lake, "aligned_events", part))
     before = content_shas(passed(lake, "features", day_beside(part, -1)))
-    upstream = [events[:1], before[1:], runs_to_midnight(settings, part)]
-    return inputs_sha("features", [catalogue_sha(settings.features)], upstream, ["market", "features"])
+    leader = [content_shas(passed(lake, "features", beside))[:1] for beside in leaders(settings, part)]
+    upstream = [events[:1], before[1:], leader, runs_to_midnight(settings, part)]
+    return inputs_sha("features", [catalogue_sha(parameters), settings.regimes], upstream, ["market", "features"])
 
 
 @dg.asset(
@@ -44,34 +51,80 @@ def features_inputs(settings: Settings, lake: Lake, part: Part) -> str:
 def features(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.MaterializeResult:
-    """Raw and normalised features of one day; book, windows and scales go on from the day before."""
+    """Raw and normalised features of one day; book, windows, scales and regime go on from the day before."""
     part = part_of(context)
-    events = aligned_day(lake, part)
-    cold_start = state_before(lake, "features", part) is None
-    state = opening_state(settings, lake, part)
-    rows = feature_rows(events, state, settings.features, last_instant(settings, part, events))
-    frame = rows_to_frame(rows, settings.features).filter(pl.col("row_ts") >= day_start(part.key))
-    facts = {"cold_start": cold_start, **row_facts(rows), "catalogue_version": CATALOGUE_VERSION}
-    facts["catalogue_sha"] = catalogue_sha(settings.features)
-    return publish(
-        lake, "features", part, Table(frame, facts, dump_state(state)), features_inputs(settings, lake, part)
-    )
+    day = FeatureDay(settings, lake, part)
+    batches = map(frame_to_events, lake.batches("aligned_events", part.symbol, [part.key]))
+    frames = day.frames(batches, leader_days(settings, lake, part.symbol, [part.key]))
+    return publish_frames(lake, "features", part, frames, day.close, features_inputs(settings, lake, part))
 
 
-@dg.multi_asset_check(specs=blocking("features", "finite", "causality", "parity"))
+@dg.multi_asset_check(specs=blocking("features", "finite", "varied", "causality", "parity"))
 def features_hold(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:
-    """No row knows its future, and the live stream makes the same rows bit for bit."""
-    part = part_of(context)
-    frame = lake.scan("features", part.symbol, [part.key], unchecked=True).collect()
-    sample = aligned_day(lake, part)[:SAMPLE_EVENTS]
-    verdicts = [
-        finite(frame),
-        causality(sample, opening_state(settings, lake, part), settings.features),
-        parity(frame, sample, opening_state(settings, lake, part), settings.features),
-    ]
+    """No row knows its future, no feature is stuck, and the live stream makes the same rows bit for bit."""
+    part, parameters = part_of(context), settings.features_of(part_of(context).symbol)
+    varied = Varied(parameters)
+    for frame in lake.batches("features", part.symbol, [part.key], unchecked=True):
+        varied.add(frame)
+    leader = leader_days(settings, lake, part.symbol, [part.key])
+    sample = Sample(first_events(lake, part, SAMPLE_EVENTS), dump_state(opening_state(settings, lake, part)), leader)
+    stored = lake.scan("features", part.symbol, [part.key], unchecked=True)
+    verdicts = [varied.finite(), varied.varied(), causality(sample, parameters), parity(stored, sample, parameters)]
     yield from judge(lake, "features", part, verdicts)
+
+
+class FeatureDay:
+    """The state of one day's features, moved on batch by batch, and what is told of the day at its end."""
+
+    def __init__(self, settings: Settings, lake: Lake, part: Part) -> None:
+        before = state_before(lake, "features", part)
+        self.parameters, self.cold_start = settings.features_of(part.symbol), before is None
+        self._lake, self._part, self._end = lake, part, last_instant(settings, lake, part)
+        self._state = opening_state(settings, lake, part)
+        self._regime = load_regime(before) if before else new_regime(settings.regimes)
+        self._statuses, self._regimes = list[NDArray[np.uint8]](), list[NDArray[np.int8]]()
+        self._samples = list[pl.DataFrame]()
+
+    def frames(self, batches: Iterator[Events], leader: LeaderRows) -> Iterator[pl.DataFrame]:
+        """The day's table in parts, empty ones among them."""
+        for rows in row_batches(batches, self._state, self.parameters, self._end, leader):
+            frame = self._with_regime(rows).filter(pl.col("row_ts") >= day_start(self._part.key))
+            self._statuses.append(frame["status"].to_numpy())
+            self._regimes.append(frame[REGIME].to_numpy())
+            self._samples.append(sampled(frame))
+            yield frame
+
+    def close(self) -> Closing:
+        """Facts, pictures and the state that the next day goes on from."""
+        shas = {"catalogue_version": CATALOGUE_VERSION, "catalogue_sha": catalogue_sha(self.parameters)}
+        facts = {"cold_start": self.cold_start, **self._shares(), **shas}
+        samples, before = pl.concat(self._samples), yesterday(self._lake, self._part)
+        pages = {"pictures": picture_grid(samples, self.parameters), "shift": shift_table(samples, before)}
+        shown = {name: dg.MetadataValue.md(page) for name, page in pages.items()}
+        return Closing(facts, {**dump_state(self._state), **dump_regime(self._regime)}, shown)
+
+    def _with_regime(self, rows: Rows) -> pl.DataFrame:
+        mid2 = np.where(rows.status == VALID, rows.best_bid + rows.best_ask, 0)
+        codes = pl.Series(REGIME, regimes(self._regime, rows.row_ts, mid2))
+        return rows_to_frame(rows, self.parameters).insert_column(FIRST_FEATURE, codes)
+
+    def _shares(self) -> dict[str, float]:
+        """Share of the rows with each status, and of the named rows with each regime and how long one lasts."""
+        statuses, codes = np.concatenate(self._statuses), np.concatenate(self._regimes)
+        shares = {
+            f"share: {name}": float(np.count_nonzero(statuses == code)) / max(1, statuses.size)
+            for code, name in STATUS_NAMES.items()
+        }
+        for name, (share, seconds) in spells(codes, self.parameters.row_interval_ms).items():
+            shares |= {f"regime: {name}": share, f"regime: {name}, mean s": seconds}
+        return shares
+
+
+def first_events(lake: Lake, part: Part, most: int) -> Events:
+    """The first aligned events of a day."""
+    return frame_to_events(lake.scan("aligned_events", part.symbol, [part.key]).head(most).collect())
 
 
 def aligned_day(lake: Lake, part: Part) -> Events:
@@ -82,7 +135,35 @@ def aligned_day(lake: Lake, part: Part) -> Events:
 def opening_state(settings: Settings, lake: Lake, part: Part) -> FeatureState:
     """What a day's features start from: the closing state of the day before, or nothing."""
     before = state_before(lake, "features", part)
-    return load_state(dict(before)) if before else new_state(settings.features)
+    return load_state(dict(before)) if before else new_state(settings.features_of(part.symbol))
+
+
+def leaders(settings: Settings, part: Part) -> list[Part]:
+    """The same day of the symbol's leader, if it has one."""
+    leader = settings.features_of(part.symbol).leader
+    return [part._replace(symbol=leader)] if leader else []
+
+
+def leader_days(settings: Settings, lake: Lake, symbol: str, days: Sequence[str]) -> LeaderRows:
+    """What a symbol sees of its leader on some days; nothing where it has none.
+
+    Raises LakeError if a day of the leader is missing or did not pass its checks.
+    """
+    leader = settings.features_of(symbol).leader
+    if not leader:
+        return ALONE
+    columns = ["row_ts", "status", "best_bid", "best_ask", "raw_queue_imbalance"]
+    frame = lake.scan("features", leader, days).select(columns).collect()
+    row_ts, status, bid, ask, imbalance = (frame[column].to_numpy() for column in columns)
+    return row_ts, np.where(status == VALID, bid + ask, 0), imbalance.astype(np.float64)
+
+
+def yesterday(lake: Lake, part: Part) -> pl.DataFrame | None:
+    """One row a second of the day before; None where the lake has no such day that passed."""
+    before = day_beside(part, -1)
+    if passed(lake, "features", before) is None:
+        return None
+    return sampled(lake.scan("features", before.symbol, [before.key])).collect()
 
 
 def runs_to_midnight(settings: Settings, part: Part) -> bool:
@@ -90,58 +171,17 @@ def runs_to_midnight(settings: Settings, part: Part) -> bool:
     return day_beside(part, 1).key in capture_dates(settings, part.symbol)
 
 
-def last_instant(settings: Settings, part: Part, events: Events) -> int:
+def last_instant(settings: Settings, lake: Lake, part: Part) -> int:
     """Up to when rows of a day close, ns."""
-    end = day_start(part.key) + DAY_NS - 1
-    return end if runs_to_midnight(settings, part) or not events.size else int(events["ingest_ts"][-1])
+    end, last = day_start(part.key) + DAY_NS - 1, lake.manifest("aligned_events", *part).last_ts
+    return end if runs_to_midnight(settings, part) or not last else last
 
 
-def row_facts(rows: Rows) -> dict[str, float]:
-    """Share of the rows with each status."""
-    total = max(1, rows.status.size)
-    shares = {name: float(np.count_nonzero(rows.status == code)) / total for code, name in STATUS_NAMES.items()}
-    return {f"share: {name}": share for name, share in shares.items()}
+def dump_regime(state: RegimeState) -> State:
+    """A regime's state as the lake keeps it."""
+    return {f"{REGIME}_{name}": array for name, array in state._asdict().items()}
 
 
-def finite(frame: pl.DataFrame) -> Verdict:
-    """Every feature of every row is a finite number, and some row is valid."""
-    numbers = frame.select(pl.col(pl.Float32))
-    broken = [name for name in numbers.columns if not np.isfinite(numbers[name].to_numpy()).all()]
-    valid = int((frame["status"] == VALID).sum())
-    return Verdict("finite", not broken and valid > 0, {"valid_rows": valid, "not_finite": ", ".join(broken)})
-
-
-def causality(sample: Events, opening: FeatureState, parameters: FeatureParameters) -> Verdict:
-    """Rows stay the same, bit for bit, when what came after them is poisoned or cut off."""
-    end, arrays = int(sample["ingest_ts"][-1]), dump_state(opening)
-    instants = np.quantile(sample["ingest_ts"], np.linspace(0.3, 0.9, CAUSAL_INSTANTS)).astype(np.int64)
-
-    def rows_of(events: Events, until: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = feature_rows(events, load_state(arrays), parameters, end)
-        known = rows.row_ts <= until
-        return rows.row_ts[known], np.hstack([rows.raw[known], rows.values[known]])
-
-    report = features_ignore_future(rows_of, sample, (int(instant) for instant in instants))
-    return Verdict("causality", report.clean, {"rows_compared": report.checked, "first_leak": report.first_ts or 0})
-
-
-def parity(frame: pl.DataFrame, sample: Events, opening: FeatureState, parameters: FeatureParameters) -> Verdict:
-    """The stream, fed row by row, makes the rows that the day's batch made."""
-    streamed = rows_to_frame(stream_rows(sample, FeatureStream(parameters, opening)), parameters)
-    stored = frame.filter(pl.col("row_ts").is_between(streamed["row_ts"].min(), streamed["row_ts"].max()))
-    return alike("parity", stored, streamed.filter(pl.col("row_ts") >= frame["row_ts"].min()))
-
-
-def stream_rows(events: Events, stream: FeatureStream) -> Rows:
-    """Rows of all whole row intervals that ``events`` cover, made one at a time."""
-    rows, start, stamps = [], 0, events["ingest_ts"]
-    row_ns = stream.parameters.row_interval_ms * 1_000_000
-    row_ts = stream.next_row_ts or -(-int(stamps[0]) // row_ns) * row_ns
-    while row_ts < stamps[-1]:
-        end = int(np.searchsorted(stamps, row_ts, side="right"))
-        stream.push(events[start:end])
-        rows.append(stream.close(row_ts))
-        start, row_ts = end, row_ts + row_ns
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    dtypes = (np.int64, np.uint8, np.int64, np.int64, np.float32, np.float32)
-    return Rows(*(column.astype(dtype) for column, dtype in zip(columns, dtypes, strict=True)))
+def load_regime(arrays: State) -> RegimeState:
+    """The state that ``dump_regime`` was given."""
+    return RegimeState(*(np.array(arrays[f"{REGIME}_{name}"]) for name in RegimeState._fields))

@@ -15,7 +15,8 @@ from backtest.engine import Window
 from backtest.performance import minute_profits
 from backtest.report import Run
 from config.settings import Settings
-from features.catalogue import FEATURE_COUNT, branch_columns, feature_names
+from features.catalogue import branch_columns, feature_names
+from features.parameters import FeatureParameters
 from modeling.architecture import Architecture, architecture, base_dilations
 from modeling.baselines import fit_baselines
 from modeling.calibration import fit_calibration
@@ -50,6 +51,11 @@ class Bench:
     opening: Opening
 
     @property
+    def features(self) -> FeatureParameters:
+        """How the rows were made."""
+        return self.settings.features_of(self.symbol)
+
+    @property
     def shape(self) -> ForecastShape:
         """The cells that are trained."""
         return self.data.train.shape
@@ -67,20 +73,20 @@ def longest_memory_rows(settings: Settings) -> int:
     """Receptive field of the largest network that the search may try."""
     growth = max(*settings.models.search.dilation_growths, settings.models.network.dilation_growth)
     largest = replace(settings.models.network, dilation_growth=growth)
-    return network_of(settings, largest, ForecastShape((traded_cell(settings),))).receptive_rows
+    return network_of(settings.features, largest, ForecastShape((traded_cell(settings),))).receptive_rows
 
 
-def network_of(settings: Settings, network: NetworkParameters, shape: ForecastShape) -> Architecture:
+def network_of(features: FeatureParameters, network: NetworkParameters, shape: ForecastShape) -> Architecture:
     """The network that settings describe over the catalogue's columns."""
-    bases = base_dilations(settings.features.windows_ms, settings.features.row_interval_ms)
-    return architecture(network, branch_columns(settings.features), bases, FEATURE_COUNT, shape)
+    bases = base_dilations(features.windows_ms, features.row_interval_ms)
+    return architecture(network, branch_columns(features), bases, len(feature_names(features)), shape)
 
 
 def train(on: Bench, candidate: "Candidate", report: Callable[[int, float], None] | None = None) -> "Fit":
     """A network fitted on Train; it stops early by the first part of Val."""
     from modeling.training import fit
 
-    network = network_of(on.settings, candidate.network, on.shape)
+    network = network_of(on.features, candidate.network, on.shape)
     return fit(network, on.data.train, on.data.search, candidate.training, report)
 
 
@@ -102,7 +108,7 @@ def earn(on: Bench, model: ModelSnapshot) -> Run:
 
 def skill(on: Bench, model: ModelSnapshot) -> float:
     """Mean log-loss skill over the cells against the class prior, on the first part of Val."""
-    names, data = feature_names(on.settings.features), on.data.search
+    names, data = feature_names(on.features), on.data.search
     baselines, _ = fit_baselines(on.data.train, names, on.settings.models.baselines)
     scores = score_rows(data, model, [baseline_prediction(baselines[0], data)])
     return float(scores.filter(scores["model"] == "model")["nll_skill"].mean() or 0.0)  # type: ignore[arg-type]

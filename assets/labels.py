@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from assets.checks import Verdict
-from assets.features import SAMPLE_EVENTS, aligned_day, opening_state
+from assets.features import SAMPLE_EVENTS, aligned_day, first_events, opening_state
 from assets.partitions import Part, day_and_after, day_beside, part_of, symbol_days
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings
@@ -95,7 +95,7 @@ def degeneracy(grid: pl.DataFrame) -> Verdict:
 
 def leakage(settings: Settings, lake: Lake, part: Part, frame: pl.DataFrame) -> Verdict:
     """Labels stay the same when the market beyond their exit is poisoned."""
-    sample, instrument = aligned_day(lake, part)[:SAMPLE_EVENTS], settings.instrument(part.symbol)
+    sample, instrument = first_events(lake, part, SAMPLE_EVENTS), settings.instrument(part.symbol)
     book = opening_state(settings, lake, part)[:3]
     row_ts = frame["row_ts"].to_numpy()[:SAMPLE_ROWS]
     instants = np.quantile(row_ts, np.linspace(0.3, 0.9, LEAK_INSTANTS)).astype(np.int64)

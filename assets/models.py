@@ -18,7 +18,7 @@ from assets.search import MODEL_ROOMS
 from assets.slice_data import data_fingerprint, upstream_shas
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings, config_sha
-from features.catalogue import CATALOGUE_VERSION, catalogue_sha, feature_names
+from features.catalogue import catalogue_content, catalogue_sha, feature_names
 from market.errors import BundleError, NotEnoughData
 from market.kernel_cache import kernel_sha
 from modeling.baselines import fit_baselines
@@ -49,7 +49,7 @@ def models(
     """One bundle for the network and one for the median band, the runner's fallback."""
     part, on = part_of(context), bench(settings, lake, part_of(context))
     fitted = train(on, best_candidate(lake, part))
-    band = fit_baselines(on.data.train, feature_names(settings.features), settings.models.baselines)[1]
+    band = fit_baselines(on.data.train, feature_names(on.features), settings.models.baselines)[1]
     stamps = bundle_stamps(settings, lake, part)
     found = {CNN: calibrate(on, fitted.model), MEDIAN_BAND: band}
     metrics = {"val_nll": fitted.val_nll, "best_epoch": float(fitted.best_epoch)}
@@ -81,7 +81,7 @@ def slice_model(settings: Settings, lake: Lake, part: Part, kind: str) -> ModelS
     folder = bundle_folder(settings, part, kind)
     if bundle_sha(folder) != table["sha"][0]:
         raise BundleError(f"{folder} is not the bundle that models/{part.symbol}/{part.key} made; make it again")
-    return read_bundle(folder, catalogue_sha(settings.features)).model
+    return read_bundle(folder, catalogue_content(settings.features_of(part.symbol))).model
 
 
 def bundles_intact(settings: Settings, lake: Lake, part: Part) -> bool:
@@ -101,7 +101,7 @@ def best_candidate(lake: Lake, part: Part) -> "Candidate":
 def bundle_stamps(settings: Settings, lake: Lake, part: Part) -> dict[str, str]:
     """What a bundle comes from."""
     return {
-        "catalogue_sha": catalogue_sha(settings.features),
+        "catalogue_sha": catalogue_sha(settings.features_of(part.symbol)),
         "config_sha": config_sha(settings),
         "data_fingerprint": data_fingerprint(lake, part),
         "code_version": f"{version('tickloop')}+{kernel_sha()}",
@@ -116,7 +116,7 @@ def store(
     settings, duration = on.settings, step_us(model)
     bundle = Bundle(
         model=model,
-        normalizer={"catalogue_version": CATALOGUE_VERSION, "parameters": asdict(settings.features)},
+        normalizer=catalogue_content(on.features),
         policy={"trading": asdict(settings.trading), "venue": asdict(settings.venue)},
         golden=golden_of(on, model),
         metrics={**metrics, "step_us": duration} if model.kind == CNN else {"step_us": duration},
@@ -142,7 +142,7 @@ def proved(settings: Settings, part: Part, table: pl.DataFrame) -> Verdict:
     for kind, sha in table.select("kind", "sha").iter_rows():
         folder = bundle_folder(settings, part, kind)
         try:
-            read_bundle(folder, catalogue_sha(settings.features))
+            read_bundle(folder, catalogue_content(settings.features_of(part.symbol)))
         except BundleError as error:
             return Verdict("bundles_prove_themselves", False, {"fault": str(error)})
         if bundle_sha(folder) != sha:

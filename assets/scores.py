@@ -17,6 +17,8 @@ from storage.lake import Lake
 def scores_on_test(settings: Settings, lake: Lake, part: Part) -> pl.DataFrame:
     """One row a cell and predictor; see ``modeling.evaluation.evaluate``."""
     data = slice_data(settings, lake, part, longest_memory_rows(settings))
-    baselines, _ = fit_baselines(data.train, feature_names(settings.features), settings.models.baselines)
+    baselines, _ = fit_baselines(
+        data.train, feature_names(settings.features_of(part.symbol)), settings.models.baselines
+    )
     others = [baseline_prediction(baseline, data.test) for baseline in baselines]
     return score_rows(data.test, slice_model(settings, lake, part, CNN), others)

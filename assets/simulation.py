@@ -26,7 +26,8 @@ def simulate(settings: Settings, symbol: str, opening: Opening, strategy: Strate
     instrument, parameters = settings.instrument(symbol), settings.venue
     venue = SimulatedVenue(instrument, parameters)
     venue.load(opening.venue)
-    stream = FeatureStream(settings.features, load_state(opening.features))
+    stream = FeatureStream(settings.features_of(symbol), load_state(opening.features))
+    stream.follow(opening.leader)
     session = Session(stream, strategy, Ledger(instrument))
     infer_ns = round(settings.labels.infer_latency_ms * 1e6)
     result = run_backtest(opening.tape, session, venue, span, infer_ns)

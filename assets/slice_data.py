@@ -9,14 +9,15 @@ import numpy as np
 import polars as pl
 
 from assets.checks import day_start
-from assets.features import aligned_day, opening_state
+from assets.features import REGIME, aligned_day, leader_days, opening_state
 from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
 from assets.walk_forward_slices import NS_PER_S, frame_slices
 from backtest.engine import Window
 from backtest.venue import SimulatedVenue
 from config.settings import Settings
-from features.batch import feature_rows, frame_to_rows
+from features.batch import divide, feature_rows, frame_to_rows
+from features.layout import LeaderRows
 from features.stream import Arrays, dump_state
 from labeling.targets import DOWN, NO_TRADE, UP, tradeable_grid
 from market.errors import LakeError, NotEnoughData
@@ -45,6 +46,7 @@ class Opening(NamedTuple):
     features: Arrays
     venue: dict[str, np.ndarray]
     tape: Events
+    leader: LeaderRows  # rows of the leader from there on
 
 
 def slice_of(lake: Lake, part: Part) -> Slice:
@@ -114,9 +116,10 @@ def opening_before(settings: Settings, lake: Lake, symbol: str, span: Window, wa
     before = events[events["ingest_ts"] <= cut]
     venue = venue_with_book(settings, symbol, dump_book(state))
     venue.on_events(before)
-    feature_rows(before, state, settings.features, cut)
+    seen, ahead = divide(leader_days(settings, lake, symbol, days), cut)
+    feature_rows(before, state, settings.features_of(symbol), cut, seen)
     tape = events[(events["ingest_ts"] > cut) & (events["ingest_ts"] <= span.end + AFTER_WINDOW_NS)]
-    return Opening(dump_state(state), venue.dump(), tape)
+    return Opening(dump_state(state), venue.dump(), tape, divide(ahead, span.end)[0])
 
 
 def dump_book(state: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -136,7 +139,7 @@ def _slice_rows(settings: Settings, lake: Lake, symbol: str, piece: Slice, memor
     days = days_of(lake, symbol, start, end)
     within = pl.col("row_ts").is_between(start, end, closed="left")
     frames = [lake.scan(table, symbol, days).filter(within).collect() for table in ("features", "labels")]
-    rows, labels = frame_to_rows(frames[0], settings.features), frames[1]
+    rows, labels = frame_to_rows(frames[0].drop(REGIME), settings.features_of(symbol)), frames[1]
     contract = settings.instrument(symbol).contract
     tradeable = cells_of(tradeable_grid(labels.filter(pl.col("row_ts") < piece.train[1]), settings.labels, contract))
     cells = learnable_cells(

@@ -5,7 +5,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import dagster as dg
@@ -14,7 +16,7 @@ import polars as pl
 from assets.checks import Verdict
 from assets.partitions import Part
 from market.events import Events, empty_events
-from market.schema import EVENT_COLUMNS, events_to_frame, schema_sha
+from market.schema import events_to_frame, schema_sha
 from storage.files import file_sha256
 from storage.lake import PASSED, Lake, Manifest, State
 
@@ -37,22 +39,32 @@ class Closing(NamedTuple):
 
     facts: Mapping[str, Any]
     state: State
+    pages: Mapping[str, dg.MetadataValue] = MappingProxyType({})
 
 
 def publish_batches(
     lake: Lake, dataset: str, part: Part, batches: Iterable[Events], close: Callable[[], Closing], inputs: str
 ) -> dg.MaterializeResult:
-    """Write a table of events to the lake batch by batch, unchecked, and tell the UI about it.
+    """Write a table of events to the lake batch by batch, unchecked, and tell the UI about it; see publish_frames."""
+    frames = map(events_to_frame, chain([empty_events(0)], batches))
+    return publish_frames(lake, dataset, part, frames, close, inputs)
 
-    close : called after the last batch; what it raises, as what a batch raises, leaves the old partition as it was
+
+def publish_frames(
+    lake: Lake, dataset: str, part: Part, frames: Iterator[pl.DataFrame], close: Callable[[], Closing], inputs: str
+) -> dg.MaterializeResult:
+    """Write a table to the lake frame by frame, unchecked, and tell the UI about it.
+
+    frames : at least one, which may be empty; all of one schema
+    close : called after the last frame; what it raises, as what a frame raises, leaves the old partition as it was
     """
-    with lake.writing(dataset, part.symbol, part.key, schema_sha=schema_sha(EVENT_COLUMNS)) as partition:
-        partition.append(events_to_frame(empty_events(0)))
-        for events in batches:
-            partition.append(events_to_frame(events))
+    first = next(frames)
+    with lake.writing(dataset, part.symbol, part.key, schema_sha=schema_sha(first.schema)) as partition:
+        for frame in chain([first], frames):
+            partition.append(frame)
         closing = close()
         manifest = partition.commit(closing.state, {**closing.facts, INPUTS: inputs})
-    return _result(manifest, EVENT_COLUMNS, closing.facts)
+    return _result(manifest, first.schema, {**closing.facts, **closing.pages})
 
 
 def publish(lake: Lake, dataset: str, part: Part, table: Table, inputs: str) -> dg.MaterializeResult:

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from backtest.parameters import VenueParameters
-from features.parameters import FeatureParameters
+from features.parameters import FeatureParameters, RegimeParameters
 from labeling.parameters import LabelParameters
 from market.errors import ConfigError
 from market.instrument import Instrument
@@ -125,6 +125,7 @@ class DataSettings:
     sources: dict[str, Source]  # symbol -> recordings, a folder of daily captures ..._YYYYMMDD.gz, or {format, path}
     hold_back_s: float  # seconds at the end of the newest day that the chain never sees: the live replay trades them
     max_bad_share: float  # share of malformed lines above which an import fails, 0 to 1
+    leaders: dict[str, str]  # symbol -> the one, earlier in symbols, whose rows its own rows also see
     exchange_info: dict[str, str]  # venue -> file with its exchange-info answer, which must agree with `instruments`
 
     def __post_init__(self) -> None:
@@ -135,6 +136,9 @@ class DataSettings:
         for symbol in self.symbols:
             if not self.sources.get(symbol):
                 raise ConfigError(f"symbols names {symbol}, for which sources holds nothing")
+        for follower, leader in self.leaders.items():
+            if follower in self.symbols and leader not in self.symbols[: self.symbols.index(follower)]:
+                raise ConfigError(f"leaders.{follower}={leader} must stand before it in symbols={list(self.symbols)}")
         if self.hold_back_s < 0:
             raise ConfigError(f"hold_back_s={self.hold_back_s} must be at least 0")
         if not 0 <= self.max_bad_share <= 1:
@@ -239,6 +243,7 @@ class Settings:
     instruments: dict[str, Instrument]
     clock: ClockParameters
     features: FeatureParameters
+    regimes: RegimeParameters
     labels: LabelParameters
     models: ModelSettings
     trading: TradingParameters
@@ -264,6 +269,10 @@ class Settings:
     def lake_root(self) -> Path | str:
         """The folder or the URL that the lake lies at."""
         return self.lake.url or self.paths.lake
+
+    def features_of(self, symbol: str) -> FeatureParameters:
+        """The feature parameters of a symbol: all are alike but for the leader."""
+        return replace(self.features, leader=self.data.leaders.get(symbol, self.features.leader))
 
     def instrument(self, name: str) -> Instrument:
         """The instrument of that name.

@@ -1,17 +1,18 @@
 """Rows of a whole stretch of events, and the frame that they are stored as."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import FEATURE_COUNT, feature_names
-from features.layout import BOUND, FLOOR, NEXT_ROW, NS_PER_MS, State
+from features.catalogue import VALID, feature_names
+from features.layout import ALONE, BOUND, FLOOR, NEXT_ROW, NS_PER_MS, LeaderRows, State
 from features.parameters import FeatureParameters
 from features.step import advance, limits, plan
 from market.errors import DataError
-from market.events import Events
+from market.events import Events, empty_events
 from market.spill import require_room
 
 
@@ -26,12 +27,16 @@ class Rows(NamedTuple):
     values: NDArray[np.float32]  # (N, F), normalised: what models see
 
 
-def feature_rows(events: Events, state: State, parameters: FeatureParameters, until: int) -> Rows:
+def feature_rows(
+    events: Events, state: State, parameters: FeatureParameters, until: int, leader: LeaderRows = ALONE
+) -> Rows:
     """Every row that closes up to ``until`` (ns), starting with the one that is open in ``state``.
 
     Changes ``state`` in place, so that a later call goes on where this one stopped. A fresh state
     opens its first row at the first instant of the grid at or after the first event. An empty
     stretch still has its rows.
+
+    leader : rows of the leader that no earlier call was given; each is seen by our first row at or after it
     Raises DataError if an event is later than ``until``, the state has other settings, or the book runs out of room.
     """
     require_plan(state, parameters)
@@ -40,18 +45,54 @@ def feature_rows(events: Events, state: State, parameters: FeatureParameters, un
     count = _row_count(events, state, parameters, until)
     row_ts, status = np.empty(count, np.int64), np.empty(count, np.uint8)
     touch = np.empty((count, 2), np.int64)
-    raw, values = (np.empty((count, FEATURE_COUNT), np.float32) for _ in range(2))
-    advance(state, np.require(events, requirements=["C", "W"]), until, (row_ts, status, touch, raw, values))
+    raw, values = (np.empty((count, state[7].shape[0]), np.float32) for _ in range(2))
+    advance(state, np.require(events, requirements=["C", "W"]), until, leader, (row_ts, status, touch, raw, values))
     require_room(state[2])
     return Rows(row_ts, status, touch[:, 0].copy(), touch[:, 1].copy(), raw, values)
 
 
 def require_plan(state: State, parameters: FeatureParameters) -> None:
     """Raise DataError unless the state was made under these parameters and this catalogue."""
-    same_plan = np.array_equal(state[5], plan(parameters))
-    same_window = state[6].shape == (2, FEATURE_COUNT, parameters.normalizer_samples)
-    if not (same_plan and same_window and np.array_equal(state[7][:, [FLOOR, BOUND]], limits(parameters))):
+    settings, scales = plan(parameters), limits(parameters)
+    same_window = state[6].shape == (2, scales.shape[0], parameters.normalizer_samples)
+    if not (np.array_equal(state[5], settings) and same_window and np.array_equal(state[7][:, [FLOOR, BOUND]], scales)):
         raise DataError("the feature state was made under other feature parameters; start from a new one")
+
+
+def row_batches(
+    batches: Iterable[Events], state: State, parameters: FeatureParameters, until: int, leader: LeaderRows = ALONE
+) -> Iterator[Rows]:
+    """The rows of ``feature_rows``, events coming in batches: the same bytes in constant memory.
+
+    Events share a stamp with the batch after theirs where messages arrived at once, so each batch's newest
+    instant waits for the next one.
+    Raises as ``feature_rows`` does; the batches must be in order of ``ingest_ts``.
+    """
+    waiting = empty_events(0)
+    for batch in batches:
+        events = np.concatenate((waiting, batch))
+        if not events.size:
+            continue
+        known = int(events["ingest_ts"][-1]) - 1
+        split = int(np.searchsorted(events["ingest_ts"], known, side="right"))
+        seen, leader = divide(leader, known)
+        yield feature_rows(events[:split], state, parameters, known, seen)
+        waiting = events[split:]
+    yield feature_rows(waiting, state, parameters, until, leader)
+
+
+def divide(leader: LeaderRows, row_ts: int) -> tuple[LeaderRows, LeaderRows]:
+    """A leader's rows up to ``row_ts``, and those after it."""
+    place = int(np.searchsorted(leader[0], row_ts, side="right"))
+    stamps, mid2, imbalance = leader
+    return (stamps[:place], mid2[:place], imbalance[:place]), (stamps[place:], mid2[place:], imbalance[place:])
+
+
+def leader_rows(rows: Rows, parameters: FeatureParameters) -> LeaderRows:
+    """What a follower sees of these rows."""
+    imbalance = rows.raw[:, feature_names(parameters).index("queue_imbalance")].astype(np.float64)
+    mid2 = np.where(rows.status == VALID, rows.best_bid + rows.best_ask, 0)
+    return rows.row_ts, mid2, imbalance
 
 
 def _row_count(events: Events, state: State, parameters: FeatureParameters, until: int) -> int:

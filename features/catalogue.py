@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
 
+from features.layout import TOP
 from features.parameters import FeatureParameters
 
 Normalization = Literal["none", "median_mad", "rank"]
 
-CATALOGUE_VERSION: Final = "1.0"
-DOCUMENTED_WINDOWS_MS: Final = (50, 250, 1_000)
+CATALOGUE_VERSION: Final = "2.0"
+LEVELS: Final = range(1, TOP + 1)
 
 # status of a row; every other value than VALID is the first reason that holds, from the top
 VALID: Final = 0
@@ -19,6 +21,8 @@ ONE_SIDED: Final = 2
 CROSSED: Final = 3
 SILENT: Final = 4
 WARMING_UP: Final = 5
+LATE_FUNDING: Final = 6
+NO_LEADER: Final = 7
 
 STATUS_NAMES: Final = {
     VALID: "valid",
@@ -27,6 +31,8 @@ STATUS_NAMES: Final = {
     CROSSED: "crossed book",
     SILENT: "silent feed",
     WARMING_UP: "warming up",
+    LATE_FUNDING: "late funding",
+    NO_LEADER: "no leader",
 }
 STATUS_MEANINGS: Final = {
     VALID: "all features hold",
@@ -35,6 +41,8 @@ STATUS_MEANINGS: Final = {
     CROSSED: "the best bid is not below the best ask",
     SILENT: "no event for longer than `max_silence_ms`",
     WARMING_UP: "the book has been open for less than the longest window, or the normaliser holds too few samples",
+    LATE_FUNDING: "no funding rate for longer than `max_funding_age_s`, where one is required",
+    NO_LEADER: "no valid row of the leader for longer than `max_silence_ms`, or not yet for the longest window",
 }
 
 
@@ -49,6 +57,7 @@ class Feature:
     floor: float  # least deviation to divide by, in units of the raw value (median_mad only)
     definition: str
     source: str  # the literature that it follows, empty where it is plain arithmetic
+    stream: str  # what it is made from: the book, trades, funding ...
 
     @property
     def warm_up_ms(self) -> int:
@@ -63,91 +72,218 @@ class Feature:
 _OFI: Final = "Cont, Kukanov & Stoikov (2014), The price impact of order book events"
 _QUEUE: Final = "Gould & Bonart (2016), Queue imbalance as a one-tick-ahead price predictor in a limit order book"
 
+_FUNDING: Final = "funding"  # the stream of the venue without which the feature stays 0
+_MARK: Final = "mark and index"
+_FORCED: Final = "liquidations"
+
+
+def _instant(name: str, unit: str, normalization: Normalization, definition: str, **rest: Any) -> Feature:
+    return Feature(name, unit, 0, normalization, rest.pop("floor", 0.0), definition, **_complete(rest))
+
+
+def _windowed(name: str, unit: str, normalization: Normalization, definition: str, **rest: Any) -> Feature:
+    return Feature(name, unit, 1, normalization, rest.pop("floor", 0.0), definition, **_complete(rest))
+
+
+def _complete(rest: dict[str, Any]) -> dict[str, Any]:
+    return {"source": "", "stream": "book"} | rest
+
+
+def _sides(name: str, unit: str, definition: str) -> tuple[Feature, ...]:
+    """One feature for each of the best levels of each side, bids first."""
+    return tuple(
+        _instant(
+            name.format(side=side, level=level),
+            unit,
+            "median_mad",
+            definition.format(side=side, level=level),
+            floor=0.1,
+        )
+        for side in ("bid", "ask")
+        for level in LEVELS
+    )
+
+
 INSTANT: Final = (
-    Feature("spread_ticks", "ticks", 0, "median_mad", 1.0, "best ask minus best bid", ""),
-    Feature(
-        "queue_imbalance", "share", 0, "none", 0.0, "(bid - ask) / (bid + ask) of the lots resting at the touch", _QUEUE
+    _instant("spread_ticks", "ticks", "median_mad", "best ask minus best bid", floor=1.0),
+    _instant(
+        "queue_imbalance",
+        "share",
+        "none",
+        "(bid - ask) / (bid + ask) of the lots resting at the touch: the imbalance over one level",
+        source=_QUEUE,
     ),
-    Feature("imbalance_5", "share", 0, "none", 0.0, "the same over the best 5 levels of each side", ""),
-    Feature("imbalance_10", "share", 0, "none", 0.0, "the same over the best 10 levels of each side", ""),
-    Feature(
+    _instant("imbalance_5", "share", "none", "the same over the best 5 levels of each side"),
+    _instant("imbalance_10", "share", "none", "the same over the best 10 levels of each side"),
+    _instant(
         "microprice_deviation",
         "ticks",
-        0,
         "median_mad",
-        0.05,
         "the touch weighted by the opposite side's lots, minus the mid",
-        "",
+        floor=0.05,
     ),
-    Feature("log_bid_size", "log lots", 0, "median_mad", 0.1, "log(1 + lots at the best bid)", ""),
-    Feature("log_ask_size", "log lots", 0, "median_mad", 0.1, "log(1 + lots at the best ask)", ""),
-    Feature("delay_ms", "ms", 0, "median_mad", 0.5, "ingest minus aligned time of the newest event, not clamped", ""),
-    Feature(
+    *_sides("log_{side}_size_{level}", "log lots", "log(1 + lots) at {side} level {level}; 0: no such level"),
+    *_sides(
+        "sqrt_{side}_offset_{level}",
+        "sqrt ticks",
+        "root of the distance of {side} level {level} from the mid; 0: no such level",
+    ),
+    _instant("delay_ms", "ms", "median_mad", "ingest minus aligned time of the newest event, not clamped", floor=0.5),
+    _instant(
+        "delay_jitter",
+        "ms",
+        "median_mad",
+        "mean absolute change of the delay, in whole us, between stamped messages, over the longest window",
+        floor=0.1,
+    ),
+    _instant(
         "log_trade_age",
         "log ms",
-        0,
         "median_mad",
-        0.1,
         "log(1 + ms since the newest trade; since the first event before any trade)",
-        "",
+        floor=0.1,
+    ),
+    _instant(
+        "trade_run", "log trades", "rank", "log(1 + trades in a row by one aggressor), signed like it", stream="trades"
+    ),
+    _instant("funding_rate", "bp", "median_mad", "newest published funding rate", floor=0.01, stream=_FUNDING),
+    _instant("time_to_funding", "share", "none", "time to the next funding, of 8 hours, at most 1", stream=_FUNDING),
+    _instant("basis", "bp", "median_mad", "mark price over index price, minus 1", floor=0.01, stream=_MARK),
+    *(
+        _instant(
+            f"log_liquidated_{word}",
+            "log lots",
+            "median_mad",
+            f"log(1 + lots of forced {word} orders within `liquidation_reach_bp` of the mid, each halved every "
+            "`liquidation_halflife_s`)",
+            floor=0.1,
+            stream=_FORCED,
+        )
+        for word in ("buy", "sell")
+    ),
+    _instant(
+        "session_open",
+        "flag",
+        "none",
+        "1 in the first `session_flag_minutes` of a session, local clock, Monday to Friday",
+        stream="calendar",
+    ),
+    _instant("session_close", "flag", "none", "1 in the last `session_flag_minutes` of a session", stream="calendar"),
+    _instant(
+        "volume_burst",
+        "flag",
+        "none",
+        "1 where `log_volume` of the longest window lies `burst_deviations` or more above its trailing median",
+        stream="trades",
     ),
 )
 WINDOWED: Final = (
-    Feature(
+    _windowed(
         "order_flow_imbalance",
         "lots",
-        1,
         "rank",
-        0.0,
         "sum over messages of lots joining minus leaving the best bid, less the same at the best ask",
-        _OFI,
+        source=_OFI,
     ),
-    Feature(
-        "trade_imbalance", "share", 1, "none", 0.0, "(bought - sold) / (bought + sold) lots by aggressor; 0: none", ""
-    ),
-    Feature("log_event_count", "log events", 1, "median_mad", 0.1, "log(1 + events)", ""),
-    Feature("momentum", "ticks", 1, "rank", 0.0, "mid now minus mid at the start of the window", ""),
-    Feature(
-        "realized_volatility",
-        "ticks",
-        1,
+    _windowed(
+        "order_flow_imbalance_5",
+        "lots",
         "rank",
-        0.0,
-        "root of the sum of squared changes of the mid, message by message",
-        "",
+        "sum over messages of the change of lots at bid prices less that at ask prices, over the prices that the best "
+        "5 levels reach to both before and after the message",
     ),
+    _windowed("trade_imbalance", "share", "none", "(bought - sold) / (bought + sold) lots by aggressor; 0: none"),
+    _windowed("trade_sign", "share", "none", "mean sign of the trades, +1 for a buying aggressor; 0: none"),
+    _windowed("log_event_count", "log events", "median_mad", "log(1 + events)", floor=0.1),
+    _windowed("log_trade_count", "log trades", "median_mad", "log(1 + trades)", floor=0.1),
+    _windowed("log_volume", "log lots", "median_mad", "log(1 + traded lots)", floor=0.1),
+    _windowed(
+        "log_touch_churn", "log moves", "median_mad", "log(1 + moves of the best bid or the best ask)", floor=0.1
+    ),
+    _windowed(
+        "cancel_share",
+        "share",
+        "none",
+        "cancelled / (cancelled + added) lots of the best 5 levels, where cancelled = removed - traded, at least 0",
+    ),
+    _windowed(
+        "realized_volatility", "ticks", "rank", "root of the sum of squared changes of the mid, message by message"
+    ),
+    _windowed("vwap_distance", "ticks", "median_mad", "mid minus volume-weighted trade price; 0: no trade", floor=0.5),
+    _windowed("momentum", "ticks", "rank", "mid now minus mid at the start of the window"),
+)
+LEADER_INSTANT: Final = (
+    _instant("leader_imbalance", "share", "none", "queue imbalance of the leader's newest row", stream="leader"),
+    _instant(
+        "leader_premium",
+        "bp",
+        "median_mad",
+        "log of our mid over the leader's, both in ticks, so that its level hangs on the two tick sizes",
+        floor=0.05,
+        stream="leader",
+    ),
+)
+LEADER_WINDOWED: Final = (
+    _windowed("leader_return", "bp", "rank", "change of the leader's mid over the window", stream="leader"),
 )
 
 
-def catalogue(windows_ms: tuple[int, ...]) -> tuple[Feature, ...]:
-    """Every feature in column order: the instant ones, then those of each window from the shortest."""
-    windowed = (
-        replace(feature, name=f"{feature.name}_{window_ms}ms", window_ms=window_ms)
-        for window_ms in windows_ms
-        for feature in WINDOWED
-    )
-    return (*INSTANT, *windowed)
+def catalogue(parameters: FeatureParameters) -> tuple[Feature, ...]:
+    """Every feature in column order: the instant ones, those of each window from the shortest, the leader's."""
+    windows_ms = parameters.windows_ms
+    windowed = (_over(feature, window_ms) for window_ms in windows_ms for feature in WINDOWED)
+    leading = (_over(feature, window_ms) for window_ms in windows_ms for feature in LEADER_WINDOWED)
+    return (*INSTANT, *windowed, *(LEADER_INSTANT + tuple(leading) if parameters.leader else ()))
 
 
-FEATURES: Final = catalogue(DOCUMENTED_WINDOWS_MS)
-FEATURE_COUNT: Final = len(FEATURES)  # whatever the windows
+def _over(feature: Feature, window_ms: int) -> Feature:
+    return replace(feature, name=f"{feature.name}_{window_ms}ms", window_ms=window_ms)
 
 
 def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
     """Names of the columns under these windows."""
-    return tuple(feature.name for feature in catalogue(parameters.windows_ms))
+    return tuple(feature.name for feature in catalogue(parameters))
+
+
+def catalogue_content(parameters: FeatureParameters) -> dict[str, Any]:
+    """Everything that decides what a column means, as JSON allows: version, features, parameters."""
+    features = [asdict(feature) for feature in catalogue(parameters)]
+    content = {"version": CATALOGUE_VERSION, "features": features, "parameters": asdict(parameters)}
+    return cast(dict[str, Any], json.loads(json.dumps(content)))
+
+
+def content_sha(content: Mapping[str, Any]) -> str:
+    """Sha256 of a catalogue's content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def catalogue_sha(parameters: FeatureParameters) -> str:
     """Sha256 of everything that decides what a column means; a model refuses rows of another one."""
-    features = [asdict(feature) for feature in catalogue(parameters.windows_ms)]
-    content = {"version": CATALOGUE_VERSION, "features": features, "parameters": asdict(parameters)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return content_sha(catalogue_content(parameters))
+
+
+def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """In what two contents differ, in a few words: version, columns, settings; the first of each.
+
+    >>> difference({"version": "1.0"}, {"version": "2.0"})
+    'catalogue 1.0 instead of 2.0'
+    """
+    words = []
+    if theirs.get("version") != ours.get("version"):
+        words.append(f"catalogue {theirs.get('version')} instead of {ours.get('version')}")
+    old, new = ({each["name"]: each for each in content.get("features", ())} for content in (theirs, ours))
+    words += [f"{name} is not one of ours" for name in sorted(old.keys() - new.keys())[:1]]
+    words += [f"{name} is unknown to it" for name in sorted(new.keys() - old.keys())[:1]]
+    words += [f"{name} means something else" for name in new if name in old and old[name] != new[name]][:1]
+    settings = theirs.get("parameters", {})
+    changed = [(key, value) for key, value in ours.get("parameters", {}).items() if settings.get(key) != value]
+    words += [f"{key}={settings.get(key)} instead of {value}" for key, value in changed[:1]]
+    return ", ".join(words)
 
 
 def branch_columns(parameters: FeatureParameters) -> tuple[tuple[int, ...], ...]:
     """For each window, shortest first: the columns of the instant features and of that window's own."""
-    windows = [feature.window_ms for feature in catalogue(parameters.windows_ms)]
+    windows = [feature.window_ms for feature in catalogue(parameters)]
     return tuple(
         tuple(column for column, window_ms in enumerate(windows) if window_ms in (0, branch))
         for branch in parameters.windows_ms

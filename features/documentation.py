@@ -1,8 +1,14 @@
 """The page that describes every feature, written from the catalogue."""
 
-from features.catalogue import CATALOGUE_VERSION, FEATURES, STATUS_MEANINGS, STATUS_NAMES, Feature
+from dataclasses import asdict, replace
+from typing import Final
+
+from features.catalogue import CATALOGUE_VERSION, STATUS_MEANINGS, STATUS_NAMES, Feature, catalogue
 from features.normalizer import MAD_TO_SIGMA
-from features.parameters import BUCKET_MS
+from features.parameters import BUCKET_MS, FeatureParameters, RegimeParameters
+
+PICTURE: Final = "images/features.svg"  # below docs/
+LEADER_PICTURE: Final = "images/leader_features.svg"
 
 _HEAD = f"""# Features
 
@@ -12,8 +18,52 @@ the two together.
 A row closes at every multiple of `row_interval_ms` on the UTC ingest clock and holds the events with
 `ingest_ts` up to that instant, also when nothing arrived. Windows are trailing, `(t - window, t]`, and exact on a
 grid of {BUCKET_MS} ms. Sums are kept in integers, so a row has the same bytes wherever the stream was cut.
+Regimes are described in [regimes.md](regimes.md).
 
 ## Columns
+"""
+
+_PICTURES = f"""
+## A real minute
+
+Each feature in its own unit, and its range, over a minute of the USD-M BTC recording of 2023-04-04, which has
+funding, mark and index. A flat line: nothing of the kind happened in that minute.
+
+![every feature over a minute]({PICTURE})
+
+What COIN-M BTC sees of USD-M BTC as its leader, over a minute of 2024-08-08:
+
+![features of a leader over a minute]({LEADER_PICTURE})
+"""
+
+_CALENDAR = """
+## Sessions
+
+`session_open` and `session_close` follow the opening hours of `features.sessions` on the local clock, daylight saving
+included, Monday to Friday. Holidays and half days are not known: the flags rise on them as on any other weekday.
+"""
+
+_REGIMES = """# Regimes
+
+Every row lies in one regime, told from rows up to itself alone (`features/regimes.py`). Once a second the mid of a
+valid row is sampled. Over the last `span_s` samples, volatility is the root of the sum of squared log returns, and
+efficiency is how far the mid got, as a share of the way that it went.
+
+| regime | entered at | left below |
+| --- | --- | --- |
+| high volatility | a share of {high_enter:g} of the last {memory_s} s below it, ties half | {high_leave:g} |
+| trend | efficiency {trend_enter:g}, volatility not high | {trend_leave:g} |
+| range | otherwise | |
+
+A regime is unknown before `span_s` = {span_s} s of mids and `least_s` = {least_s} s of volatilities, and again after a
+hole of more than five seconds without a valid row. The numbers are those of the dev profile.
+
+## On the recordings
+
+Share of the rows whose regime is known, and how long a regime lasts on average; written by
+`python tools/features_docs.py regimes`. They are hardly longer than the volatilities are remembered, and what was high
+stays so down to a lower rank: on them high volatility takes more than the 1 - {high_enter:g} of a long day's ranks.
+
 """
 
 _NORMALIZATION = f"""
@@ -27,7 +77,9 @@ sample in only after that row has been normalised.
 | --- | --- | --- |
 | `none` | the raw value | -1 to 1 |
 | `median_mad` | (raw - median) / max({MAD_TO_SIGMA} x MAD, floor) | plus and minus `normalizer_clip` |
-| `rank` | share of samples below minus share above | -1 to 1; equal samples count as neither |
+| `rank` | share of samples below minus share above | -1 to 1 |
+
+Ties: samples equal to the value count as neither below nor above, so a value that equals all of them has rank 0.
 
 ## Status of a row
 
@@ -38,20 +90,34 @@ Every feature of a row that is not valid is 0. The first reason that holds is gi
 """
 
 
-def features_page() -> str:
-    """Markdown of docs/features.md."""
-    return _HEAD + _columns() + _NORMALIZATION + _statuses()
+def features_page(parameters: FeatureParameters) -> str:
+    """Markdown of docs/features.md, for these windows, with a leader."""
+    return _HEAD + _columns(parameters) + _PICTURES + _NORMALIZATION + _statuses() + _CALENDAR
 
 
-def _columns() -> str:
-    head = "| name | unit | window | definition | normalisation | floor | source |\n" + "| --- " * 7 + "|\n"
-    return "\n" + head + "\n".join(_line(feature) for feature in FEATURES) + "\n"
+def regimes_page(parameters: RegimeParameters, table: str) -> str:
+    """Markdown of docs/regimes.md, around a table of what the recordings hold."""
+    return _REGIMES.format(**asdict(parameters)) + table + "\n"
+
+
+def _columns(parameters: FeatureParameters) -> str:
+    features = catalogue(replace(parameters, leader="LEADER"))
+    head = "| name | unit | window | made from | definition | normalisation | floor | source |\n" + "| --- " * 8 + "|\n"
+    return "\n" + head + "\n".join(_line(feature) for feature in features) + "\n"
 
 
 def _line(feature: Feature) -> str:
     window = f"{feature.window_ms} ms" if feature.window_ms else "instant"
     floor = f"{feature.floor:g}" if feature.normalization == "median_mad" else ""
-    cells = (f"`{feature.name}`", feature.unit, window, feature.definition, feature.normalization, floor)
+    cells = (
+        f"`{feature.name}`",
+        feature.unit,
+        window,
+        feature.stream,
+        feature.definition,
+        feature.normalization,
+        floor,
+    )
     return "| " + " | ".join((*cells, feature.source)) + " |"
 
 

@@ -1,5 +1,6 @@
-"""Settings of the feature rows: their grid, their windows, their normalisation."""
+"""Settings of the feature rows: their grid, their windows, their normalisation, the sessions that they mark."""
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -9,6 +10,23 @@ from market.errors import ConfigError
 BUCKET_MS: Final = 10  # windows are exact on this grid, so every interval is a multiple of it
 WINDOW_COUNT: Final = 3  # one network branch each
 LONGEST_WINDOW_MS: Final = 60_000
+_CLOCK_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+@dataclass(frozen=True, slots=True)
+class TradingSession:
+    """Hours of an exchange whose open and close other markets feel; Monday to Friday, holidays included."""
+
+    timezone: str  # of the IANA database, whose rules of daylight saving hold
+    opens: str  # local time, hh:mm
+    closes: str  # local time, hh:mm, later on the same day
+
+    def __post_init__(self) -> None:
+        for key in ("opens", "closes"):
+            if not _CLOCK_TIME.fullmatch(getattr(self, key)):
+                raise ConfigError(f"{key}={getattr(self, key)!r}; allowed: 00:00 to 23:59")
+        if self.opens >= self.closes:
+            raise ConfigError(f"closes={self.closes!r}; allowed: later than opens={self.opens}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +40,13 @@ class FeatureParameters:
     normalizer_min_samples: int  # samples before the first valid row
     normalizer_clip: float  # a median/MAD feature is cut off at plus and minus this many deviations
     max_silence_ms: int  # ms without any event after which a row is invalid
+    max_funding_age_s: int  # s after which a funding rate is too old for a valid row; 0: none is required
+    liquidation_reach_bp: float  # bp around the mid within which forced orders count
+    liquidation_halflife_s: float  # s in which a forced order counts for half
+    burst_deviations: float  # traded volume this many deviations above its trailing median is a burst
+    session_flag_minutes: int  # minutes after an open, and before a close, that are flagged
+    sessions: dict[str, TradingSession]  # by name, which is for the reader only
+    leader: str  # instrument whose rows are seen as well; empty: none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "windows_ms", tuple(self.windows_ms))
@@ -39,11 +64,43 @@ class FeatureParameters:
         if self.max_silence_ms < self.row_interval_ms:
             allowed = f"allowed: at least row_interval_ms={self.row_interval_ms}"
             raise ConfigError(f"max_silence_ms={self.max_silence_ms}; {allowed}")
+        _require_within("max_funding_age_s", self.max_funding_age_s, 0, 86_400)
+        _require_within("liquidation_reach_bp", self.liquidation_reach_bp, 1, 1_000)
+        _require_within("liquidation_halflife_s", self.liquidation_halflife_s, 0.1, 86_400)
+        _require_within("burst_deviations", self.burst_deviations, 0.5, self.normalizer_clip)
+        _require_within("session_flag_minutes", self.session_flag_minutes, 1, 720)
 
     @property
     def normalizer_samples(self) -> int:
         """How many samples the normaliser looks back on."""
         return self.normalizer_window_s * 1_000 // self.normalizer_sample_ms
+
+
+@dataclass(frozen=True, slots=True)
+class RegimeParameters:
+    """When a market counts as a trend, a range or highly volatile. Sampled once a second."""
+
+    span_s: int  # s over which efficiency and volatility are measured
+    memory_s: int  # s of trailing volatilities that one is ranked among
+    least_s: int  # s of them before any regime is named
+    trend_enter: float  # efficiency ratio, 0 to 1, at which a trend begins ...
+    trend_leave: float  # ... and below which it ends
+    high_enter: float  # share of the trailing volatilities below, 0 to 1, at which high volatility begins ...
+    high_leave: float  # ... and below which it ends
+
+    def __post_init__(self) -> None:
+        _require_within("span_s", self.span_s, 2, 3_600)
+        _require_within("memory_s", self.memory_s, self.span_s, 7 * 86_400)
+        _require_within("least_s", self.least_s, 1, self.memory_s)
+        for name in ("trend", "high"):
+            enter, leave = getattr(self, f"{name}_enter"), getattr(self, f"{name}_leave")
+            _require_within(f"{name}_enter", enter, 0.0, 1.0)
+            _require_within(f"{name}_leave", leave, 0.0, enter)
+
+
+def _require_within(key: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ConfigError(f"{key}={value}; allowed: {least:g} to {most:g}")
 
 
 def _require_multiple(key: str, value_ms: int, step_ms: int) -> None:

@@ -5,11 +5,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.batch import open_row_ts, require_plan
-from features.catalogue import FEATURE_COUNT
-from features.layout import NEXT_ROW, State
+from features.batch import divide, open_row_ts, require_plan
+from features.intake import absorb
+from features.layout import ALONE, NEXT_ROW, LeaderRows, State
 from features.parameters import FeatureParameters
-from features.step import absorb, advance, new_state
+from features.step import advance, new_state
 from market.book import SLOTS, Book
 from market.errors import DataError
 from market.events import Events, empty_events
@@ -38,6 +38,7 @@ class FeatureStream:
         self.parameters = parameters
         self.state = new_state(parameters) if state is None else state
         require_plan(self.state, parameters)
+        self._leader = ALONE  # rows that no row of ours has seen yet
 
     @property
     def next_row_ts(self) -> int:
@@ -62,6 +63,15 @@ class FeatureStream:
         absorb(self.state, np.require(events, requirements=["C", "W"]), 0, row_ts)
         require_room(self.state[2])
 
+    def follow(self, rows: LeaderRows) -> None:
+        """Take rows of the leader in, later than all before them; each is seen by our first row at or after it."""
+        stamps, mid2, imbalance = self._leader
+        self._leader = (
+            np.concatenate((stamps, rows[0])),
+            np.concatenate((mid2, rows[1])),
+            np.concatenate((imbalance, rows[2])),
+        )
+
     def close(self, row_ts: int) -> Row:
         """The open row, which closes at ``row_ts``.
 
@@ -70,8 +80,9 @@ class FeatureStream:
         if row_ts != self.next_row_ts or not row_ts:
             raise DataError(f"row_ts={row_ts} is not the open row, {self.next_row_ts or 'which the first event opens'}")
         at, status, touch = np.empty(1, np.int64), np.empty(1, np.uint8), np.empty((1, 2), np.int64)
-        raw, values = (np.empty((1, FEATURE_COUNT), np.float32) for _ in range(2))
-        advance(self.state, _NO_EVENTS, row_ts, (at, status, touch, raw, values))
+        raw, values = (np.empty((1, self.state[7].shape[0]), np.float32) for _ in range(2))
+        seen, self._leader = divide(self._leader, row_ts)
+        advance(self.state, _NO_EVENTS, row_ts, seen, (at, status, touch, raw, values))
         return Row(row_ts, int(status[0]), int(touch[0, 0]), int(touch[0, 1]), raw[0], values[0])
 
 

@@ -62,13 +62,22 @@ def features_ignore_future(
     ``rows_of(events, until)`` returns every row with row_ts <= until, each time from the same opening state.
     """
     end = int(events["ingest_ts"].max())
-    clean, checked, moved = rows_of(events, end), 0, []
-    for instant in instants:
-        poisoned = rows_of(poison_after(events, instant), end)
+
+    def spoiled(instant: int) -> tuple[Rows, Rows]:
         truncated = rows_of(truncate_after(events, instant), instant)
+        return rows_of(poison_after(events, instant), end), truncated
+
+    return ignores_future(rows_of(events, end), spoiled, instants)
+
+
+def ignores_future(clean: Rows, spoiled: Callable[[int], Iterable[Rows]], instants: Iterable[int]) -> LeakReport:
+    """Whether rows up to each instant are the same, bit for bit, in each of the runs whose later input was spoiled."""
+    checked, moved = 0, []
+    for instant in instants:
         known = _until(clean, instant)
-        checked += 2 * known[0].size
-        moved += [_moved_rows(known, _until(spoiled, instant)) for spoiled in (poisoned, truncated)]
+        for rows in spoiled(instant):
+            checked += known[0].size
+            moved.append(_moved_rows(known, _until(rows, instant)))
     return LeakReport(checked, _earliest(moved))
 
 

@@ -11,11 +11,11 @@ from backtest.parameters import VenueParameters
 from backtest.venue import SimulatedVenue
 from config.settings import Settings, config_sha
 from config.typed import build
-from features.catalogue import catalogue_sha
+from features.catalogue import catalogue_content, catalogue_sha
 from features.parameters import FeatureParameters
 from features.stream import FeatureStream
 from live.desk import Desk
-from market.errors import JournalError
+from market.errors import ConfigError, JournalError
 from market.instrument import Instrument
 from market.parameters import ClockParameters
 from market.reader import FrameReader
@@ -43,16 +43,24 @@ class LivePlan:
 
 
 def plan_of(settings: Settings, symbol: str) -> LivePlan:
-    """The plan of a profile for one symbol: the model's desk, and the probe beside it."""
+    """The plan of a profile for one symbol: the model's desk, and the probe beside it.
+
+    Raises ConfigError if the symbol follows a leader.
+    """
+    features = settings.features_of(symbol)
+    if features.leader:
+        raise ConfigError(
+            f"{symbol} follows {features.leader}; the runner reads one symbol: take it out of data.leaders"
+        )
     return LivePlan(
         instrument=settings.instrument(symbol),
         clock=settings.clock,
-        features=settings.features,
+        features=features,
         trading=settings.trading,
         venue=settings.venue,
         desks=("take", "probe"),
         config_sha=config_sha(settings),
-        catalogue_sha=catalogue_sha(settings.features),
+        catalogue_sha=catalogue_sha(features),
         build=build_fingerprint(),
     )
 
@@ -74,7 +82,6 @@ def header_of(plan: LivePlan) -> dict[str, Any]:
 
 def plan_from(header: dict[str, Any]) -> LivePlan:
     """The plan that a journal was written under. Raises JournalError if this version cannot read it."""
-    from market.errors import ConfigError
 
     try:
         plan: LivePlan = build(LivePlan, header, "")
@@ -107,4 +114,4 @@ def strategy_from(plan: LivePlan, bundle: Bundle) -> Strategy:
 
 def strategy_of(plan: LivePlan, folder: Path) -> Strategy:
     """The strategy of the bundle in ``folder``. Raises BundleError if the bundle is not whole or not for this plan."""
-    return strategy_from(plan, read_bundle(folder, plan.catalogue_sha))
+    return strategy_from(plan, read_bundle(folder, catalogue_content(plan.features)))

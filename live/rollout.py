@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from features.catalogue import catalogue_content
 from live.plan import LivePlan, strategy_from
 from market.errors import BundleError, ModelError, RegistryError
 from storage.bundle import MANIFEST, Golden, read_bundle
@@ -80,7 +81,7 @@ class Rollout:
 
     def _prove(self, folder: Path) -> Strategy:
         try:
-            bundle = read_bundle(folder, self._plan.catalogue_sha)
+            bundle = read_bundle(folder, catalogue_content(self._plan.features))
             strategy = strategy_from(self._plan, bundle)
         except BundleError as error:
             code = "catalogue" if "catalogue" in str(error) else "corrupt"

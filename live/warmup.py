@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalogue import FEATURE_COUNT, branch_columns
+from features.catalogue import branch_columns, catalogue
 from live.plan import LivePlan, desks_of, reader_of
 from market.simulator import synthetic_capture
 from market.sources.capture import split_line
@@ -38,10 +38,11 @@ def warm(plan: LivePlan) -> None:
         close_trip(*session.account[1:], session.books.cash, 0, 1, ingest_ts)
         session.standing_down = True
         session.decide(session.next_row_ts, at(TAPE_START))
+    columns = len(catalogue(plan.features))
     for model in (_blank_network(plan), _blank_band(plan)):
         forecaster = forecaster_from(model)
-        forecaster.step(forecaster.new_state(), np.zeros(FEATURE_COUNT, np.float32), True)
-        forecaster.run(np.zeros((2, FEATURE_COUNT), np.float32), np.ones(2, np.bool_))
+        forecaster.step(forecaster.new_state(), np.zeros(columns, np.float32), True)
+        forecaster.run(np.zeros((2, columns), np.float32), np.ones(2, np.bool_))
 
 
 def _shape(plan: LivePlan) -> ForecastShape:
@@ -50,7 +51,7 @@ def _shape(plan: LivePlan) -> ForecastShape:
 
 def _blank_network(plan: LivePlan) -> ModelSnapshot:
     shape, columns = _shape(plan), branch_columns(plan.features)
-    network = Architecture(shape, FEATURE_COUNT, columns, ((1,),) * len(columns), 64, 2, 0.1)
+    network = Architecture(shape, len(catalogue(plan.features)), columns, ((1,),) * len(columns), 64, 2, 0.1)
     weights: dict[str, NDArray[np.float32]] = {}
     for name, inputs, outputs, normalised in layers(network):
         weights[f"{name}.weight"] = np.zeros((inputs, outputs), np.float32)
@@ -62,7 +63,7 @@ def _blank_network(plan: LivePlan) -> ModelSnapshot:
 def _blank_band(plan: LivePlan) -> ModelSnapshot:
     shape = _shape(plan)
     weights = {
-        "linear": np.zeros((1, FEATURE_COUNT + 1), np.float32),
+        "linear": np.zeros((1, len(catalogue(plan.features)) + 1), np.float32),
         "bands": np.zeros(1, np.float32),
         "tables": np.full((1, 3, 3), 1 / 3, np.float32),
         "returns_bp": np.zeros((1, 3), np.float32),

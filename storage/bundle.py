@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from features.catalogue import content_sha, difference
 from market.errors import BundleError, ModelError
 from modeling.calibration import Calibration
 from modeling.forecast import Floats
@@ -46,7 +47,7 @@ class Bundle:
     """A model, what its inputs and decisions need, and where it comes from."""
 
     model: ModelSnapshot
-    normalizer: Mapping[str, Any]  # JSON-able: catalogue version and feature settings; the state belongs to the stream
+    normalizer: Mapping[str, Any]  # content of the feature catalogue; the normaliser's state belongs to the stream
     policy: Mapping[str, Any]  # JSON-able: the decision rules it was searched and tested with
     golden: Golden
     metrics: Mapping[str, float]
@@ -93,18 +94,20 @@ def bundle_sha(folder: Path) -> str:
     return hashlib.sha256(_bytes(folder, MANIFEST)).hexdigest()
 
 
-def read_bundle(folder: Path, catalogue_sha: str) -> Bundle:
+def read_bundle(folder: Path, catalogue: Mapping[str, Any]) -> Bundle:
     """The bundle in ``folder``, proved: hashes, list of files, feature catalogue and golden forecasts.
 
+    catalogue : ours, what features.catalogue.catalogue_content returns
     Raises BundleError, naming what is wrong, if any of them is not as promised.
     """
     try:
         manifest = json.loads(_bytes(folder, MANIFEST))
         contents = _verified(folder, manifest)
-        if manifest["catalogue_sha"] != catalogue_sha:
+        if manifest["catalogue_sha"] != (ours := content_sha(catalogue)):
+            theirs = json.loads(contents["normalizer.json"])
             raise BundleError(
                 f"bundle {folder.name} was made for feature catalogue {manifest['catalogue_sha'][:12]}, "
-                f"this is {catalogue_sha[:12]}"
+                f"this is {ours[:12]}: {difference(theirs, catalogue) or 'it does not say what differs'}"
             )
         bundle = _assemble(manifest, contents)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

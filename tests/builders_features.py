@@ -2,11 +2,29 @@
 
 import numpy as np
 
-from features.batch import Rows, feature_rows
-from features.parameters import FeatureParameters
+from features.batch import Rows, divide, feature_rows
+from features.layout import ALONE, LeaderRows
+from features.parameters import FeatureParameters, TradingSession
 from features.step import new_state
 from features.stream import FeatureStream, dump_state, load_state
-from market.events import BBO, BUY, FIRST, GAP, LAST, LEVEL, MARK, SELL, SNAPSHOT, TRADE, Events, empty_events
+from market.events import (
+    BBO,
+    BUY,
+    FIRST,
+    FUNDING,
+    GAP,
+    INDEX,
+    LAST,
+    LEVEL,
+    LIQUIDATION,
+    MARK,
+    NO_VENUE_TIME,
+    SELL,
+    SNAPSHOT,
+    TRADE,
+    Events,
+    empty_events,
+)
 
 PARAMETERS = FeatureParameters(
     row_interval_ms=20,
@@ -16,8 +34,18 @@ PARAMETERS = FeatureParameters(
     normalizer_min_samples=4,
     normalizer_clip=8.0,
     max_silence_ms=500,
+    max_funding_age_s=0,
+    liquidation_reach_bp=50.0,
+    liquidation_halflife_s=2.0,
+    burst_deviations=1.0,
+    session_flag_minutes=1,
+    sessions={
+        "evening": TradingSession("America/New_York", "17:14", "23:00"),
+        "night": TradingSession("Asia/Tokyo", "01:00", "07:15"),
+    },
+    leader="",
 )
-START = 1_700_000_000_000_000_000
+START = 1_700_000_034_000_000_000  # 22:13:54 UTC, 6 s before a session opens and another is about to close
 MS = 1_000_000
 
 
@@ -60,7 +88,7 @@ def _random_message(random: np.random.Generator, ts: int, update_id: int) -> Eve
     delay_ns = int(random.normal(5 * MS, MS))
     if random.random() < 0.0005:
         return message(ts, update_id, *[(LEVEL, SELL, price, 0) for price in range(990, 1_030)])
-    kind = random.choice([LEVEL, BBO, TRADE, MARK], p=[0.55, 0.2, 0.2, 0.05])
+    kind = random.choice([LEVEL, BBO, TRADE, MARK], p=[0.54, 0.2, 0.2, 0.06])
     if kind == LEVEL:
         worst = -2 if random.random() < 0.002 else 1
         changes = [_random_level(random, worst) for _ in range(random.integers(1, 6))]
@@ -70,7 +98,22 @@ def _random_message(random: np.random.Generator, ts: int, update_id: int) -> Eve
         bid, ask = (BBO, BUY, mid - 1, int(random.integers(1, 20))), (BBO, SELL, mid + 1, int(random.integers(1, 20)))
         return message(ts, update_id, bid, ask, delay_ns=delay_ns)
     side = BUY if random.random() < 0.5 else SELL
-    return message(ts, update_id, (int(kind), side, 1_000 + side, int(random.integers(1, 9))), delay_ns=delay_ns)
+    if kind == MARK:
+        return _random_word(random, ts, update_id, side)
+    return message(ts, update_id, (TRADE, side, 1_000 + side, int(random.integers(1, 9))), delay_ns=delay_ns)
+
+
+def _random_word(random: np.random.Generator, ts: int, update_id: int, side: int) -> Events:
+    """Mark, index and funding, or a forced order near the mid or far from it; half of them without a venue time."""
+    price = 10**11
+    if random.random() < 0.5:
+        forced = (LIQUIDATION, side, 1_000 + side * int(random.integers(0, 9)), int(random.integers(1, 30)))
+        return message(ts, update_id, forced)
+    mark, index = (price + int(random.integers(-(10**7), 10**7)) for _ in range(2))
+    funding = (FUNDING, 0, int(random.normal(10**8, 10**7)), ts + int(random.integers(-(10**9), 10**13)))
+    events = message(ts, update_id, (MARK, 0, mark, 0), (INDEX, 0, index, 0), funding)
+    events["flags"] |= NO_VENUE_TIME * int(random.random() < 0.5)
+    return events
 
 
 def _random_level(random: np.random.Generator, worst: int) -> tuple[int, int, int, int]:
@@ -79,14 +122,27 @@ def _random_level(random: np.random.Generator, worst: int) -> tuple[int, int, in
     return LEVEL, side, 1_000 - side * int(random.integers(worst, 15)), qty
 
 
-def batch_rows(events: Events, parameters: FeatureParameters = PARAMETERS) -> Rows:
+def batch_rows(events: Events, parameters: FeatureParameters = PARAMETERS, leader: LeaderRows = ALONE) -> Rows:
     """All rows of a tape from a new state."""
-    return feature_rows(events, new_state(parameters), parameters, int(events["ingest_ts"].max()))
+    return feature_rows(events, new_state(parameters), parameters, int(events["ingest_ts"].max()), leader)
 
 
-def streamed_rows(events: Events, cuts: list[int], parameters: FeatureParameters = PARAMETERS) -> Rows:
+def leader_tape(seed: int, seconds: int = 20, start: int = START) -> LeaderRows:
+    """Rows of another market over the same seconds: a wandering mid, a stretch that is not valid, and a silence."""
+    random = np.random.default_rng(seed + 100)
+    row_ts = start // (20 * MS) * 20 * MS + 20 * MS * np.arange(1, 50 * seconds)
+    mid2 = 4_000 + np.cumsum(random.integers(-2, 3, row_ts.size))
+    lost = int(random.integers(150, 250))
+    mid2[lost : lost + 5] = 0
+    heard = (row_ts < row_ts[lost + 100]) | (row_ts > row_ts[lost + 130])
+    return row_ts[heard], mid2[heard], random.uniform(-1, 1, row_ts.size)[heard]
+
+
+def streamed_rows(
+    events: Events, cuts: list[int], parameters: FeatureParameters = PARAMETERS, leader: LeaderRows = ALONE
+) -> Rows:
     """The same rows one by one: events pushed in pieces, the state dumped and loaded at every cut."""
-    stream, closed, start = FeatureStream(parameters), [], 0
+    stream, closed, start, ahead = FeatureStream(parameters), [], 0, leader
     newest = np.maximum.accumulate(events["ingest_ts"])
     first = -(-int(newest[0]) // (parameters.row_interval_ms * MS)) * parameters.row_interval_ms * MS
     for row_ts in range(first, int(newest[-1]) + 1, parameters.row_interval_ms * MS):
@@ -94,6 +150,8 @@ def streamed_rows(events: Events, cuts: list[int], parameters: FeatureParameters
         for piece in np.split(events[start:stop], [cut - start for cut in cuts if start < cut < stop]):
             stream.push(piece)
             stream = FeatureStream(parameters, load_state(dump_state(stream.state))) if piece.size and cuts else stream
+        led, ahead = divide(ahead, row_ts)
+        stream.follow(led)
         closed.append(stream.close(row_ts))
         start = stop
     columns = [np.array([row[field] for row in closed]) for field in range(4)]

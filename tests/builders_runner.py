@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from config.loading import load_settings
-from features.catalogue import FEATURE_COUNT, FEATURES
+from features.catalogue import catalogue_content, catalogue_sha, feature_names
 from live.clock import Clock
 from live.desk import Desk
 from live.exporter import PrometheusMeters
@@ -39,7 +39,8 @@ def quick_plan() -> LivePlan:
     plan = plan_of(load_settings("dev"), COINM_BTC.name)
     routing = replace(plan.trading.routing, max_decision_lag_ms=1_000.0)
     features = replace(plan.features, normalizer_min_samples=2)
-    return replace(plan, features=features, trading=replace(plan.trading, routing=routing))
+    trading = replace(plan.trading, routing=routing)
+    return replace(plan, features=features, trading=trading, catalogue_sha=catalogue_sha(features))
 
 
 @cache
@@ -121,8 +122,9 @@ class TapeFeed:
 
 def band_model(plan: LivePlan, conviction: float = 0.8) -> ModelSnapshot:
     """Believes that the heavier side of the touch wins, with that probability."""
-    linear = np.zeros((1, FEATURE_COUNT + 1), np.float32)
-    linear[0, [feature.name for feature in FEATURES].index("queue_imbalance")] = 1.0
+    names = feature_names(plan.features)
+    linear = np.zeros((1, len(names) + 1), np.float32)
+    linear[0, names.index("queue_imbalance")] = 1.0
     rest = (1 - conviction) / 2
     table = [[conviction, rest, rest], [rest, conviction, rest], [rest, rest, conviction]]
     weights = {
@@ -139,10 +141,10 @@ def write_band_bundle(folder: Path, conviction: float = 0.8, **stamps: object) -
     """A bundle for the plan, its sha; ``stamps`` replace what its manifest says."""
     plan = quick_plan()
     model = band_model(plan, conviction)
-    values = np.random.default_rng(0).normal(size=(300, FEATURE_COUNT)).astype(np.float32)
+    values = np.random.default_rng(0).normal(size=(300, len(feature_names(plan.features)))).astype(np.float32)
     bundle = Bundle(
         model=model,
-        normalizer={},
+        normalizer=catalogue_content(plan.features),
         policy={},
         golden=golden_rows(model, values, np.ones(300, np.bool_)),
         metrics={},

@@ -31,6 +31,13 @@ FEATURES = FeatureParameters(
     normalizer_min_samples=5,
     normalizer_clip=8.0,
     max_silence_ms=2_000,
+    max_funding_age_s=0,
+    liquidation_reach_bp=20.0,
+    liquidation_halflife_s=10.0,
+    burst_deviations=3.0,
+    session_flag_minutes=30,
+    sessions={},
+    leader="",
 )
 VENUE = VenueParameters(
     order_latency_ms=10.0, ack_latency_ms=10.0, queue_model="risk_averse", maker_fee=0.0, taker_fee=0.0, seed=1

@@ -17,7 +17,7 @@ from config.settings import Settings, config_sha  # noqa: E402
 from features.catalogue import CATALOGUE_VERSION, catalogue, catalogue_sha  # noqa: E402
 
 TARGET: Final = ROOT / "MODEL_PARAMETERS.md"
-SECTIONS: Final = ("features", "labels", "models", "trading", "venue")
+SECTIONS: Final = ("features", "regimes", "labels", "models", "trading", "venue")
 INTRODUCTION: Final = f"""\
 # Model parameters
 
@@ -69,7 +69,7 @@ def _features(settings: Settings) -> str:
         "| column | window ms | unit | normalisation | floor |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for feature in catalogue(settings.features.windows_ms):
+    for feature in catalogue(settings.features):
         floor = f"{feature.floor:g}" if feature.floor else ""
         window = feature.window_ms or ""
         lines.append(f"| `{feature.name}` | {window} | {feature.unit} | {feature.normalization} | {floor} |")

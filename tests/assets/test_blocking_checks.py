@@ -1,51 +1,95 @@
 """The blocking checks go red on what they are there to stop."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
-from assets import features as feature_asset
-from assets.features import causality, parity
+from assets import feature_checks
+from assets.feature_checks import Sample, causality, parity
 from assets.slice_data import search_windows
 from config.loading import load_settings
 from features.batch import Rows, feature_rows, rows_to_frame
-from features.layout import State
+from features.layout import ALONE, LeaderRows, State
 from features.parameters import FeatureParameters
 from features.step import new_state
+from features.stream import dump_state, load_state
 from market.events import Events
 from modeling.walk_forward import Slice
+from tests.builders_features import leader_tape
 from tests.builders_market import synthetic_events
 from tests.builders_trading import FEATURES
 
 SECOND = 1_000_000_000
+ROW_NS = FEATURES.row_interval_ms * 1_000_000
+FOLLOWER = replace(FEATURES, leader="the-leader")
+
+
+def sample_of(parameters: FeatureParameters, leader: LeaderRows = ALONE) -> Sample:
+    return Sample(synthetic_events(14.0), dump_state(new_state(parameters)), leader)
 
 
 @pytest.fixture(scope="module")
-def sample() -> Events:
-    return synthetic_events(8.0)
+def alone() -> Sample:
+    return sample_of(FEATURES)
 
 
-def leaking_rows(events: Events, state: State, parameters: FeatureParameters, until: int) -> Rows:
+@pytest.fixture(scope="module")
+def led(alone: Sample) -> Sample:
+    return sample_of(FOLLOWER, leader_tape(0, 16, int(alone.events["ingest_ts"][0])))
+
+
+def rows_of(sample: Sample, parameters: FeatureParameters) -> Rows:
+    end = int(sample.events["ingest_ts"][-1])
+    return feature_rows(sample.events, load_state(dict(sample.opening)), parameters, end, sample.leader)
+
+
+def leaking_rows(
+    events: Events, state: State, parameters: FeatureParameters, until: int, leader: LeaderRows = ALONE
+) -> Rows:
     """Rows that each know the last price of the tape."""
-    rows = feature_rows(events, state, parameters, until)
+    rows = feature_rows(events, state, parameters, until, leader)
     return rows._replace(raw=rows.raw + np.float32(events["price"][-1]))
 
 
-def test_a_feature_that_knows_the_future_fails_causality(sample: Events, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert causality(sample, new_state(FEATURES), FEATURES).passed
-    monkeypatch.setattr(feature_asset, "feature_rows", leaking_rows)
-    assert not causality(sample, new_state(FEATURES), FEATURES).passed
+def rows_with_an_early_leader(
+    events: Events, state: State, parameters: FeatureParameters, until: int, leader: LeaderRows = ALONE
+) -> Rows:
+    """Rows that each know the leader's next row."""
+    return feature_rows(events, state, parameters, until, (leader[0] - ROW_NS, *leader[1:]))
 
 
-def test_one_changed_bit_of_one_row_fails_parity(sample: Events) -> None:
-    rows = feature_rows(sample, new_state(FEATURES), FEATURES, int(sample["ingest_ts"][-1]))
-    frame = rows_to_frame(rows, FEATURES)
-    assert parity(frame, sample, new_state(FEATURES), FEATURES).passed
+def test_a_feature_that_knows_the_future_fails_causality(alone: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert causality(alone, FEATURES).passed
+    monkeypatch.setattr(feature_checks, "feature_rows", leaking_rows)
+    assert not causality(alone, FEATURES).passed
+
+
+def test_a_leader_that_is_seen_a_row_early_fails_causality(led: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert causality(led, FOLLOWER).passed
+    monkeypatch.setattr(feature_checks, "feature_rows", rows_with_an_early_leader)
+    verdict = causality(led, FOLLOWER)
+    assert not verdict.passed
+    assert verdict.facts["first_leak"] in rows_of(led, FOLLOWER).row_ts
+
+
+def test_one_changed_bit_of_one_row_fails_parity(alone: Sample) -> None:
+    frame = rows_to_frame(rows_of(alone, FEATURES), FEATURES)
+    assert parity(frame.lazy(), alone, FEATURES).passed
     at = pl.int_range(pl.len()) == frame.height // 2
     spoiled = frame.with_columns(
         raw_queue_imbalance=pl.when(at).then(9.0).otherwise("raw_queue_imbalance").cast(pl.Float32)
     )
-    assert not parity(spoiled, sample, new_state(FEATURES), FEATURES).passed
+    verdict = parity(spoiled.lazy(), alone, FEATURES)
+    assert (verdict.passed, verdict.facts["differing"]) == (False, "raw_queue_imbalance")
+
+
+def test_a_stream_that_sees_its_leader_a_row_late_fails_parity(led: Sample) -> None:
+    frame = rows_to_frame(rows_of(led, FOLLOWER), FOLLOWER).lazy()
+    assert parity(frame, led, FOLLOWER).passed
+    late = led._replace(leader=(led.leader[0] + ROW_NS, *led.leader[1:]))
+    assert not parity(frame, late, FOLLOWER).passed
 
 
 def test_calibration_learns_from_nothing_that_the_search_has_seen() -> None:

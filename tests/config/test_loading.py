@@ -56,6 +56,20 @@ def test_another_symbol_is_three_lines(tmp_path: Path) -> None:
     assert settings.labels == load_settings("dev").labels
 
 
+def test_a_leader_is_of_its_follower_alone_and_stands_before_it(tmp_path: Path) -> None:
+    leader, follower = "binance-usdm-btcusdt", "binance-coinm-btcusd_perp"
+    text = "extends: dev\ndata:\n  symbols: [{}, {}]\n  leaders: {{{}: {}}}\n"
+    settings = load_settings(path=_file(tmp_path, text.format(leader, follower, follower, leader)))
+    assert [settings.features_of(symbol).leader for symbol in (leader, follower)] == ["", leader]
+    refused = _refusal(_file(tmp_path, text.format(follower, leader, follower, leader)))
+    assert f"leaders.{follower}={leader} must stand before it in symbols=" in refused
+
+
+def test_a_regime_that_is_left_above_where_it_is_entered_is_refused(tmp_path: Path) -> None:
+    refused = _refusal(_file(tmp_path, "extends: dev\nregimes: {trend_leave: 0.6}\n"))
+    assert "trend_leave=0.6; allowed: 0 to 0.5" in refused
+
+
 def test_a_folder_of_daily_files_is_a_source(tmp_path: Path) -> None:
     path = _file(tmp_path, "extends: dev\ndata: {sources: {binance-coinm-btcusd_perp: captures/btc}}\n")
     assert load_settings(path=path).data.sources["binance-coinm-btcusd_perp"] == "captures/btc"

@@ -1,19 +1,17 @@
-"""The catalogue: order, names, branches, sha and the page written from it."""
+"""The catalogue: order, names, branches and sha."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from features.catalogue import FEATURE_COUNT, FEATURES, branch_columns, catalogue, catalogue_sha, feature_names
-from features.documentation import features_page
+from features.catalogue import branch_columns, catalogue, catalogue_sha, feature_names
 from tests.builders_features import PARAMETERS
 
-ROOT = Path(__file__).parents[2]
+FEATURES = catalogue(PARAMETERS)
 
 
 def test_names_are_unique():
-    assert len(set(feature_names(PARAMETERS))) == FEATURE_COUNT
+    assert len(set(feature_names(PARAMETERS))) == len(FEATURES)
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
@@ -28,12 +26,12 @@ def test_a_branch_reads_the_instant_features_and_its_own_window():
     branches = branch_columns(PARAMETERS)
     for window_ms, columns in zip(PARAMETERS.windows_ms, branches, strict=True):
         assert {FEATURES[column].window_ms for column in columns} == {0, window_ms}
-    assert set().union(*branches) == set(range(FEATURE_COUNT))
+    assert set().union(*branches) == set(range(len(FEATURES)))
 
 
 def test_other_windows_rename_the_columns_and_keep_their_number():
     other = replace(PARAMETERS, windows_ms=(100, 500, 2_000))
-    assert len(catalogue(other.windows_ms)) == FEATURE_COUNT
+    assert len(catalogue(other)) == len(FEATURES)
     assert "momentum_500ms" in feature_names(other)
 
 
@@ -44,7 +42,3 @@ def test_other_windows_rename_the_columns_and_keep_their_number():
 )
 def test_sha_changes_with_every_setting(change):
     assert catalogue_sha(replace(PARAMETERS, **change)) != catalogue_sha(PARAMETERS)
-
-
-def test_page_of_the_features_is_fresh():
-    assert (ROOT / "docs" / "features.md").read_text() == features_page()

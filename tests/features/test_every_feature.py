@@ -1,17 +1,20 @@
 """What each feature must pass by being in the catalogue."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
 from features.batch import feature_rows
-from features.catalogue import FEATURES, VALID
+from features.catalogue import VALID, catalogue
 from features.step import new_state
 from features.stream import dump_state, load_state
-from tests.builders_features import PARAMETERS, batch_rows, streamed_rows, synthetic_events
+from tests.builders_features import MS, PARAMETERS, batch_rows, leader_tape, streamed_rows, synthetic_events
 from tests.builders_market import recorded_events
 
+FOLLOWING = replace(PARAMETERS, leader="the-leader")
+FEATURES = catalogue(FOLLOWING)
 MESSAGES = 6_000
 columns = pytest.mark.parametrize("column", range(len(FEATURES)), ids=[feature.name for feature in FEATURES])
 tapes = pytest.mark.parametrize("tape", ["recorded", "synthetic"])
@@ -23,31 +26,46 @@ def events_of(tape):
 
 
 @cache
+def leader_of(tape):
+    return leader_tape(0, seconds=60, start=int(events_of(tape)["ingest_ts"][0]))
+
+
+@cache
 def rows_of(tape):
-    return batch_rows(events_of(tape))
+    return batch_rows(events_of(tape), FOLLOWING, leader_of(tape))
+
+
+def split(tape):
+    """Halves of a tape and of its leader, and the instant between them."""
+    events, leader = events_of(tape), leader_of(tape)
+    middle = int(np.maximum.accumulate(events["ingest_ts"])[events.size // 2])
+    position = int(np.flatnonzero(events["ingest_ts"] > middle)[0])
+    early = leader[0] <= middle // (20 * MS) * 20 * MS
+    return (events[:position], events[position:]), [tuple(x[half] for x in leader) for half in (early, ~early)], middle
 
 
 @cache
 def resumed_rows(tape):
     """The tape in two halves, the state saved and loaded between them."""
-    events, state = events_of(tape), new_state(PARAMETERS)
-    middle = int(np.maximum.accumulate(events["ingest_ts"])[events.size // 2])
-    position = int(np.flatnonzero(events["ingest_ts"] > middle)[0])
-    early = feature_rows(events[:position], state, PARAMETERS, middle)
-    late = feature_rows(events[position:], load_state(dump_state(state)), PARAMETERS, int(events["ingest_ts"].max()))
-    return [np.concatenate(pair) for pair in zip(early, late, strict=True)]
+    (early, late), leaders, middle = split(tape)
+    state, end = new_state(FOLLOWING), int(late["ingest_ts"].max())
+    first = feature_rows(early, state, FOLLOWING, middle, leaders[0])
+    second = feature_rows(late, load_state(dump_state(state)), FOLLOWING, end, leaders[1])
+    return [np.concatenate(pair) for pair in zip(first, second, strict=True)]
 
 
 @cache
 def rows_with_another_future(tape):
-    """Rows of a tape whose second half is poisoned, and how many of them are of the first."""
-    events = events_of(tape).copy()
-    middle = int(np.maximum.accumulate(events["ingest_ts"])[events.size // 2])
+    """Rows of a tape whose second half is poisoned, its leader's too, and how many of them are of the first."""
+    events, (_, leading, middle) = events_of(tape).copy(), split(tape)
     future = events["ingest_ts"] > middle
     events["qty"][future] = events["qty"][future] * 7 + 3
     events["side"][future] = -events["side"][future]
     events["delay_ns"][future] += 10**9
-    rows = batch_rows(events)
+    (row_ts, mid2, imbalance), (_, later, _) = leading
+    known = np.concatenate((row_ts, leader_of(tape)[0][row_ts.size :]))
+    poisoned = known, np.concatenate((mid2, later + 50)), np.concatenate((imbalance, np.zeros(later.size)))
+    rows = batch_rows(events, FOLLOWING, poisoned)
     return rows, int(np.searchsorted(rows.row_ts, middle, side="right"))
 
 
@@ -69,7 +87,7 @@ def test_the_poison_reaches_the_future(tape):
 
 @cache
 def streamed(tape):
-    return streamed_rows(events_of(tape), list(range(0, events_of(tape).size, 37)))
+    return streamed_rows(events_of(tape), list(range(0, events_of(tape).size, 37)), FOLLOWING, leader_of(tape))
 
 
 @tapes
@@ -95,24 +113,27 @@ def test_feature_resumes_from_a_saved_state(tape, column):
 def test_feature_is_finite_and_within_its_scale(tape, column):
     rows = rows_of(tape)
     assert np.isfinite(rows.raw[:, column]).all()
-    assert np.abs(rows.values[:, column]).max() <= FEATURES[column].bound(PARAMETERS)
+    assert np.abs(rows.values[:, column]).max() <= FEATURES[column].bound(FOLLOWING)
 
 
 @columns
 def test_feature_varies_on_a_hostile_tape(column):
     rows = rows_of("synthetic")
-    assert np.unique(rows.values[rows.status == VALID, column]).size > 2
+    seen = np.unique(rows.values[rows.status == VALID, column])
+    assert seen.tolist() == [0.0, 1.0] if FEATURES[column].unit == "flag" else seen.size > 2
 
 
 @tapes
 def test_events_are_left_alone(tape):
     events = events_of(tape)
     before = events.copy()
-    batch_rows(events)
+    batch_rows(events, FOLLOWING, leader_of(tape))
     assert events.tobytes() == before.tobytes()
 
 
 def test_read_only_events_give_the_same_rows():
     events = events_of("synthetic").copy()
     events.flags.writeable = False
-    assert batch_rows(events).values.tobytes() == rows_of("synthetic").values.tobytes()
+    assert (
+        batch_rows(events, FOLLOWING, leader_of("synthetic")).values.tobytes() == rows_of("synthetic").values.tobytes()
+    )

@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 
 from features.batch import feature_rows, frame_to_rows, rows_to_frame
-from features.catalogue import BOOK_CLOSED, CROSSED, ONE_SIDED, SILENT, VALID, WARMING_UP, feature_names
+from features.catalogue import (
+    BOOK_CLOSED,
+    CROSSED,
+    LATE_FUNDING,
+    NO_LEADER,
+    ONE_SIDED,
+    SILENT,
+    VALID,
+    WARMING_UP,
+    feature_names,
+)
 from features.step import new_state
 from market.errors import DataError
-from market.events import BBO, BUY, GAP, LEVEL, SELL, TRADE, empty_events
+from market.events import BBO, BUY, FUNDING, GAP, INDEX, LEVEL, LIQUIDATION, MARK, SELL, TRADE, empty_events
 from tests.builders_features import MS, PARAMETERS, START, batch_rows, message, same_bytes, snapshot, synthetic_events
 
 QUICK = replace(PARAMETERS, normalizer_sample_ms=20, normalizer_min_samples=2, max_silence_ms=10_000)
@@ -65,8 +75,11 @@ def test_instant_features_of_a_small_book():
     assert raw["imbalance_5"] == np.float32(20 / 120)
     assert raw["imbalance_10"] == np.float32(20 / 220)
     assert raw["microprice_deviation"] == 0.5
-    assert raw["log_bid_size"] == np.float32(np.log1p(30))
-    assert raw["log_ask_size"] == np.float32(np.log1p(10))
+    assert raw["log_bid_size_1"] == np.float32(np.log1p(30))
+    assert raw["log_ask_size_1"] == np.float32(np.log1p(10))
+    assert raw["log_bid_size_2"] == raw["log_ask_size_5"] == np.float32(np.log1p(10))
+    assert raw["sqrt_bid_offset_1"] == 1
+    assert raw["sqrt_ask_offset_4"] == 2
     assert raw["delay_ms"] == 7
     assert raw["log_trade_age"] == np.float32(np.log1p(1_100))
 
@@ -85,12 +98,96 @@ def test_a_message_counts_as_one_move_of_the_touch():
     assert raw_at(READY, shifted)["order_flow_imbalance_50ms"] == 0
 
 
+def test_a_touch_that_falls_behind_all_known_levels_takes_them_away():
+    raw = raw_at(READY, message(READY - 10 * MS, 2, (BBO, BUY, 991, 5), (BBO, SELL, 1_001, 10)))
+    assert raw["spread_ticks"] == 10
+    assert raw["momentum_50ms"] == -4
+    assert raw["order_flow_imbalance_50ms"] == -10
+    assert raw["log_touch_churn_50ms"] == np.float32(np.log1p(1))
+
+
 def test_momentum_and_volatility_are_in_ticks_of_the_mid():
     up = message(READY - 30 * MS, 2, (BBO, BUY, 1_002, 5), (BBO, SELL, 1_004, 5))
     down = message(READY - 10 * MS, 3, (BBO, BUY, 998, 5), (BBO, SELL, 1_000, 5))
     raw = raw_at(READY, up, down)
     assert raw["momentum_50ms"] == raw["momentum_1000ms"] == -1
     assert raw["realized_volatility_50ms"] == 5
+
+
+def test_deep_flow_counts_the_best_five_levels_and_leaves_out_what_comes_into_view():
+    deeper = message(READY - 30 * MS, 2, (LEVEL, BUY, 996, 17))  # 7 lots join the fourth bid
+    far = message(READY - 25 * MS, 3, (LEVEL, BUY, 990, 90))  # the tenth level is out of view
+    lifted = message(READY - 20 * MS, 4, (LEVEL, SELL, 1_001, 0))  # the ask of 10 leaves, 1_006 comes into view
+    assert raw_at(READY, deeper, far)["order_flow_imbalance_5_50ms"] == 7
+    assert raw_at(READY, deeper, far, lifted)["order_flow_imbalance_5_50ms"] == 17
+
+
+def test_cancels_are_what_left_and_was_not_traded():
+    trade = message(READY - 30 * MS, 2, (TRADE, SELL, 999, 4))
+    left = message(READY - 29 * MS, 3, (LEVEL, BUY, 999, 1))  # 9 of 10 lots gone, 4 of them traded
+    joined = message(READY - 28 * MS, 4, (LEVEL, SELL, 1_001, 15))
+    raw = raw_at(READY, trade, left, joined)
+    assert raw["cancel_share_50ms"] == 0.5
+    assert raw["log_volume_50ms"] == np.float32(np.log1p(4))
+    assert raw["log_touch_churn_50ms"] == 0
+
+
+def test_trades_leave_their_sign_their_run_and_their_price():
+    trades = [(TRADE, SELL, 999, 1), (TRADE, BUY, 1_001, 2), (TRADE, BUY, 1_003, 1)]
+    raw = raw_at(READY, *(message(READY - 30 * MS + at, 2 + at, trade) for at, trade in enumerate(trades)))
+    assert raw["trade_sign_50ms"] == np.float32(1 / 3)
+    assert raw["trade_imbalance_50ms"] == 0.5
+    assert raw["trade_run"] == np.float32(np.log1p(2))
+    assert raw["vwap_distance_50ms"] == -1  # 1_000 against (999 + 2 x 1_001 + 1_003) / 4
+
+
+def test_jitter_is_the_mean_change_of_the_delay():
+    delays = [(30, 5), (20, 8), (10, 4)]
+    trades = [message(READY - ago * MS, ago, (TRADE, BUY, 1_001, 1), delay_ns=delay * MS) for ago, delay in delays]
+    assert raw_at(READY, *trades)["delay_jitter"] == 3.5
+
+
+def test_what_the_venue_publishes_is_known_from_its_arrival():
+    words = [(MARK, 0, 100_100, 0), (INDEX, 0, 100_000, 0), (FUNDING, 0, 10**8, READY + 3_600_000 * MS)]
+    published = message(READY, 2, *words)
+    raw = raw_at(READY, published)
+    assert raw["basis"] == 10
+    assert raw["funding_rate"] == 1
+    assert raw["time_to_funding"] == 0.125
+    rows = rows_until(READY + 20 * MS, snapshot(START, 1), message(READY + MS, 2, *words))
+    assert rows.raw[-2:, NAMES.index("funding_rate")].tolist() == [0, 1]
+
+
+def test_forced_orders_near_the_mid_count_and_fade():
+    forced = [(LIQUIDATION, SELL, 999, 6), (LIQUIDATION, BUY, 1_006, 9), (LIQUIDATION, BUY, 1_002, 3)]
+    words = [message(READY - 2_000 * MS, 2 + at, order) for at, order in enumerate(forced)]
+    rows = rows_until(READY, snapshot(START - 5_000 * MS, 1), *words)
+    raw = dict(zip(NAMES, rows.raw[-1].tolist(), strict=True))
+    assert raw["log_liquidated_sell"] == np.float32(np.log1p(3))  # one half-life ago
+    assert raw["log_liquidated_buy"] == np.float32(np.log1p(1.5))  # 60 bp away is too far
+
+
+def test_a_required_funding_rate_that_comes_late_invalidates_rows():
+    strict = replace(QUICK, max_funding_age_s=1)
+    funding = message(READY, 2, (FUNDING, 0, 10**8, READY))
+    heard = rows_until(READY + 1_020 * MS, snapshot(START, 1), funding, parameters=strict)
+    assert heard.status[heard.row_ts < READY].tolist()[-1] == LATE_FUNDING
+    assert heard.status[heard.row_ts == READY + 1_000 * MS] == VALID
+    assert heard.status[-1] == LATE_FUNDING
+
+
+def test_a_follower_sees_the_leader_and_stops_when_it_stops():
+    led = replace(QUICK, leader="the-leader", max_silence_ms=1_000)
+    row_ts = np.arange(START, READY + 1, 20 * MS)
+    mid2 = np.where(row_ts < READY - 40 * MS, 4_000, 4_002)
+    trades = [message(READY + at * MS, 700 + at, (TRADE, BUY, 1_001, 1)) for at in (-600, 0, 900)]
+    end = READY + 1_020 * MS
+    tape, leader = np.concatenate([snapshot(START, 1), *trades]), (row_ts, mid2, np.full(row_ts.size, 0.25))
+    rows = feature_rows(tape, new_state(led), led, end, leader)
+    seen = dict(zip(feature_names(led), rows.raw[rows.row_ts == READY][0].tolist(), strict=True))
+    assert seen["leader_imbalance"] == 0.25
+    assert seen["leader_return_50ms"] == seen["leader_return_1000ms"] == 5
+    assert rows.status[-2:].tolist() == [VALID, NO_LEADER]
 
 
 @pytest.mark.parametrize(

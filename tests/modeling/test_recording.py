@@ -8,7 +8,7 @@ import pytest
 
 from config.loading import load_settings
 from features.batch import feature_rows
-from features.catalogue import branch_columns, catalogue_sha, feature_names
+from features.catalogue import branch_columns, catalogue_content, catalogue_sha, feature_names
 from features.step import new_state
 from labeling.targets import label_rows, tradeable_grid
 from market.clock import align, new_clock
@@ -107,5 +107,5 @@ def test_a_real_slice_becomes_a_bundle_that_forecasts(data, piece, tmp_path):
         latency_budget_us=60.0,
     )
     write_bundle(tmp_path / "bundle", bundle)
-    again = forecaster_from(read_bundle(tmp_path / "bundle", sha).model)
+    again = forecaster_from(read_bundle(tmp_path / "bundle", catalogue_content(SETTINGS.features)).model)
     assert np.array_equal(again.run(test.values, test.valid), forecasts)

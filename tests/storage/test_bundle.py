@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.catalogue import content_sha
 from market.errors import BundleError
 from modeling.streaming import forecaster_from
 from storage.bundle import Bundle, bundle_sha, golden_rows, read_bundle, write_bundle
 from tests.builders_modeling import random_model, random_rows
+
+CATALOGUE = {"version": "2.0", "features": [{"name": "a", "unit": "ms"}], "parameters": {"row_interval_ms": 20}}
 
 
 def _bundle() -> Bundle:
@@ -22,11 +25,11 @@ def _bundle() -> Bundle:
     values = random_rows(80)
     return Bundle(
         model=model,
-        normalizer={"row_interval_ms": 20},
+        normalizer=CATALOGUE,
         policy={"horizon_ms": 250},
         golden=golden_rows(model, values, np.ones(80, np.bool_)),
         metrics={"macro_f1": 0.5},
-        catalogue_sha="c" * 64,
+        catalogue_sha=content_sha(CATALOGUE),
         config_sha="d" * 64,
         data_fingerprint="e" * 64,
         code_version="0.1.0",
@@ -50,7 +53,7 @@ def _forge(folder: Path, name: str, content: bytes) -> None:
 
 
 def test_bundle_comes_back_as_written(folder):
-    written, read = _bundle(), read_bundle(folder, "c" * 64)
+    written, read = _bundle(), read_bundle(folder, CATALOGUE)
     assert (read.model.kind, dict(read.model.spec)) == (written.model.kind, dict(written.model.spec))
     for name in ("policy", "normalizer", "metrics", "created", "config_sha", "latency_budget_us"):
         assert getattr(read, name) == getattr(written, name)
@@ -75,29 +78,39 @@ def test_one_changed_byte_is_refused(folder, name):
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
     with pytest.raises(BundleError, match=f"torn: {name}"):
-        read_bundle(folder, "c" * 64)
+        read_bundle(folder, CATALOGUE)
 
 
-def test_another_catalogue_is_refused(folder):
-    with pytest.raises(BundleError, match="made for feature catalogue cccccccccccc, this is ffffffffffff"):
-        read_bundle(folder, "f" * 64)
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"version": "3.0"}, "catalogue 2.0 instead of 3.0"),
+        ({"features": [{"name": "a", "unit": "s"}]}, "a means something else"),
+        ({"features": [{"name": "b", "unit": "ms"}]}, "a is not one of ours, b is unknown to it"),
+        ({"parameters": {"row_interval_ms": 50}}, "row_interval_ms=20 instead of 50"),
+    ],
+    ids=["version", "meaning", "columns", "settings"],
+)
+def test_another_catalogue_is_refused_and_the_difference_named(folder, change, named):
+    with pytest.raises(BundleError, match=f"made for feature catalogue .*: {named}"):
+        read_bundle(folder, CATALOGUE | change)
 
 
 def test_extra_file_is_refused(folder):
     (folder / "model.pkl").write_bytes(b"")
     with pytest.raises(BundleError, match="model.pkl"):
-        read_bundle(folder, "c" * 64)
+        read_bundle(folder, CATALOGUE)
 
 
 def test_missing_file_is_refused(folder):
     (folder / "policy.json").unlink()
     with pytest.raises(BundleError, match="policy.json"):
-        read_bundle(folder, "c" * 64)
+        read_bundle(folder, CATALOGUE)
 
 
 def test_missing_bundle_is_one_clear_error(tmp_path):
     with pytest.raises(BundleError, match="no readable manifest"):
-        read_bundle(tmp_path / "nothing", "c" * 64)
+        read_bundle(tmp_path / "nothing", CATALOGUE)
 
 
 def test_pickled_golden_rows_are_refused(folder):
@@ -105,14 +118,14 @@ def test_pickled_golden_rows_are_refused(folder):
     np.savez(stream, values=np.array([{}], object), valid=np.ones(1, bool), forecasts=np.zeros((1, 1)))
     _forge(folder, "golden.npz", stream.getvalue())
     with pytest.raises(BundleError, match="golden.npz cannot be read"):
-        read_bundle(folder, "c" * 64)
+        read_bundle(folder, CATALOGUE)
 
 
 def test_golden_rows_that_other_weights_made_are_refused(folder):
     other = replace(_bundle(), model=random_model(seed=9))
     with pytest.raises(BundleError, match="golden rows' forecasts are off"):
         write_bundle(folder, other)
-    assert read_bundle(folder, "c" * 64).metrics == {"macro_f1": 0.5}
+    assert read_bundle(folder, CATALOGUE).metrics == {"macro_f1": 0.5}
 
 
 def test_forged_calibration_fails_the_golden_rows(folder):
@@ -120,7 +133,7 @@ def test_forged_calibration_fails_the_golden_rows(folder):
     stored["scale"][0][0] += 0.1
     _forge(folder, "calibration.json", json.dumps(stored).encode())
     with pytest.raises(BundleError, match="golden rows' forecasts are off"):
-        read_bundle(folder, "c" * 64)
+        read_bundle(folder, CATALOGUE)
 
 
 @pytest.mark.parametrize("key", ["kind", "spec", "files", "catalogue_sha", "created", "bundle_version"])
@@ -129,7 +142,7 @@ def test_manifest_without_a_key_is_refused(folder, key):
     del manifest[key]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=key):
-        read_bundle(folder, "c" * 64)
+        read_bundle(folder, CATALOGUE)
 
 
 def test_weights_of_another_shape_are_refused(folder):
@@ -139,7 +152,7 @@ def test_weights_of_another_shape_are_refused(folder):
     weights["fuse.bias"] = np.zeros(3, np.float32)
     _forge(folder, "weights.safetensors", save(weights))
     with pytest.raises(BundleError, match=r"'fuse.bias' have shape \(3,\)"):
-        read_bundle(folder, "c" * 64)
+        read_bundle(folder, CATALOGUE)
 
 
 @pytest.mark.parametrize(
@@ -151,13 +164,13 @@ def test_spec_that_fits_no_weights_is_refused(folder, key, value):
     manifest["spec"][key] = value
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="cannot be run"):
-        read_bundle(folder, "c" * 64)
+        read_bundle(folder, CATALOGUE)
 
 
 def test_metric_that_is_not_a_number_is_refused_and_the_old_bundle_stays(folder):
     with pytest.raises(BundleError, match="finite numbers"):
         write_bundle(folder, replace(_bundle(), metrics={"mcc": float("nan")}))
-    assert read_bundle(folder, "c" * 64).metrics == {"macro_f1": 0.5}
+    assert read_bundle(folder, CATALOGUE).metrics == {"macro_f1": 0.5}
 
 
 def test_golden_rows_shorter_than_the_receptive_field_are_refused():
@@ -168,7 +181,7 @@ def test_golden_rows_shorter_than_the_receptive_field_are_refused():
 def test_bundle_is_read_and_run_without_torch(folder):
     code = (
         "import sys; from pathlib import Path; from storage.bundle import read_bundle;"
-        f"read_bundle(Path({str(folder)!r}), 'c' * 64);"
+        f"read_bundle(Path({str(folder)!r}), {CATALOGUE!r});"
         "assert not {'torch', 'pytorch_lightning', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
