@@ -1,8 +1,9 @@
 """Bybit v5 linear, inverse and spot: public WebSocket topics.
 
 The book: a message of type ``snapshot``, or one with ``u`` = 1, is the whole book; each delta's ``u`` is one more
-than the last. Anything else is a gap, and the book stays closed until the next snapshot. Events bear ``seq``, which
-orders books of different depths, so that ``orderbook.1`` moves the touch of a deeper one.
+than the last. Anything else is a gap, and the book stays closed until the next snapshot. A whole book that neither
+repeats the ``u`` of an open one nor comes next follows a lost connection or a restart: a gap stands before it. Events
+bear ``seq``, which orders books of different depths, so that ``orderbook.1`` moves the touch of a deeper one.
 """
 
 from collections.abc import Callable
@@ -120,22 +121,25 @@ class BybitDecoder(VenueDecoder):
             self._seq = book.seq
             return rows
         if verdict is Verdict.BREAK:
-            self.counts["gaps"] += 1
-            return gap_row(stamp._replace(update_id=self._seq))
+            return self._gap(stamp)
         self.counts["superseded" if verdict is Verdict.OLD else "unjoined"] += 1
         return b""
 
     def _snapshot(self, topic: str, book: OrderBook, stamp: Stamp) -> bytes:
-        """The whole book; an empty one, as a delisted symbol's, closes it."""
+        """The whole book, behind a gap where it does not continue an open one; of nothing, as when delisted, a gap."""
         rows = level_rows(SNAPSHOT, book.b, book.a, stamp, self.instrument)
+        continues = self._sequence.waiting or book.u - self._sequence.newest in (0, 1)
+        gap = b"" if rows and continues else self._gap(stamp)
         self.counts["snapshot"] += 1
         self._topic, self._seq = topic, book.seq
         self._sequence.accept_snapshot(book.u)
-        if rows:
-            return rows
-        self._sequence.waiting = True
+        self._sequence.waiting = not rows
+        return gap + rows
+
+    def _gap(self, stamp: Stamp) -> bytes:
+        """A gap, which bears the newest ``seq`` of the book that it closes."""
         self.counts["gaps"] += 1
-        return gap_row(stamp)
+        return gap_row(stamp._replace(update_id=self._seq))
 
     def _touch(self, book: OrderBook, stamp: Stamp) -> bytes:
         rows = [

@@ -2,8 +2,9 @@
 
 The book: ``snapshot`` is the whole of it; each update's ``prevSeqId`` is the ``seqId`` of the one before (equal ids
 say that nothing changed). Where a checksum is sent it must hold as well. Anything else is a gap, and the book stays
-closed until the next snapshot. In maintenance the venue begins its ids anew with an update whose ``seqId`` is below
-its ``prevSeqId``: the chain goes on, and the events' ids are moved up so that they never fall.
+closed until the next snapshot. One that comes while a book is open follows a lost connection: a gap stands before it.
+In maintenance the venue begins its ids anew with an update whose ``seqId`` is below its ``prevSeqId``: the chain goes
+on, and the events' ids are moved up so that they never fall.
 """
 
 from collections.abc import Callable
@@ -126,13 +127,15 @@ class OkxDecoder(VenueDecoder):
         return self._update(books[0], ingest_ts)
 
     def _snapshot(self, channel: str, book: OrderBook, ingest_ts: int) -> bytes:
+        """The whole book, behind a gap where one was open; of nothing, a gap."""
         stamp = self._stamp(book, ingest_ts, self._lift)
         rows = level_rows(SNAPSHOT, _levels(book.bids), _levels(book.asks), stamp, self.instrument)
+        gap = b"" if rows and self._waiting else self._broken(stamp)
         self.counts["snapshot"] += 1
         self._channel, self._newest = channel, book.seqId
         self._checked = book.checksum != 0
         self._texts.clear()
-        return self._checked_rows(book, rows, stamp) if rows else self._broken(stamp)
+        return gap + self._checked_rows(book, rows, stamp) if rows else gap
 
     def _update(self, book: OrderBook, ingest_ts: int) -> bytes:
         continues = book.prevSeqId == self._newest
@@ -167,12 +170,13 @@ class OkxDecoder(VenueDecoder):
         return rows
 
     def _broken(self, stamp: Stamp) -> bytes:
+        """A gap, which bears the newest id of the book that it closes."""
         self._waiting = True
         self.counts["gaps"] += 1
-        return gap_row(stamp)
+        return gap_row(stamp._replace(update_id=_lifted(self._newest, self._lift)))
 
     def _stamp(self, book: OrderBook, ingest_ts: int, lift: int) -> Stamp:
-        return stamp_of(book.ts, ingest_ts, 0 if book.seqId is None else book.seqId + lift)
+        return stamp_of(book.ts, ingest_ts, _lifted(book.seqId, lift))
 
     def _touches(self, books: list[OrderBook], ingest_ts: int) -> bytes:
         rows = [
@@ -216,6 +220,10 @@ class OkxDecoder(VenueDecoder):
         ]
         self.counts["liquidation" if rows else "other"] += len(rows) or 1
         return message_of(rows)
+
+
+def _lifted(seq_id: int | None, lift: int) -> int:
+    return 0 if seq_id is None else seq_id + lift
 
 
 def _levels(texts: TextLevels) -> Levels:

@@ -99,12 +99,31 @@ def test_a_delta_that_the_book_already_holds_is_passed_over(decoder):
 
 def test_an_update_id_of_one_is_a_whole_book_whatever_it_calls_itself(decoder):
     _, anew, after = decoded(decoder, snapshot(7), book(1, [["99.0", "1"]], [["99.1", "1"]]), book(2, [["98.9", "1"]]))
-    assert (kinds(anew), kinds(after)) == ([SNAPSHOT, SNAPSHOT], [LEVEL])
+    assert (kinds(anew), kinds(after)) == ([GAP, SNAPSHOT, SNAPSHOT], [LEVEL])
 
 
-def test_a_whole_book_of_nothing_closes_it(decoder):
-    _, empty = decoded(decoder, snapshot(7), snapshot(8, [], []))
-    assert (kinds(empty), decoder.waiting) == ([GAP], True)
+def test_a_whole_book_that_does_not_continue_an_open_one_stands_behind_a_gap(decoder):
+    _, _, anew, after = decoded(
+        decoder, snapshot(10), book(11, [["99.9", "1"]]), snapshot(5_000), book(5_001, [["99.8", "1"]])
+    )
+    assert (kinds(anew), kinds(after)) == ([GAP, SNAPSHOT, SNAPSHOT], [LEVEL])
+    assert anew["update_id"].tolist() == [1_011, 6_000, 6_000]
+    assert anew["exchange_ts"].tolist() == [1_990 * MS] * 3
+    assert anew["ingest_ts"].tolist() == [NOW + 2] * 3
+    assert anew["flags"].tolist() == [FIRST | LAST, FIRST, LAST]
+    assert (decoder.counts["gaps"], decoder.counts["snapshot"]) == (1, 2)
+
+
+@pytest.mark.parametrize("u", [7, 8])
+def test_a_whole_book_that_is_sent_again_or_comes_next_leaves_no_gap(decoder, u):
+    _, again = decoded(decoder, snapshot(7), snapshot(u))
+    assert (kinds(again), decoder.counts["gaps"]) == ([SNAPSHOT, SNAPSHOT], 0)
+
+
+@pytest.mark.parametrize("u", [8, 5_000])
+def test_a_whole_book_of_nothing_closes_it(decoder, u):
+    _, empty = decoded(decoder, snapshot(7), snapshot(u, [], []))
+    assert (kinds(empty), decoder.waiting, decoder.counts["gaps"]) == ([GAP], True, 1)
 
 
 def test_depth_one_moves_the_touch_and_is_no_book(decoder):

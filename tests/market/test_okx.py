@@ -142,9 +142,21 @@ def test_another_book_channel_of_the_same_instrument_is_left_alone(decoder):
     assert (other.size, decoder.counts["unknown"]) == (0, 1)
 
 
+def test_a_whole_book_where_one_was_open_stands_behind_a_gap(decoder):
+    _, _, anew, after = decoded(
+        decoder, snapshot(7), book(7, 12, [["5.133", "1"]]), snapshot(5_000), book(5_000, 5_001, [["5.132", "1"]])
+    )
+    assert (kinds(anew), kinds(after)) == ([GAP, SNAPSHOT, SNAPSHOT], [LEVEL])
+    assert anew["update_id"].tolist() == [12, 5_000, 5_000]
+    assert anew["exchange_ts"].tolist() == [1_990 * MS] * 3
+    assert anew["ingest_ts"].tolist() == [NOW + 2] * 3
+    assert anew["flags"].tolist() == [FIRST | LAST, FIRST, LAST]
+    assert (decoder.counts["gaps"], decoder.counts["snapshot"]) == (1, 2)
+
+
 def test_a_whole_book_of_nothing_closes_it(decoder):
     _, empty = decoded(decoder, snapshot(7), snapshot(8, [], []))
-    assert (kinds(empty), decoder.waiting) == ([GAP], True)
+    assert (kinds(empty), decoder.waiting, decoder.counts["gaps"]) == ([GAP], True, 1)
 
 
 def test_trades_are_signed_by_their_takers(decoder):
