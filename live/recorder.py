@@ -16,6 +16,7 @@ import numpy as np
 
 from live.clock import WallClock, replay_clock
 from live.connectors.binance import BinanceFeed
+from live.connectors.binance_api import require_binance
 from live.feed import Feed
 from market.errors import MalformedMessage, OffGrid
 from market.instrument import Instrument
@@ -113,8 +114,10 @@ def record(recording: Recording, say: Callable[[str], None]) -> None:
     """Record until SIGTERM or SIGINT, until the time is over, or until the replay ends.
 
     A line a minute goes to ``say``, and one at the end.
-    Raises VenueError if no venue answers, JournalError if the journal cannot be written.
+    Raises ConfigError at once if no connector speaks to the venue, VenueError if it does not answer, JournalError if
+    the journal cannot be written.
     """
+    require_binance(recording.instrument)
     asyncio.run(_record(recording, say))
 
 

@@ -14,13 +14,18 @@ _FUTURES_TOPICS: Final = ("depth@0ms", "bookTicker", "trade", "markPrice@1s", "f
 _SPOT_TOPICS: Final = ("depth@100ms", "bookTicker", "trade")
 
 
+def require_binance(instrument: Instrument) -> None:
+    """Raises ConfigError if the venue is no Binance market."""
+    if instrument.venue not in REST_PREFIX:
+        raise ConfigError(f"venue={instrument.venue!r} of {instrument.name} is not one of {sorted(REST_PREFIX)}")
+
+
 def rest_prefix(instrument: Instrument) -> str:
     """Path that every REST question of the instrument's market begins with.
 
     Raises ConfigError if the venue is no Binance market.
     """
-    if instrument.venue not in REST_PREFIX:
-        raise ConfigError(f"venue={instrument.venue!r} of {instrument.name} is not one of {sorted(REST_PREFIX)}")
+    require_binance(instrument)
     return REST_PREFIX[instrument.venue]
 
 

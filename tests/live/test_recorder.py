@@ -1,14 +1,15 @@
 """The recorder: what it writes imports to the events of the feed that it listened to."""
 
 import gzip
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from live.recorder import Recorder
-from market.errors import JournalError
+from live.recorder import Recorder, Recording, record
+from market.errors import ConfigError, JournalError
 from market.events import FIRST, GAP, LAST, REPLAYED, SNAPSHOT, Events
 from market.sources.formats import importer_for
 from storage.captures import capture_lines, input_file
@@ -18,6 +19,7 @@ from tests.builders import recording
 from tests.builders_market import COINM_BTC
 from tests.builders_processes import SYMBOL, Process, ended_at_last, settings_file, venue_process
 from tests.builders_runner import START, synthetic_frames
+from tests.builders_sessions import BYBIT_BTC
 
 DAY_NS = 86_400_000_000_000
 FROM, TO = "2024-08-08T23:54:18", "2024-08-08T23:54:23"
@@ -112,6 +114,13 @@ def test_two_recorders_of_one_journal_are_refused(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="another runner writes the journal"):
         Recorder(COINM_BTC, tmp_path, START)
     recorder.close()
+
+
+def test_a_venue_that_no_connector_speaks_to_is_refused_before_any_wait(tmp_path: Path) -> None:
+    line = ("ws://127.0.0.1:1", "http://127.0.0.1:1", 3.0)
+    with pytest.raises(ConfigError, match="venue='bybit-linear' of bybit-linear-btcusdt is not one of "):
+        record(Recording(BYBIT_BTC, *line, tmp_path, math.inf, False, None), lambda _: None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_venue_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
