@@ -24,13 +24,14 @@ def short_frames(name: str) -> list[bytes]:
 
 @st.composite
 def damaged(draw: st.DrawFn, frame: bytes) -> bytes:
-    kind = draw(st.sampled_from(["truncated", "byte", "number", "number"]))
+    numbers = list(NUMBER.finditer(frame))  # a reply may hold none
+    kind = draw(st.sampled_from(["truncated", "byte", *["number", "number"][: len(numbers)]]))
     if kind == "truncated":
         return frame[: draw(st.integers(0, len(frame) - 1))]
     if kind == "byte":
         place = draw(st.integers(0, len(frame) - 1))
         return frame[:place] + bytes([draw(st.integers(0, 255))]) + frame[place + 1 :]
-    found = draw(st.sampled_from(list(NUMBER.finditer(frame))))
+    found = draw(st.sampled_from(numbers))
     return frame[: found.start()] + draw(st.sampled_from(STRANGE)) + frame[found.end() :]
 
 
