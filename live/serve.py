@@ -18,6 +18,7 @@ import uvicorn
 from live.api import Access, api
 from live.clock import Clock, ReplayClock, WallClock, replay_clock
 from live.connectors.binance import BinanceFeed
+from live.connectors.binance_api import require_binance
 from live.exporter import PrometheusMeters
 from live.plan import LivePlan
 from live.rollout import Rollout
@@ -72,8 +73,10 @@ class Ending:
 def serve(plan: LivePlan, folders: Folders, ledger: Path, lines: Lines, secrets: Secrets, ending: Ending) -> None:
     """Run until SIGTERM or SIGINT, or until the replay ends.
 
-    Raises VenueError if the port is taken or no venue answers, JournalError if the journal cannot be resumed.
+    Raises ConfigError if the venue has no connector, VenueError if the port is taken or no venue answers, JournalError
+    if the journal cannot be resumed.
     """
+    require_binance(plan.instrument)
     listener = _listen(lines.api_port)
     ending.announce("warming the kernels")
     warm(plan)
