@@ -4,6 +4,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -14,16 +15,19 @@ from market.sources.importing import InputFile
 
 BytesRead = Callable[[int], None]  # hears how many bytes of the file, as it lies on the disk, have been read
 _BUFFER: Final = 1 << 18  # bytes
-_UNPACK: Final[dict[str, Callable[[BinaryIO], BinaryIO]]] = {
-    ".gz": lambda raw: cast(BinaryIO, gzip.GzipFile(fileobj=raw)),
-    ".zst": lambda raw: cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")),
+_STEP: Final = 1 << 12  # bytes of text: a fault is placed to that many
+_UNPACK: Final[dict[str, Callable[[io.BufferedReader], io.BufferedIOBase]]] = {
+    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
+    ".zst": lambda raw: cast(io.BufferedIOBase, pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")),
 }
+_FAULTS: Final = (EOFError, OSError, zlib.error)  # of a file that is truncated or damaged
 
 
 def input_file(path: Path, on_bytes: BytesRead = lambda count: None) -> InputFile:
     """A file to import, unpacked by its suffix (``.gz``, ``.zst``); reading it tells ``on_bytes`` how far it is.
 
-    Opening or reading raises CorruptFile, naming the file, if it is missing, truncated or damaged.
+    Opening or reading raises CorruptFile, naming the file, if it is missing, truncated or damaged; also after which
+    line and byte of its text, where it has some.
     """
     return InputFile(str(path), lambda: _open(path, on_bytes))
 
@@ -43,7 +47,7 @@ class _Whole(io.RawIOBase):
             self._raw = path.open("rb")
         except OSError as error:
             raise _unreadable(path, error) from error
-        self._unpacked = _UNPACK.get(path.suffix, lambda raw: raw)(self._raw)
+        self._unpacked = _unpacked(path, self._raw)
 
     def readable(self) -> bool:
         return True
@@ -57,8 +61,8 @@ class _Whole(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
             count = self._unpacked.readinto(buffer)
-        except (EOFError, OSError, zlib.error) as error:
-            raise _unreadable(self._path, error) from error
+        except _FAULTS as error:
+            raise _unreadable(self._path, error, _place(self._path)) from error
         self._on_bytes(self._raw.tell())
         return int(count)
 
@@ -73,5 +77,19 @@ def _open(path: Path, on_bytes: BytesRead) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Whole(path, on_bytes), _BUFFER))
 
 
-def _unreadable(path: Path, error: Exception) -> CorruptFile:
-    return CorruptFile(f"capture {path} cannot be read to its end: {error}")
+def _unpacked(path: Path, raw: io.BufferedReader) -> io.BufferedIOBase:
+    return _UNPACK[path.suffix](raw) if path.suffix in _UNPACK else raw
+
+
+def _unreadable(path: Path, error: Exception, place: str = "") -> CorruptFile:
+    return CorruptFile(f"capture {path} cannot be read to its end{place}: {error}")
+
+
+def _place(path: Path) -> str:
+    """How much text stands in front of the fault of a file; nothing where none does. Reads the file once more."""
+    lines = size = 0
+    with path.open("rb") as raw, suppress(*_FAULTS):
+        unpacked = _unpacked(path, raw)
+        while text := unpacked.read1(_STEP):
+            lines, size = lines + text.count(b"\n"), size + len(text)
+    return f", after line {lines} ({size} bytes of text)" if size else ""
