@@ -19,7 +19,7 @@ class JournalImporter:
     """Importer of a journal's finished segments, oldest first; see ``market.sources.importing.Importer``.
 
     The events are those that ``market.reader.FrameReader`` gave whoever wrote the journal, before their alignment. A
-    quarantined line is a frame; its number is that of its record in the segment.
+    quarantined line is a frame; its number is that of its record in the segment. A segment (about 64 MB) is read whole.
     """
 
     def __init__(self, instrument: Instrument) -> None:
