@@ -1,13 +1,14 @@
 """Which files hold a symbol's day, in which format, and how much of them the chain may see."""
 
+import difflib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from assets.partitions import Part
 from config.settings import CAPTURE, FileSource, Settings
-from market.errors import DataError
+from market.errors import ConfigError, DataError
 from market.events import Events
-from market.sources.formats import MANY_FILES_A_DAY, importer_for
+from market.sources.formats import FORMATS, MANY_FILES_A_DAY, importer_for
 from market.sources.importing import Importer, InputFile
 from storage.captures import input_file
 from storage.files import file_sha256
@@ -18,7 +19,10 @@ Say = Callable[[str], None]
 
 
 def capture_dates(settings: Settings, symbol: str) -> list[str]:
-    """UTC dates for which a symbol has files, oldest first. Raises DataError if it has none."""
+    """UTC dates for which a symbol has files, oldest first.
+
+    Raises DataError if it has none, ConfigError if there is no such format as they are said to be of.
+    """
     dates = list(_days(settings, symbol))
     if not dates:
         raise DataError(f"the source of {symbol}, {settings.data.sources[symbol]}, holds no daily file")
@@ -33,7 +37,8 @@ def day_importer(settings: Settings, symbol: str) -> Importer:
 def day_files(settings: Settings, part: Part) -> list[Path]:
     """The files of a day, fetched where they are recordings that are not here yet.
 
-    Raises DataError if the symbol has no file of that day, or one that holds what another day's holds.
+    Raises DataError if the symbol has no file of that day, or one that holds what another day's holds, ConfigError if
+    there is no such format as they are said to be of.
     """
     days = _days(settings, part.symbol)
     if part.key not in days:
@@ -65,7 +70,14 @@ def capture_inputs(settings: Settings, part: Part) -> list[object]:
 
 def _format(settings: Settings, symbol: str) -> str:
     source = settings.data.sources.get(symbol)
-    return source.format if isinstance(source, FileSource) else CAPTURE
+    if not isinstance(source, FileSource):
+        return CAPTURE
+    if source.format not in FORMATS:
+        nearest = difflib.get_close_matches(source.format, FORMATS, n=1)
+        hint = f"did you mean {nearest[0]}? " if nearest else ""
+        key = f"data.sources.{symbol}.format"
+        raise ConfigError(f"{key}={source.format!r} is unknown; {hint}allowed: {', '.join(sorted(FORMATS))}")
+    return source.format
 
 
 def _days(settings: Settings, symbol: str) -> dict[str, list[Path]]:
@@ -73,8 +85,9 @@ def _days(settings: Settings, symbol: str) -> dict[str, list[Path]]:
     source = settings.data.sources.get(symbol)
     if source is None:
         raise DataError(f"unknown symbol {symbol!r}; sources holds {', '.join(settings.data.sources)}")
+    format = _format(settings, symbol)
     files = _files(symbol, source.path if isinstance(source, FileSource) else source)
-    if _format(settings, symbol) in MANY_FILES_A_DAY:
+    if format in MANY_FILES_A_DAY:
         return all_files_by_date(files)
     return {date: [path] for date, path in files_by_date(files).items()}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assets.aligned_events import AlignedDay, dump_clock
-from assets.captures import capture_dates, day_files, day_importer, import_day
+from assets.captures import capture_dates, capture_inputs, day_files, day_importer, import_day
 from assets.partitions import Part, day_beside
 from assets.raw_ticks import account_facts, importer_arrays, resume_importer
 from assets.tables import Closing, publish_batches
@@ -83,9 +83,18 @@ def test_an_import_says_what_came_of_it(tmp_path: Path) -> None:
     assert f"{len(TAPE):,} lines, {events.size:,} events" in said[0]
 
 
-def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="format='csv' of binance-coinm"):
-        day_importer(settings_of(FileSource("csv", str(tmp_path))), MINE)
+@pytest.mark.parametrize("names", [(), ("a_20240809.gz", "b_20240809.gz"), ("no_date.csv",)])
+def test_an_unknown_format_is_refused_before_its_files_are_looked_at(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    settings = settings_of(FileSource("tardsi", str(tmp_path)))
+    refusal = rf"^data\.sources\.{MINE}\.format='tardsi' is unknown; did you mean tardis\? allowed: capture, .*tardis$"
+    for of_symbol in (capture_dates, day_importer):
+        with pytest.raises(ConfigError, match=refusal):
+            of_symbol(settings, MINE)
+    for of_day in (day_files, capture_inputs):
+        with pytest.raises(ConfigError, match=refusal):
+            of_day(settings, PART)
 
 
 def test_a_second_file_of_a_day_is_refused_with_both_names(tmp_path: Path) -> None:
