@@ -132,6 +132,26 @@ def test_a_torn_partition_is_made_again(copied: Settings) -> None:
     assert lake.verify() == []
 
 
+def test_a_partition_whose_manifest_cannot_be_read_is_made_again(copied: Settings) -> None:
+    lake = Lake(copied.paths.lake)
+    sha256 = lake.manifest("features", SYNTHETIC, DAYS[1]).sha256
+    truncate(copied.paths.lake / "features" / SYNTHETIC / DAYS[1] / "manifest.json")
+    report, _ = drive(copied)
+    assert report.made == [f"{name} {SYNTHETIC} {DAYS[1]}" for name in ("features", "labels")]
+    assert lake.manifest("features", SYNTHETIC, DAYS[1]).sha256 == sha256
+    assert lake.verify() == []
+
+
+def test_a_manifest_of_no_stage_of_the_chain_does_not_stop_it(copied: Settings) -> None:
+    bad = copied.paths.lake / "live_events" / SYNTHETIC / "segment"
+    bad.mkdir(parents=True)
+    for file in ("manifest.json", "data-0000000000000000.parquet"):
+        (bad / file).write_text("{")
+    report, _ = drive(copied)
+    assert report.made == []
+    assert len(list(bad.glob("[!.]*"))) == 2
+
+
 def test_a_changed_closing_state_is_made_again(copied: Settings) -> None:
     lake = Lake(copied.paths.lake)
     state_file = lake.manifest("features", SYNTHETIC, DAYS[0]).state_file
