@@ -51,7 +51,13 @@ def aligned_events(
 
 
 @dg.multi_asset_check(
-    specs=blocking("aligned_events", "ingest_lag_p95", "negative_delays", "clock_quality", "crossed_share")
+    specs=blocking(
+        "aligned_events",
+        ingest_lag_p95="95 in 100 messages arrive within 300 ms of their venue time.",
+        negative_delays="No message arrives before it was sent; a cold clock has a minute to settle.",
+        clock_quality="The clock is hardly ever unsure by more than 50 ms, and its offset rarely jumps by that much.",
+        crossed_share="After hardly any message does the open book show a bid at or above an ask.",
+    )
 )
 def aligned_events_hold(
     context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]

@@ -50,7 +50,12 @@ def backtests(
     return publish(lake, "backtests", part, table, backtests_inputs(settings, lake, part))
 
 
-@dg.multi_asset_check(specs=blocking("backtests", "conserved"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "backtests",
+        conserved="What each run holds at its end is the sum of its fills, and it ended for a stated reason.",
+    )
+)
 def backtests_hold(
     context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

@@ -43,7 +43,12 @@ def drift(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) ->
     return publish(lake, "drift", part, Table(frame, facts), inputs)
 
 
-@dg.multi_asset_check(specs=blocking("drift", "every_feature_judged_once"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "drift",
+        every_feature_judged_once="The table has every catalogued feature once, each with a distance between 0 and 1.",
+    )
+)
 def drift_hold(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
     """The table has every catalogued feature once, each with a distance between 0 and 1."""
     part = Part(settings.live.symbol, WHOLE)

@@ -49,7 +49,12 @@ def evaluation(
     return publish(lake, "evaluation", part, table, evaluation_inputs(settings, lake, part))
 
 
-@dg.multi_asset_check(specs=blocking("evaluation", "scored"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "evaluation",
+        scored="Every predictor has a finite log-loss on the same rows of every cell.",
+    )
+)
 def evaluation_hold(
     context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

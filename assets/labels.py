@@ -52,7 +52,13 @@ def labels(
     return publish(lake, "labels", part, table, labels_inputs(settings, lake, part))
 
 
-@dg.multi_asset_check(specs=blocking("labels", "degeneracy", "leakage"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "labels",
+        degeneracy="At least one cell holds enough rows that are worth a trade.",
+        leakage="Labels stay the same when the market beyond their exit is poisoned.",
+    )
+)
 def labels_hold(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

@@ -30,7 +30,13 @@ def live_journal(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[La
     return publish(lake, "live_journal", Part(symbol, WHOLE), Table(table, journal_facts(table)), inputs)
 
 
-@dg.multi_asset_check(specs=blocking("live_journal", "ordered", "rows_without_holes"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "live_journal",
+        ordered="No event bears an earlier stamp than the one before it.",
+        rows_without_holes="Each desk decides on every row of the grid, none left out and none twice.",
+    )
+)
 def live_journal_hold(
     settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

@@ -60,7 +60,13 @@ def models(
     return publish(lake, "models", part, Table(pl.DataFrame(rows), facts), models_inputs(settings, lake, part))
 
 
-@dg.multi_asset_check(specs=blocking("models", "bundles_prove_themselves", "fast_enough"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "models",
+        bundles_prove_themselves="Every bundle of the table is on disk, whole, with its catalogue and golden forecasts.",
+        fast_enough="One streaming step keeps to the latency budget.",
+    )
+)
 def models_hold(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

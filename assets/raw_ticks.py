@@ -49,7 +49,15 @@ def raw_ticks(
     return publish_batches(lake, "raw_ticks", part, batches, close, inputs)
 
 
-@dg.multi_asset_check(specs=blocking("raw_ticks", "ordered", "duplicates", "gap_ratio", "unparsed_share"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "raw_ticks",
+        ordered="Events arrive in order, belong to their UTC date, and the receive clock was never set back far.",
+        duplicates="Hardly any message that bears an id repeats an earlier one.",
+        gap_ratio="Little of the update ids, and of the time, lies between a gap and the snapshot that mends it.",
+        unparsed_share="No more lines than allowed could not be read, and most came on streams that a reader knows.",
+    )
+)
 def raw_ticks_hold(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

@@ -50,7 +50,12 @@ def registered_model(
     return publish(lake, "registered_model", ALL, table, registered_model_inputs(settings, lake, ALL))
 
 
-@dg.multi_asset_check(specs=blocking("registered_model", "aliased"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "registered_model",
+        aliased="Every row's alias leads to its bundle, and every champion stands in the ledger.",
+    )
+)
 def registered_model_hold(
     lake: dg.ResourceParam[Lake], registry: dg.ResourceParam[Registry]
 ) -> Iterator[dg.AssetCheckResult]:

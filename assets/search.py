@@ -42,7 +42,12 @@ def search(
     return publish(lake, "search", part, Table(trial_frame(trials), facts), inputs)
 
 
-@dg.multi_asset_check(specs=blocking("search", "found"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "search",
+        found="Some trial came to a finite value.",
+    )
+)
 def search_hold(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
     """Some trial came to a finite value."""
     part = part_of(context)

@@ -92,9 +92,14 @@ def _result(manifest: Manifest, schema: Mapping[str, object], facts: Mapping[str
     return dg.MaterializeResult(metadata={**shown, **facts})
 
 
-def blocking(asset: str, *names: str) -> list[dg.AssetCheckSpec]:
-    """Checks of one asset that stop whatever follows it."""
-    return [dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in names]
+def blocking(asset: str, *names: str, **holds: str) -> list[dg.AssetCheckSpec]:
+    """Checks of one asset that stop whatever follows it.
+
+    names : of checks that say no more
+    holds : by the name of a check, the line that the UI shows: what is so where it passes
+    """
+    described: dict[str, str | None] = {**dict.fromkeys(names), **holds}
+    return [dg.AssetCheckSpec(name, asset=asset, blocking=True, description=line) for name, line in described.items()]
 
 
 def judge(lake: Lake, dataset: str, part: Part, verdicts: Sequence[Verdict]) -> Iterator[dg.AssetCheckResult]:

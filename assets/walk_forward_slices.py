@@ -41,7 +41,12 @@ def walk_forward_slices(
     return publish(lake, "walk_forward_slices", part, Table(slice_frame(pieces), facts), inputs)
 
 
-@dg.multi_asset_check(specs=blocking("walk_forward_slices", "purged"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "walk_forward_slices",
+        purged="Every purge covers the longest horizon, the latencies and the clock error.",
+    )
+)
 def walk_forward_slices_hold(
     context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

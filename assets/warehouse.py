@@ -49,7 +49,12 @@ def warehouse_events(
     return publish(lake, "warehouse_events", part, Table(receipt, facts), inputs)
 
 
-@dg.multi_asset_check(specs=blocking("warehouse_events", "warehouse_parity"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "warehouse_events",
+        warehouse_parity="The warehouse and DuckDB over the lake say the same of the day, to the last row.",
+    )
+)
 def warehouse_events_hold(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

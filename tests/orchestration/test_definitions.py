@@ -38,10 +38,11 @@ def asset_graph(definitions: dg.Definitions) -> dict[str, object]:
         partitions = node.partitions_def
         multi = isinstance(partitions, dg.MultiPartitionsDefinition)
         single = ["symbol"] if partitions is not None else []
+        specs = [graph.get_check_spec(check) for check in sorted(node.check_keys)]
         assets[key.to_user_string()] = {
             "group": node.group_name,
             "upstream": sorted(parent.to_user_string() for parent in node.parent_keys),
-            "blocking_checks": sorted(check.name for check in node.check_keys if graph.get_check_spec(check).blocking),
+            "blocking_checks": {spec.name: spec.description for spec in specs if spec.blocking},
             "partitions": [d.name for d in partitions.partitions_defs] if multi else single,
         }
     jobs = {
@@ -56,6 +57,13 @@ def asset_graph(definitions: dg.Definitions) -> dict[str, object]:
 def test_the_asset_graph_is_the_one_that_was_agreed(settings: Settings) -> None:
     """After a change on purpose, write the new graph: ``python -m tests.orchestration.test_definitions``."""
     assert asset_graph(build_definitions(settings)) == json.loads(SNAPSHOT.read_text())
+
+
+def test_every_check_but_those_of_features_says_in_a_line_what_holds(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    specs = [graph.get_check_spec(key) for key in graph.asset_check_keys if key.asset_key.path != ["features"]]
+    assert specs
+    assert [spec.name for spec in specs if not spec.description or "\n" in spec.description] == []
 
 
 def test_the_code_location_loads_and_every_job_resolves(settings: Settings) -> None:
