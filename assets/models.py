@@ -63,7 +63,7 @@ def models(
 @dg.multi_asset_check(
     specs=blocking(
         "models",
-        bundles_prove_themselves="Every bundle of the table is on disk, whole, with its catalogue and golden forecasts.",
+        bundles_prove_themselves="Every bundle of the table is on disk, with its hashes, catalogue and forecasts.",
         fast_enough="One streaming step keeps to the latency budget.",
     )
 )
