@@ -59,7 +59,15 @@ def features(
     return publish_frames(lake, "features", part, frames, day.close, features_inputs(settings, lake, part))
 
 
-@dg.multi_asset_check(specs=blocking("features", "finite", "varied", "causality", "parity"))
+@dg.multi_asset_check(
+    specs=blocking(
+        "features",
+        finite="Every feature of every row is a finite number, and some row is valid.",
+        varied="No feature is constant while its stream speaks, and at most 1 % of the rows are null after warm-up.",
+        causality="Rows stay the same when events and leader rows after them are poisoned.",
+        parity="The live stream, row by row, makes the rows of the batch, bit for bit.",
+    )
+)
 def features_hold(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:

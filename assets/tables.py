@@ -92,14 +92,9 @@ def _result(manifest: Manifest, schema: Mapping[str, object], facts: Mapping[str
     return dg.MaterializeResult(metadata={**shown, **facts})
 
 
-def blocking(asset: str, *names: str, **holds: str) -> list[dg.AssetCheckSpec]:
-    """Checks of one asset that stop whatever follows it.
-
-    names : of checks that say no more
-    holds : by the name of a check, the line that the UI shows: what is so where it passes
-    """
-    described: dict[str, str | None] = {**dict.fromkeys(names), **holds}
-    return [dg.AssetCheckSpec(name, asset=asset, blocking=True, description=line) for name, line in described.items()]
+def blocking(asset: str, **holds: str) -> list[dg.AssetCheckSpec]:
+    """Checks of one asset that stop whatever follows it, each with a line that says what holds where it passes."""
+    return [dg.AssetCheckSpec(name, asset=asset, blocking=True, description=line) for name, line in holds.items()]
 
 
 def judge(lake: Lake, dataset: str, part: Part, verdicts: Sequence[Verdict]) -> Iterator[dg.AssetCheckResult]:
