@@ -1,7 +1,7 @@
 """What the UI shows of a day's features: a small picture of each, and how far each moved since the day before."""
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Final, TypeVar
 
@@ -16,6 +16,7 @@ from features.parameters import FeatureParameters
 
 MOST_SHOWN: Final = 20  # features in the table of shifts, the largest
 POINTS: Final = 120  # of a picture
+LEAST_DEVIATION: Final = 0.05  # that a shift is divided by, in the unit of a feature without a floor
 _COLUMNS, _WIDTH, _HEIGHT = 6, 150, 70  # pictures a line; pixels of one
 _SECOND_NS: Final = 1_000_000_000
 
@@ -66,19 +67,25 @@ def _course(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.array([part.mean(dtype=np.float64) for part in np.array_split(values, min(POINTS, values.size))])
 
 
-def shift_table(today: pl.DataFrame, before: pl.DataFrame | None) -> str:
-    """The features whose median moved furthest since the day before, in deviations of that day, as Markdown."""
+def shift_table(today: pl.DataFrame, before: pl.DataFrame | None, parameters: FeatureParameters) -> str:
+    """The features whose median moved furthest since the day before, in deviations of that day, as Markdown.
+
+    A deviation is at least the feature's floor, so that one that stood still the day before is seen to move.
+    """
     if before is None or not before.height or not today.height:
         return "no day before"
-    shifts = sorted(_shifts(today, before), key=lambda shift: -abs(shift[3]))
+    floors = {f"raw_{feature.name}": feature.floor or LEAST_DEVIATION for feature in catalogue(parameters)}
+    shifts = sorted(_shifts(today, before, floors), key=lambda shift: -abs(shift[3]))
     rows = [(name, f"{old:.4g}", f"{new:.4g}", f"{shift:+.2f}") for name, old, new, shift in shifts[:MOST_SHOWN]]
     return markdown_table(["feature", "median before", "median today", "shift, deviations"], rows)
 
 
-def _shifts(today: pl.DataFrame, before: pl.DataFrame) -> Iterator[tuple[str, float, float, float]]:
+def _shifts(
+    today: pl.DataFrame, before: pl.DataFrame, floors: Mapping[str, float]
+) -> Iterator[tuple[str, float, float, float]]:
     for name in before.columns[1:]:
         old, new = (frame[name].to_numpy().astype(np.float64) for frame in (before, today))
         middle = float(np.median(old))
-        deviation = MAD_TO_SIGMA * float(np.median(np.abs(old - middle)))
+        deviation = max(MAD_TO_SIGMA * float(np.median(np.abs(old - middle))), floors[name])
         move = float(np.median(new)) - middle
-        yield name.removeprefix("raw_"), middle, middle + move, move / deviation if deviation else 0.0
+        yield name.removeprefix("raw_"), middle, middle + move, move / deviation

@@ -109,7 +109,10 @@ class FeatureDay:
         shas = {"catalogue_version": CATALOGUE_VERSION, "catalogue_sha": catalogue_sha(self.parameters)}
         facts = {"cold_start": self.cold_start, **self._shares(), **shas}
         samples, before = pl.concat(self._samples), yesterday(self._lake, self._part)
-        pages = {"pictures": picture_grid(samples, self.parameters), "shift": shift_table(samples, before)}
+        pages = {
+            "pictures": picture_grid(samples, self.parameters),
+            "shift": shift_table(samples, before, self.parameters),
+        }
         shown = {name: dg.MetadataValue.md(page) for name, page in pages.items()}
         return Closing(facts, {**dump_state(self._state), **dump_regime(self._regime)}, shown)
 

@@ -40,28 +40,33 @@ def test_a_sample_is_a_valid_row_on_a_whole_second_with_its_raw_columns() -> Non
 
 
 def test_a_shift_is_counted_in_deviations_of_the_day_before() -> None:
-    before = samples(still=[1.0, 2.0, 3.0], moved=[10.0, 12.0, 14.0])
-    today = samples(still=[2.0, 2.0, 2.0], moved=[6.0, 6.0, 6.0])
-    assert shift_table(today, before).splitlines()[2:] == [
-        "| moved | 12 | 6 | -2.02 |",  # 6 / (1.4826 x 2)
-        "| still | 2 | 2 | +0.00 |",
+    before = samples(basis=[1.0, 2.0, 3.0], log_trade_age=[10.0, 12.0, 14.0])
+    today = samples(basis=[2.0, 2.0, 2.0], log_trade_age=[6.0, 6.0, 6.0])
+    assert shift_table(today, before, FEATURES).splitlines()[2:] == [
+        "| log_trade_age | 12 | 6 | -2.02 |",  # 6 / (1.4826 x 2)
+        "| basis | 2 | 2 | +0.00 |",
     ]
 
 
-def test_a_feature_without_deviation_is_shown_unshifted() -> None:
-    assert shift_table(samples(flat=[5.0]), samples(flat=[1.0, 1.0])).splitlines()[2] == "| flat | 1 | 5 | +0.00 |"
+def test_a_feature_that_stood_still_is_shifted_in_units_of_its_floor_or_of_a_twentieth() -> None:
+    before = samples(spread_ticks=[1.0, 1.0, 1.0], imbalance_5=[0.2, 0.2, 0.2])
+    today = samples(spread_ticks=[7.0], imbalance_5=[0.1])
+    assert shift_table(today, before, FEATURES).splitlines()[2:] == [
+        "| spread_ticks | 1 | 7 | +6.00 |",  # its floor is one tick
+        "| imbalance_5 | 0.2 | 0.1 | -2.00 |",  # it has none
+    ]
 
 
 def test_only_the_largest_shifts_are_shown() -> None:
-    table = shift_table(whole_day(40), whole_day(30)).splitlines()[2:]
+    table = shift_table(whole_day(40), whole_day(30), FEATURES).splitlines()[2:]
     assert len(table) == MOST_SHOWN
     shifts = [abs(float(line.split("|")[4])) for line in table]
     assert shifts == sorted(shifts, reverse=True)
 
 
 def test_the_first_day_has_nothing_to_be_compared_with() -> None:
-    assert shift_table(whole_day(3), None) == "no day before"
-    assert shift_table(whole_day(3)[:0], whole_day(3)) == "no day before"
+    assert shift_table(whole_day(3), None, FEATURES) == "no day before"
+    assert shift_table(whole_day(3)[:0], whole_day(3), FEATURES) == "no day before"
 
 
 def test_the_grid_has_a_small_picture_of_every_feature() -> None:
