@@ -20,7 +20,12 @@ from market.events import Events
 CAUSAL_INSTANTS: Final = 3  # at which the future is poisoned
 FLAG: Final = "flag"  # unit of what says yes or no
 NULL_LIMIT: Final = 0.01  # of the rows from the first valid one on
-ALWAYS: Final = ("book", "trades")  # streams without which there is no market; the others may be silent for a day
+ALWAYS: Final = (
+    "book",
+    "trades",
+    "book and trades",
+    "every event",
+)  # streams without which there is no market; the others may be silent for a day
 
 
 class Sample(NamedTuple):

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, cast
 
-from features.layout import TOP
+from features.layout import LIQUIDATIONS, TOP
 from features.parameters import FeatureParameters
 
 Normalization = Literal["none", "median_mad", "rank"]
 
-CATALOGUE_VERSION: Final = "2.0"
+CATALOGUE_VERSION: Final = "2.1"
 LEVELS: Final = range(1, TOP + 1)
 
 # status of a row; every other value than VALID is the first reason that holds, from the top
@@ -40,7 +40,8 @@ STATUS_MEANINGS: Final = {
     ONE_SIDED: "a side of the book is empty",
     CROSSED: "the best bid is not below the best ask",
     SILENT: "no event for longer than `max_silence_ms`",
-    WARMING_UP: "the book has been open for less than the longest window, or the normaliser holds too few samples",
+    WARMING_UP: "less than the longest window since the book opened or a silence ended, or too few samples in the "
+    "normaliser",
     LATE_FUNDING: "no funding rate for longer than `max_funding_age_s`, where one is required",
     NO_LEADER: "no valid row of the leader for longer than `max_silence_ms`, or not yet for the longest window",
 }
@@ -89,7 +90,7 @@ def _complete(rest: dict[str, Any]) -> dict[str, Any]:
     return {"source": "", "stream": "book"} | rest
 
 
-def _sides(name: str, unit: str, definition: str) -> tuple[Feature, ...]:
+def _sides(name: str, unit: str, floor: float, definition: str) -> tuple[Feature, ...]:
     """One feature for each of the best levels of each side, bids first."""
     return tuple(
         _instant(
@@ -97,7 +98,7 @@ def _sides(name: str, unit: str, definition: str) -> tuple[Feature, ...]:
             unit,
             "median_mad",
             definition.format(side=side, level=level),
-            floor=0.1,
+            floor=floor,
         )
         for side in ("bid", "ask")
         for level in LEVELS
@@ -122,26 +123,36 @@ INSTANT: Final = (
         "the touch weighted by the opposite side's lots, minus the mid",
         floor=0.05,
     ),
-    *_sides("log_{side}_size_{level}", "log lots", "log(1 + lots) at {side} level {level}; 0: no such level"),
+    *_sides("log_{side}_size_{level}", "log lots", 0.5, "log(1 + lots) at {side} level {level}; 0: no such level"),
     *_sides(
         "sqrt_{side}_offset_{level}",
         "sqrt ticks",
+        1.0,
         "root of the distance of {side} level {level} from the mid; 0: no such level",
     ),
-    _instant("delay_ms", "ms", "median_mad", "ingest minus aligned time of the newest event, not clamped", floor=0.5),
+    _instant(
+        "delay_ms",
+        "ms",
+        "median_mad",
+        "ingest minus aligned time of the newest event, not clamped",
+        floor=0.5,
+        stream="every event",
+    ),
     _instant(
         "delay_jitter",
         "ms",
         "median_mad",
         "mean absolute change of the delay, in whole us, between stamped messages, over the longest window",
-        floor=0.1,
+        floor=0.5,
+        stream="every event",
     ),
     _instant(
         "log_trade_age",
         "log ms",
         "median_mad",
         "log(1 + ms since the newest trade; since the first event before any trade)",
-        floor=0.1,
+        floor=0.5,
+        stream="trades",
     ),
     _instant(
         "trade_run", "log trades", "rank", "log(1 + trades in a row by one aggressor), signed like it", stream="trades"
@@ -154,9 +165,10 @@ INSTANT: Final = (
             f"log_liquidated_{word}",
             "log lots",
             "median_mad",
-            f"log(1 + lots of forced {word} orders within `liquidation_reach_bp` of the mid, each halved every "
+            f"log(1 + lots, as a measure of notional at the mid, of the forced {word} orders among the newest "
+            f"{LIQUIDATIONS} of both sides within `liquidation_reach_bp` of it, each halved every "
             "`liquidation_halflife_s`)",
-            floor=0.1,
+            floor=0.5,
             stream=_FORCED,
         )
         for word in ("buy", "sell")
@@ -173,7 +185,8 @@ INSTANT: Final = (
         "volume_burst",
         "flag",
         "none",
-        "1 where `log_volume` of the longest window lies `burst_deviations` or more above its trailing median",
+        "1 where `log_volume` of the longest window lies `burst_deviations` or more above its trailing median, a "
+        "deviation being at least half a log lot",
         stream="trades",
     ),
 )
@@ -192,24 +205,33 @@ WINDOWED: Final = (
         "sum over messages of the change of lots at bid prices less that at ask prices, over the prices that the best "
         "5 levels reach to both before and after the message",
     ),
-    _windowed("trade_imbalance", "share", "none", "(bought - sold) / (bought + sold) lots by aggressor; 0: none"),
-    _windowed("trade_sign", "share", "none", "mean sign of the trades, +1 for a buying aggressor; 0: none"),
-    _windowed("log_event_count", "log events", "median_mad", "log(1 + events)", floor=0.1),
-    _windowed("log_trade_count", "log trades", "median_mad", "log(1 + trades)", floor=0.1),
-    _windowed("log_volume", "log lots", "median_mad", "log(1 + traded lots)", floor=0.1),
     _windowed(
-        "log_touch_churn", "log moves", "median_mad", "log(1 + moves of the best bid or the best ask)", floor=0.1
+        "trade_imbalance",
+        "share",
+        "none",
+        "(bought - sold) / (bought + sold) lots by aggressor; 0: none",
+        stream="trades",
     ),
+    _windowed(
+        "trade_sign", "share", "none", "mean sign of the trades, +1 for a buying aggressor; 0: none", stream="trades"
+    ),
+    _windowed("log_event_count", "log events", "rank", "log(1 + events)", stream="every event"),
+    _windowed("log_trade_count", "log trades", "rank", "log(1 + trades)", stream="trades"),
+    _windowed("log_volume", "log lots", "rank", "log(1 + traded lots)", stream="trades"),
+    _windowed("log_touch_churn", "log moves", "rank", "log(1 + moves of the best bid or the best ask)"),
     _windowed(
         "cancel_share",
         "share",
         "none",
         "cancelled / (cancelled + added) lots of the best 5 levels, where cancelled = removed - traded, at least 0",
+        stream="book and trades",
     ),
     _windowed(
         "realized_volatility", "ticks", "rank", "root of the sum of squared changes of the mid, message by message"
     ),
-    _windowed("vwap_distance", "ticks", "median_mad", "mid minus volume-weighted trade price; 0: no trade", floor=0.5),
+    _windowed(
+        "vwap_distance", "ticks", "rank", "mid minus volume-weighted trade price; 0: no trade", stream="book and trades"
+    ),
     _windowed("momentum", "ticks", "rank", "mid now minus mid at the start of the window"),
 )
 LEADER_INSTANT: Final = (
@@ -275,9 +297,10 @@ def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     words += [f"{name} is not one of ours" for name in sorted(old.keys() - new.keys())[:1]]
     words += [f"{name} is unknown to it" for name in sorted(new.keys() - old.keys())[:1]]
     words += [f"{name} means something else" for name in new if name in old and old[name] != new[name]][:1]
-    settings = theirs.get("parameters", {})
-    changed = [(key, value) for key, value in ours.get("parameters", {}).items() if settings.get(key) != value]
-    words += [f"{key}={settings.get(key)} instead of {value}" for key, value in changed[:1]]
+    words += ["its columns stand in another order"] if old.keys() == new.keys() and [*old] != [*new] else []
+    settings, mine = theirs.get("parameters", {}), ours.get("parameters", {})
+    changed = [key for key in sorted(settings.keys() | mine.keys()) if settings.get(key) != mine.get(key)]
+    words += [f"{key}={settings.get(key)} instead of {mine.get(key)}" for key in changed[:1]]
     return ", ".join(words)
 
 

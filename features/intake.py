@@ -296,7 +296,7 @@ def follow(state, row_ts, mid2, imbalance):
     if mid2 == 0:
         clock[layout.LEADER_TS] = clock[layout.LEADER_SINCE] = 0
         return
-    if clock[layout.LEADER_TS] == 0:
+    if clock[layout.LEADER_TS] == 0 or row_ts - clock[layout.LEADER_TS] > state[5][layout.SILENCE]:
         clock[layout.LEADER_SINCE] = row_ts
     clock[layout.LEADER_TS] = row_ts
     clock[layout.LEADER_IMBALANCE] = np.int64(np.rint(imbalance * layout.LEADER_SCALE))

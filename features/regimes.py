@@ -2,8 +2,7 @@
 
 Once a second the mid is sampled. The efficiency ratio of the last ``span_s`` (how far the mid got, of the way that it
 went) tells a trend from a range; a realised volatility high among its own trailing values outranks both. A regime is
-entered at one threshold and left at a lower one, so that it does not flicker. Labels, training weights and every
-report by regime read the codes from here.
+entered at one threshold and left at a lower one, so that it does not flicker.
 """
 
 import math
@@ -117,12 +116,12 @@ def _advance(state, row_ts, mid2, codes):
 @njit(cache=True)
 def _sample(state, mid2):
     integers, settings, mids = state.integers, state.settings, state.mids
-    if mid2 == 0:
-        integers[MISSED] += 1
-        return
+    integers[MISSED] += mid2 == 0
     if integers[MISSED] > LONGEST_HOLE:
         integers[MIDS] = 0
         integers[CODE] = UNKNOWN
+    if mid2 == 0:
+        return
     integers[MISSED] = 0
     mids[integers[SEEN] % mids.size] = math.log(mid2)
     integers[SEEN] += 1

@@ -31,6 +31,7 @@ from features.sessions import session_table
 from market import book as books
 from market.book import ASK, BEST_ASK, BEST_BID, BID, new_book
 
+LEAST_BURST = 0.5  # log lots: volumes that hardly vary make no burst of a trade more
 BASE_COLUMNS = INSTANT_COLUMNS + WINDOW_COUNT * WINDOW_COLUMNS  # without a leader
 _CODES = {"none": normalizer.NONE, "median_mad": normalizer.MEDIAN_MAD, "rank": normalizer.RANK}
 _START = np.int64(0)  # typed, as numba compiles a function again for every literal that it is handed
@@ -85,6 +86,8 @@ def _status(state, row_ts):
     if head[BEST_BID] >= head[BEST_ASK]:
         return CROSSED
     if row_ts - clock[NEWEST_EVENT] > plan[layout.SILENCE]:
+        if clock[OPEN_SINCE] != 0:
+            clock[OPEN_SINCE] = row_ts  # windows that reach into the silence are not whole either
         return SILENT
     longest_ns = plan[layout.WINDOWS + WINDOW_COUNT - 1] * BUCKET_NS
     if clock[OPEN_SINCE] == 0 or row_ts - clock[OPEN_SINCE] < longest_ns:
@@ -101,7 +104,8 @@ def _is_burst(state, raw):
     """1 where the volume of the longest window lies far above its trailing median, else 0."""
     column = BASE_COLUMNS - WINDOW_COLUMNS + VOLUME_COLUMN
     above = raw[column] - state[7][column, layout.MEDIAN]
-    return 1.0 if above * 1_000 >= state[5][layout.BURST] * state[7][column, layout.DEVIATION] else 0.0
+    deviation = max(state[7][column, layout.DEVIATION], LEAST_BURST)
+    return 1.0 if above * 1_000 >= state[5][layout.BURST] * deviation else 0.0
 
 
 @njit(cache=True)

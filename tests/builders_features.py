@@ -100,7 +100,8 @@ def _random_message(random: np.random.Generator, ts: int, update_id: int) -> Eve
     side = BUY if random.random() < 0.5 else SELL
     if kind == MARK:
         return _random_word(random, ts, update_id, side)
-    return message(ts, update_id, (TRADE, side, 1_000 + side, int(random.integers(1, 9))), delay_ns=delay_ns)
+    lots = int(random.integers(1, 9)) * (300 if random.random() < 0.01 else 1)
+    return message(ts, update_id, (TRADE, side, 1_000 + side, lots), delay_ns=delay_ns)
 
 
 def _random_word(random: np.random.Generator, ts: int, update_id: int, side: int) -> Events:

@@ -181,6 +181,7 @@ class Reference:
         if self.book.status != "valid":
             return self.book.status
         if row_ts - self.event_ts[-1] > self.parameters.max_silence_ms * MS:
+            self.open_since = self.open_since and row_ts
             return "silent feed"
         if self.open_since is None or row_ts - self.open_since < self.parameters.windows_ms[-1] * MS:
             return "warming up"
@@ -193,7 +194,7 @@ class Reference:
         """Whether the newest run of valid rows of the leader is long and fresh enough."""
         run = []
         for ts, mid2, _ in reversed(self.leading):
-            if mid2 == 0:
+            if mid2 == 0 or (run and run[-1] - ts > self.parameters.max_silence_ms * MS):
                 break
             run.append(ts)
         fresh = bool(run) and row_ts - run[0] <= self.parameters.max_silence_ms * MS
@@ -289,7 +290,7 @@ class Reference:
 
     def burst(self, raw: list[float]) -> float:
         """Measured against the samples, as the volume's own score is, but not cut off."""
-        middle, deviation = middle_and_deviation([row[LONGEST_VOLUME] for row in self.recent()], 0.1)
+        middle, deviation = middle_and_deviation([row[LONGEST_VOLUME] for row in self.recent()], 0.5)
         return float(np.float32(raw[LONGEST_VOLUME]) - middle >= self.parameters.burst_deviations * deviation)
 
     def recent(self) -> list[list[np.float32]]:

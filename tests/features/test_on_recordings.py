@@ -7,7 +7,7 @@ import pytest
 
 from config.loading import load_settings
 from features.batch import Rows
-from features.catalogue import VALID, feature_names
+from features.catalogue import VALID, catalogue, feature_names
 from market.events import TRADE, Events
 from tests.builders_features import MS, batch_rows
 from tests.builders_market import recorded_events
@@ -64,3 +64,12 @@ def test_every_number_of_every_row_is_finite(run: str) -> None:
     _, rows = taped(run)
     assert np.isfinite(rows.raw).all()
     assert np.isfinite(rows.values).all()
+
+
+@runs
+def test_no_feature_spends_a_tenth_of_its_rows_at_its_bound(run: str) -> None:
+    _, rows = taped(run)
+    values = np.abs(rows.values[rows.status == VALID])
+    scored = [column for column, each in enumerate(catalogue(PARAMETERS)) if each.normalization == "median_mad"]
+    pinned = {NAMES[column]: float((values[:, column] >= PARAMETERS.normalizer_clip).mean()) for column in scored}
+    assert {name: share for name, share in pinned.items() if share > 0.1} == {}

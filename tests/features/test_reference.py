@@ -11,7 +11,7 @@ from tests.builders_features import PARAMETERS, batch_rows, leader_tape, synthet
 from tests.builders_market import recorded_events
 from tests.features.reference import Reference
 
-LED = replace(PARAMETERS, leader="the-leader", max_funding_age_s=1)
+LED = replace(PARAMETERS, leader="the-leader", max_funding_age_s=1, max_silence_ms=1_200)
 
 
 def compare(events, parameters=PARAMETERS, leader=ALONE):

@@ -96,7 +96,9 @@ def test_a_long_hole_forgets_the_path_and_a_short_one_does_not():
     mid2 = wandering(80)
     short, long = mid2.copy(), mid2.copy()
     short[50:53], long[50:60] = 0, 0
-    assert (codes_of(short)[53:] != UNKNOWN).all()
+    assert (codes_of(short)[50:] != UNKNOWN).all()
+    assert (codes_of(long)[50:55] != UNKNOWN).all()
+    assert (codes_of(long)[55:60] == UNKNOWN).all()
     assert codes_of(long)[60:70].tolist() == [UNKNOWN] * 10
     assert codes_of(long)[71] != UNKNOWN
 

@@ -93,6 +93,19 @@ def test_order_flow_counts_what_joins_and_leaves_the_touch():
     assert raw_at(READY, joined, raised, lifted)["order_flow_imbalance_50ms"] == 20
 
 
+def test_a_quantity_at_an_ask_that_stays_counts_against_the_flow():
+    grown = message(READY - 30 * MS, 2, (LEVEL, SELL, 1_001, 16))  # 6 lots join the ask
+    raw = raw_at(READY, grown)
+    assert raw["order_flow_imbalance_50ms"] == raw["order_flow_imbalance_5_50ms"] == -6
+    assert raw["log_touch_churn_50ms"] == 0
+
+
+def test_a_window_is_not_a_bucket_longer_than_it_says():
+    old, young = (message(READY - ago * MS, 2 + ago, (TRADE, BUY, 1_001, 1)) for ago in (51, 49))
+    assert raw_at(READY, old)["log_trade_count_50ms"] == 0
+    assert raw_at(READY, young)["log_trade_count_50ms"] == np.float32(np.log1p(1))
+
+
 def test_a_message_counts_as_one_move_of_the_touch():
     shifted = message(READY - 10 * MS, 2, (LEVEL, BUY, 999, 0), (LEVEL, BUY, 999, 10))
     assert raw_at(READY, shifted)["order_flow_imbalance_50ms"] == 0
@@ -223,13 +236,15 @@ def test_rows_wait_for_the_samples_of_the_normalizer():
     assert first_valid == START + 2_020 * MS  # samples at 1.0, 1.5 and 2.0 s
 
 
-def test_a_silent_feed_is_invalid_and_recovers_at_once():
+def test_a_silent_feed_is_invalid_and_warms_up_when_it_speaks_again():
     silence = READY + QUICK.max_silence_ms * MS
     word = message(silence + 30 * MS, 2, (TRADE, BUY, 1_001, 1))
     trade = message(READY, 2, (TRADE, BUY, 1_001, 1))
     assert status_at(silence, trade) == VALID
     assert status_at(silence + 20 * MS, trade) == SILENT
-    assert status_at(silence + 40 * MS, trade, word) == VALID
+    assert status_at(silence + 40 * MS, trade, word) == WARMING_UP
+    assert status_at(silence + 1_000 * MS, trade, word) == WARMING_UP
+    assert status_at(silence + 1_020 * MS, trade, word) == VALID
 
 
 def test_a_row_is_normalized_before_it_is_sampled():

@@ -88,8 +88,9 @@ def test_one_changed_byte_is_refused(folder, name):
         ({"features": [{"name": "a", "unit": "s"}]}, "a means something else"),
         ({"features": [{"name": "b", "unit": "ms"}]}, "a is not one of ours, b is unknown to it"),
         ({"parameters": {"row_interval_ms": 50}}, "row_interval_ms=20 instead of 50"),
+        ({"parameters": {}}, "row_interval_ms=20 instead of None"),
     ],
-    ids=["version", "meaning", "columns", "settings"],
+    ids=["version", "meaning", "columns", "setting", "no setting"],
 )
 def test_another_catalogue_is_refused_and_the_difference_named(folder, change, named):
     with pytest.raises(BundleError, match=f"made for feature catalogue .*: {named}"):
