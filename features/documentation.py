@@ -6,6 +6,7 @@ from typing import Final
 from features.catalogue import CATALOGUE_VERSION, STATUS_MEANINGS, STATUS_NAMES, Feature, catalogue
 from features.normalizer import MAD_TO_SIGMA
 from features.parameters import BUCKET_MS, FeatureParameters, RegimeParameters
+from features.sessions import FIRST_YEAR, LAST_YEAR
 
 PICTURE: Final = "images/features.svg"  # below docs/
 LEADER_PICTURE: Final = "images/leader_features.svg"
@@ -34,13 +35,17 @@ funding, mark and index. A flat line: nothing of the kind happened in that minut
 What COIN-M BTC sees of USD-M BTC as its leader, over a minute of 2024-08-08:
 
 ![features of a leader over a minute]({LEADER_PICTURE})
+
+A symbol gets a leader by `data.leaders`, and can then be trained and backtested. The runner reads one symbol, and
+refuses one that follows another.
 """
 
-_CALENDAR = """
+_CALENDAR = f"""
 ## Sessions
 
 `session_open` and `session_close` follow the opening hours of `features.sessions` on the local clock, daylight saving
 included, Monday to Friday. Holidays and half days are not known: the flags rise on them as on any other weekday.
+Changes of the clock are known from {FIRST_YEAR} to {LAST_YEAR}.
 """
 
 _REGIMES = """# Regimes
