@@ -1,13 +1,30 @@
 """The catalogue: order, names, branches and sha."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from features.catalogue import branch_columns, catalogue, catalogue_sha, feature_names
+from features.parameters import FeatureParameters, TradingSession
 from tests.builders_features import PARAMETERS
 
 FEATURES = catalogue(PARAMETERS)
+OTHER = {
+    "row_interval_ms": 50,
+    "windows_ms": (50, 250, 2_000),
+    "normalizer_window_s": 8,
+    "normalizer_sample_ms": 400,
+    "normalizer_min_samples": 5,
+    "normalizer_clip": 6.0,
+    "max_silence_ms": 1_000,
+    "max_funding_age_s": 60,
+    "liquidation_reach_bp": 40.0,
+    "liquidation_halflife_s": 3.0,
+    "burst_deviations": 2.0,
+    "session_flag_minutes": 2,
+    "sessions": {"night": TradingSession("Asia/Tokyo", "01:00", "07:15")},
+    "leader": "another",
+}  # a changed value for each setting of PARAMETERS
 
 
 def test_names_are_unique():
@@ -35,10 +52,6 @@ def test_other_windows_rename_the_columns_and_keep_their_number():
     assert "momentum_500ms" in feature_names(other)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"row_interval_ms": 50}, {"windows_ms": (50, 250, 2_000)}, {"normalizer_clip": 6.0}, {"max_silence_ms": 1_000}],
-    ids=str,
-)
-def test_sha_changes_with_every_setting(change):
-    assert catalogue_sha(replace(PARAMETERS, **change)) != catalogue_sha(PARAMETERS)
+@pytest.mark.parametrize("name", [field.name for field in fields(FeatureParameters)])
+def test_sha_changes_with_every_setting(name):
+    assert catalogue_sha(replace(PARAMETERS, **{name: OTHER[name]})) != catalogue_sha(PARAMETERS)
