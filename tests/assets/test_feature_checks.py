@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.feature_checks import NULL_LIMIT, Varied
+from assets.feature_checks import ALWAYS, NULL_LIMIT, Varied
 from features.catalogue import VALID, WARMING_UP, catalogue, feature_names
 from tests.builders_trading import FEATURES
 
@@ -86,5 +86,6 @@ def test_a_day_without_a_valid_row_does_not_pass() -> None:
 
 def test_every_feature_is_of_a_stream_that_must_speak_or_of_one_that_may_be_silent() -> None:
     assert {feature.stream for feature in catalogue(FEATURES)} == {
-        *("book", "trades", "funding", "mark and index", "liquidations", "calendar"),
+        *ALWAYS,
+        *("funding", "mark and index", "liquidations", "calendar"),
     }
