@@ -1,7 +1,7 @@
 """Rows of a whole stretch of events, and the frame that they are stored as."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Generator, Iterable, Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,8 @@ from features.step import advance, limits, plan
 from market.errors import DataError
 from market.events import Events, empty_events
 from market.spill import require_room
+
+MOST_ROWS: Final = 50_000  # that are made at once of a stretch of batches
 
 
 class Rows(NamedTuple):
@@ -36,7 +38,8 @@ def feature_rows(
     opens its first row at the first instant of the grid at or after the first event. An empty
     stretch still has its rows.
 
-    leader : rows of the leader that no earlier call was given; each is seen by our first row at or after it
+    leader : rows of the leader that no row of ours has seen; each is seen by our first row at or after it, and
+        those later than the last row that closes (see ``seen_by_rows``) are for a later call
     Raises DataError if an event is later than ``until``, the state has other settings, or the book runs out of room.
     """
     require_plan(state, parameters)
@@ -65,7 +68,7 @@ def row_batches(
     """The rows of ``feature_rows``, events coming in batches: the same bytes in constant memory.
 
     Events share a stamp with the batch after theirs where messages arrived at once, so each batch's newest
-    instant waits for the next one.
+    instant waits for the next one. At most MOST_ROWS rows come at once, however long the events are silent.
     Raises as ``feature_rows`` does; the batches must be in order of ``ingest_ts``.
     """
     waiting = empty_events(0)
@@ -75,10 +78,32 @@ def row_batches(
             continue
         known = int(events["ingest_ts"][-1]) - 1
         split = int(np.searchsorted(events["ingest_ts"], known, side="right"))
-        seen, leader = divide(leader, known)
-        yield feature_rows(events[:split], state, parameters, known, seen)
+        leader = yield from _stretch(events[:split], state, parameters, known, leader)
         waiting = events[split:]
-    yield feature_rows(waiting, state, parameters, until, leader)
+    yield from _stretch(waiting, state, parameters, until, leader)
+
+
+def _stretch(
+    events: Events, state: State, parameters: FeatureParameters, until: int, leader: LeaderRows
+) -> Generator[Rows, None, LeaderRows]:
+    """Every row up to ``until``, at most MOST_ROWS at once; returns the leader's rows that none of them has seen."""
+    while True:
+        first = open_row_ts(events, state, parameters)
+        end = min(until, first + MOST_ROWS * parameters.row_interval_ms * NS_PER_MS - 1) if first else until
+        split = int(np.searchsorted(events["ingest_ts"], end, side="right")) if end < until else events.size
+        seen, leader = seen_by_rows(leader, events[:split], state, parameters, end)
+        yield feature_rows(events[:split], state, parameters, end, seen)
+        if end == until:
+            return leader
+        events = events[split:]
+
+
+def seen_by_rows(
+    leader: LeaderRows, events: Events, state: State, parameters: FeatureParameters, until: int
+) -> tuple[LeaderRows, LeaderRows]:
+    """A leader's rows that the rows closing up to ``until`` see, and those that wait for a later row."""
+    first, count = open_row_ts(events, state, parameters), _row_count(events, state, parameters, until)
+    return divide(leader, first + (count - 1) * parameters.row_interval_ms * NS_PER_MS if count else 0)
 
 
 def divide(leader: LeaderRows, row_ts: int) -> tuple[LeaderRows, LeaderRows]:

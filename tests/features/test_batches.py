@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features import batch
 from features.batch import Rows, feature_rows, leader_rows, row_batches
 from features.catalogue import VALID, feature_names
 from features.step import new_state
@@ -22,7 +23,7 @@ COARSE = 4 * MS  # stamps are multiples of it, so that many messages share one a
 
 @cache
 def tape():
-    events = synthetic_events(5, messages=1_500)
+    events = synthetic_events(13, messages=3_000)
     events["ingest_ts"] = np.maximum.accumulate(events["ingest_ts"]) // COARSE * COARSE
     return events
 
@@ -94,3 +95,57 @@ def test_what_a_follower_sees_is_the_mid_and_the_imbalance_of_valid_rows():
     assert np.array_equal(mid2[valid], (rows.best_bid + rows.best_ask)[valid])
     assert not mid2[~valid].any()
     assert np.array_equal(imbalance, rows.raw[:, feature_names(PARAMETERS).index("queue_imbalance")])
+
+
+EARLY = START - 3_000 * MS  # when the leader's rows begin, three seconds before the follower's events
+
+
+@cache
+def silent_tape():
+    """A follower's events with ten silent seconds in the middle."""
+    events, middle = tape().copy(), tape().size // 2
+    events["ingest_ts"][middle:] += 10_000 * MS
+    return events
+
+
+def early_leader(offset=0):
+    """A leader that is valid and never silent, from before the follower's first event on."""
+    stamps = EARLY + offset + 20 * MS * np.arange(2_000)
+    return stamps, 4_000 + stamps // MS % 97, np.cos(stamps // MS)
+
+
+@pytest.mark.parametrize("offset", [0, 7 * MS], ids=["on our grid", "between our rows"])
+@pytest.mark.parametrize("most", [1, 7, 50_000])
+@settings(max_examples=10)
+@given(cuts=st.lists(st.integers(0, silent_tape().size), max_size=8), first=st.integers(0, 3))
+def test_a_leader_that_starts_earlier_is_seen_alike_wherever_the_cuts_fall(most, offset, cuts, first):
+    end = int(silent_tape()["ingest_ts"][-1])
+    state, again = new_state(LED), new_state(LED)
+    whole = feature_rows(silent_tape(), state, LED, end, early_leader(offset))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "MOST_ROWS", most)
+        pieces = np.split(silent_tape(), sorted([first, *cuts]))
+        parts = list(row_batches(pieces, again, LED, end, early_leader(offset)))
+    assert max(part.row_ts.size for part in parts) <= most
+    assert same_bytes(joined(parts), whole)
+    assert state_bytes(again) == state_bytes(state)
+
+
+def test_a_first_batch_of_one_stamp_loses_no_row_of_the_leader():
+    stamp = int(silent_tape()["ingest_ts"][0])
+    place = int(np.searchsorted(silent_tape()["ingest_ts"], stamp, side="right"))
+    end = int(silent_tape()["ingest_ts"][-1])
+    state, again = new_state(LED), new_state(LED)
+    whole = feature_rows(silent_tape(), state, LED, end, early_leader())
+    parts = list(row_batches(np.split(silent_tape(), [place]), again, LED, end, early_leader()))
+    assert parts[0].row_ts.size == 0
+    assert same_bytes(joined(parts), whole)
+    assert state_bytes(again) == state_bytes(state)
+
+
+def test_two_silent_hours_come_in_small_parts():
+    events = np.concatenate((snapshot(START, 1), snapshot(START + 7_200_000 * MS, 2)))
+    parts = row_batches([events], new_state(PARAMETERS), PARAMETERS, int(events["ingest_ts"][-1]))
+    sizes = [part.row_ts.size for part in parts]
+    assert max(sizes) == batch.MOST_ROWS
+    assert sum(sizes) == 360_001
