@@ -257,6 +257,9 @@ class Settings:
     def __post_init__(self) -> None:
         for symbol in (*self.data.symbols, self.live.symbol):
             self.instrument(symbol)
+        if self.features.leader:
+            reason = "would lead every symbol, itself too; name leaders symbol by symbol in data.leaders"
+            raise ConfigError(f"features.leader={self.features.leader!r} {reason}")
         _check_traded_cell(self.trading, self.labels)
         _check_purge(self.models.walk_forward, self.labels)
         if self.labels.order_latency_ms != self.venue.order_latency_ms:
@@ -272,7 +275,7 @@ class Settings:
 
     def features_of(self, symbol: str) -> FeatureParameters:
         """The feature parameters of a symbol: all are alike but for the leader."""
-        return replace(self.features, leader=self.data.leaders.get(symbol, self.features.leader))
+        return replace(self.features, leader=self.data.leaders.get(symbol, ""))
 
     def instrument(self, name: str) -> Instrument:
         """The instrument of that name.

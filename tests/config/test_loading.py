@@ -65,6 +65,12 @@ def test_a_leader_is_of_its_follower_alone_and_stands_before_it(tmp_path: Path) 
     assert f"leaders.{follower}={leader} must stand before it in symbols=" in refused
 
 
+def test_one_leader_of_all_is_refused(tmp_path: Path) -> None:
+    refused = _refusal(_file(tmp_path, "extends: dev\nfeatures: {leader: binance-coinm-btcusd_perp}\n"))
+    assert "features.leader='binance-coinm-btcusd_perp' would lead every symbol" in refused
+    assert "data.leaders" in refused
+
+
 def test_a_regime_that_is_left_above_where_it_is_entered_is_refused(tmp_path: Path) -> None:
     refused = _refusal(_file(tmp_path, "extends: dev\nregimes: {trend_leave: 0.6}\n"))
     assert "trend_leave=0.6; allowed: 0 to 0.5" in refused
