@@ -23,6 +23,7 @@ from features.layout import State as FeatureState
 from features.regimes import RegimeState, new_regime, regimes, spells
 from features.step import new_state
 from features.stream import dump_state, load_state
+from market.errors import DataError, LakeError
 from market.events import Events
 from market.schema import frame_to_events
 from storage.lake import Lake, State
@@ -91,7 +92,7 @@ class FeatureDay:
         self.parameters, self.cold_start = settings.features_of(part.symbol), before is None
         self._lake, self._part, self._end = lake, part, last_instant(settings, lake, part)
         self._state = opening_state(settings, lake, part)
-        self._regime = load_regime(before) if before else new_regime(settings.regimes)
+        self._regime = opening_regime(settings, before, part)
         self._statuses, self._regimes = list[NDArray[np.uint8]](), list[NDArray[np.int8]]()
         self._samples = list[pl.DataFrame]()
 
@@ -149,6 +150,32 @@ def opening_state(settings: Settings, lake: Lake, part: Part) -> FeatureState:
     return load_state(dict(before)) if before else new_state(settings.features_of(part.symbol))
 
 
+def opening_regime(settings: Settings, before: State | None, part: Part) -> RegimeState:
+    """What a day's regimes start from: ``before``, the closing state of the day before, or nothing.
+
+    Raises DataError if that day was made under other regime settings.
+    """
+    fresh = new_regime(settings.regimes)
+    if not before:
+        return fresh
+    saved = load_regime(before)
+    same_sizes = [array.shape for array in saved] == [array.shape for array in fresh]
+    if not same_sizes or not np.array_equal(saved.settings, fresh.settings):
+        day = day_beside(part, -1)
+        raise DataError(f"features/{day.symbol}/{day.key} was made under other regimes.* settings; build it again")
+    return saved
+
+
+def require_catalogue(settings: Settings, lake: Lake, symbol: str, days: Sequence[str]) -> None:
+    """Raise LakeError at the first day of features that was made under another catalogue or other settings of it."""
+    ours = catalogue_sha(settings.features_of(symbol))
+    for day in days:
+        if lake.manifest("features", symbol, day).metadata.get("catalogue_sha") != ours:
+            raise LakeError(
+                f"features/{symbol}/{day} is of another feature catalogue; build features of that day again"
+            )
+
+
 def leaders(settings: Settings, part: Part) -> list[Part]:
     """The same day of the symbol's leader, if it has one."""
     leader = settings.features_of(part.symbol).leader
@@ -158,11 +185,12 @@ def leaders(settings: Settings, part: Part) -> list[Part]:
 def leader_days(settings: Settings, lake: Lake, symbol: str, days: Sequence[str]) -> LeaderRows:
     """What a symbol sees of its leader on some days; nothing where it has none.
 
-    Raises LakeError if a day of the leader is missing or did not pass its checks.
+    Raises LakeError if a day of the leader is missing, did not pass its checks or is of another catalogue.
     """
     leader = settings.features_of(symbol).leader
     if not leader:
         return ALONE
+    require_catalogue(settings, lake, leader, days)
     columns = ["row_ts", "status", "best_bid", "best_ask", "raw_queue_imbalance"]
     frame = lake.scan("features", leader, days).select(columns).collect()
     row_ts, status, bid, ask, imbalance = (frame[column].to_numpy() for column in columns)

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from assets.checks import day_start
-from assets.features import REGIME, aligned_day, leader_days, opening_state
+from assets.features import REGIME, aligned_day, leader_days, opening_state, require_catalogue
 from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
 from assets.walk_forward_slices import NS_PER_S, frame_slices
 from backtest.engine import Window
 from backtest.venue import SimulatedVenue
 from config.settings import Settings
-from features.batch import divide, feature_rows, frame_to_rows
+from features.batch import divide, feature_rows, frame_to_rows, seen_by_rows
 from features.layout import LeaderRows
 from features.stream import Arrays, dump_state
 from labeling.targets import DOWN, NO_TRADE, UP, tradeable_grid
@@ -46,7 +46,7 @@ class Opening(NamedTuple):
     features: Arrays
     venue: dict[str, np.ndarray]
     tape: Events
-    leader: LeaderRows  # rows of the leader from there on
+    leader: LeaderRows  # rows of the leader that no row has seen
 
 
 def slice_of(lake: Lake, part: Part) -> Slice:
@@ -69,7 +69,8 @@ def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) ->
 
     context_rows : kept before each later window; the longest memory of any model
 
-    Raises NotEnoughData if the traded cell is not among them.
+    Raises NotEnoughData if the traded cell is not among them, and LakeError if a day's features are of another
+    catalogue than today's.
     """
     piece = slice_of(lake, part)
     whole = _slice_rows(settings, lake, part.symbol, piece, context_rows)
@@ -116,8 +117,9 @@ def opening_before(settings: Settings, lake: Lake, symbol: str, span: Window, wa
     before = events[events["ingest_ts"] <= cut]
     venue = venue_with_book(settings, symbol, dump_book(state))
     venue.on_events(before)
-    seen, ahead = divide(leader_days(settings, lake, symbol, days), cut)
-    feature_rows(before, state, settings.features_of(symbol), cut, seen)
+    parameters, leader = settings.features_of(symbol), leader_days(settings, lake, symbol, days)
+    seen, ahead = seen_by_rows(leader, before, state, parameters, cut)
+    feature_rows(before, state, parameters, cut, seen)
     tape = events[(events["ingest_ts"] > cut) & (events["ingest_ts"] <= span.end + AFTER_WINDOW_NS)]
     return Opening(dump_state(state), venue.dump(), tape, divide(ahead, span.end)[0])
 
@@ -137,6 +139,7 @@ def venue_with_book(settings: Settings, symbol: str, book: dict[str, np.ndarray]
 def _slice_rows(settings: Settings, lake: Lake, symbol: str, piece: Slice, memory: int) -> TrainingSet:
     start, end = piece.train[0], piece.test[1]
     days = days_of(lake, symbol, start, end)
+    require_catalogue(settings, lake, symbol, days)
     within = pl.col("row_ts").is_between(start, end, closed="left")
     frames = [lake.scan(table, symbol, days).filter(within).collect() for table in ("features", "labels")]
     rows, labels = frame_to_rows(frames[0].drop(REGIME), settings.features_of(symbol)), frames[1]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -12,10 +13,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from assets.checks import day_start
 from assets.features import FeatureDay, features, features_hold, features_inputs, leader_days
-from assets.partitions import Part, day_key, symbols
+from assets.partitions import WHOLE, Part, day_key, symbols
 from assets.resources import resources_of
+from assets.slice_data import slice_data
 from assets.tables import passed, publish_frames
+from assets.walk_forward_slices import slice_frame
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from features.batch import row_batches, rows_to_frame
@@ -23,13 +27,14 @@ from features.catalogue import VALID
 from features.layout import ALONE
 from features.step import new_state
 from features.stream import dump_state, load_state
-from market.errors import ConfigError, LakeError
+from market.errors import ConfigError, DataError, LakeError
 from market.events import Events
 from market.schema import events_to_frame, schema_sha
+from modeling.walk_forward import Slice
 from storage.lake import Lake, Manifest
 from tests.builders_market import COINM_BTC, COINM_ETH, synthetic_events
 
-DAY = "2024-08-09"
+DAY, NEXT_DAY = "2024-08-09", "2024-08-10"
 LEADER, FOLLOWER = COINM_BTC.name, COINM_ETH.name
 LED = {FOLLOWER: LEADER}
 MS = 1_000_000
@@ -65,11 +70,11 @@ def settings_in(folder: Path, leaders: Mapping[str, str]) -> Settings:
     return replace(dev, paths=Paths(folder), features=quick, data=data)
 
 
-def write_events(settings: Settings, symbol: str, events: Events) -> Lake:
-    """A lake with one day of aligned events that passed its checks."""
+def write_events(settings: Settings, symbol: str, events: Events, day: str = DAY) -> Lake:
+    """A lake with a day of aligned events that passed its checks."""
     lake, frame = Lake(settings.paths.lake), events_to_frame(events)
-    lake.write("aligned_events", symbol, DAY, frame, schema_sha=schema_sha(frame.schema))
-    lake.set_verdict("aligned_events", symbol, DAY, True, {})
+    lake.write("aligned_events", symbol, day, frame, schema_sha=schema_sha(frame.schema))
+    lake.set_verdict("aligned_events", symbol, day, True, {})
     return lake
 
 
@@ -201,3 +206,37 @@ def test_a_follower_before_its_leader_is_refused_in_one_line(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=f"leaders.{FOLLOWER}={LEADER} must stand before it") as refused:
         replace(settings.data, symbols=(FOLLOWER, LEADER))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"trend_enter": 0.55}, {"memory_s": 7_000}, {"span_s": 61}], ids=str)
+def test_a_day_does_not_go_on_from_regimes_of_other_settings(tmp_path: Path, change: dict[str, Any]) -> None:
+    settings = settings_in(tmp_path, {})
+    lake = write_events(settings, LEADER, coarse_tape())
+    written(settings, lake, [coarse_tape()])
+    lake.set_verdict("features", LEADER, DAY, True, {})
+    write_events(settings, LEADER, coarse_tape(), NEXT_DAY)
+    FeatureDay(settings, lake, Part(LEADER, NEXT_DAY))
+    other = replace(settings, regimes=replace(settings.regimes, **change))
+    with pytest.raises(DataError, match=f"features/{LEADER}/{DAY} was made under other regimes") as refused:
+        FeatureDay(other, lake, Part(LEADER, NEXT_DAY))
+    assert "\n" not in str(refused.value)
+
+
+def test_days_of_another_catalogue_are_neither_trained_on_nor_followed(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, LED)
+    lake = write_events(settings, LEADER, coarse_tape())
+    written(settings, lake, [coarse_tape()])
+    lake.set_verdict("features", LEADER, DAY, True, {})
+    assert leader_days(settings, lake, FOLLOWER, [DAY])[0].size > 150
+    other = replace(settings, features=replace(settings.features, normalizer_clip=5.0))
+    refusal = f"features/{LEADER}/{DAY} is of another feature catalogue"
+    with pytest.raises(LakeError, match=refusal) as refused:
+        leader_days(other, lake, FOLLOWER, [DAY])
+    assert "\n" not in str(refused.value)
+    start = day_start(DAY)
+    piece = Slice("20240809T000000Z-k0", (start, start + 1), (start + 1, start + 2), (start + 2, start + 3))
+    frame = slice_frame([piece])
+    lake.write("walk_forward_slices", LEADER, WHOLE, frame, schema_sha=schema_sha(frame.schema))
+    lake.set_verdict("walk_forward_slices", LEADER, WHOLE, True, {})
+    with pytest.raises(LakeError, match=refusal):
+        slice_data(other, lake, Part(LEADER, piece.key), context_rows=0)
