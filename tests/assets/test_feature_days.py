@@ -8,25 +8,28 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from assets.checks import day_start
-from assets.features import FeatureDay, features, features_hold, features_inputs, leader_days
+from assets.feature_checks import stream_rows
+from assets.features import REGIME, FeatureDay, features, features_hold, features_inputs, leader_days
 from assets.partitions import WHOLE, Part, day_key, symbols
 from assets.resources import resources_of
-from assets.slice_data import slice_data
+from assets.slice_data import opening_before, slice_data
 from assets.tables import passed, publish_frames
 from assets.walk_forward_slices import slice_frame
+from backtest.engine import Window
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from features.batch import row_batches, rows_to_frame
 from features.catalogue import VALID
 from features.layout import ALONE
 from features.step import new_state
-from features.stream import dump_state, load_state
+from features.stream import FeatureStream, dump_state, load_state
 from market.errors import ConfigError, DataError, LakeError
 from market.events import Events
 from market.schema import events_to_frame, schema_sha
@@ -240,3 +243,17 @@ def test_days_of_another_catalogue_are_neither_trained_on_nor_followed(tmp_path:
     lake.set_verdict("walk_forward_slices", LEADER, WHOLE, True, {})
     with pytest.raises(LakeError, match=refusal):
         slice_data(other, lake, Part(LEADER, piece.key), context_rows=0)
+
+
+def test_a_backtest_of_a_follower_that_opens_cold_makes_the_rows_of_the_day(
+    led: tuple[Settings, dict[str, dg.ExecuteInProcessResult]],
+) -> None:
+    settings, lake = led[0], Lake(led[0].paths.lake)
+    stored = lake.scan("features", FOLLOWER, [DAY]).drop(REGIME).collect()
+    middle, end = (int(stored["row_ts"][place]) for place in (stored.height // 2, -1))
+    opening = opening_before(settings, lake, FOLLOWER, Window(middle, end), warm_rows=stored.height)
+    stream = FeatureStream(settings.features_of(FOLLOWER), load_state(opening.features))
+    stream.follow(opening.leader)
+    rows = rows_to_frame(stream_rows(opening.tape, stream), settings.features_of(FOLLOWER))
+    assert rows.height > 400
+    assert rows.equals(stored.filter(pl.col("row_ts").is_between(rows["row_ts"].min(), rows["row_ts"].max())))
