@@ -44,10 +44,13 @@ lint: setup  ## Format, lint, types, layers, index addresses
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/index_addresses.py
 
-.PHONY: bench
-bench: setup  ## Every benchmark, beside its peer in the same run (ARGS="--json", "--save", or names)
+.PHONY: peers
+peers: setup  ## What the benchmarks, and a few tests, compare us with
 	@.make/uv/bin/uv export --quiet --frozen --no-emit-project --prune torch --group bench | \
 		VIRTUAL_ENV=.venv .make/uv/bin/uv pip install --quiet --no-deps --require-hashes --requirements -
+
+.PHONY: bench
+bench: peers  ## Every benchmark, beside its peer in the same run (ARGS="--json", "--save", or names)
 	@$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
