@@ -38,9 +38,12 @@ def test_any_skew_is_followed_at_once_and_taken_out_with_history(ppm, seed):
 
 
 @few
-@given(st.lists(st.tuples(st.integers(15, 25), st.floats(0.1, 6.5), st.floats(60, 500)), max_size=8), seeds)
+@given(st.lists(st.tuples(st.integers(15, 25), st.floats(0.1, 6.0), st.floats(60, 500)), max_size=8), seeds)
 def test_no_burst_shorter_than_the_patience_moves_the_offset(bursts, seed):
-    """Each burst: seconds since the end of the last, length in seconds, longest queueing delay in ms."""
+    """Each burst: seconds since the end of the last, length in seconds, longest queueing delay in ms.
+
+    Messages stay in order, so what was sent behind a burst waits for up to 500 ms more; 7 s of it would be a step.
+    """
     events, true = planted(300, seed)
     sent, rng, start = events["exchange_ts"], np.random.default_rng(seed), START
     queueing = np.zeros(sent.size)
