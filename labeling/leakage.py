@@ -54,22 +54,6 @@ def _poison(events: Events, where: NDArray[np.bool_]) -> Events:
     return spoiled
 
 
-def features_ignore_future(
-    rows_of: Callable[[Events, int], Rows], events: Events, instants: Iterable[int]
-) -> LeakReport:
-    """Whether rows up to each instant are the same, bit for bit, when later events are poisoned, or cut off.
-
-    ``rows_of(events, until)`` returns every row with row_ts <= until, each time from the same opening state.
-    """
-    end = int(events["ingest_ts"].max())
-
-    def spoiled(instant: int) -> tuple[Rows, Rows]:
-        truncated = rows_of(truncate_after(events, instant), instant)
-        return rows_of(poison_after(events, instant), end), truncated
-
-    return ignores_future(rows_of(events, end), spoiled, instants)
-
-
 def ignores_future(clean: Rows, spoiled: Callable[[int], Iterable[Rows]], instants: Iterable[int]) -> LeakReport:
     """Whether rows up to each instant are the same, bit for bit, in each of the runs whose later input was spoiled."""
     checked, moved = 0, []

@@ -15,6 +15,7 @@ import polars as pl
 
 from market.events import BBO, BUY, FIRST, GAP, LAST, LEVEL, LIQUIDATION, NO_SIDE, SELL, TRADE, empty_events
 from market.schema import events_to_frame
+from storage.clickhouse import Login, Warehouse, open_warehouse
 from storage.clickhouse_parameters import WarehouseParameters
 
 if TYPE_CHECKING:
@@ -58,6 +59,20 @@ def random_tape(generator: np.random.Generator, count: int, seconds: float = 150
     events["qty"] = generator.integers(0, 2**40, count)
     events["update_id"] = np.arange(count)
     return events_to_frame(events)
+
+
+@contextmanager
+def either_warehouse(kind: str, folder: Path) -> Iterator[Warehouse]:
+    """A warehouse in this process ("embedded"), or the same engine behind the HTTP front ("http")."""
+    if kind == "embedded":
+        with open_warehouse(embedded_parameters(), folder) as opened:
+            yield opened
+        return
+    with (
+        http_front(folder / "server") as address,
+        open_warehouse(embedded_parameters(url=address), folder, Login(USER, PASSWORD)) as opened,
+    ):
+        yield opened
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """Tapes, instruments and parameters that the tests of labels are made of."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from backtest.ledger import Ledger
+from labeling.leakage import LeakReport, Rows, ignores_future, poison_after, truncate_after
 from labeling.parameters import LabelParameters
 from market.book import ASK, BID, Book, apply_events, new_book, next_level, quantity
 from market.events import BUY, FIRST, LAST, LEVEL, SELL, SNAPSHOT, TRADE, Events, empty_events, venue_ts
@@ -117,3 +119,19 @@ def booked_round_trip(
         ledger.book_fill(*fill, fee)
     assert ledger.position == 0
     return ledger.equity(float("nan")) / entry_notional
+
+
+def features_ignore_future(
+    rows_of: Callable[[Events, int], Rows], events: Events, instants: Iterable[int]
+) -> LeakReport:
+    """Whether rows up to each instant are the same, bit for bit, when later events are poisoned, or cut off.
+
+    ``rows_of(events, until)`` returns every row with row_ts <= until, each time from the same opening state.
+    """
+    end = int(events["ingest_ts"].max())
+
+    def spoiled(instant: int) -> tuple[Rows, Rows]:
+        truncated = rows_of(truncate_after(events, instant), instant)
+        return rows_of(poison_after(events, instant), end), truncated
+
+    return ignores_future(rows_of(events, end), spoiled, instants)

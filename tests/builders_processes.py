@@ -1,5 +1,6 @@
 """Venue and runner as processes of their own, started from the command line as a person would."""
 
+import gzip
 import json
 import os
 import signal
@@ -8,10 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from market.sources.capture import capture_line
+from storage.captures import capture_lines
+from tests.builders import recording
 from tests.builders_runner import START, synthetic_frames
 
 ROOT: Final = Path(__file__).parents[1]
@@ -112,3 +116,12 @@ def runner_at(folder: Path, venue: Process, name: str = "runner", *more: str) ->
     ports = venue.ready()
     settings_file(folder, ports["ws_port"], ports["rest_port"])
     return Process(folder, name, ["live", *more])
+
+
+def first_lines(folder: Path, count: int) -> Path:
+    """A folder that holds the first lines of a real capture as a symbol's source, under ``tape``."""
+    (folder / "tape").mkdir()
+    lines = capture_lines(recording("binance/coinm/btcusd_perp_20240808.gz"))
+    with gzip.open(folder / "tape" / "btcusd_perp_20240808.gz", "wb", compresslevel=1) as file:
+        file.writelines(islice(lines, count))
+    return folder

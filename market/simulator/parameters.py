@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, get_args
 from market.errors import ConfigError
 
 Mode = Literal["null", "alpha", "reactive"]
-REGIMES: Final = ("trend", "range", "high_volatility")  # in the order of their codes
 TREND: Final = 0
 RANGE: Final = 1
 HIGH_VOLATILITY: Final = 2

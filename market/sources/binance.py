@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from msgspec.json import Decoder as JsonDecoder
 
-from market.errors import MalformedMessage, OffGrid
+from market.errors import MalformedMessage
 from market.events import (
     BBO,
     BUY,
@@ -26,9 +26,8 @@ from market.events import (
     SELL,
     SNAPSHOT,
     TRADE,
-    Events,
 )
-from market.instrument import Instrument, whole_steps
+from market.instrument import Instrument
 from market.sources import binance_scan as scanning
 from market.sources.binance_messages import (
     AggTrade,
@@ -49,17 +48,14 @@ from market.sources.decoder import (
     Stamp,
     event_row,
     level_rows,
-    tape_events,
 )
 from market.sources.json_kernels import PADDING
 from market.sources.sequence import DepthSequence, Verdict
+from market.sources.venue import PRICE_UNIT, RATE_UNIT, VenueDecoder, message_of, nearest
 
 BUFFERED: Final = 4_096  # depth messages held back at most while a snapshot is awaited
 MOST_ROWS: Final = 32_768  # of one scan; no message of Binance's has as many levels
-_PRICE_UNIT: Final = 1e-8  # of MARK and INDEX, quote currency
-_RATE_UNIT: Final = 1e-12  # of FUNDING
 _COUNTS: Final = (
-    "messages",
     "snapshot",
     "depth",
     "bookTicker",
@@ -77,15 +73,15 @@ _COUNTS: Final = (
     "doubled",  # trades and aggregates of trades that the other of the two streams had told already
     "other_symbol",  # forced orders of other symbols
 )
+_WHOLE: Final = FIRST | LAST  # a message of one event
 _SCANNED: Final = ("depth", "bookTicker", "trade", "stale")  # counts in the order of the scan's
 
 
-class BinanceDecoder:
+class BinanceDecoder(VenueDecoder):
     """Decoder of one Binance symbol; see ``market.sources.decoder.Decoder``."""
 
     def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.counts = dict.fromkeys(_COUNTS, 0)
+        super().__init__(instrument, _COUNTS)
         self._sequence = DepthSequence()
         self._depth_ts = 0  # venue time of the newest depth message seen, ns
         self._traded = self._aggregated = -1  # newest trade id on the tape, by trades and by aggregates of trades
@@ -110,23 +106,6 @@ class BinanceDecoder:
     def waiting(self) -> bool:
         """Whether depth is being held back until a snapshot comes."""
         return self._sequence.waiting
-
-    def decode(self, frame: bytes, ingest_ts: int) -> Events:
-        """The events of one frame, maybe none; raises as ``append`` does."""
-        tape = bytearray()
-        self.append(frame, ingest_ts, tape)
-        return tape_events(tape)
-
-    def append(self, frame: bytes, ingest_ts: int, tape: bytearray) -> None:
-        """Append the bytes of the frame's events to ``tape``.
-
-        Raises MalformedMessage or OffGrid for a frame that cannot be read; ``tape`` and decoder stay usable.
-        """
-        try:
-            tape += self._rows(frame, ingest_ts)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MalformedMessage(f"{error} in {frame[:80]!r}") from error
-        self.counts["messages"] += 1
 
     def scan(self, block: bytearray, start: int, span: Span, tape: bytearray) -> Scanned:
         """Append the events of the ordinary lines from ``start`` on; see ScansLines."""
@@ -290,7 +269,7 @@ class BinanceDecoder:
 
     def _taken(self, trade: Trade | AggTrade, number: int, ingest_ts: int) -> bytes:
         side = SELL if trade.m else BUY
-        return self._priced(TRADE, side, trade.p, trade.q, Stamp(venue_ns(trade.T), ingest_ts, number, 0))
+        return self._priced(TRADE, side, trade.p, trade.q, Stamp(venue_ns(trade.T), ingest_ts, number, 0), _WHOLE)
 
     def _force_order(self, message: ForceOrder, ingest_ts: int) -> bytes:
         order = message.o
@@ -300,38 +279,21 @@ class BinanceDecoder:
             self.counts["other_symbol"] += 1
             return b""
         side = BUY if order.S == "BUY" else SELL
-        return self._priced(LIQUIDATION, side, order.p, order.q, Stamp(venue_ns(order.T), ingest_ts, 0, 0))
+        return self._priced(LIQUIDATION, side, order.p, order.q, Stamp(venue_ns(order.T), ingest_ts, 0, 0), _WHOLE)
 
     def _mark_price(self, mark: MarkPrice, ingest_ts: int) -> bytes:
-        numbers = [(MARK, _nearest(mark.p, _PRICE_UNIT), 0)]
+        numbers = [(MARK, nearest(mark.p, PRICE_UNIT), 0)]
         if mark.i is not None:
-            numbers.append((INDEX, _nearest(mark.i, _PRICE_UNIT), 0))
+            numbers.append((INDEX, nearest(mark.i, PRICE_UNIT), 0))
         if mark.r != "":
-            numbers.append((FUNDING, _nearest(mark.r, _RATE_UNIT), venue_ns(mark.T)))
-        stamp, rows = Stamp(venue_ns(mark.E), ingest_ts, 0, 0), b""
-        for place, (kind, price, qty) in enumerate(numbers):
-            edges = (FIRST if place == 0 else 0) | (LAST if place == len(numbers) - 1 else 0)
-            rows += event_row(kind, NO_SIDE, price, qty, stamp, edges)
-        return rows
+            numbers.append((FUNDING, nearest(mark.r, RATE_UNIT), venue_ns(mark.T)))
+        stamp = Stamp(venue_ns(mark.E), ingest_ts, 0, 0)
+        return message_of([event_row(kind, NO_SIDE, price, qty, stamp, 0) for kind, price, qty in numbers])
 
     def _index_price(self, index: IndexPrice, ingest_ts: int) -> bytes:
         stamp = Stamp(venue_ns(index.E), ingest_ts, 0, 0)
-        return event_row(INDEX, NO_SIDE, _nearest(index.p, _PRICE_UNIT), 0, stamp)
-
-    def _priced(self, kind: int, side: int, price: float, qty: float, stamp: Stamp, edges: int = FIRST | LAST) -> bytes:
-        ticks = whole_steps(price, self.instrument.tick_size, "price")
-        lots = whole_steps(qty, self.instrument.lot_size, "quantity")
-        if ticks == 0:
-            raise OffGrid(f"price={price} must be above 0")
-        return event_row(kind, side, ticks, lots, stamp, edges)
+        return event_row(INDEX, NO_SIDE, nearest(index.p, PRICE_UNIT), 0, stamp)
 
 
 def _depth_stamp(message: Depth) -> int:
     return venue_ns(message.T or message.E)
-
-
-def _nearest(value: float, unit: float) -> int:
-    """``value`` in units; raises MalformedMessage for what is not finite."""
-    if not abs(value / unit) < 2**62:
-        raise MalformedMessage(f"number {value} of a mark price is out of range")
-    return round(value / unit)

@@ -1,8 +1,8 @@
 """Whole files into events, in constant memory, with an account of every line that could not be read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, NamedTuple, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol, TypeVar
 
 from market.errors import DataError, MalformedMessage, OffGrid
 from market.events import EVENT, SYNTHETIC, Events
@@ -21,6 +21,7 @@ _BATCH_BYTES: Final = BATCH_EVENTS * EVENT.itemsize
 _BLOCK_BYTES: Final = 1 << 18  # that a scan is given at once
 _PADDED: Final = b"\n" * PADDING
 
+Piece = TypeVar("Piece")
 SplitLine = Callable[[bytes], tuple[int, bytes] | None]  # ingest_ts in ns UTC and frame; None: nothing of the venue's
 
 
@@ -145,15 +146,7 @@ class LineImporter:
 
     def _tapes(self, files: Sequence[InputFile], until: int) -> Iterator[bytearray]:
         """Tapes of about BATCH_EVENTS, none empty."""
-        tape = bytearray()
-        for file, number, line in numbered_lines(files):
-            if not self._take(file, number, line, until, tape):
-                break
-            if len(tape) >= _BATCH_BYTES:
-                yield tape
-                tape = bytearray()
-        if tape:
-            yield tape
+        return filled(numbered_lines(files), lambda line, tape: self._take(*line, until, tape))
 
     def _take(self, file: str, number: int, line: bytes, until: int, tape: bytearray) -> bool:
         """Append the events of a line; False if it came after ``until``, and nothing was done."""
@@ -194,15 +187,7 @@ class BlockImporter(LineImporter):
         self._scanner = scanner
 
     def _tapes(self, files: Sequence[InputFile], until: int) -> Iterator[bytearray]:
-        tape = bytearray()
-        for file, number, block in _numbered_blocks(files):
-            if not self._take_block(file, number, block, until, tape):
-                break
-            if len(tape) >= _BATCH_BYTES:
-                yield tape
-                tape = bytearray()
-        if tape:
-            yield tape
+        return filled(_numbered_blocks(files), lambda block, tape: self._take_block(*block, until, tape))
 
     def _take_block(self, file: str, number: int, block: bytearray, until: int, tape: bytearray) -> bool:
         """Append the events of a block whose first line bears ``number``; False if lines came after ``until``."""
@@ -217,6 +202,19 @@ class BlockImporter(LineImporter):
                 return False
             at, number = at + len(line), number + 1
         return True
+
+
+def filled(pieces: Iterable[Piece], take: Callable[[Piece, bytearray], bool]) -> Iterator[bytearray]:
+    """Tapes of about BATCH_EVENTS, none empty, that ``take`` appends each piece's events to until it returns False."""
+    tape = bytearray()
+    for piece in pieces:
+        if not take(piece, tape):
+            break
+        if len(tape) >= _BATCH_BYTES:
+            yield tape
+            tape = bytearray()
+    if tape:
+        yield tape
 
 
 def numbered_lines(files: Sequence[InputFile]) -> Iterator[tuple[str, int, bytes]]:

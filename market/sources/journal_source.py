@@ -12,7 +12,7 @@ from market.instrument import Instrument
 from market.journal_records import CONNECTION, DOWN, FRAME, HEADER, Record, records
 from market.sources import decoder_for
 from market.sources.decoder import DecoderState, tape_events
-from market.sources.importing import BATCH_EVENTS, Account, InputFile
+from market.sources.importing import END_OF_TIME, Account, InputFile, filled
 
 
 class JournalImporter:
@@ -35,18 +35,8 @@ class JournalImporter:
         Raises JournalError, naming segment and offset, if a record is damaged, DataError if a segment is of another
         instrument.
         """
-        tape = bytearray()
-        for file, number, record in self._records(files):
-            if until is not None and record.ts > until:
-                break
-            before = len(tape)
-            self._append(file, number, record, tape)
-            if record.place and len(tape) > before:
-                self._mark(tape, before, record.place)
-            if len(tape) >= BATCH_EVENTS * EVENT.itemsize:
-                yield self._batch(tape)
-                tape = bytearray()
-        if tape:
+        end = END_OF_TIME if until is None else until
+        for tape in filled(self._records(files), lambda piece, tape: self._take(*piece, end, tape)):
             yield self._batch(tape)
         self._count()
 
@@ -72,6 +62,16 @@ class JournalImporter:
                     self._require_instrument(file.name, record.payload)
                 elif record.kind in (FRAME, CONNECTION):
                     yield file.name, number, record
+
+    def _take(self, file: str, number: int, record: Record, until: int, tape: bytearray) -> bool:
+        """Append the events of a record, flagged with its connection; False if it came after ``until``."""
+        if record.ts > until:
+            return False
+        before = len(tape)
+        self._append(file, number, record, tape)
+        if record.place and len(tape) > before:
+            self._mark(tape, before, record.place)
+        return True
 
     def _append(self, file: str, number: int, record: Record, tape: bytearray) -> None:
         if record.ts < self._newest:

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import takewhile
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -24,7 +25,7 @@ from market.errors import ConfigError, DataError, MalformedMessage, OffGrid
 from market.events import CONNECTION_SHIFT, EVENT, SYNTHETIC, Events
 from market.instrument import Instrument
 from market.sources.decoder import Decoder, DecoderState, tape_events
-from market.sources.importing import BATCH_EVENTS, Account, InputFile
+from market.sources.importing import END_OF_TIME, Account, InputFile, filled
 
 FORMAT: Final = 2
 MOST_HOSTS: Final = 16  # that the event flags can number
@@ -90,16 +91,8 @@ class SessionImporter:
 
     def batches(self, files: Sequence[InputFile], until: int | None = None) -> Iterator[Events]:
         """Events of the files, one after the other; see ``market.sources.importing.Importer``."""
-        tape, self._newest_ts = bytearray(), 0
-        for file in files:
-            for message in self._messages(file, self._connections(file, self.account)):
-                if until is not None and message.ingest_ts > until:
-                    break
-                self._take(file, message, tape)
-                if len(tape) >= BATCH_EVENTS * EVENT.itemsize:
-                    yield self._batch(tape)
-                    tape = bytearray()
-        if tape:
+        self._newest_ts = 0
+        for tape in filled(self._told(files, END_OF_TIME if until is None else until), self._take):
             yield self._batch(tape)
         self._count()
 
@@ -116,8 +109,16 @@ class SessionImporter:
         """Let the decoder continue where ``state`` was taken."""
         self._decoder.restore(state)
 
-    def _take(self, file: InputFile, message: _Message, tape: bytearray) -> None:
+    def _told(self, files: Sequence[InputFile], until: int) -> Iterator[tuple[InputFile, _Message]]:
+        """What reached us up to ``until``, file by file."""
+        for file in files:
+            messages = self._messages(file, self._connections(file, self.account))
+            for message in takewhile(lambda message: message.ingest_ts <= until, messages):
+                yield file, message
+
+    def _take(self, told: tuple[InputFile, _Message], tape: bytearray) -> bool:
         """Append the events of a message, its host's number in their flags."""
+        file, message = told
         if message.ingest_ts < self._newest_ts:
             self.account.step_back(self._newest_ts - message.ingest_ts)
         self._newest_ts = max(self._newest_ts, message.ingest_ts)
@@ -133,6 +134,7 @@ class SessionImporter:
             self.account.quarantine(file.name, message.number, error, message.line)
         for place in range(start + _HIGH_FLAGS, len(tape), EVENT.itemsize):
             tape[place] |= message.host << (CONNECTION_SHIFT - 8)
+        return True
 
     def _batch(self, tape: bytearray) -> Events:
         events = tape_events(tape)

@@ -16,8 +16,8 @@ Millis = Annotated[int, Meta(ge=0, le=MOST_MILLIS)]
 Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 NumberPairs = list[tuple[float, float]]
 NS_PER_MS: Final = 1_000_000
-_PRICE_UNIT: Final = 1e-8  # of MARK and INDEX, quote currency
-_RATE_UNIT: Final = 1e-12  # of FUNDING
+PRICE_UNIT: Final = 1e-8  # of MARK and INDEX, quote currency
+RATE_UNIT: Final = 1e-12  # of FUNDING
 _FLAGS: Final = 2  # place of the low byte of an event's flags
 
 
@@ -48,12 +48,12 @@ class VenueDecoder(ABC):
     @abstractmethod
     def _rows(self, frame: bytes, ingest_ts: int) -> bytes: ...
 
-    def _priced(self, kind: int, side: int, price: float, qty: float, stamp: Stamp) -> bytes:
+    def _priced(self, kind: int, side: int, price: float, qty: float, stamp: Stamp, edges: int = 0) -> bytes:
         ticks = whole_steps(price, self.instrument.tick_size, "price")
         lots = whole_steps(qty, self.instrument.lot_size, "quantity")
         if ticks == 0:
             raise OffGrid(f"price={price} must be above 0")
-        return event_row(kind, side, ticks, lots, stamp, 0)
+        return event_row(kind, side, ticks, lots, stamp, edges)
 
     def _ours(self, symbol: str) -> bool:
         return symbol.lower() == self.instrument.venue_symbol
@@ -73,12 +73,12 @@ def quote_row(kind: int, price: float, stamp: Stamp) -> bytes:
     """The row, without ends, of a MARK or an INDEX. Raises MalformedMessage unless the price is above 0 and finite."""
     if not price > 0:
         raise MalformedMessage(f"mark or index price {price} must be above 0")
-    return event_row(kind, NO_SIDE, _nearest(price, _PRICE_UNIT), 0, stamp, 0)
+    return event_row(kind, NO_SIDE, nearest(price, PRICE_UNIT), 0, stamp, 0)
 
 
 def funding_row(rate: float, next_ms: int, stamp: Stamp) -> bytes:
     """The row, without ends, of a rate that is due at ``next_ms``. Raises MalformedMessage if it is not finite."""
-    return event_row(FUNDING, NO_SIDE, _nearest(rate, _RATE_UNIT), next_ms * NS_PER_MS, stamp, 0)
+    return event_row(FUNDING, NO_SIDE, nearest(rate, RATE_UNIT), next_ms * NS_PER_MS, stamp, 0)
 
 
 def gap_row(stamp: Stamp) -> bytes:
@@ -106,7 +106,8 @@ def millis_of(text: str) -> int:
     return int(text)
 
 
-def _nearest(value: float, unit: float) -> int:
+def nearest(value: float, unit: float) -> int:
+    """``value`` in units. Raises MalformedMessage for what is not finite."""
     if not abs(value / unit) < 2**62:
         raise MalformedMessage(f"number {value} is out of range")
     return round(value / unit)

@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 
 from labeling.leakage import (
     LeakReport,
-    features_ignore_future,
     labels_ignore_beyond_exit,
     poison_after,
     poison_beyond,
     truncate_after,
 )
 from labeling.targets import label_rows
-from tests.builders_labels import INSTRUMENTS, MS, START, label_parameters, random_tape
+from tests.builders_labels import INSTRUMENTS, MS, START, features_ignore_future, label_parameters, random_tape
 
 ROWS = START + np.arange(20, 900, 20) * MS
 HORIZONS = (250, 1_000)

@@ -6,12 +6,12 @@ import pytest
 
 from features.batch import feature_rows
 from features.step import new_state
-from labeling.leakage import features_ignore_future, labels_ignore_beyond_exit
+from labeling.leakage import labels_ignore_beyond_exit
 from labeling.replay import OK
 from labeling.targets import label_rows, net_returns, tradeable_grid
 from market.events import BUY, SELL
 from tests.builders_features import PARAMETERS
-from tests.builders_labels import MS, booked_round_trip, label_parameters, venue_book
+from tests.builders_labels import MS, booked_round_trip, features_ignore_future, label_parameters, venue_book
 from tests.builders_market import RUNS, recorded_events
 
 HORIZONS = (250, 1_000, 5_000)

@@ -1,6 +1,5 @@
 """Real processes: a runner that is killed and comes back, ends in order, or says in one line why it cannot run."""
 
-import gzip
 import signal
 import socket
 from pathlib import Path
@@ -13,12 +12,11 @@ from live.exchange_tape import Tape
 from live.plan import desks_of, plan_from, reader_of
 from live.replay import Playback, decision_of, reports_of, resume
 from market.orders import FILL
-from storage.captures import capture_lines
 from storage.journal import DECISION, FRAME, REPORTS, read_headers, read_journal, read_segment, segments
-from tests.builders import recording
 from tests.builders_processes import (
     Process,
     ended_at_last,
+    first_lines,
     journal_of,
     runner_at,
     settings_file,
@@ -49,14 +47,7 @@ def place_in(frames: list[bytes], tape: list[bytes]) -> range:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a minute of a real feed as the symbol's source."""
-    folder = tmp_path_factory.mktemp("recorded")
-    (folder / "tape").mkdir()
-    with gzip.open(folder / "tape" / "btcusd_perp_20240808.gz", "wb", compresslevel=1) as file:
-        for number, line in enumerate(capture_lines(recording("binance/coinm/btcusd_perp_20240808.gz"))):
-            if number == 6_000:
-                break
-            file.write(line)
-    return folder
+    return first_lines(tmp_path_factory.mktemp("recorded"), 6_000)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The recorder: what it writes imports to the events of the feed that it listened to."""
 
-import gzip
 import math
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +11,11 @@ from live.recorder import Recorder, Recording, record
 from market.errors import ConfigError, JournalError
 from market.events import FIRST, GAP, LAST, REPLAYED, SNAPSHOT, Events
 from market.sources.formats import importer_for
-from storage.captures import capture_lines, input_file
+from storage.captures import input_file
 from storage.journal import CONNECTION, FRAME, read_headers, read_journal, segments
 from storage.recordings import all_files_by_date
-from tests.builders import recording
 from tests.builders_market import COINM_BTC
-from tests.builders_processes import SYMBOL, Process, ended_at_last, settings_file, venue_process
+from tests.builders_processes import SYMBOL, Process, ended_at_last, first_lines, settings_file, venue_process
 from tests.builders_runner import START, synthetic_frames
 from tests.builders_sessions import BYBIT_BTC
 
@@ -37,14 +35,7 @@ def ns(iso: str) -> int:
 @pytest.fixture(scope="module")
 def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first seconds of a real capture, as the symbol's source."""
-    folder = tmp_path_factory.mktemp("recorder")
-    (folder / "tape").mkdir()
-    with gzip.open(folder / "tape" / "btcusd_perp_20240808.gz", "wb", compresslevel=1) as file:
-        for number, line in enumerate(capture_lines(recording("binance/coinm/btcusd_perp_20240808.gz"))):
-            if number == 3_000:
-                break
-            file.write(line)
-    return folder
+    return first_lines(tmp_path_factory.mktemp("recorder"), 3_000)
 
 
 def test_a_recording_of_the_replay_venue_imports_to_the_events_of_its_tape(tape: Path) -> None:

@@ -11,17 +11,14 @@ import pytest
 from market.errors import WarehouseError
 from market.events import BBO, BUY, FIRST, GAP, LAST, LIQUIDATION, SELL, TRADE, empty_events
 from market.schema import events_to_frame
-from storage.clickhouse import Login, Warehouse, open_warehouse, regrouped
+from storage.clickhouse import Warehouse, regrouped
 from storage.clickhouse_parity import parity_with_lake
 from storage.clickhouse_schema import TABLES
 from tests.builders_clickhouse import (
     DATE,
     MIDNIGHT,
-    PASSWORD,
     SYMBOL,
-    USER,
-    embedded_parameters,
-    http_front,
+    either_warehouse,
     random_tape,
 )
 
@@ -31,15 +28,7 @@ OTHER = "binance-spot-btcusdt"
 @pytest.fixture(scope="module", params=["embedded", "http"])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """One warehouse for all tests of this file."""
-    folder = tmp_path_factory.mktemp("warehouse")
-    if request.param == "embedded":
-        with open_warehouse(embedded_parameters(), folder) as opened:
-            yield opened
-        return
-    with (
-        http_front(folder / "server") as address,
-        open_warehouse(embedded_parameters(url=address), folder, Login(USER, PASSWORD)) as opened,
-    ):
+    with either_warehouse(request.param, tmp_path_factory.mktemp("warehouse")) as opened:
         yield opened
 
 

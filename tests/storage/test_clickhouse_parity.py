@@ -11,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.schema import events_to_frame, schema_sha
-from storage.clickhouse import Build, Login, Warehouse, open_warehouse
+from storage.clickhouse import Build, Warehouse
 from storage.clickhouse_parity import Parity, parity_with_lake, warehouse_tables
 from storage.clickhouse_schema import TABLES
 from storage.lake import Lake
-from tests.builders_clickhouse import DATE, PASSWORD, SYMBOL, USER, embedded_parameters, http_front, random_tape
+from tests.builders_clickhouse import (
+    DATE,
+    SYMBOL,
+    either_warehouse,
+    random_tape,
+)
 from tests.builders_market import recorded_events
 
 EQUAL = {"events": 0, "candles_1s": 0, "candles_1m": 0}
@@ -23,15 +28,7 @@ EQUAL = {"events": 0, "candles_1s": 0, "candles_1m": 0}
 
 @pytest.fixture(scope="module", params=["embedded", "http"])
 def warehouse(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    folder = tmp_path_factory.mktemp("warehouse")
-    if request.param == "embedded":
-        with open_warehouse(embedded_parameters(), folder) as opened:
-            yield opened
-        return
-    with (
-        http_front(folder / "server") as address,
-        open_warehouse(embedded_parameters(url=address), folder, Login(USER, PASSWORD)) as opened,
-    ):
+    with either_warehouse(request.param, tmp_path_factory.mktemp("warehouse")) as opened:
         yield opened
 
 
