@@ -1,13 +1,9 @@
 """Compiled random numbers: SplitMix64 over an array of counters, so that a state is a few integers anyone can keep."""
 
-from typing import Final
-
 import numpy as np
 from numba import njit
 
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
-_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND: Final = np.uint64(0x94D049BB133111EB)
+from market.counter_hash import GOLDEN, mixed, unit
 
 
 def stream_start(seed: int, purpose: int, symbol: int) -> np.uint64:
@@ -18,12 +14,8 @@ def stream_start(seed: int, purpose: int, symbol: int) -> np.uint64:
 @njit(cache=True)
 def uniform(random, stream):
     """The next number of a stream, strictly within 0 and 1."""
-    random[stream] += _GOLDEN
-    z = random[stream]
-    z = (z ^ (z >> np.uint64(30))) * _FIRST
-    z = (z ^ (z >> np.uint64(27))) * _SECOND
-    z = z ^ (z >> np.uint64(31))
-    return (np.float64(z >> np.uint64(11)) + 0.5) * 2.0**-53
+    random[stream] += GOLDEN
+    return unit(mixed(random[stream]))
 
 
 @njit(cache=True)
