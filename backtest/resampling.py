@@ -185,7 +185,7 @@ def _bandwidth(centred: Floats, covariance: Floats, run: int) -> int:
 
 
 def stationary_indices(observations: int, block: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """One resample: places of the buckets drawn, shape (observations,); blocks of geometric length run on past the end."""
+    """One resample: the buckets drawn, shape (observations,); blocks of geometric length run on past the end."""
     return np.asarray(_indices(observations, block, generator))
 
 
