@@ -167,6 +167,31 @@ def message_rates(stamps: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[n
     return found
 
 
+def new_rate() -> NDArray[np.int64]:
+    """A count of messages before the first one, for ``count_message`` and ``rate_now``."""
+    return np.zeros(RATE_BINS + 2, np.int64)
+
+
+@njit(cache=True)
+def count_message(counts, ingest_ts):
+    """Note one whole message; a stamp that runs backwards counts as the newest."""
+    opened, ring = counts[0], RATE_BINS + 1
+    newest = max(ingest_ts // RATE_BIN_NS, opened)
+    for passed in range(min(newest - opened, ring)):
+        counts[1 + (newest - passed) % ring] = 0
+    counts[0] = newest
+    counts[1 + newest % ring] += 1
+
+
+@njit(cache=True)
+def rate_now(counts):
+    """Messages per second when the newest one came: what ``message_rates`` says of its stamp."""
+    total = 0
+    for place in range(1, counts.size):
+        total += counts[place]
+    return total - counts[1 + counts[0] % (RATE_BINS + 1)]
+
+
 def _check(
     rows: NDArray[np.int64], rates: NDArray[np.float64], edges: NDArray[np.float64], spacing_ns: int, block_rows: int
 ) -> None:

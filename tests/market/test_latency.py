@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from market.errors import BacktestError
@@ -13,12 +15,15 @@ from market.latency import (
     LatencyTable,
     Legs,
     constant,
+    count_message,
     draw_all,
     draw_legs,
     draw_row,
     latency_table,
     message_rates,
     message_stamps,
+    new_rate,
+    rate_now,
     stressed,
 )
 
@@ -127,6 +132,17 @@ def test_a_rate_counts_messages_of_the_last_whole_bins() -> None:
     assert stamps.tolist() == [10_000_000, 60_000_000, 60_000_000]
     at = np.array([60, 100, 1_099, 1_100]) * 1_000_000
     assert message_rates(stamps, at).tolist() == [0, 3, 3, 0]
+
+
+@given(st.lists(st.sampled_from([-5, 0, 0, 1, 7, 30, 99, 100, 400, 1_000, 2_500]), min_size=1, max_size=60))
+def test_counting_message_by_message_finds_the_same_rates(gaps_ms: list[int]) -> None:
+    stamps = 1_000_000 * (5_000 + np.cumsum(gaps_ms))
+    counts, counted = new_rate(), []
+    for stamp in stamps:
+        count_message(counts, stamp)
+        counted.append(rate_now(counts))
+    ordered = np.maximum.accumulate(stamps)
+    assert counted == [int(message_rates(ordered[: i + 1], ordered[i : i + 1])[0]) for i in range(stamps.size)]
 
 
 @pytest.mark.parametrize(
