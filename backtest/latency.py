@@ -1,6 +1,19 @@
-"""Order entry and acknowledgement legs. The feed leg is in the tape, the inference leg in ``sent_ts``."""
+"""How long what we send and what we hear is under way: constant, drawn from a journal, stressed, or as recorded.
 
+A backtest asks a ``LatencyModel`` for the legs of each order and cancel when it leaves. The feed leg of a draw comes
+in by ``restamped``, before the run: features and forecasts are then made of what we would have known.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from market.errors import BacktestError
+from market.events import FIRST, Events, aligned_ts, connection_of
+from market.latency import LatencyTable, Legs, draw_all, draw_legs, message_rates, message_stamps
 
 
 @njit(cache=True)
@@ -16,3 +29,75 @@ def visible(venue_ts, ack_ns, cause_ts):
     ``cause_ts`` is that event's ingest_ts, 0 where no event caused the report.
     """
     return max(venue_ts + ack_ns, cause_ts)
+
+
+class LatencyModel(Protocol):
+    """Where the legs of an order, or of its cancel, come from."""
+
+    def legs_of(self, order_id: int, sent_ts: int) -> Legs:
+        """Legs of what left for the venue at ``sent_ts`` (ns UTC)."""
+
+
+class SampledLatency:
+    """Legs drawn from a table: bootstrapped, stressed, or constant where it has one row.
+
+    What is drawn depends on seed, time slot and message rate, never on what was drawn before.
+    """
+
+    def __init__(self, table: LatencyTable, seed: int, stamps: NDArray[np.int64]) -> None:
+        """``stamps``: when the messages of the tape are received (``message_stamps``), which say how fast they come."""
+        self.table = table
+        self.seed = seed
+        self._stamps = stamps
+
+    def legs_of(self, order_id: int, sent_ts: int) -> Legs:
+        """The legs in force at ``sent_ts``; orders of one time slot share them."""
+        rate = int(message_rates(self._stamps, np.int64(sent_ts)))
+        return Legs(*draw_legs(self.table, self.seed, sent_ts, rate))
+
+
+class RecordedLatency:
+    """The legs that each order of a journal really had: trace mode, for the journal's own orders."""
+
+    def __init__(self, legs: Mapping[tuple[int, int], Legs]) -> None:
+        self._legs = legs
+
+    def legs_of(self, order_id: int, sent_ts: int) -> Legs:
+        """The recorded legs. Raises BacktestError if the journal holds no answer to what left then."""
+        found = self._legs.get((order_id, sent_ts))
+        if found is None:
+            raise BacktestError(
+                f"no recorded latency for order {order_id} sent at {sent_ts} ns: trace mode knows the orders of its "
+                "journal that were answered, and no others"
+            )
+        return found
+
+
+def restamped(events: Events, table: LatencyTable, seed: int) -> Events:
+    """The same market, received later or sooner: a copy whose messages come after a drawn feed leg, in their new order.
+
+    When the venue matched an event (``aligned_ts``) is unmoved, so ``ingest_ts`` and ``delay_ns`` change by as much. A
+    message comes whole, after the last thing that it tells of; on one connection no message overtakes an earlier one,
+    and connections are merged by their new stamps. A message's leg is that of the orders sent when it was matched.
+    """
+    if not events.size:
+        return events.copy()
+    message = np.cumsum((events["flags"] & FIRST) != 0)
+    message -= message[0]
+    matched = np.full(message[-1] + 1, np.iinfo(np.int64).min)
+    np.maximum.at(matched, message, aligned_ts(events))
+    known = np.maximum.accumulate(events["ingest_ts"])[np.searchsorted(message, np.arange(matched.size))]
+    rates = message_rates(message_stamps(events), known).astype(np.float64)
+    arrived = matched + draw_all(table, seed, matched, rates)[:, 0]
+    return _received(events, arrived[message])
+
+
+def _received(events: Events, stamps: NDArray[np.int64]) -> Events:
+    connection = connection_of(events["flags"])
+    for host in np.unique(connection):
+        own = connection == host
+        stamps[own] = np.maximum.accumulate(stamps[own])
+    moved = events.copy()
+    moved["delay_ns"] += stamps - events["ingest_ts"]
+    moved["ingest_ts"] = stamps
+    return moved[np.argsort(stamps, kind="stable")]

@@ -153,7 +153,7 @@ def message_stamps(events: Events) -> NDArray[np.int64]:
     return np.maximum.accumulate(events["ingest_ts"][whole])
 
 
-def message_rates(stamps: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.int64]:
+def message_rates(stamps: NDArray[np.int64], at: NDArray[np.int64] | np.int64) -> NDArray[np.int64]:
     """Messages per second at each instant of ``at``: of the ten whole bins of 100 ms before the one that it lies in.
 
     stamps : when messages were received, ns UTC, never falling. What a bin holds is known when it ends: causal.
