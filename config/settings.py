@@ -21,7 +21,7 @@ from modeling.parameters import (
     TrainingParameters,
     WalkForwardParameters,
 )
-from monitoring.parameters import DriftParameters
+from monitoring.parameters import DriftParameters, LabelShiftParameters
 from storage.clickhouse_parameters import WarehouseParameters
 from trading.parameters import TradingParameters
 
@@ -251,6 +251,7 @@ class Settings:
     registry: RegistrySettings
     live: LiveSettings
     drift: DriftParameters
+    label_shift: LabelShiftParameters
     warehouse: WarehouseParameters
     orchestration: OrchestrationSettings
 

@@ -5,8 +5,6 @@ always. Here whole blocks of rows, long against a feature's autocorrelation time
 reference, and the distance is judged by what such exchanges bring.
 """
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from market.errors import NotEnoughData
 from monitoring.parameters import DriftParameters
+from monitoring.report import content_sha
 
 Floats = NDArray[np.float32]
 Verdict = Literal["drift", "stable", "insufficient"]
@@ -61,7 +60,7 @@ class DriftReport:
     @property
     def sha256(self) -> str:
         """Hex sha256 of the report's content."""
-        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+        return content_sha(self)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able but for infinite autocorrelation times, which Python's own JSON holds."""

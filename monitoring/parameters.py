@@ -39,3 +39,34 @@ class DriftParameters:
                 raise ConfigError(f"{key}={getattr(self, key)}; allowed: above 0")
         if self.seed < 0:
             raise ConfigError(f"seed={self.seed} is below 0")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShiftParameters:
+    """When the classes of the traded cell count as shifted; a day is judged regime by regime against training."""
+
+    min_points: float  # percentage points of a class share, below which no shift counts; also the naive rule's bar
+    training_quantile: float  # of the shifts between any two training days, which a shift has to exceed
+    interval: float  # coverage of the bootstrap interval over days, which must exclude 0
+    draws: int  # of that bootstrap
+    votes: int  # days that have to exceed all three ...
+    of_days: int  # ... among so many of the newest
+    min_rows: int  # of a regime on a day, below which nothing is said of the two
+    min_day_share: float  # of a day's rows, below which it is no day
+    min_training_days: int  # with enough rows of a regime, below which nothing is said of that
+    cooldown_s: float  # between two requests to retrain
+    seed: int  # of the bootstrap
+
+    def __post_init__(self) -> None:
+        for key in ("training_quantile", "interval"):
+            if not 0 < getattr(self, key) < 1:
+                raise ConfigError(f"{key}={getattr(self, key)}; allowed: above 0 and below 1")
+        if not 0 < self.min_points < 100:
+            raise ConfigError(f"min_points={self.min_points}; allowed: above 0 and below 100")
+        if not 0 <= self.min_day_share <= 1:
+            raise ConfigError(f"min_day_share={self.min_day_share}; allowed: 0 to 1")
+        if not 1 <= self.votes <= self.of_days:
+            raise ConfigError(f"votes={self.votes}; allowed: 1 to of_days={self.of_days}")
+        for key, low in (("draws", 200), ("min_rows", 1), ("min_training_days", 3), ("cooldown_s", 0), ("seed", 0)):
+            if getattr(self, key) < low:
+                raise ConfigError(f"{key}={getattr(self, key)}; allowed: at least {low}")

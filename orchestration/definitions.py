@@ -11,6 +11,7 @@ from assets.backtests import backtests, backtests_hold
 from assets.drift import drift, drift_hold
 from assets.evaluation import evaluation, evaluation_hold
 from assets.features import features, features_hold
+from assets.label_shift import label_shift, label_shift_hold
 from assets.labels import labels, labels_hold
 from assets.live_deployment import live_deployment
 from assets.live_journal import live_journal, live_journal_hold
@@ -42,6 +43,7 @@ ASSETS: Final = (
     live_deployment,
     live_journal,
     drift,
+    label_shift,
 )
 CHECKS: Final = (
     raw_ticks_hold,
@@ -56,6 +58,7 @@ CHECKS: Final = (
     registered_model_hold,
     live_journal_hold,
     drift_hold,
+    label_shift_hold,
 )
 
 
