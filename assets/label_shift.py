@@ -21,7 +21,7 @@ from features.regimes import REGIME_NAMES, UNKNOWN
 from labeling.targets import DOWN, NO_TRADE, UP, classes
 from market.errors import NotEnoughData
 from monitoring.label_shift import DailyCounts, LabelShiftReport, label_shift_report, should_retrain
-from storage.lake import Lake
+from storage.lake import FAILED, Lake
 
 NS_PER_MS: Final = 1_000_000
 REGIMES: Final = tuple(name for code, name in REGIME_NAMES.items() if code != UNKNOWN)
@@ -107,8 +107,8 @@ def shift_frame(report: LabelShiftReport, champion: str) -> pl.DataFrame:
 
 
 def past_verdicts(lake: Lake, part: Part) -> pl.DataFrame | None:
-    """The table as it was last judged; None before the first time."""
-    if not lake.holds("label_shift", *part):
+    """The table as it was last judged; None before the first time, or where it is torn or was refused."""
+    if not lake.intact("label_shift", *part) or lake.manifest("label_shift", *part).verdict == FAILED:
         return None
     return lake.scan("label_shift", part.symbol, [part.key], unchecked=True).collect()
 
@@ -126,12 +126,12 @@ def report_facts(report: LabelShiftReport) -> dict[str, Any]:
     by_regime = {
         f"{said.regime}: {name}": value
         for said, day in zip(report.regimes, newest, strict=True)
-        for name, value in (("verdict", said.verdict), ("reason", said.reason), ("points", day.change_points))
+        for name, value in (("verdict", said.verdict), ("reason", said.reason), ("points", _known(day.change_points)))
     }
     return {
         "verdict": report.verdict,
         "retrain_reason": should_retrain(report) or "",
-        "naive_points": report.naive_points,
+        "naive_points": _known(report.naive_points),
         "naive_fires": report.naive_fires,
         "newest_day": newest[0].day,
         "training_rows": sum(day.training_rows for day in newest),
@@ -139,6 +139,11 @@ def report_facts(report: LabelShiftReport) -> dict[str, Any]:
         **by_regime,
         "report_sha": report.sha256,
     }
+
+
+def _known(points: float) -> float | str:
+    """A figure as a manifest can hold it, which knows no NaN."""
+    return "insufficient" if np.isnan(points) else points
 
 
 def regime_page(report: LabelShiftReport) -> str:

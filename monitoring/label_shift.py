@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Verdict = Literal["shift", "stable", "insufficient"]
 
 CLASS_NAMES: Final = ("down", "no trade", "up")
+_NAN: Final = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +45,27 @@ class DailyCounts:
 
 @dataclass(frozen=True, slots=True)
 class DayShift:
-    """One regime on one day, against the same regime in training. Changes are percentage points of a class share."""
+    """One regime on one day, against the same regime in training; NaN where nothing can be said.
+
+    Changes are percentage points of a class share.
+    """
 
     day: str
     regime: str
     rows: int
     training_rows: int
     training_days: int  # whole ones with enough rows of the regime
-    kind: str  # class whose share changed most
-    share: float  # of it on the day, 0 to 1, NaN where nothing is said
-    training_share: float
-    change_points: float  # signed
-    low_points: float  # interval of the change by the bootstrap over days
-    high_points: float
-    training_points: float  # what the shifts between two training days hardly ever exceed
-    exceeds: bool
-    reason: str  # why nothing is said of it; else empty
     naive_points: float  # largest change of a class share of that day with all regimes thrown together
-    verdict: Verdict  # of the days up to this one
+    kind: str = ""  # class whose share changed most
+    share: float = _NAN  # of it on the day, 0 to 1
+    training_share: float = _NAN
+    change_points: float = _NAN  # signed
+    low_points: float = _NAN  # interval of the change by the bootstrap over days
+    high_points: float = _NAN
+    training_points: float = _NAN  # what the shifts between two training days hardly ever exceed
+    exceeds: bool = False  # the floor, those, and chance
+    reason: str = ""  # why nothing is said
+    verdict: Verdict = "insufficient"  # of the days up to this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +162,12 @@ def _days_of(
     whole = (training.shares_of_day >= parameters.min_day_share) & (counts.sum(axis=1) >= parameters.min_rows)
     usual = _Usual.of(counts[whole], np.random.default_rng((parameters.seed, number)), parameters)
     days = list[DayShift]()
-    for day, share_of_day, rows, points in zip(live.days, live.shares_of_day, live.counts[:, number], naive, strict=True):
+    for day, share_of_day, rows, points in zip(
+        live.days, live.shares_of_day, live.counts[:, number], naive, strict=True
+    ):
         reason = _too_little(rows, float(share_of_day), usual.days, parameters)
-        judged = _NOTHING if reason else _judge(rows, usual, parameters)
-        sizes = (day, name, int(rows.sum()), usual.rows, usual.days)
-        days.append(DayShift(*sizes, *judged, reason=reason, naive_points=float(points), verdict="insufficient"))
+        found = DayShift(day, name, int(rows.sum()), usual.rows, usual.days, float(points), reason=reason)
+        days.append(found if reason else _judge(found, rows, usual, parameters))
         days[-1] = replace(days[-1], verdict=_vote(days, parameters).verdict)
     return days
 
@@ -190,32 +195,22 @@ class _Usual(NamedTuple):
         return cls(days, int(pooled.sum()), _shares(pooled), points, low, high)
 
 
-class _Judged(NamedTuple):
-    """The fields of a DayShift that come of comparing, in their order."""
-
-    kind: str
-    share: float
-    training_share: float
-    change_points: float
-    low_points: float
-    high_points: float
-    training_points: float
-    exceeds: bool
-
-
-_NAN: Final = float("nan")
-_NOTHING: Final = _Judged("", _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, False)
-
-
-def _judge(rows: Counts, usual: _Usual, parameters: LabelShiftParameters) -> _Judged:
-    """One day's rows of a regime, (3,), against training: the class that moved most."""
+def _judge(found: DayShift, rows: Counts, usual: _Usual, parameters: LabelShiftParameters) -> DayShift:
+    """The day with its rows of a regime, (3,), held against training: the class that moved most."""
     change = _shares(rows) - usual.shares
     k = int(np.abs(change).argmax())
     points, low, high = (100 * float(value[k]) for value in (change, change + usual.low, change + usual.high))
-    beyond = abs(points) > max(parameters.min_points, usual.points)
     share = float(usual.shares[k])
-    return _Judged(
-        CLASS_NAMES[k], share + points / 100, share, points, low, high, usual.points, beyond and not low <= 0 <= high
+    return replace(
+        found,
+        kind=CLASS_NAMES[k],
+        share=share + points / 100,
+        training_share=share,
+        change_points=points,
+        low_points=low,
+        high_points=high,
+        training_points=usual.points,
+        exceeds=abs(points) > max(parameters.min_points, usual.points) and not low <= 0 <= high,
     )
 
 
