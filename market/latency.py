@@ -39,7 +39,7 @@ class LatencyTable(NamedTuple):
     infer_ns: NDArray[np.int64]
     entry_ns: NDArray[np.int64]
     ack_ns: NDArray[np.int64]
-    bucket: NDArray[np.int64]  # shape (rows,), message rate when the order left
+    rates: NDArray[np.float64]  # shape (rows,), messages per second when the order left
     edges: NDArray[np.float64]  # shape (buckets - 1,), messages per second, rising; an edge belongs to the bucket above
     members: NDArray[np.int64]  # shape (rows,)
     starts: NDArray[np.int64]  # shape (buckets + 1,)
@@ -57,8 +57,8 @@ def latency_table(
     rates : shape (rows,), messages per second when it left
     Raises BacktestError if there is no row, a leg is negative, lengths differ, edges do not rise, or a size is below 1.
 
-    >>> latency_table([[5, 1, 10, 10], [9, 1, 30, 20]], rates=[3, 200], edges=[100]).bucket.tolist()
-    [0, 1]
+    >>> latency_table([[5, 1, 10, 10], [9, 1, 30, 20]], rates=[300, 2], edges=[100]).members.tolist()
+    [1, 0]
     """
     rows, rates = np.array(legs, np.int64, ndmin=2), np.array(rates, np.float64)
     edges = np.array(edges, np.float64)
@@ -71,7 +71,7 @@ def latency_table(
         infer,
         entry,
         ack,
-        bucket=_frozen(bucket),
+        rates=_frozen(rates),
         edges=_frozen(edges),
         members=_frozen(np.argsort(bucket, kind="stable").astype(np.int64)),
         starts=_frozen(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)),
@@ -165,31 +165,6 @@ def message_rates(stamps: NDArray[np.int64], at: NDArray[np.int64] | np.int64) -
     since = until - RATE_BINS * RATE_BIN_NS
     found: NDArray[np.int64] = np.searchsorted(stamps, until) - np.searchsorted(stamps, since)
     return found
-
-
-def new_rate() -> NDArray[np.int64]:
-    """A count of messages before the first one, for ``count_message`` and ``rate_now``."""
-    return np.zeros(RATE_BINS + 2, np.int64)
-
-
-@njit(cache=True)
-def count_message(counts, ingest_ts):
-    """Note one whole message; a stamp that runs backwards counts as the newest."""
-    opened, ring = counts[0], RATE_BINS + 1
-    newest = max(ingest_ts // RATE_BIN_NS, opened)
-    for passed in range(min(newest - opened, ring)):
-        counts[1 + (newest - passed) % ring] = 0
-    counts[0] = newest
-    counts[1 + newest % ring] += 1
-
-
-@njit(cache=True)
-def rate_now(counts):
-    """Messages per second when the newest one came: what ``message_rates`` says of its stamp."""
-    total = 0
-    for place in range(1, counts.size):
-        total += counts[place]
-    return total - counts[1 + counts[0] % (RATE_BINS + 1)]
 
 
 def _check(
