@@ -1,4 +1,4 @@
-"""A journal segment as tables: events aligned by the clock that ran live, decisions, and reports."""
+"""A journal segment as tables: events aligned by the clock that ran live, decisions, their orders, and reports."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -22,11 +22,13 @@ from market.schema import events_to_frame
 from storage.files import file_sha256
 from storage.journal import CONNECTION, DECISION, FRAME, HEADER, MODEL, REPORTS, Record, read_segment
 from trading.records import DECISION as DECISION_RECORD
+from trading.records import INTENT
 
 EVENTS_TABLE: Final = "live_events"
 DECISIONS_TABLE: Final = "live_decisions"
 REPORTS_TABLE: Final = "live_reports"
-TABLES: Final = (EVENTS_TABLE, DECISIONS_TABLE, REPORTS_TABLE)
+ORDERS_TABLE: Final = "live_orders"  # what decisions asked for: orders and cancels
+TABLES: Final = (EVENTS_TABLE, DECISIONS_TABLE, REPORTS_TABLE, ORDERS_TABLE)
 _LOST: Final = b"\x00"
 
 
@@ -67,8 +69,9 @@ def read_tables(reader: FrameReader, segment: Path, newest: bool) -> SegmentTabl
     frames, lost = _events(reader, records)
     tables = {
         EVENTS_TABLE: events_to_frame(frames),
-        DECISIONS_TABLE: _table(records, DECISION, DECISION_RECORD),
-        REPORTS_TABLE: _table(records, REPORTS, REPORT),
+        DECISIONS_TABLE: _table(records, DECISION, DECISION_RECORD, slice(0, DECISION_RECORD.itemsize)),
+        REPORTS_TABLE: _table(records, REPORTS, REPORT, slice(0, None)),
+        ORDERS_TABLE: _table(records, DECISION, INTENT, slice(DECISION_RECORD.itemsize, None)),
     }
     return SegmentTables(segment_key(segment, records[0].ts), tables, _facts(records, frames, lost, tables))
 
@@ -85,11 +88,14 @@ def _events(reader: FrameReader, records: Iterable[Record]) -> tuple[Events, int
     return np.concatenate(found), lost
 
 
-def _table(records: Iterable[Record], kind: int, dtype: np.dtype[np.void]) -> pl.DataFrame:
-    """The records of one kind as columns, behind ``desk`` and, where they bear none, the row that saw them."""
+def _table(records: Iterable[Record], kind: int, dtype: np.dtype[np.void], part: slice) -> pl.DataFrame:
+    """A part of the payloads of one kind as columns, behind ``desk`` and, where they bear none, the row that saw them.
+
+    A decision stands in front of its orders; reports stand alone.
+    """
     chosen = [record for record in records if record.kind == kind]
-    rows = [_first_rows(record.payload, kind, dtype) for record in chosen]
-    counts = [len(part) for part in rows]
+    rows = [_rows(record.payload[part], dtype) for record in chosen]
+    counts = [len(found) for found in rows]
     table = np.concatenate([np.zeros(0, dtype), *rows])
     columns = {"desk": np.repeat(np.array([record.place for record in chosen], np.uint8), counts)}
     if "row_ts" not in (dtype.names or ()):
@@ -97,12 +103,10 @@ def _table(records: Iterable[Record], kind: int, dtype: np.dtype[np.void]) -> pl
     return pl.DataFrame(columns | {name: np.ascontiguousarray(table[name]) for name in dtype.names or ()})
 
 
-def _first_rows(payload: bytes, kind: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    """A decision stands in front of its orders; reports stand alone."""
-    size = dtype.itemsize if kind == DECISION else len(payload)
-    if len(payload) < size or size % dtype.itemsize:
-        raise JournalError(f"a journal record of {len(payload)} bytes was written by another version")
-    return np.frombuffer(payload[:size], dtype)
+def _rows(content: bytes, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    if len(content) % dtype.itemsize:
+        raise JournalError(f"{len(content)} bytes of a journal record were written by another version")
+    return np.frombuffer(content, dtype)
 
 
 def _facts(records: list[Record], events: Events, lost: int, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from assets.labels import labels, labels_hold
 from assets.live_deployment import live_deployment
 from assets.live_journal import live_journal, live_journal_hold
 from assets.models import models, models_hold
+from assets.paid_cost import paid_cost, paid_cost_hold
 from assets.raw_ticks import raw_ticks, raw_ticks_hold
 from assets.registered_model import registered_model, registered_model_hold
 from assets.resources import resources_of
@@ -44,6 +45,7 @@ ASSETS: Final = (
     live_journal,
     drift,
     label_shift,
+    paid_cost,
 )
 CHECKS: Final = (
     raw_ticks_hold,
@@ -59,6 +61,7 @@ CHECKS: Final = (
     live_journal_hold,
     drift_hold,
     label_shift_hold,
+    paid_cost_hold,
 )
 
 
