@@ -149,6 +149,28 @@ def _loader(
     return DataLoader(chunks, batch_size=parameters.batch_chunks, shuffle=shuffle, generator=order)
 
 
+def dense_loss(network: DilatedNetwork, batch: Batch, parameters: TrainingParameters) -> Tensor:
+    """What a step of the optimiser minimises: class loss, return loss and cost penalty, each by its weight.
+
+    batch : x (B, T, F); truth, weights (B, R, C) and gross, cost (B, R, H) of the newest R rows that x allows
+    """
+    forecast, scale = network.architecture.forecast, network.return_scale
+    anchors, horizon_of_cell = list(forecast.anchors), list(forecast.horizon_of_cell)
+    budgets = scale.new_tensor([cell.budget_bp for cell in forecast.cells])
+    logits, returns = (output.flatten(0, 1).float() for output in network(batch["x"]))
+    truth, weights, gross, cost = (batch[name].flatten(0, 1) for name in ("truth", "weights", "gross", "cost"))
+    predicted = returns.gather(-1, truth[:, anchors, None])[..., 0]
+    probabilities = logits.softmax(-1)
+    edge = (probabilities * returns[:, horizon_of_cell]).sum(-1)
+    cell_scale, cell_cost = scale[horizon_of_cell], cost[:, horizon_of_cell] + budgets
+    loss = focal_loss(logits, truth, weights, parameters.focal_gamma, parameters.label_smoothing)
+    loss = loss + parameters.return_weight * return_loss(
+        predicted / scale, gross / scale, weights[:, anchors], parameters.huber_delta_sigma
+    )
+    penalty = cost_loss(probabilities, edge / cell_scale, cell_cost / cell_scale, weights)
+    return loss + parameters.cost_weight * penalty
+
+
 class _DenseFit(lightning.LightningModule):
     """The network, its loss, and the best weights so far."""
 
@@ -157,10 +179,7 @@ class _DenseFit(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.network, self.settings, self.report = DilatedNetwork(network), parameters, report
-        self.anchors = list(network.forecast.anchors)
-        self.horizon_of_cell = list(network.forecast.horizon_of_cell)
-        self.budgets = torch.tensor([cell.budget_bp for cell in network.forecast.cells])
-        self.network.start_from(*_class_moments(train, network))
+        self.network.start_from(*class_moments(train, network))
         self.history: list[Epoch] = []
         self.best_epoch, self.best_weights = -1, self.network.state_dict()
         self._train_losses: list[float] = []
@@ -173,26 +192,11 @@ class _DenseFit(lightning.LightningModule):
         )
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = self._loss(batch)
+        loss = dense_loss(self.network, batch, self.settings)
         if not torch.isfinite(loss):
             raise ModelError(f"the training loss is {loss.item()} in epoch {self.current_epoch}")
         self._train_losses.append(loss.item())
         return loss
-
-    def _loss(self, batch: Batch) -> Tensor:
-        settings, scale = self.settings, self.network.return_scale
-        logits, returns = (output.flatten(0, 1) for output in self.network(batch["x"]))
-        truth, weights, gross, cost = (batch[name].flatten(0, 1) for name in ("truth", "weights", "gross", "cost"))
-        predicted = returns.gather(-1, truth[:, self.anchors, None])[..., 0]
-        probabilities = logits.softmax(-1)
-        edge = (probabilities * returns[:, self.horizon_of_cell]).sum(-1)
-        cell_scale, cell_cost = scale[self.horizon_of_cell], cost[:, self.horizon_of_cell] + self.budgets
-        loss = focal_loss(logits, truth, weights, settings.focal_gamma, settings.label_smoothing)
-        loss = loss + settings.return_weight * return_loss(
-            predicted / scale, gross / scale, weights[:, self.anchors], settings.huber_delta_sigma
-        )
-        penalty = cost_loss(probabilities, edge / cell_scale, cell_cost / cell_scale, weights)
-        return loss + settings.cost_weight * penalty
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits, _returns = self.network(batch["x"])
@@ -215,7 +219,7 @@ class _DenseFit(lightning.LightningModule):
             self.report(len(self.history) - 1, val_nll)
 
 
-def _class_moments(train: TrainingSet, network: Architecture) -> tuple[Tensor, Tensor, Tensor]:
+def class_moments(train: TrainingSet, network: Architecture) -> tuple[Tensor, Tensor, Tensor]:
     """Class shares (cells, 3), mean gross return of each class (horizons, 3) and its deviation (horizons,) [bp]."""
     usable = learnable(train, network.receptive_rows)
     kinds = np.arange(CLASSES) - 1
