@@ -1,93 +1,41 @@
 """Class shares that moved within a regime are found within two days; a market as it was is left alone."""
 
 from dataclasses import replace
-from datetime import date, timedelta
-from functools import cache
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from benchmarks.bench_label_shift import (
+    DAY_ROWS,
+    LIVE_DAYS,
+    PARAMETERS,
+    REGIMES,
+    TRAINING_DAYS,
+    alarms_in,
+    changed,
+    daily,
+    delay_of,
+    judged,
+    moved,
+    simulated,
+    stationary,
+)
 from market.errors import ConfigError, DataError
-from market.simulator.fast import fast_rows
-from market.simulator.parameters import SimulationParameters
 from monitoring.label_shift import (
     DailyCounts,
-    LabelShiftReport,
     bootstrap_noise,
     day_to_day_points,
     label_shift_report,
     should_retrain,
 )
-from monitoring.parameters import LabelShiftParameters
-
-PARAMETERS = LabelShiftParameters(
-    min_points=10.0,
-    training_quantile=0.99,
-    interval=0.95,
-    draws=1_000,
-    votes=2,
-    of_days=3,
-    min_rows=200,
-    min_day_share=0.5,
-    min_training_days=5,
-    cooldown_s=3600.0,
-    seed=3,
-)
-REGIMES = ("trend", "range", "high volatility")
-TRAINING_DAYS = 30
-LIVE_DAYS = 60
-STEP_MS = 10_000
-DAY_ROWS = 86_400_000 // STEP_MS
-COST_BP = 4.0
-FIRST = date(2024, 1, 1)
-Counts = NDArray[np.int64]
-
-
-@cache
-def simulated(seed: int) -> Counts:
-    """(days, regimes, classes) of a stationary market whose regimes come and go: ten seconds ahead, at a cost."""
-    last = FIRST + timedelta(days=TRAINING_DAYS + LIVE_DAYS - 1)
-    frame = pl.concat(fast_rows(SimulationParameters(seed=seed), FIRST, last, STEP_MS)).select("mid", "regime")
-    mid, regime = frame["mid"].to_numpy(), frame["regime"].to_numpy()
-    moved = np.append(1e4 * (mid[1:] / mid[:-1] - 1), 0.0)
-    kinds = 1 + (moved > COST_BP).astype(np.int64) - (moved < -COST_BP)
-    counts = np.zeros((TRAINING_DAYS + LIVE_DAYS, 3, 3), np.int64)
-    np.add.at(counts, (np.arange(mid.size) // DAY_ROWS, regime, kinds), 1)
-    return counts
-
-
-def daily(counts: Counts, first: int = 0) -> DailyCounts:
-    days = tuple(str(FIRST + timedelta(days=first + day)) for day in range(len(counts)))
-    return DailyCounts(days, counts, DAY_ROWS)
-
-
-def judged(live: Counts, training: Counts, parameters: LabelShiftParameters = PARAMETERS) -> LabelShiftReport:
-    return label_shift_report(daily(live, TRAINING_DAYS), daily(training), REGIMES, parameters)
-
-
-def moved(counts: Counts, regime: int, points: float) -> Counts:
-    """The same days, with so many points of one regime's rows turned from no trade to up."""
-    shifted = counts.copy()
-    turned = np.round(counts[:, regime].sum(axis=1) * points / 100).astype(np.int64)
-    shifted[:, regime, 1] -= turned
-    shifted[:, regime, 2] += turned
-    return shifted
-
-
-def alarms(report: LabelShiftReport) -> int:
-    """Days on which the verdict of some regime is a shift."""
-    return len({day.day for day in report.days if day.verdict == "shift"})
 
 
 def test_a_stationary_market_of_sixty_days_is_left_alone() -> None:
-    counts = simulated(1)
-    report = judged(counts[TRAINING_DAYS:], counts[:TRAINING_DAYS])
+    report = stationary(1)
     assert sum(not day.reason for day in report.days) > 2.5 * LIVE_DAYS
-    assert alarms(report) == 0
+    assert alarms_in(report) == 0
     assert report.verdict == "stable"
     assert should_retrain(report) is None
 
@@ -95,13 +43,8 @@ def test_a_stationary_market_of_sixty_days_is_left_alone() -> None:
 @pytest.mark.parametrize(("regime", "points"), [(0, 20.0), (1, 20.0), (2, 30.0)])
 def test_a_planted_change_is_found_on_the_second_day(regime: int, points: float) -> None:
     """High volatility is rare, and its days differ by 20 points of themselves: there it takes more."""
-    counts = simulated(1)
-    live = counts[TRAINING_DAYS:].copy()
-    live[40:] = moved(live[40:], regime, points)
-    report = judged(live, counts[:TRAINING_DAYS])
-    first = next(day for day in report.days if day.verdict == "shift")
-    assert first.regime == REGIMES[regime]
-    assert first.day == str(FIRST + timedelta(days=TRAINING_DAYS + 41))
+    assert delay_of(1, regime, points) == 2
+    report = changed(1, regime, points)
     assert report.verdict == "shift"
     reason = should_retrain(report)
     assert reason is not None
@@ -133,7 +76,7 @@ def test_a_change_by_hand() -> None:
     live = np.array([[[22, 39, 39], quiet, quiet]] * 2) * 50
     report = judged(live, training)
     day = report.days[3]
-    assert (day.day, day.regime, day.kind, day.rows) == ("2024-02-01", "trend", "no trade", 5_000)
+    assert (day.day, day.regime, day.kind, day.rows) == ("2024-01-12", "trend", "no trade", 5_000)
     assert (day.share, day.training_share) == (pytest.approx(0.39), pytest.approx(0.59))
     assert (day.change_points, day.training_points) == (pytest.approx(-20.0), pytest.approx(2.0))
     assert -23 < day.low_points < -20 < day.high_points < -17
@@ -176,7 +119,7 @@ def test_too_little_is_insufficient_and_says_why(live: list[list[list[int]]], tr
 def test_days_and_regimes_must_fit_together() -> None:
     counts = np.ones((2, 3, 3), np.int64)
     with pytest.raises(DataError, match="counts of 3 regimes stand beside 2 names"):
-        label_shift_report(daily(counts), daily(counts), REGIMES[:2], PARAMETERS)
+        label_shift_report(daily(counts, 0), daily(counts, 0), REGIMES[:2], PARAMETERS)
     with pytest.raises(DataError, match="no day of live labels"):
         judged(counts[:0], counts)
     with pytest.raises(DataError, match="must rise"):
