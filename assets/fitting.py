@@ -158,5 +158,6 @@ def judge_candidate(on: Bench, candidate: "Candidate", report: Callable[[int, fl
     if (duration := step_us(model)) > LATENCY_BUDGET_US:
         raise TrialPruned(f"a streaming step takes {duration:.0f} us, allowed are {LATENCY_BUDGET_US:.0f}")
     run = earn(on, model)
-    minutes = minute_profits(run.result.decisions["row_ts"], run.result.decisions["equity"])["net"]
-    return Score(run.performance.net_quote, skill(on, model), tuple(minutes.to_list()))
+    minutes = minute_profits(run.result.decisions["row_ts"], run.result.decisions["equity"])
+    ts, net = (tuple(minutes[name].to_list()) for name in ("minute", "net"))
+    return Score(run.performance.net_quote, skill(on, model), ts, net)

@@ -65,6 +65,7 @@ def trial_frame(trials: list[dict[str, object]]) -> pl.DataFrame:
         "value": pl.Float64,
         "nll_skill": pl.Float64,
         "settings": pl.String,
+        "minute_ts": pl.List(pl.Int64),
         "minute_net": pl.List(pl.Float64),
         "reason": pl.String,
     }

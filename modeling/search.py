@@ -34,7 +34,8 @@ class Score:
 
     value: float  # to be maximised
     nll_skill: float  # breaks ties, as when nobody trades
-    minute_net: tuple[float, ...]  # net PnL of each minute, for the statistics of multiple testing
+    minute_ts: tuple[int, ...]  # UTC minutes that were traded through, ns
+    minute_net: tuple[float, ...]  # net PnL of each, for the statistics of multiple testing
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Trial:
     settings: dict[str, float | int]
     value: float | None
     nll_skill: float | None
+    minute_ts: tuple[int, ...]
     minute_net: tuple[float, ...]
     reason: str  # why it has no value, empty where it has
 
@@ -100,7 +102,7 @@ def _ended(study: optuna.Study) -> int:
 def _give_up_abandoned(study: optuna.Study, record: Record) -> None:
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         reason = "the process that ran it ended before it did"
-        record(Trial(study.study_name, trial.number, ABANDONED, trial.params, None, None, (), reason))
+        record(Trial(study.study_name, trial.number, ABANDONED, trial.params, None, None, (), (), reason))
         study.set_user_attr(ABANDONED, sorted({*study.user_attrs.get(ABANDONED, ()), trial.number}))
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
@@ -118,10 +120,10 @@ def _try(study: optuna.Study, parameters: SearchParameters, start: Candidate, ob
         score = objective(candidate, report)
     except TrialPruned as pruned:
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        return Trial(study.study_name, trial.number, PRUNED, trial.params, None, None, (), str(pruned))
+        return Trial(study.study_name, trial.number, PRUNED, trial.params, None, None, (), (), str(pruned))
     except TickloopError as error:
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return Trial(study.study_name, trial.number, FAILED, trial.params, None, None, (), str(error))
+        return Trial(study.study_name, trial.number, FAILED, trial.params, None, None, (), (), str(error))
     trial.set_user_attr(_SKILL, score.nll_skill)
     study.tell(trial, score.value)
     return Trial(study.study_name, trial.number, COMPLETE, trial.params, **asdict(score), reason="")

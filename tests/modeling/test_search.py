@@ -29,7 +29,7 @@ def found(tmp_path):
 
 
 def _dropout_score(candidate, report):
-    return Score(-candidate.network.dropout, 0.1, (1.0, -0.5))
+    return Score(-candidate.network.dropout, 0.1, (60, 120), (1.0, -0.5))
 
 
 def test_search_starts_with_the_configured_candidate_and_keeps_the_best(found):
@@ -37,14 +37,14 @@ def test_search_starts_with_the_configured_candidate_and_keeps_the_best(found):
     assert [trial["number"] for trial in ledger] == [0, 1, 2, 3]
     assert ledger[0]["settings"] == {"learning_rate": 2e-4, "dropout": 0.1, "width": 64, "dilation_growth": 2}
     assert best.network.dropout == min(trial["settings"]["dropout"] for trial in ledger)
-    assert ledger[1]["minute_net"] == [1.0, -0.5]
+    assert (ledger[1]["minute_ts"], ledger[1]["minute_net"]) == ([60, 120], [1.0, -0.5])
     for trial in ledger:
         assert 1e-4 <= trial["settings"]["learning_rate"] <= 3e-4
         assert trial["settings"]["width"] in (64, 96)
 
 
 def test_ties_are_broken_by_skill(found):
-    best, ledger = found(lambda candidate, report: Score(0.0, candidate.training.learning_rate, ()))
+    best, ledger = found(lambda candidate, report: Score(0.0, candidate.training.learning_rate, (), ()))
     assert best.training.learning_rate == max(trial["settings"]["learning_rate"] for trial in ledger)
 
 
@@ -55,7 +55,7 @@ def test_failed_and_pruned_trials_are_recorded_and_the_rest_goes_on(found):
             raise ModelError("the training loss is nan in epoch 0")
         if objective.calls == 3:
             raise TrialPruned("a step takes 90 us, allowed are 60")
-        return Score(1.0, 0.0, ())
+        return Score(1.0, 0.0, (), ())
 
     objective.calls = 0
     _, ledger = found(objective)
@@ -111,7 +111,7 @@ def test_trial_behind_the_median_is_pruned(found):
         objective.calls += 1
         for step in range(3):
             report(step, -float(objective.calls))
-        return Score(1.0, 0.0, ())
+        return Score(1.0, 0.0, (), ())
 
     objective.calls = 0
     _, ledger = found(objective, trials=7)
