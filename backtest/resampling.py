@@ -19,8 +19,10 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], float]
 
 FEWEST_BUCKETS: Final = 30  # fewer say nothing, whatever the block
-FEWEST_BLOCKS: Final = 10  # of the block length in a series; fewer are "insufficient"
-HORIZONS_A_BLOCK: Final = 2  # a block is never under this many times the longer of horizon and holding
+FEWEST_BLOCKS: Final = 20  # of the block length in a series; fewer are "insufficient": at ten, 15 % instead of 5 reject
+HORIZONS_A_BLOCK: Final = (
+    3  # in a block at least, of the longer of horizon and holding; under two is out of the question
+)
 DRAWS: Final = 999
 LEVEL: Final = 0.95  # of an interval
 _MOST_UNDEFINED: Final = 0.01  # share of draws without a finite value, beyond which there is no interval
@@ -73,7 +75,7 @@ def interval_of(
     >>> round(found.estimate, 3), found.low < 1 < found.high, found.verdict
     (1.003, True, 'above zero')
     >>> interval_of(mean, profits[:50], 10, np.random.default_rng(0)).note
-    '50 buckets are fewer than 10 blocks of 10'
+    '50 buckets are fewer than 20 blocks of 10'
     """
     _require(block, draws, level)
     values = finite_series(series)
@@ -117,8 +119,8 @@ def ratio_of_sums(pairs: Floats) -> float:
 def shortage(observations: int, block: int) -> str:
     """Why so many buckets are too few for blocks of that length, in words; empty if they are enough.
 
-    >>> shortage(1_440, 60), shortage(20, 1), shortage(400, 60)
-    ('', '20 buckets are fewer than 30', '400 buckets are fewer than 10 blocks of 60')
+    >>> shortage(1_440, 60), shortage(20, 1), shortage(1_000, 60)
+    ('', '20 buckets are fewer than 30', '1000 buckets are fewer than 20 blocks of 60')
     """
     if observations < FEWEST_BUCKETS:
         return f"{observations} buckets are fewer than {FEWEST_BUCKETS}"
@@ -128,7 +130,7 @@ def shortage(observations: int, block: int) -> str:
 
 
 def block_length(series: Floats, horizon: float, holding: float) -> int:
-    """Mean block length in buckets: Politis and White's, but never under twice the longer of horizon and holding.
+    """Mean block length in buckets: Politis and White's, but never under thrice the longer of horizon and holding.
 
     Of several columns the longest. Overlapping horizons make every neighbour alike, which the estimate by itself
     cannot always see: with blocks of a third of the horizon, noise is "found" most of the time.
@@ -138,7 +140,7 @@ def block_length(series: Floats, horizon: float, holding: float) -> int:
     Raises DataError if a value is not finite, ConfigError if horizon or holding is negative.
 
     >>> block_length(np.random.default_rng(0).normal(size=1_000), 5, 30)
-    60
+    90
     """
     if not (0 <= horizon < math.inf and 0 <= holding < math.inf):
         raise ConfigError(f"horizon={horizon} and holding={holding} must be buckets, 0 or more")

@@ -87,8 +87,8 @@ def test_against_a_champion_only_what_it_adds_counts() -> None:
     assert judge_search(table, 1, 1, np.random.default_rng(0), benchmark=champion).verdict == "not shown"
 
 
-def test_blocks_are_twice_the_longer_of_horizon_and_holding() -> None:
-    assert judge_search(trial_table(ledger(3, 0)), 5, 30, np.random.default_rng(0)).spa.block == 60
+def test_blocks_are_thrice_the_longer_of_horizon_and_holding() -> None:
+    assert judge_search(trial_table(ledger(3, 0, size=2_000)), 5, 30, np.random.default_rng(0)).spa.block == 90
 
 
 @pytest.mark.parametrize("rows", [[], [row(0, [], state=ABANDONED)], ledger(3, 1, size=25), [row(0, [0.0] * 500)]])

@@ -160,7 +160,7 @@ def test_idle_and_short_trials_are_counted_apart() -> None:
     [
         (np.zeros((400, 2)), "2 of 2 alternatives never differ from the benchmark"),
         (np.ones((400, 2)), "0 of 2 alternatives never differ from the benchmark, the others have too few"),
-        (noise(2, 40), "40 buckets are fewer than 10 blocks of 5"),
+        (noise(2, 90), "90 buckets are fewer than 20 blocks of 5"),
         (np.empty((0, 2)), "0 buckets are fewer than 30"),
     ],
 )

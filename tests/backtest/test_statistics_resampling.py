@@ -45,10 +45,10 @@ def test_block_length_is_archs(size: int, phi: float) -> None:
     assert politis_white(series) == pytest.approx(theirs, rel=1e-6)
 
 
-def test_a_block_is_never_under_twice_the_longer_of_horizon_and_holding() -> None:
+def test_a_block_is_never_under_thrice_the_longer_of_horizon_and_holding() -> None:
     noise = np.random.default_rng(3).normal(size=(2_000, 4))
-    assert block_length(noise, 5, 30) == 60
-    assert block_length(noise, 45, 30) == 90
+    assert block_length(noise, 5, 30) == 90
+    assert block_length(noise, 45, 30) == 135
     assert block_length(noise, 0.1, 0.7) <= 10
     persistent = autoregression(0.99, 2_000, seed=1)
     assert block_length(np.column_stack([noise, persistent]), 1, 1) == math.ceil(politis_white(persistent))
