@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import Figure, print_figures
 from market.simulator.fast import fast_rows
-from market.simulator.parameters import SimulationParameters
+from market.simulator.parameters import SimulationParameters, VolatilityParameters
 from monitoring.label_shift import DailyCounts, LabelShiftReport, label_shift_report
 from monitoring.parameters import LabelShiftParameters
 
@@ -39,6 +39,8 @@ DAY_ROWS: Final = 86_400_000 // STEP_MS
 COST_BP: Final = 4.0
 FIRST: Final = date(2024, 1, 1)
 SEEDS: Final = range(100, 120)
+CALM: Final = VolatilityParameters()
+RESTLESS: Final = VolatilityParameters(burst_deviation=0.5, burst_halflife_s=21_600.0)  # whole days differ
 
 
 def main() -> None:
@@ -49,14 +51,16 @@ def main() -> None:
 def figures() -> list[Figure]:
     """False alarms a day with either length of training, the naive rule's, and the days until a change is found."""
     return [
-        *_quiet("30 training days", TRAINING_DAYS),
-        *_quiet("10 training days", SHORT_TRAINING_DAYS),
-        *(_found(number, points) for number in range(3) for points in (20.0, 30.0)),
+        *_quiet("30 training days", TRAINING_DAYS, CALM),
+        *_quiet("10 training days", SHORT_TRAINING_DAYS, CALM),
+        *_quiet("restless, 30 training days", TRAINING_DAYS, RESTLESS),
+        *(_found(number, points, CALM) for number in range(3) for points in (20.0, 30.0)),
+        *(_found(1, points, RESTLESS) for points in (20.0, 40.0)),
     ]
 
 
-def _quiet(name: str, training_days: int) -> list[Figure]:
-    reports = [stationary(seed, training_days) for seed in SEEDS]
+def _quiet(name: str, training_days: int, volatility: VolatilityParameters) -> list[Figure]:
+    reports = [stationary(seed, training_days, volatility) for seed in SEEDS]
     days = LIVE_DAYS * len(SEEDS)
     alarms = 100 * sum(map(alarms_in, reports)) / days
     runs = sum(alarms_in(report) > 0 for report in reports)
@@ -68,17 +72,19 @@ def _quiet(name: str, training_days: int) -> list[Figure]:
     ]
 
 
-def _found(regime: int, points: float) -> Figure:
-    delays = [delay_of(seed, regime, points) for seed in SEEDS]
+def _found(regime: int, points: float, volatility: VolatilityParameters) -> Figure:
+    delays = [delay_of(seed, regime, points, volatility) for seed in SEEDS]
     soon = 100 * float(np.mean([delay is not None and delay <= PARAMETERS.of_days for delay in delays]))
-    return Figure(f"{points:g} points in {REGIMES[regime]}: found within three days", soon, None, "% of runs")
+    kind = "restless, " if volatility is RESTLESS else ""
+    return Figure(f"{kind}{points:g} points in {REGIMES[regime]}: found within three days", soon, None, "% of runs")
 
 
 @cache
-def simulated(seed: int) -> Counts:
+def simulated(seed: int, volatility: VolatilityParameters = CALM) -> Counts:
     """(days, regimes, classes) of a stationary market whose regimes come and go: ten seconds ahead, at a cost."""
     last = FIRST + timedelta(days=TRAINING_DAYS + LIVE_DAYS - 1)
-    frame = pl.concat(fast_rows(SimulationParameters(seed=seed), FIRST, last, STEP_MS)).select("mid", "regime")
+    market = SimulationParameters(seed=seed, volatility=volatility)
+    frame = pl.concat(fast_rows(market, FIRST, last, STEP_MS)).select("mid", "regime")
     mid, regime = frame["mid"].to_numpy(), frame["regime"].to_numpy()
     change_bp = np.append(1e4 * (mid[1:] / mid[:-1] - 1), 0.0)
     kinds = 1 + (change_bp > COST_BP).astype(np.int64) - (change_bp < -COST_BP)
@@ -108,9 +114,11 @@ def daily(counts: Counts, first: int) -> DailyCounts:
     return DailyCounts(days, counts, DAY_ROWS)
 
 
-def stationary(seed: int, training_days: int = TRAINING_DAYS) -> LabelShiftReport:
+def stationary(
+    seed: int, training_days: int = TRAINING_DAYS, volatility: VolatilityParameters = CALM
+) -> LabelShiftReport:
     """Sixty days of a market that goes on as it was."""
-    counts = simulated(seed)
+    counts = simulated(seed, volatility)
     return judged(counts[TRAINING_DAYS:], counts[TRAINING_DAYS - training_days : TRAINING_DAYS])
 
 
@@ -119,18 +127,18 @@ def alarms_in(report: LabelShiftReport) -> int:
     return len({day.day for day in report.days if day.verdict == "shift"})
 
 
-def changed(seed: int, regime: int, points: float) -> LabelShiftReport:
+def changed(seed: int, regime: int, points: float, volatility: VolatilityParameters = CALM) -> LabelShiftReport:
     """The same sixty days, with a change of one regime from CHANGE_DAY on."""
-    counts = simulated(seed)
+    counts = simulated(seed, volatility)
     live = counts[TRAINING_DAYS:].copy()
     live[CHANGE_DAY:] = moved(live[CHANGE_DAY:], regime, points)
     return judged(live, counts[:TRAINING_DAYS])
 
 
-def delay_of(seed: int, regime: int, points: float) -> int | None:
+def delay_of(seed: int, regime: int, points: float, volatility: VolatilityParameters = CALM) -> int | None:
     """Days from the change to the first alarm about its regime, the day of the change counted as one; None: none."""
     since = str(FIRST + timedelta(days=TRAINING_DAYS + CHANGE_DAY))
-    report = changed(seed, regime, points)
+    report = changed(seed, regime, points, volatility)
     found = [day.day for day in report.days if day.verdict == "shift" and day.regime == REGIMES[regime]]
     after = [day for day in found if day >= since]
     return (date.fromisoformat(after[0]) - date.fromisoformat(since)).days + 1 if after else None
