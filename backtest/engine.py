@@ -1,13 +1,14 @@
-"""Runs a session against a simulated venue over a tape, and keeps everything that was decided, sent and filled."""
+"""Runs sessions against simulated venues over tapes, and keeps everything that was decided, sent and filled."""
 
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from backtest.ledger import Ledger, lot_value_at
-from backtest.venue import SimulatedVenue
 from market.errors import BacktestError
 from market.events import Events
 from market.instrument import Instrument
@@ -17,6 +18,8 @@ from trading.session import Decision, Gateway, Session, at, close_row
 
 END_OF_WINDOW: Final = "end of window"
 END_OF_TAPE: Final = "end of tape"
+
+InferLeg = int | Callable[[int], int]  # ns from the end of a row to its decision; or that, of the row's time
 
 
 class Window(NamedTuple):
@@ -33,6 +36,33 @@ class Result(NamedTuple):
     intents: NDArray[np.void]  # INTENT, orders and cancels in the order they left
     reports: Reports  # as they became visible
     end_reason: str
+    tallies: Mapping[str, int] = MappingProxyType({})  # what the venue met, backtest.orders.TALLIES
+
+    def shares(self) -> dict[str, float]:
+        """Of orders and of cancels that the venue met, the shares that came to nothing, by what happened to them.
+
+        >>> none = np.zeros(0)
+        >>> Result(none, none, none, "", {"cancels": 8, "cancels_late": 2}).shares()
+        {'cancels_late': 0.25}
+        """
+        parts = {name: count for name, count in self.tallies.items() if "_" in name}
+        return {name: count / max(self.tallies[name.split("_")[0]], 1) for name, count in parts.items()}
+
+
+class CountingGateway(Gateway, Protocol):
+    """A gateway that counts what it met; ``backtest.venue.SimulatedVenue`` is one."""
+
+    @property
+    def tallies(self) -> dict[str, int]:
+        """Counts by name."""
+
+
+class Market(NamedTuple):
+    """One symbol of a run: its tape, who trades it, and where."""
+
+    tape: Events
+    session: Session
+    gateway: CountingGateway
 
 
 class RecordedReports:
@@ -60,35 +90,74 @@ def warm(session: Session, gateway: Gateway, until: int) -> None:
         session.observe(row_ts)
 
 
-def run_backtest(
-    tape: Events, session: Session, venue: SimulatedVenue, window: Window, infer_latency_ns: int
-) -> Result:
-    """Decide on every row of ``window``, each ``infer_latency_ns`` after it closed.
+class Course:
+    """One market's way through a run."""
 
-    The tape starts where the session's features stand; what lies before the window warms book, features
-    and forecast. A position that is open at the end stays open and is marked at mid.
-    Raises BacktestError if the tape is empty or ends before the window starts.
+    def __init__(self, market: Market, window: Window) -> None:
+        """Raises BacktestError if the tape is empty or ends before the window starts."""
+        tape = market.tape
+        if not tape.size or int(tape["ingest_ts"][-1]) < window.start:
+            raise BacktestError(f"the tape of {tape.size} events ends before the window starts, at {window.start}")
+        self.market = market
+        self._gateway = RecordedReports(market.gateway)
+        self._window, self._last_ts = window, int(tape["ingest_ts"].max())
+        self._made: list[Decision] = []
+        market.session.queue.push(tape)
+        warm(market.session, self._gateway, window.start)
+
+    @property
+    def next_row_ts(self) -> int:
+        """When its open row closes, ns UTC."""
+        return self.market.session.next_row_ts
+
+    @property
+    def runs(self) -> bool:
+        """Whether a row is left to decide."""
+        return self.next_row_ts < self._window.end and self.next_row_ts <= self._last_ts
+
+    def decide(self, infer: InferLeg) -> None:
+        """Close the open row and decide on it."""
+        row_ts = self.next_row_ts
+        leg_ns = infer if isinstance(infer, int) else infer(row_ts)
+        self._made.append(close_row(self.market.session, self._gateway, row_ts, at(row_ts + leg_ns)).decision)
+
+    def result(self) -> Result:
+        """What it left behind."""
+        reason = END_OF_WINDOW if self.next_row_ts >= self._window.end else END_OF_TAPE
+        return collect(self._made, self._gateway.seen, reason, self.market.gateway.tallies)
+
+
+def run_markets(markets: Sequence[Market], window: Window, infer: InferLeg) -> list[Result]:
+    """Decide on every row of ``window`` in many symbols at once, row by row in the order of time; a result each.
+
+    A tape starts where its session's features stand; what lies before the window warms book, features and forecast. A
+    position that is open at the end stays open and is marked at mid. Of rows at one instant the earlier market's is
+    first.
+    Raises BacktestError if a tape is empty or ends before the window starts.
     """
-    if not tape.size or int(tape["ingest_ts"][-1]) < window.start:
-        raise BacktestError(f"the tape of {tape.size} events ends before the window starts, at {window.start}")
-    session.queue.push(tape)
-    last_ts = int(tape["ingest_ts"].max())
-    gateway = RecordedReports(venue)
-    warm(session, gateway, window.start)
-    made: list[Decision] = []
-    while (row_ts := session.next_row_ts) < window.end and row_ts <= last_ts:
-        made.append(close_row(session, gateway, row_ts, at(row_ts + infer_latency_ns)).decision)
-    reason = END_OF_WINDOW if session.next_row_ts >= window.end else END_OF_TAPE
-    return collect(made, gateway.seen, reason)
+    courses = [Course(market, window) for market in markets]
+    while running := [course for course in courses if course.runs]:
+        min(running, key=lambda course: course.next_row_ts).decide(infer)
+    return [course.result() for course in courses]
 
 
-def collect(made: list[Decision], seen: list[Reports], end_reason: str) -> Result:
+def run_backtest(
+    tape: Events, session: Session, venue: CountingGateway, window: Window, infer_latency_ns: InferLeg
+) -> Result:
+    """The same for one symbol."""
+    return run_markets([Market(tape, session, venue)], window, infer_latency_ns)[0]
+
+
+def collect(
+    made: list[Decision], seen: list[Reports], end_reason: str, tallies: Mapping[str, int] = MappingProxyType({})
+) -> Result:
     """One result out of many decisions and reports."""
     return Result(
         np.concatenate([decision.record for decision in made]) if made else np.zeros(0, DECISION),
         np.concatenate([decision.intents for decision in made]) if made else np.zeros(0, INTENT),
         np.concatenate(seen) if seen else np.zeros(0, REPORT),
         end_reason,
+        tallies,
     )
 
 

@@ -11,7 +11,10 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from market import events as market
+from market.borrowing import BORROWING
 from market.errors import BacktestError
+from market.events import Events
 from market.instrument import Instrument
 
 # places in counts
@@ -25,16 +28,20 @@ CASH: Final = 0  # flows of all fills, before fees
 BASIS: Final = 1  # entry value of the open position at its average price, signed
 FEES: Final = 2  # paid; rebates lower it
 VOLUME: Final = 3  # traded value
-MONEY: Final = 4
+FUNDING: Final = 4  # paid; what was received lowers it
+MONEY: Final = 5
+
+_MARK_UNIT: Final = 1e-8  # of a MARK event's price, quote currency
+_RATE_UNIT: Final = 1e-12  # of a FUNDING event's rate
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def lot_value_at(price, inverse):
     """Value units of one lot at a price in ticks, rising with the price."""
     return -1.0 / price if inverse else float(price)
 
 
-@njit(cache=True)
+@njit(**BORROWING)
 def apply_fill(counts, money, inverse, side, price, lots, fee):
     """Book ``lots`` bought (side 1) or sold (side -1) at ``price`` ticks for ``fee``, a fraction of notional.
 
@@ -55,13 +62,19 @@ def apply_fill(counts, money, inverse, side, price, lots, fee):
     counts[FILLS] += 1
 
 
-@njit(cache=True)
+@njit(**BORROWING)
+def apply_funding(counts, money, inverse, rate, mark):
+    """Pay ``rate``, a fraction of the position's value at ``mark`` ticks: longs pay shorts where it is above 0."""
+    money[FUNDING] += rate * counts[POSITION] * abs(lot_value_at(mark, inverse))
+
+
+@njit(**BORROWING)
 def equity_units(counts, money, inverse, mark):
     """Profit since the start after fees, in value units, with the position valued at ``mark`` ticks.
 
     A flat position needs no mark.
     """
-    cash = money[CASH] - money[FEES]
+    cash = money[CASH] - money[FEES] - money[FUNDING]
     if counts[POSITION] == 0:
         return cash
     return cash + counts[POSITION] * lot_value_at(mark, inverse)
@@ -79,6 +92,8 @@ class Ledger:
         self.money = np.zeros(MONEY, np.float64)
         tick = instrument.tick_size
         self.unit = instrument.lot_value / tick if instrument.inverse else instrument.lot_value * tick
+        self._mark_ticks = 0.0  # the venue's newest mark price
+        self._funding = (0.0, 0)  # rate, and when it falls due, ns UTC
 
     def book_fill(self, side: int, price_ticks: int, lots: int, fee_fraction: float) -> None:
         """Book one fill: side 1 bought, -1 sold; a fee below 0 is a rebate.
@@ -88,6 +103,30 @@ class Ledger:
         if side not in (1, -1) or price_ticks <= 0 or lots <= 0:
             raise BacktestError(f"fill side={side} price={price_ticks} lots={lots}: side is 1 or -1, the rest above 0")
         apply_fill(self.counts, self.money, self.instrument.inverse, side, price_ticks, lots, fee_fraction)
+
+    def on_events(self, events: Events) -> None:
+        """Book the funding that has fallen due: when the feed names a later funding time than the one before.
+
+        The rate is the last that was published for it, the mark and the position are those of that moment. A feed
+        without mark or funding events books nothing.
+        """
+        for event in events[(events["kind"] == market.MARK) | (events["kind"] == market.FUNDING)]:
+            if event["kind"] == market.MARK:
+                self._mark_ticks = int(event["price"]) * _MARK_UNIT / self.instrument.tick_size
+                continue
+            rate, due_ts = self._funding
+            if due_ts and event["qty"] > due_ts and self._mark_ticks > 0:
+                self.book_funding(rate, self._mark_ticks)
+            self._funding = int(event["price"]) * _RATE_UNIT, int(event["qty"])
+
+    def book_funding(self, rate: float, mark_ticks: float) -> None:
+        """Book one funding payment on the position held: ``rate`` is a fraction of its value at ``mark_ticks``.
+
+        Raises BacktestError unless the rate is finite and the mark above 0.
+        """
+        if not np.isfinite(rate) or not mark_ticks > 0:
+            raise BacktestError(f"funding rate={rate} at mark={mark_ticks}: finite, and a mark above 0")
+        apply_funding(self.counts, self.money, self.instrument.inverse, rate, mark_ticks)
 
     @property
     def position(self) -> int:
@@ -101,8 +140,8 @@ class Ledger:
 
     @property
     def cash(self) -> float:
-        """Flows of all fills less fees: what equity is without the position's value."""
-        return float(self.money[CASH] - self.money[FEES]) * self.unit
+        """Flows of all fills less fees and funding: what equity is without the position's value."""
+        return float(self.money[CASH] - self.money[FEES] - self.money[FUNDING]) * self.unit
 
     @property
     def realised(self) -> float:
@@ -113,6 +152,11 @@ class Ledger:
     def fees(self) -> float:
         """Fees paid less rebates."""
         return float(self.money[FEES]) * self.unit
+
+    @property
+    def funding(self) -> float:
+        """Funding paid less received."""
+        return float(self.money[FUNDING]) * self.unit
 
     @property
     def volume(self) -> float:

@@ -5,12 +5,20 @@ from typing import Final, Literal
 
 from market.errors import ConfigError
 
-QueueModel = Literal["risk_averse"]
+QueueModel = Literal["risk_averse", "power", "log", "front"]
 RISK_AVERSE: Final = 0
-QUEUE_MODELS: Final = {"risk_averse": RISK_AVERSE}
+POWER: Final = 1
+LOG: Final = 2
+FRONT: Final = 3
+QUEUE_MODELS: Final = {"risk_averse": RISK_AVERSE, "power": POWER, "log": LOG, "front": FRONT}
+
+CrossedBook = Literal["none", "fill"]
+CROSSED_BOOKS: Final = {"none": 0, "fill": 1}
 
 _LONGEST_MS: Final = 60_000.0
 _LARGEST_FEE: Final = 0.05
+_LARGEST_POWER: Final = 10.0
+_SHARES: Final = ("reject_share", "cancel_reject_share", "cancel_lost_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +28,15 @@ class VenueParameters:
     order_latency_ms: float  # sent to met by the matching engine; orders and cancels alike, [0, 60000]
     ack_latency_ms: float  # done by the venue to seen by us, [0, 60000]
     queue_model: QueueModel  # how the quantity ahead of a resting order shrinks
+    queue_power: float  # n of the model power: the higher, the surer that whoever leaves stood on the longer side
+    crossed_book: CrossedBook  # what a resting order gets when the book crosses its price without a print
     maker_fee: float  # fraction of notional; below 0 is a rebate
     taker_fee: float  # fraction of notional
-    seed: int  # of sampled latencies and cancel failures; constant ones draw nothing
+    reject_share: float  # of orders that the venue refuses for no reason of ours, [0, 1]
+    cancel_reject_share: float  # of cancels that it refuses; the order goes on, [0, 1]
+    cancel_lost_share: float  # of cancels that never arrive; both shares of cancels together at most 1
+    reconcile_ms: float  # a lost cancel's sending to our learning that the order still stands, (0, 60000]
+    seed: int  # of sampled rejects, cancel failures and latencies
 
     def __post_init__(self) -> None:
         for key in ("order_latency_ms", "ack_latency_ms"):
@@ -31,6 +45,13 @@ class VenueParameters:
             _check_range(key, getattr(self, key), -_LARGEST_FEE, _LARGEST_FEE)
         if self.queue_model not in QUEUE_MODELS:
             raise ConfigError(f"queue_model={self.queue_model!r} is not one of {sorted(QUEUE_MODELS)}")
+        if self.crossed_book not in CROSSED_BOOKS:
+            raise ConfigError(f"crossed_book={self.crossed_book!r} is not one of {sorted(CROSSED_BOOKS)}")
+        _check_range("queue_power", self.queue_power, 0.1, _LARGEST_POWER)
+        _check_range("reconcile_ms", self.reconcile_ms, 1e-6, _LONGEST_MS)
+        for key in _SHARES:
+            _check_range(key, getattr(self, key), 0.0, 1.0)
+        _check_range("cancel_reject_share + cancel_lost_share", self.cancel_reject_share + self.cancel_lost_share, 0, 1)
         if self.seed < 0:
             raise ConfigError(f"seed={self.seed} is below 0")
 
@@ -45,6 +66,11 @@ class VenueParameters:
         return round(self.ack_latency_ms * 1e6)
 
     @property
+    def reconcile_ns(self) -> int:
+        """From a lost cancel's sending to the look that finds its order, ns."""
+        return round(self.reconcile_ms * 1e6)
+
+    @property
     def fees(self) -> tuple[float, float]:
         """Maker's and taker's, fractions of notional."""
         return self.maker_fee, self.taker_fee
@@ -53,6 +79,11 @@ class VenueParameters:
     def queue_code(self) -> int:
         """The queue model as the compiled kernel knows it."""
         return QUEUE_MODELS[self.queue_model]
+
+    @property
+    def crossed_code(self) -> int:
+        """What a crossed book does, as the compiled kernel knows it."""
+        return CROSSED_BOOKS[self.crossed_book]
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -1,34 +1,46 @@
 """The simulated venue: the matching kernel behind the interface of a gateway, for backtests and paper trading alike."""
 
 import operator
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtest.latency import arrival
-from backtest.matching import follow_aligned, follow_trace
+from backtest.matching import columns_of, follow_aligned, follow_trace
 from backtest.orders import (
-    ACK_NS,
+    ARRIVAL,
     CANCEL,
     CLOCK,
-    ENTRY_NS,
+    CROSSED_BOOK,
+    LOST,
+    MET,
     META,
+    MODIFY,
     ORDER_COUNT,
     ORDERS,
     OWED,
     PLACE,
+    POWERS,
     QUEUE_MODEL,
+    RECONCILE,
+    REFUSED,
     REPORT_COUNT,
     REPORTS,
     REQUEST_COUNT,
     REQUESTS,
     RESTING,
     RESTING_COUNT,
+    TALLIES,
+    TALLY,
+    enter,
     new_state,
+    send,
+    standing,
 )
 from backtest.parameters import VenueParameters
 from market.book import Book
+from market.counter_hash import draw
 from market.errors import BacktestError
 from market.events import BUY, EVENT, SELL, Events, aligned_ts
 from market.instrument import Instrument
@@ -40,19 +52,53 @@ from market.orders import (
     DUPLICATE_ID,
     IN_FLIGHT,
     LARGEST,
-    LIVE,
     NO_REASON,
-    PARTIAL,
-    PENDING_CANCEL,
     REPORT,
     TIF_NAMES,
+    VENUE_REFUSED,
     Orders,
     Reports,
 )
 from market.spill import require_room
 
-_NAMES: Final = ("ladder", "spill", "head", "orders", "resting", "requests", "reports", "meta")
+_NAMES: Final = ("ladder", "spill", "head", "orders", "resting", "requests", "reports", "meta", "powers")
 _NO_REPORTS: Final = np.zeros(0, REPORT)
+
+# legs of the counter hash: what is drawn for an order
+REJECT_LEG: Final = 1
+CANCEL_LEG: Final = 16  # and one leg more for each further cancel of it
+
+
+class RequestLegs(NamedTuple):
+    """How long one request travels, and its answer, ns."""
+
+    entry_ns: int
+    ack_ns: int
+
+
+class Legs(Protocol):
+    """Where the venue learns how far away it is at the moment."""
+
+    def legs_of(self, order_id: int, sent_ts: int) -> RequestLegs:
+        """Legs of a request on ``order_id`` that leaves at ``sent_ts`` (ns UTC)."""
+
+
+class ConstantLegs:
+    """The same two legs for every request."""
+
+    def __init__(self, entry_ns: int, ack_ns: int) -> None:
+        self._legs = RequestLegs(entry_ns, ack_ns)
+
+    def legs_of(self, order_id: int, sent_ts: int) -> RequestLegs:
+        """The two legs, whatever the request."""
+        return self._legs
+
+
+class Admission(Protocol):
+    """Who may refuse an order before the book sees it."""
+
+    def refusal(self, side: int, price: int, qty: int) -> int:
+        """Reason code, NO_REASON if the order may go on."""
 
 
 class SimulatedVenue:
@@ -62,10 +108,19 @@ class SimulatedVenue:
     order of aligned_ts; one venue is fed by one of the two.
     """
 
-    def __init__(self, instrument: Instrument, parameters: VenueParameters) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        parameters: VenueParameters,
+        legs: Legs | None = None,
+        admission: Admission | None = None,
+    ) -> None:
+        """``legs`` are the parameters' constant ones unless given; without ``admission`` nobody asks for margin."""
         self.instrument = instrument
         self.parameters = parameters
-        self._state = new_state(parameters.queue_code, parameters.order_latency_ns, parameters.ack_latency_ns)
+        self._legs = legs or ConstantLegs(parameters.order_latency_ns, parameters.ack_latency_ns)
+        self._admission = admission
+        self._state = new_state(parameters.queue_code, parameters.queue_power, parameters.crossed_code)
         self._slots: dict[int, int] = {}  # order id -> row of its order
 
     @property
@@ -87,6 +142,11 @@ class SimulatedVenue:
     def _meta(self) -> NDArray[np.int64]:
         return self._state[META]
 
+    @property
+    def tallies(self) -> dict[str, int]:
+        """Orders and cancels that the venue met, and what became of them against our will, by name."""
+        return {name: int(self._meta[TALLY + place]) for place, name in enumerate(TALLIES)}
+
     def place(self, order_id: int, side: int, price: int, qty: int, tif: int, sent_ts: int) -> None:
         """Send an order: price in ticks, qty in lots; an order that the venue refuses is reported with its reason.
 
@@ -97,15 +157,15 @@ class SimulatedVenue:
         slot = int(self._meta[ORDER_COUNT])
         self._make_room(ORDERS, slot)
         self._make_room(RESTING, slot)
-        order = self._state[ORDERS][slot]
-        order["reason"] = self._flaw(order_id, side, price, qty, tif)
-        order["order_id"], order["side"], order["tif"] = order_id, _clip(side, SELL, BUY), _clip(tif, 0, 255)
-        order["price"], order["qty"] = _clip(price, 0, LARGEST), _clip(qty, 0, LARGEST)
-        order["leaves"], order["status"] = order["qty"], IN_FLIGHT
-        order["sent_ts"], order["arrival_ts"] = sent_ts, arrival(sent_ts, self._meta[ENTRY_NS])
+        reason = self._flaw(order_id, side, price, qty, tif) or self._refusal(order_id, side, price, qty)
+        legs = self._legs.legs_of(order_id, sent_ts)
+        arrival_ts = int(arrival(sent_ts, legs.entry_ns))
+        price, qty = _clip(price, 0, LARGEST), _clip(qty, 0, LARGEST)
+        wanted = (order_id, _clip(side, SELL, BUY), price, qty, _clip(tif, 0, 255), reason)
+        enter(self._state, slot, wanted, (sent_ts, arrival_ts, legs.ack_ns))
         self._meta[ORDER_COUNT] += 1
         self._slots.setdefault(order_id, slot)
-        self._send(PLACE, slot, order_id, int(order["arrival_ts"]))
+        self._send(PLACE, slot, order_id, (arrival_ts, legs.ack_ns))
 
     def cancel(self, order_id: int, sent_ts: int) -> None:
         """Send a cancel; until it arrives the order can still be filled. An id not placed by now is unknown.
@@ -113,11 +173,29 @@ class SimulatedVenue:
         Raises BacktestError if an argument is no whole number.
         """
         order_id, sent_ts = _whole("order_id", order_id), _whole("sent_ts", sent_ts)
-        arrival_ts = int(arrival(sent_ts, self._meta[ENTRY_NS]))
+        legs = self._legs.legs_of(order_id, sent_ts)
+        arrival_ts = int(arrival(sent_ts, legs.entry_ns))
         slot = self._slots.get(order_id, -1)
-        if slot >= 0:
-            self._mark_cancel(slot, arrival_ts)
-        self._send(CANCEL, slot, order_id, arrival_ts)
+        fate = self._fate(slot, order_id)
+        self._mark(slot, "cancel_ts", arrival_ts)
+        self._send(CANCEL, slot, order_id, (arrival_ts, legs.ack_ns), fate)
+        if fate == LOST:
+            look_ts = max(sent_ts + self.parameters.reconcile_ns, arrival_ts)
+            self._send(RECONCILE, slot, order_id, (look_ts, legs.ack_ns))
+
+    def modify(self, order_id: int, price: int, qty: int, sent_ts: int) -> None:
+        """Send a new price (ticks) and total quantity (lots); until it arrives the order stands as it was.
+
+        Less quantity at the same price keeps the place in the queue, anything else loses it. A quantity not above what
+        was filled, or a post-only price that would take, ends the order.
+        Raises BacktestError if an argument is no whole number.
+        """
+        order_id, price, qty = _whole("order_id", order_id), _whole("price", price), _whole("qty", qty)
+        legs = self._legs.legs_of(order_id, _whole("sent_ts", sent_ts))
+        arrival_ts = int(arrival(sent_ts, legs.entry_ns))
+        slot = self._slots.get(order_id, -1)
+        self._mark(slot, "modify_ts", arrival_ts)
+        self._send(MODIFY, slot, order_id, (arrival_ts, legs.ack_ns), MET, (price, qty))
 
     def on_events(self, events: Events) -> None:
         """Follow events in the order received; what has arrived by then meets each whole message's book.
@@ -126,7 +204,7 @@ class SimulatedVenue:
         """
         events, done = _tape(events), 0
         while done < events.size or self._meta[OWED]:
-            done = follow_trace(self._state, events, done)
+            done = follow_trace(self._state, columns_of(events), done)
             require_room(self._state[2])
             if done < events.size or self._meta[OWED]:
                 self._double(REPORTS)
@@ -141,7 +219,7 @@ class SimulatedVenue:
         self._check_order(events, until)
         self._meta[OWED] = 1
         while self._meta[OWED]:
-            done = follow_aligned(self._state, events, done, until)
+            done = follow_aligned(self._state, columns_of(events), done, until)
             require_room(self._state[2])
             if self._meta[OWED]:
                 self._double(REPORTS)
@@ -171,9 +249,9 @@ class SimulatedVenue:
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Go on from a ``dump``.
 
-        Raises BacktestError if it is not one, or was made with another queue model or other latencies.
+        Raises BacktestError if it is not one, or was made with another queue model.
         """
-        fresh = self.__class__(self.instrument, self.parameters)
+        fresh = self.__class__(self.instrument, self.parameters, self._legs, self._admission)
         fresh._fill_from(arrays)
         self._state, self._slots = fresh._state, fresh._slots
 
@@ -182,10 +260,10 @@ class SimulatedVenue:
             raise BacktestError(f"a venue's dump holds {sorted(_NAMES)}, not {sorted(arrays)}")
         for place, name in enumerate(_NAMES):
             self._copy_in(place, name, arrays[name])
-        legs = [int(value) for value in self._meta[QUEUE_MODEL : ACK_NS + 1]]
-        own = [self.parameters.queue_code, self.parameters.order_latency_ns, self.parameters.ack_latency_ns]
-        if legs != own:
-            raise BacktestError(f"the dump's queue code and latency legs in ns are {legs}, this venue's {own}")
+        made = [*self._meta[[QUEUE_MODEL, CROSSED_BOOK]].tolist(), *self._state[POWERS].tolist()]
+        own = [self.parameters.queue_code, self.parameters.crossed_code, self.parameters.queue_power]
+        if made != own:
+            raise BacktestError(f"the dump's queue code, crossed book and power are {made}, this venue's {own}")
         ids = arrays["orders"]["order_id"].tolist()  # type: ignore[call-overload]
         self._slots = {order_id: slot for slot, order_id in reversed(list(enumerate(ids)))}
 
@@ -208,19 +286,42 @@ class SimulatedVenue:
             return BAD_PRICE
         return NO_REASON if 1 <= qty <= LARGEST else BAD_QTY
 
-    def _mark_cancel(self, slot: int, arrival_ts: int) -> None:
-        order = self._state[ORDERS][slot]
-        if order["leaves"] == 0:
-            return
-        order["cancel_ts"] = arrival_ts
-        if order["status"] in (LIVE, PARTIAL):
-            order["status"] = PENDING_CANCEL
+    def _refusal(self, order_id: int, side: int, price: int, qty: int) -> int:
+        share = self.parameters.reject_share
+        if share > 0 and draw(self.parameters.seed, order_id, REJECT_LEG) < share:
+            return VENUE_REFUSED
+        return self._admission.refusal(side, price, qty) if self._admission else NO_REASON
 
-    def _send(self, verb: int, slot: int, order_id: int, arrival_ts: int) -> None:
-        count = int(self._meta[REQUEST_COUNT])
-        self._make_room(REQUESTS, count)
-        self._state[REQUESTS][count] = (verb, slot, order_id, arrival_ts)
-        self._meta[REQUEST_COUNT] += 1
+    def _fate(self, slot: int, order_id: int) -> int:
+        refused, lost = self.parameters.cancel_reject_share, self.parameters.cancel_lost_share
+        if refused + lost == 0:
+            return MET
+        attempt = 0
+        if slot >= 0:
+            attempt = int(self._state[ORDERS][slot]["requests"])
+            self._state[ORDERS][slot]["requests"] += 1
+        drawn = draw(self.parameters.seed, order_id, CANCEL_LEG + attempt)
+        return LOST if drawn < lost else REFUSED if drawn < lost + refused else MET
+
+    def _mark(self, slot: int, pending: str, arrival_ts: int) -> None:
+        if slot < 0 or self._state[ORDERS][slot]["leaves"] == 0:
+            return
+        order = self._state[ORDERS][slot]
+        order[pending] = arrival_ts
+        if order["status"] != IN_FLIGHT:
+            order["status"] = standing(order)
+
+    def _send(
+        self,
+        verb: int,
+        slot: int,
+        order_id: int,
+        times: tuple[int, int],
+        fate: int = MET,
+        wanted: tuple[int, int] = (0, 0),
+    ) -> None:
+        self._make_room(REQUESTS, int(self._meta[REQUEST_COUNT]))
+        send(self._state, (verb, slot, order_id, *times, fate, *wanted))
 
     def _make_room(self, place: int, count: int) -> None:
         if count >= self._state[place].shape[-1 if place == RESTING else 0]:
@@ -239,7 +340,7 @@ class SimulatedVenue:
         if back.size:
             at = int(back[0])
             raise BacktestError(f"the tape goes back from {bounds[at]} to {bounds[at + 1]} ns at event {at}")
-        waiting = self._state[REQUESTS][: self._meta[REQUEST_COUNT], 3]
+        waiting = self._state[REQUESTS][: self._meta[REQUEST_COUNT], ARRIVAL]
         if (waiting <= clock).any():
             raise BacktestError(f"a request arrives at {waiting.min()} ns, the venue's clock is already at {clock}")
 

@@ -13,13 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from benchmarks.harness import Figure, medians_of, peer_module, print_figures
+from benchmarks.harness import Figure, medians_of, print_figures
+from benchmarks.peer_backtest import open_peer, peer_tape
 from config.loading import load_settings
 from market.book import apply_events, new_book
 from market.clock import align, new_clock
-from market.events import BBO, BUY, LEVEL, SNAPSHOT, TRADE, Events, aligned_ts
+from market.events import BBO, Events
 from market.instrument import Instrument
 from market.sources.formats import importer_for
 from storage.captures import input_file
@@ -29,7 +29,7 @@ SYMBOL: Final = "binance-usdm-btcusdt"
 RECORDING: Final = "binance/usdm/btcusdt_20240808.gz"
 STEP_NS: Final = 100_000_000  # of the peer's clock
 REPEATS: Final = 5
-ORDER_LATENCY_NS: Final = 10_000_000  # the peer asks for one; no order is sent
+ENGINE: Final = "HashMapMarketDepthBacktest"
 
 
 def main() -> None:
@@ -46,45 +46,12 @@ def main() -> None:
 def figure(name: str, events: Events, instrument: Instrument) -> Figure:
     """Events per second of both, over one tape."""
     tape, elapse = peer_tape(events, instrument), _elapse()
-    opened = [open_peer(tape, instrument) for _ in range(REPEATS + 1)]  # opening one is not measured
+    opened = [
+        open_peer(tape, instrument, load_settings("dev").venue, ENGINE, (0, 0)) for _ in range(REPEATS + 1)
+    ]  # opening one is not measured
     ours, peer = medians_of(lambda: apply_events(new_book(), events), lambda: elapse(opened.pop()), REPEATS)
     name = f"bare book over a tape of {events.size:,} events, {name}; elapse loop"
     return Figure(name, events.size / ours / 1e6, events.size / peer / 1e6, "M events/s", ">= 3x")
-
-
-def peer_tape(events: Events, instrument: Instrument) -> NDArray[Any]:
-    """The events as the peer's array, each in the order of both of its clocks."""
-    types, data = peer_module("hftbacktest.types"), peer_module("hftbacktest.data")
-    kinds = np.zeros(16, np.uint64)
-    kinds[[LEVEL, SNAPSHOT, TRADE, BBO]] = [
-        types.DEPTH_EVENT, types.DEPTH_SNAPSHOT_EVENT, types.TRADE_EVENT, types.DEPTH_BBO_EVENT,
-    ]  # fmt: skip
-    sides = np.where(events["side"] == BUY, types.BUY_EVENT, types.SELL_EVENT).astype(np.uint64)
-    tape = np.zeros(events.size, types.event_dtype)
-    tape["ev"] = kinds[events["kind"]] | sides
-    tape["exch_ts"], tape["local_ts"] = aligned_ts(events), events["ingest_ts"]
-    tape["px"], tape["qty"] = events["price"] * instrument.tick_size, events["qty"] * instrument.lot_size
-    orders = (np.argsort(tape[name], kind="stable") for name in ("exch_ts", "local_ts"))
-    ordered: NDArray[Any] = data.correct_event_order(tape, *orders)
-    return ordered
-
-
-def open_peer(tape: NDArray[Any], instrument: Instrument) -> Any:
-    """The peer's backtest at the start of its tape."""
-    peer = peer_module("hftbacktest")
-    asset = (
-        peer.BacktestAsset()
-        .data([tape])
-        .linear_asset(instrument.multiplier)
-        .constant_order_latency(ORDER_LATENCY_NS, ORDER_LATENCY_NS)
-        .risk_adverse_queue_model()
-        .no_partial_fill_exchange()
-        .trading_value_fee_model(0.0, 0.0)
-        .tick_size(instrument.tick_size)
-        .lot_size(instrument.lot_size)
-        .last_trades_capacity(0)
-    )
-    return peer.HashMapMarketDepthBacktest([asset])
 
 
 def _elapse() -> Callable[[Any], None]:

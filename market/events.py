@@ -84,9 +84,15 @@ def venue_ts(events: Events) -> NDArray[np.int64]:
     The aligned time, but never before that of a snapshot received earlier: what a snapshot is
     followed by builds on it, also where it was matched, and buffered, before that arrived.
     """
+    return venue_ts_after(events, int(np.iinfo(np.int64).min))[0]
+
+
+def venue_ts_after(events: Events, snapshot: int) -> tuple[NDArray[np.int64], int]:
+    """As ``venue_ts``, where the newest snapshot so far was at ``snapshot``; and when the newest one is then."""
     aligned = aligned_ts(events)
-    snapshots = np.where(events["kind"] == SNAPSHOT, aligned, np.iinfo(np.int64).min)
-    return np.maximum(aligned, np.maximum.accumulate(snapshots))
+    snapshots = np.maximum.accumulate(np.where(events["kind"] == SNAPSHOT, aligned, snapshot))
+    snapshots = np.maximum(snapshots, snapshot)
+    return np.maximum(aligned, snapshots), int(snapshots[-1]) if events.size else snapshot
 
 
 def empty_events(count: int) -> Events:

@@ -25,6 +25,8 @@ FILLED: Final = 4
 CANCELLED: Final = 5
 REJECTED: Final = 6
 EXPIRED: Final = 7
+PENDING_MODIFY: Final = 8  # a new price or quantity is on its way; still fillable at the old ones
+UNKNOWN: Final = 9  # a cancel stays unanswered: alive, still fillable, and we do not know it
 
 STATUS_NAMES: Final = (
     "in flight",
@@ -35,6 +37,8 @@ STATUS_NAMES: Final = (
     "cancelled",
     "rejected",
     "expired",
+    "pending modify",
+    "unknown",
 )
 
 # kinds of report
@@ -44,8 +48,22 @@ ORDER_CANCELLED: Final = 3
 ORDER_REJECTED: Final = 4
 CANCEL_REJECTED: Final = 5
 ORDER_EXPIRED: Final = 6
+MODIFIED: Final = 7  # price and quantity asked for are the new ones
+MODIFY_REJECTED: Final = 8  # the order goes on as it was
 
-REPORT_NAMES: Final = ("", "acked", "fill", "cancelled", "rejected", "cancel rejected", "expired")
+ENDED: Final = (ORDER_CANCELLED, ORDER_REJECTED, ORDER_EXPIRED)  # kinds that end an order; the last fill does too
+
+REPORT_NAMES: Final = (
+    "",
+    "acked",
+    "fill",
+    "cancelled",
+    "rejected",
+    "cancel rejected",
+    "expired",
+    "modified",
+    "modify rejected",
+)
 
 # reasons
 NO_REASON: Final = 0
@@ -61,6 +79,9 @@ BAD_QTY: Final = 9  # outside [1, LARGEST] lots
 DUPLICATE_ID: Final = 10  # the earlier order of that id goes on
 UNKNOWN_ORDER: Final = 11  # never seen, or not yet arrived
 ALREADY_DONE: Final = 12  # filled, cancelled, rejected or expired before the cancel came
+VENUE_REFUSED: Final = 13  # the venue would not, as venues do now and then; drawn
+NO_ANSWER: Final = 14  # a cancel was lost on its way, as a later look at the venue showed
+NO_MARGIN: Final = 15  # the account cannot carry the position that it would open
 
 REASON_NAMES: Final = (
     "",
@@ -76,6 +97,9 @@ REASON_NAMES: Final = (
     "order id used before",
     "unknown order",
     "order already done",
+    "refused by the venue",
+    "no answer; found alive",
+    "not enough margin",
 )
 
 LARGEST: Final = 2**48  # ticks, lots
@@ -86,11 +110,17 @@ ORDER: Final = np.dtype(
         ("price", "i8"),  # limit, ticks
         ("qty", "i8"),  # lots asked for
         ("leaves", "i8"),  # lots not yet filled, cancelled or expired
-        ("front", "i8"),  # displayed lots ahead of it while it rests
+        ("front", "f8"),  # displayed lots believed ahead of it while it rests
+        ("shown", "i8"),  # lots that its level showed when front was last judged
+        ("traded", "i8"),  # lots printed at its price since then
         ("sent_ts", "i8"),
         ("arrival_ts", "i8"),
+        ("ack_ns", "i8"),  # acknowledgement leg of its reports
         ("accepted_ts", "i8"),  # the venue's clock, 0: not accepted
         ("cancel_ts", "i8"),  # when its cancel arrives, 0: none under way
+        ("modify_ts", "i8"),  # when its new price or quantity arrives, 0: none under way
+        ("requests", "i8"),  # cancels ever sent for it
+        ("unanswered", "i8"),  # cancels lost that we have not yet heard of
         ("side", "i2"),
         ("tif", "u2"),
         ("status", "u2"),
@@ -102,7 +132,7 @@ REPORT: Final = np.dtype(
         ("report_id", "i8"),  # from 0, in the order of the venue's doing
         ("order_id", "i8"),
         ("price", "i8"),  # of the fill, ticks; otherwise the order's limit
-        ("qty", "i8"),  # lots filled, cancelled, expired or rejected; of an acknowledgement, asked for
+        ("qty", "i8"),  # lots filled, cancelled, expired or rejected; of acked and modified, asked for
         ("leaves", "i8"),  # lots still open after it
         ("venue_ts", "i8"),
         ("visible_ts", "i8"),  # when we can know it

@@ -40,7 +40,18 @@ FEATURES = FeatureParameters(
     leader="",
 )
 VENUE = VenueParameters(
-    order_latency_ms=10.0, ack_latency_ms=10.0, queue_model="risk_averse", maker_fee=0.0, taker_fee=0.0, seed=1
+    order_latency_ms=10.0,
+    ack_latency_ms=10.0,
+    queue_model="risk_averse",
+    queue_power=1.0,
+    crossed_book="none",
+    reject_share=0.0,
+    cancel_reject_share=0.0,
+    cancel_lost_share=0.0,
+    reconcile_ms=1000.0,
+    maker_fee=0.0,
+    taker_fee=0.0,
+    seed=1,
 )
 TRADING = TradingParameters(
     horizon_ms=1_000,

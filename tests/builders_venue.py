@@ -1,14 +1,15 @@
 """Tapes written by hand or drawn by hypothesis, and orders to send into them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from hypothesis import strategies as st
 
-from backtest.parameters import VenueParameters
+from backtest.parameters import CROSSED_BOOKS, QUEUE_MODELS, VenueParameters
 from backtest.reference import ReferenceVenue
-from backtest.venue import SimulatedVenue
+from backtest.venue import RequestLegs, SimulatedVenue
 from market.events import BBO, BUY, EVENT, FIRST, GAP, LAST, LEVEL, MARK, NO_SIDE, SELL, SNAPSHOT, TRADE, Events
 from market.instrument import Instrument
 from market.orders import FILL, FOK, GTC, IOC, POST_ONLY, REPORT, Reports
@@ -17,21 +18,54 @@ MS: Final = 1_000_000
 FOREVER: Final = 2**62
 COIN: Final = Instrument("venue-coin", "venue", "coin", "inverse", 0.1, 1.0, 100.0, "BTC", "USD")
 VENUE: Final = VenueParameters(
-    order_latency_ms=2.0, ack_latency_ms=3.0, queue_model="risk_averse", maker_fee=0.0, taker_fee=0.0, seed=0
+    order_latency_ms=2.0,
+    ack_latency_ms=3.0,
+    queue_model="risk_averse",
+    queue_power=1.0,
+    crossed_book="none",
+    reject_share=0.0,
+    cancel_reject_share=0.0,
+    cancel_lost_share=0.0,
+    reconcile_ms=20.0,
+    maker_fee=0.0,
+    taker_fee=0.0,
+    seed=0,
 )
 
 Row = tuple[int, int, int, int]  # kind, side, price, qty
 Action = tuple[Any, ...]
 
 
-def new_venue() -> SimulatedVenue:
-    """An empty venue at 2 ms, its reports another 3 ms away."""
-    return SimulatedVenue(COIN, VENUE)
+def new_venue(**changes: Any) -> SimulatedVenue:
+    """An empty venue at 2 ms, its reports another 3 ms away, with some of its parameters changed."""
+    return SimulatedVenue(COIN, replace(VENUE, **changes))
 
 
-def new_reference() -> ReferenceVenue:
+def new_reference(**changes: Any) -> ReferenceVenue:
     """The plain venue at the same distance."""
-    return ReferenceVenue(VENUE.order_latency_ns, VENUE.ack_latency_ns)
+    return ReferenceVenue(replace(VENUE, **changes))
+
+
+class HashedLegs:
+    """Legs of 0 to 5 ms, and as long again for the answer, that differ from request to request."""
+
+    def legs_of(self, order_id: int, sent_ts: int) -> RequestLegs:
+        mixed = (order_id * 2_654_435_761 + sent_ts * 40_503) >> 7
+        return RequestLegs(mixed % 6 * MS, (mixed >> 5) % 6 * MS)
+
+
+@st.composite
+def parameters(draw: st.DrawFn) -> dict[str, Any]:
+    """Changes to the venue's parameters: every queue model, crossed book and kind of failure."""
+    return {
+        "queue_model": draw(st.sampled_from(sorted(QUEUE_MODELS))),
+        "queue_power": draw(st.sampled_from([0.5, 1.0, 2.0, 3.0])),
+        "crossed_book": draw(st.sampled_from(sorted(CROSSED_BOOKS))),
+        "reject_share": draw(st.sampled_from([0.0, 0.2])),
+        "cancel_reject_share": draw(st.sampled_from([0.0, 0.3])),
+        "cancel_lost_share": draw(st.sampled_from([0.0, 0.4])),
+        "seed": draw(st.integers(0, 3)),
+    }
 
 
 def message(at_ms: int, *rows: Row, delay_ms: int = 0, update_id: int = 0) -> Events:
@@ -148,7 +182,14 @@ def sends(draw: st.DrawFn, now_ns: int, newest: int) -> list[Action]:
         st.integers(newest - 12, newest + 2),
         st.integers(0, 3).map(lambda late: now_ns + late * MS // 2),
     )
-    return draw(st.lists(st.one_of(order, order, order, cancel), max_size=4))
+    modify = st.tuples(
+        st.just("modify"),
+        st.integers(newest - 6, newest + 2),
+        st.one_of([_PRICES] * 6 + [st.sampled_from([0, 2**50])]),
+        st.one_of([st.integers(1, 30)] * 6 + [st.just(0)]),
+        st.integers(0, 3).map(lambda late: now_ns + late * MS // 2),
+    )
+    return draw(st.lists(st.one_of(order, order, order, cancel, modify), max_size=4))
 
 
 @st.composite

@@ -107,6 +107,14 @@ def acknowledge(orders, order_id):
 
 
 @njit(cache=True)
+def keep(orders, order_id):
+    """A cancel came to nothing: the order stands, and may be cancelled again."""
+    slot = slot_of(orders, order_id)
+    if slot >= 0 and orders[slot, STATE] == CANCEL_SENT:
+        orders[slot, STATE] = RESTING
+
+
+@njit(cache=True)
 def finish(orders, order_id):
     """The order is gone: cancelled, expired or rejected."""
     slot = slot_of(orders, order_id)

@@ -17,7 +17,7 @@ from features.stream import FeatureStream, Row
 from market.book import ASK, BID, quantity
 from market.errors import ModelError
 from market.events import Events
-from market.orders import ACKED, CANCEL_REJECTED, FILL, Reports
+from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, Reports
 from trading import account as own
 from trading import policy, records, view
 from trading.account import new_account
@@ -48,6 +48,9 @@ class Books(Protocol):
     @property
     def cash(self) -> float:
         """Settlement currency, the position not valued."""
+
+    def on_events(self, events: Events) -> None:
+        """Book what the market's events bring: funding."""
 
     def book_fill(self, side: int, price_ticks: int, lots: int, fee_fraction: float) -> None:
         """Book one fill."""
@@ -145,6 +148,7 @@ class Session:
             self._view[view.EXCHANGE_TS] = max(self._view[view.EXCHANGE_TS], events["exchange_ts"].max())
             self._view[view.INGEST_TS] = events["ingest_ts"][-1]
             self.features.push(events)
+            self.books.on_events(events)
         return events
 
     def on_reports(self, reports: Reports) -> None:
@@ -156,8 +160,10 @@ class Session:
                 own.acknowledge(orders, order_id)
             elif kind == FILL:
                 self._on_fill(report)
-            elif kind != CANCEL_REJECTED:
+            elif kind in ENDED:
                 own.finish(orders, order_id)
+            elif kind == CANCEL_REJECTED and int(report["reason"]) != ALREADY_DONE:
+                own.keep(orders, order_id)
 
     def _on_fill(self, report: np.void) -> None:
         orders, integers, floats = self.account

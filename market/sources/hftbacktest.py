@@ -21,8 +21,8 @@ from market.events import (
     SNAPSHOT,
     TRADE,
     Events,
-    aligned_ts,
     empty_events,
+    venue_ts_after,
 )
 from market.instrument import Instrument
 from market.sources.columnar import Ints, Mask, SurrogateIds, changes, mark_messages
@@ -178,14 +178,6 @@ def _in_both_orders(chunks: Iterator[tuple[Rows, NDArray[np.bool_]]], twice: Row
         twice = twice[due:]
 
 
-def _aligned(events: Events, snapshot: int) -> tuple[Ints, int]:
-    """As ``market.events.venue_ts``, after a snapshot at ``snapshot``; and the newest snapshot's time."""
-    aligned = aligned_ts(events)
-    snapshots = np.maximum.accumulate(np.where(events["kind"] == SNAPSHOT, aligned, snapshot))
-    snapshots = np.maximum(snapshots, snapshot)
-    return np.maximum(aligned, snapshots), int(snapshots[-1]) if events.size else snapshot
-
-
 def _raw(events: Events, newest: int) -> tuple[Ints, int]:
     """The venue's own times; an event without one takes the newest before it, 0 if there is none."""
     timeless = (events["flags"] & NO_VENUE_TIME) > 0
@@ -193,4 +185,4 @@ def _raw(events: Events, newest: int) -> tuple[Ints, int]:
     return np.where(timeless, np.maximum(known, 0), events["exchange_ts"]), int(known[-1]) if events.size else newest
 
 
-_VENUE_TIMES: Final[dict[Stamps, Callable[[Events, int], tuple[Ints, int]]]] = {"aligned": _aligned, "raw": _raw}
+_VENUE_TIMES: Final[dict[Stamps, Callable[[Events, int], tuple[Ints, int]]]] = {"aligned": venue_ts_after, "raw": _raw}

@@ -1,9 +1,15 @@
 """Fills worked out by hand; every number can be checked on paper."""
 
-from market.events import BBO, BUY, GAP, LEVEL, NO_SIDE, SELL, SNAPSHOT
+from typing import Any
+
+import pytest
+
+from market.events import BBO, BUY, GAP, LEVEL, MARK, NO_SIDE, SELL, SNAPSHOT
 from market.orders import (
     ACKED,
     ALREADY_DONE,
+    BAD_PRICE,
+    BAD_QTY,
     BOOK_CLOSED,
     CANCEL_REJECTED,
     CANCELLED,
@@ -15,16 +21,22 @@ from market.orders import (
     GTC,
     IOC,
     LIVE,
+    MODIFIED,
+    MODIFY_REJECTED,
+    NO_ANSWER,
     NOT_FILLED,
     ORDER_CANCELLED,
     ORDER_EXPIRED,
     ORDER_REJECTED,
     PARTIAL,
     PENDING_CANCEL,
+    PENDING_MODIFY,
     POST_ONLY,
     REJECTED,
     SELF_CROSS,
+    UNKNOWN,
     UNKNOWN_ORDER,
+    VENUE_REFUSED,
     WOULD_CROSS,
     Reports,
 )
@@ -35,9 +47,9 @@ def _told(reports: Reports) -> list[tuple[int, int, int]]:
     return [(int(row["order_id"]), int(row["kind"]), int(row["reason"])) for row in reports]
 
 
-def _resting_bid(qty: int = 5):
+def _resting_bid(qty: int = 5, **changes: Any):
     """A venue where order 1 bids 100 behind 10 displayed lots, accepted at 10 ms."""
-    venue = new_venue()
+    venue = new_venue(**changes)
     venue.place(1, BUY, 100, qty, POST_ONLY, 1 * MS)
     venue.on_events(tape(opened(), level(10, BUY, 90, 1)))
     return venue
@@ -285,3 +297,154 @@ def test_level_message_with_many_levels_counts_once_it_is_whole():
     venue = _resting_bid()
     venue.on_events(message(20, (LEVEL, BUY, 100, 2), (LEVEL, BUY, 100, 10)))
     assert venue.orders["front"][0] == 10
+
+
+def test_less_quantity_at_the_same_price_keeps_the_place():
+    venue = _resting_bid(qty=5)
+    venue.on_events(trade(20, SELL, 100, 11))  # 10 before us, 1 of ours
+    venue.modify(1, 100, 3, 20 * MS)
+    assert venue.orders["status"][0] == PENDING_MODIFY
+    venue.on_events(tape(level(30, BUY, 100, 40), trade(31, SELL, 100, 9)))
+    reports = venue.reports(FOREVER)
+    assert _told(reports) == [(1, ACKED, 0), (1, FILL, 0), (1, MODIFIED, 0), (1, FILL, 0)]
+    assert fills(reports) == [(1, 100, 1), (1, 100, 2)]
+    assert venue.orders["status"][0] == FILLED
+
+
+def test_more_quantity_or_another_price_loses_the_place():
+    for price, qty, front in ((100, 6, 30), (99, 5, 10)):
+        venue = _resting_bid(qty=5)
+        venue.on_events(level(15, BUY, 100, 30))
+        venue.modify(1, price, qty, 20 * MS)
+        venue.on_events(level(30, BUY, 90, 2))
+        assert (venue.orders["front"][0], venue.orders["leaves"][0]) == (front, qty)
+
+
+def test_until_it_arrives_a_modified_order_fills_at_its_old_price():
+    venue = _resting_bid(qty=5)
+    venue.modify(1, 99, 5, 19 * MS)  # arrives at 21 ms
+    venue.on_events(tape(trade(20, SELL, 100, 12), level(25, BUY, 90, 2)))
+    reports = venue.reports(FOREVER)
+    assert fills(reports) == [(1, 100, 2)]
+    assert (reports["price"][-1], reports["qty"][-1], reports["leaves"][-1]) == (99, 5, 3)
+
+
+def test_a_limit_modified_through_the_touch_takes_and_a_post_only_one_ends():
+    venue = new_venue()
+    venue.place(1, BUY, 100, 5, GTC, 1 * MS)
+    venue.place(2, BUY, 99, 5, POST_ONLY, 1 * MS)
+    venue.on_events(tape(opened(), level(10, BUY, 90, 1)))
+    for order_id in (1, 2):
+        venue.modify(order_id, 101, 5, 11 * MS)
+    venue.on_events(level(20, BUY, 90, 2))
+    reports = venue.reports(FOREVER)
+    assert fills(reports) == [(1, 101, 5)]
+    assert _told(reports)[-1] == (2, ORDER_CANCELLED, WOULD_CROSS)
+
+
+def test_quantity_modified_to_what_was_filled_ends_the_order():
+    venue = _resting_bid(qty=5)
+    venue.on_events(trade(20, SELL, 100, 12))
+    venue.modify(1, 100, 2, 20 * MS)
+    venue.on_events(level(30, BUY, 90, 2))
+    assert _told(venue.reports(FOREVER))[-1] == (1, ORDER_CANCELLED, 0)
+    assert venue.orders["leaves"][0] == 0
+
+
+def test_flawed_modify_is_rejected_and_the_order_stands():
+    venue = _resting_bid(qty=5)
+    for order_id, price, qty in ((1, 0, 5), (1, 100, 0), (77, 100, 5)):
+        venue.modify(order_id, price, qty, 11 * MS)
+    venue.on_events(tape(level(20, BUY, 90, 2), trade(21, SELL, 100, 15)))
+    reports = venue.reports(FOREVER)
+    assert _told(reports)[1:4] == [
+        (1, MODIFY_REJECTED, BAD_PRICE),
+        (1, MODIFY_REJECTED, BAD_QTY),
+        (77, MODIFY_REJECTED, UNKNOWN_ORDER),
+    ]
+    assert fills(reports) == [(1, 100, 5)]
+    venue.modify(1, 99, 5, 22 * MS)
+    venue.on_events(level(30, BUY, 90, 3))
+    assert _told(venue.reports(FOREVER)) == [(1, MODIFY_REJECTED, ALREADY_DONE)]
+
+
+def test_refused_cancel_leaves_the_order_fillable():
+    venue = _resting_bid(qty=5, cancel_reject_share=1.0)
+    venue.cancel(1, 11 * MS)
+    venue.on_events(tape(level(20, BUY, 90, 2), trade(21, SELL, 100, 12)))
+    reports = venue.reports(FOREVER)
+    assert _told(reports) == [(1, ACKED, 0), (1, CANCEL_REJECTED, VENUE_REFUSED), (1, FILL, 0)]
+    assert reports["leaves"][1] == 5
+    assert venue.tallies["cancels_refused"] == venue.tallies["cancels"] == 1
+
+
+def test_lost_cancel_is_found_out_by_a_look_at_the_venue():
+    venue = _resting_bid(qty=5, cancel_lost_share=1.0)  # we look 20 ms after sending
+    venue.cancel(1, 11 * MS)
+    venue.on_events(tape(level(20, BUY, 90, 2), trade(21, SELL, 100, 12)))
+    assert venue.orders["status"][0] == UNKNOWN
+    assert _told(venue.reports(30 * MS)) == [(1, ACKED, 0), (1, FILL, 0)]
+    venue.on_events(level(31, BUY, 90, 3))
+    (found,) = venue.reports(FOREVER)
+    assert (found["kind"], found["reason"], found["leaves"]) == (CANCEL_REJECTED, NO_ANSWER, 3)
+    assert (venue.orders["status"][0], venue.tallies["cancels_unanswered"]) == (PARTIAL, 1)
+
+
+def test_refused_order_is_reported_and_counted():
+    venue = _resting_bid(qty=5, reject_share=1.0)
+    assert _told(venue.reports(FOREVER)) == [(1, ORDER_REJECTED, VENUE_REFUSED)]
+    assert venue.tallies["orders_refused"] == venue.tallies["orders"] == 1
+
+
+def test_failures_are_drawn_anew_for_every_cancel_of_an_order():
+    venue = _resting_bid(qty=5, cancel_reject_share=0.5)
+    for at_ms in range(11, 31):
+        venue.cancel(1, at_ms * MS)
+    venue.on_events(level(40, BUY, 90, 2))
+    told = _told(venue.reports(FOREVER))
+    assert (1, CANCEL_REJECTED, VENUE_REFUSED) in told
+    assert (1, ORDER_CANCELLED, 0) in told
+
+
+def test_book_that_crosses_our_price_fills_what_it_shows_where_that_is_the_model():
+    venue = _resting_bid(qty=5, crossed_book="fill")
+    venue.on_events(message(20, (BBO, SELL, 99, 3)))
+    reports = venue.reports(FOREVER)
+    assert fills(reports) == [(1, 100, 3)]  # at our price, as a resting order
+    assert reports["maker"][-1] == 1
+    venue.on_events(message(21, (MARK, NO_SIDE, 1, 1)))  # what it took is gone until the level's next update
+    assert fills(venue.reports(FOREVER)) == []
+    venue.on_events(level(22, SELL, 99, 3))
+    assert fills(venue.reports(FOREVER)) == [(1, 100, 2)]
+
+
+@pytest.mark.parametrize(
+    ("model", "power", "front"),
+    [
+        ("risk_averse", 1.0, 10),
+        ("power", 1.0, 8),
+        ("power", 2.0, 10 - 6 / 5),
+        ("log", 1.0, 10 - 6 * 0.4405938),  # log 11 / (log 11 + log 21)
+        ("front", 1.0, 0),
+    ],
+)
+def test_a_decrease_is_shared_between_before_and_behind_us(model, power, front):
+    venue = _resting_bid(queue_model=model, queue_power=power)
+    venue.on_events(tape(level(20, BUY, 100, 30), level(30, BUY, 100, 24)))  # 10 before, 20 behind; 6 leave
+    assert venue.orders["front"][0] == pytest.approx(front, abs=1e-5)
+
+
+def test_printed_lots_are_taken_off_the_next_decrease_once():
+    venue = _resting_bid(queue_model="power")
+    venue.on_events(tape(level(20, BUY, 100, 30), trade(21, SELL, 100, 4)))
+    assert venue.orders["front"][0] == 6
+    venue.on_events(level(22, BUY, 100, 26))  # the print, and nobody else
+    assert venue.orders["front"][0] == 6
+    venue.on_events(level(23, BUY, 100, 13))  # half of 26 leave: half of the 6 before us
+    assert venue.orders["front"][0] == pytest.approx(3)
+
+
+def test_nobody_stands_before_us_in_the_most_optimistic_queue():
+    venue = _resting_bid(qty=5, queue_model="front")
+    venue.on_events(trade(20, SELL, 100, 3))
+    assert fills(venue.reports(FOREVER)) == [(1, 100, 3)]

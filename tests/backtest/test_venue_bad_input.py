@@ -19,6 +19,8 @@ from market.orders import (
     GTC,
     IOC,
     LARGEST,
+    MODIFY_REJECTED,
+    NO_MARGIN,
     ORDER_REJECTED,
     POST_ONLY,
     REASON_NAMES,
@@ -27,6 +29,12 @@ from market.orders import (
 from tests.builders_venue import COIN, FOREVER, MS, fills, level, new_venue, opened, snapshot, tape, trade
 
 GOOD = {"order_latency_ms": 2.0, "ack_latency_ms": 3.0, "queue_model": "risk_averse"} | {
+    "queue_power": 1.0,
+    "crossed_book": "none",
+    "reject_share": 0.0,
+    "cancel_reject_share": 0.0,
+    "cancel_lost_share": 0.0,
+    "reconcile_ms": 20.0,
     "maker_fee": 0.0,
     "taker_fee": 0.0,
     "seed": 0,
@@ -57,8 +65,8 @@ def test_flawed_order_is_rejected_with_its_reason(flaw, reason):
 
 
 def test_every_code_has_a_name():
-    assert len(REASON_NAMES) == 13
-    assert len(REPORT_NAMES) == 7
+    assert len(REASON_NAMES) == NO_MARGIN + 1
+    assert len(REPORT_NAMES) == MODIFY_REJECTED + 1
 
 
 @pytest.mark.parametrize("wrong", [{"price": 100.5}, {"qty": 1.0}, {"order_id": "a"}, {"sent_ts": 2**63}])
@@ -156,8 +164,13 @@ def test_a_sweep_that_waits_for_room_reports_the_same_in_research_mode():
     ("wrong", "told"),
     [
         ({"order_latency_ms": -1.0}, "order_latency_ms=-1.0"),
+        ({"queue_power": 0.0}, "queue_power=0.0"),
+        ({"crossed_book": "maybe"}, "crossed_book='maybe'"),
+        ({"reject_share": 1.5}, "reject_share=1.5"),
+        ({"cancel_reject_share": 0.6, "cancel_lost_share": 0.6}, "cancel_lost_share=1.2"),
+        ({"reconcile_ms": 0.0}, "reconcile_ms=0.0"),
         ({"ack_latency_ms": float("nan")}, "ack_latency_ms=nan"),
-        ({"queue_model": "front"}, "queue_model='front' is not one of"),
+        ({"queue_model": "best"}, "queue_model='best' is not one of"),
         ({"taker_fee": 0.5}, "taker_fee=0.5"),
         ({"seed": -1}, "seed=-1"),
     ],
@@ -168,9 +181,9 @@ def test_setting_out_of_range_is_refused(wrong, told):
 
 
 def test_dump_of_another_venue_is_refused():
-    slower = SimulatedVenue(COIN, VenueParameters(**(GOOD | {"order_latency_ms": 9.0})))
-    with pytest.raises(BacktestError, match="latency legs"):
-        slower.load(new_venue().dump())
+    other = SimulatedVenue(COIN, VenueParameters(**(GOOD | {"queue_power": 9.0})))
+    with pytest.raises(BacktestError, match="queue code"):
+        other.load(new_venue().dump())
 
 
 def test_torn_dump_is_refused_and_changes_nothing():

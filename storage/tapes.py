@@ -1,0 +1,107 @@
+"""Compiled tapes on disk: a folder of one array a column, written in one pass and a sort, and opened by mapping it.
+
+A run over a mapped tape holds a few pages of it at a time, however long it is.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.matching import COLUMNS, Tape
+from backtest.tape import TOUCH, CompiledTape, touches_of, venue_columns, what_matters
+from market.book import new_book
+from market.errors import BacktestError, CorruptFile
+from market.events import EVENT, Events, venue_ts_after
+
+_TOUCHES: Final = tuple(f"touch_{name}" for name in TOUCH)
+_STAMPS: Final = "stamps"  # of the venue, while the tape is written
+_CHUNK: Final = 1 << 20  # rows sorted into place at a time
+_EARLIEST: Final = np.iinfo(np.int64).min
+_DTYPES: Final = {name: np.dtype(np.int64) for name in (*_TOUCHES, _STAMPS)} | {
+    name: np.dtype(EVENT[name]) for name in COLUMNS
+}
+
+
+def write_tape(batches: Iterable[Events], folder: Path) -> None:
+    """Compile events in the order received into ``folder``, whole or not at all.
+
+    Memory holds a batch, and 16 bytes an event for the sort.
+    Raises BacktestError if there are none, they were received out of order, or the folder is there.
+    """
+    if folder.exists():
+        raise BacktestError(f"{folder} is there already")
+    draft = folder.with_name(f"{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        _write_as_received(batches, draft)
+        _sort_by_venue(draft)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def open_tape(folder: Path) -> CompiledTape:
+    """The tape of ``folder``, mapped. Raises CorruptFile if a column is missing or of another length."""
+    venue, touches = (_mapped(folder, names) for names in (COLUMNS, _TOUCHES))
+    return CompiledTape(venue, touches)
+
+
+def _mapped(folder: Path, names: tuple[str, ...]) -> Tape:
+    try:
+        columns = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
+    except (OSError, ValueError, EOFError) as error:
+        raise CorruptFile(f"the compiled tape {folder} cannot be opened: {error}") from error
+    if len({column.size for column in columns}) != 1:
+        raise CorruptFile(f"columns of the compiled tape {folder} hold {[column.size for column in columns]} rows")
+    return tuple(np.ndarray(column.shape, column.dtype, column) for column in columns)
+
+
+def _write_as_received(batches: Iterable[Events], draft: Path) -> None:
+    files = {name: (draft / f"{name}.raw").open("wb") for name in _DTYPES}
+    try:
+        count = _append_all(batches, files)
+    finally:
+        for file in files.values():
+            file.close()
+    if count == 0:
+        raise BacktestError("a tape of no events cannot be compiled")
+
+
+def _append_all(batches: Iterable[Events], files: dict[str, BinaryIO]) -> int:
+    book, count, snapshot, newest = new_book(), 0, _EARLIEST, _EARLIEST
+    for batch in batches:
+        if (np.diff(batch["ingest_ts"], prepend=newest) < 0).any():
+            raise BacktestError(f"the tape goes back in its ingest_ts after {newest}")
+        newest = int(batch["ingest_ts"][-1]) if batch.size else newest
+        events = what_matters(batch)
+        if not events.size:
+            continue
+        stamps, snapshot = venue_ts_after(events, snapshot)
+        columns = [*venue_columns(events, stamps), *touches_of(events, book), stamps]
+        for name, column in zip((*COLUMNS, *_TOUCHES, _STAMPS), columns, strict=True):
+            files[name].write(np.ascontiguousarray(column).tobytes())
+        count += events.size
+    return count
+
+
+def _sort_by_venue(draft: Path) -> None:
+    order = np.argsort(np.fromfile(draft / f"{_STAMPS}.raw", np.int64), kind="stable")
+    for name in COLUMNS:
+        _write_column(draft, name, order)
+    for name in _TOUCHES:
+        np.save(draft / f"{name}.npy", np.fromfile(draft / f"{name}.raw", np.int64))
+    for name in _DTYPES:
+        (draft / f"{name}.raw").unlink()
+
+
+def _write_column(draft: Path, name: str, order: NDArray[np.intp]) -> None:
+    raw = np.memmap(draft / f"{name}.raw", _DTYPES[name], "r")
+    column = np.lib.format.open_memmap(draft / f"{name}.npy", "w+", _DTYPES[name], order.shape)
+    for start in range(0, order.size, _CHUNK):
+        column[start : start + _CHUNK] = raw[order[start : start + _CHUNK]]
+    column.flush()

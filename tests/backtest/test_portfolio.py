@@ -1,0 +1,140 @@
+"""One account over many instruments: margin by hand, cash by settlement currency, funding when it falls due."""
+
+import numpy as np
+import pytest
+
+from backtest.engine import Market, Window, run_backtest, run_markets
+from backtest.ledger import Ledger
+from backtest.portfolio import Portfolio
+from market.errors import BacktestError
+from market.events import BUY, FUNDING, MARK, NO_SIDE, SELL
+from market.instrument import Instrument
+from market.orders import FILL, GTC, IOC, NO_MARGIN, ORDER_REJECTED, POST_ONLY
+from tests.builders_market import COINM_BTC, synthetic_events
+from tests.builders_trading import VENUE as TRADED_VENUE
+from tests.builders_trading import session
+from tests.builders_venue import COIN, FOREVER, MS, VENUE, level, message, opened, tape
+
+LINEAR = Instrument("venue-linear", "venue", "linear", "linear", 1.0, 1.0, 1.0, "BTC", "USD")
+SPOT = Instrument("venue-spot", "venue", "spot", "spot", 1.0, 1.0, 1.0, "ETH", "USD")
+SECOND = 1_000_000_000
+
+
+def _portfolio(usd: float = 200.0) -> Portfolio:
+    return Portfolio({"USD": usd, "BTC": 1.0}, 0.1)
+
+
+def test_an_order_beyond_the_margin_is_rejected_with_its_reason() -> None:
+    gateway = _portfolio(101.0).open(LINEAR, VENUE)  # carries 10 lots at a mid of 100.5 with a tenth of their value
+    gateway.on_events(opened())
+    gateway.place(1, BUY, 100, 9, POST_ONLY, 2 * MS)
+    gateway.place(2, BUY, 100, 2, POST_ONLY, 2 * MS)
+    gateway.on_events(level(10, BUY, 90, 1))
+    rejected = gateway.reports(FOREVER)
+    rejected = rejected[rejected["kind"] == ORDER_REJECTED]
+    assert [(int(one["order_id"]), int(one["reason"])) for one in rejected] == [(2, NO_MARGIN)]
+    gateway.place(3, BUY, 99, 1, POST_ONLY, 11 * MS)  # what was refused binds nothing
+    gateway.on_events(level(20, BUY, 90, 2))
+    assert (gateway.reports(FOREVER)["kind"] != ORDER_REJECTED).all()
+
+
+def test_an_order_that_closes_needs_no_margin() -> None:
+    gateway = _portfolio(101.0).open(LINEAR, VENUE)
+    gateway.on_events(opened())
+    gateway.place(1, BUY, 101, 10, IOC, 2 * MS)
+    gateway.on_events(level(10, BUY, 90, 1))
+    assert gateway.reports(FOREVER)["kind"].tolist().count(FILL) == 1
+    assert gateway.holding.ledger.position == 10
+    for order_id, (side, kind) in enumerate([(BUY, ORDER_REJECTED), (SELL, FILL)], start=2):
+        gateway.place(order_id, side, 103 if side == BUY else 98, 5, IOC, (10 * order_id) * MS)
+        gateway.on_events(level(10 * order_id + 9, BUY, 90, 2))
+        assert kind in gateway.reports(FOREVER)["kind"].tolist()
+
+
+def test_instruments_of_one_currency_share_its_margin_and_no_other() -> None:
+    portfolio = _portfolio(1_000.0)
+    linear, spot, coin = (portfolio.open(one, VENUE) for one in (LINEAR, SPOT, COIN))
+    for gateway in (linear, spot, coin):
+        gateway.on_events(opened())
+    spot.place(1, BUY, 100, 9, POST_ONLY, 2 * MS)
+    assert portfolio.margin("USD") == pytest.approx(9 * 100.5)
+    linear.place(1, BUY, 100, 11, POST_ONLY, 2 * MS)  # 904.5 + 110 is too much
+    coin.place(1, BUY, 100, 1, POST_ONLY, 2 * MS)  # 100 USD at 10 a coin: a tenth of 10 BTC
+    refused = []
+    for gateway in (linear, spot, coin):
+        gateway.on_events(level(10, BUY, 90, 1))
+        refused.append(ORDER_REJECTED in gateway.reports(FOREVER)["kind"])
+    assert refused == [True, False, False]
+    assert portfolio.margin("BTC") == pytest.approx(0.1 * 100 / 10.05)
+
+
+def test_cash_and_equity_add_up_by_currency() -> None:
+    portfolio = _portfolio()
+    gateway = portfolio.open(LINEAR, VENUE)
+    gateway.on_events(opened())
+    gateway.place(1, BUY, 101, 4, GTC, 2 * MS)
+    gateway.on_events(level(10, BUY, 90, 1))
+    gateway.reports(FOREVER)
+    assert portfolio.cash("USD") == 200.0 - 4 * 101
+    assert portfolio.equity("USD") == 200.0 - 4 * 101 + 4 * 100.5
+    assert (portfolio.cash("BTC"), portfolio.equity("EUR")) == (1.0, 0.0)
+
+
+def _published(at_ms: int, mark: float, rate: float, next_ts: int):
+    return message(at_ms, (MARK, NO_SIDE, round(mark * 1e8), 0), (FUNDING, NO_SIDE, round(rate * 1e12), next_ts))
+
+
+@pytest.mark.parametrize(("instrument", "paid"), [(LINEAR, 0.001 * 5 * 120), (COIN, 0.001 * 5 * 100 / 120)])
+def test_funding_is_booked_once_when_a_later_one_is_published(instrument, paid) -> None:
+    ledger = Ledger(instrument)
+    ledger.book_fill(BUY, round(100 / instrument.tick_size), 5, 0.0)
+    before = ledger.cash
+    ledger.on_events(tape(_published(1, 110.0, 0.001, 50 * MS), _published(40, 120.0, 0.001, 50 * MS)))
+    assert ledger.funding == 0.0
+    ledger.on_events(tape(_published(51, 120.0, 0.002, 90 * MS), _published(52, 121.0, 0.003, 90 * MS)))
+    assert ledger.funding == pytest.approx(paid)
+    assert ledger.cash == pytest.approx(before - paid)
+
+
+def test_a_short_position_receives_funding() -> None:
+    ledger = Ledger(LINEAR)
+    ledger.book_fill(SELL, 100, 5, 0.0)
+    ledger.book_funding(0.001, 100.0)
+    assert ledger.funding == pytest.approx(-0.5)
+    assert ledger.equity(100.0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("rate", "mark"), [(float("nan"), 100.0), (0.1, 0.0)])
+def test_funding_that_cannot_be_is_refused(rate: float, mark: float) -> None:
+    with pytest.raises(BacktestError, match="funding rate"):
+        Ledger(LINEAR).book_funding(rate, mark)
+
+
+@pytest.mark.parametrize(("deposits", "margin"), [({"USD": -1.0}, 0.1), ({}, 0.0), ({}, 1.5)])
+def test_an_account_that_cannot_be_is_refused(deposits, margin) -> None:
+    with pytest.raises(BacktestError):
+        Portfolio(deposits, margin)
+
+
+def test_an_instrument_is_opened_once() -> None:
+    portfolio = _portfolio()
+    portfolio.open(LINEAR, VENUE)
+    with pytest.raises(BacktestError, match="open already"):
+        portfolio.open(LINEAR, VENUE)
+
+
+def test_symbols_that_run_together_come_out_as_they_do_alone() -> None:
+    tapes = [synthetic_events(6.0, seed) for seed in (0, 1)]
+    window = Window(int(tapes[0]["ingest_ts"][0]) + 2 * SECOND, int(tapes[0]["ingest_ts"][0]) + 5 * SECOND)
+
+    def market(events: np.ndarray) -> Market:
+        portfolio = Portfolio({"BTC": 1e6}, 0.01)
+        return Market(events, session("probe"), portfolio.open(COINM_BTC, TRADED_VENUE))
+
+    together = run_markets([market(events) for events in tapes], window, 0)
+    alone = [run_backtest(*market(events), window, 0) for events in tapes]
+    assert together[0].decisions.size > 100
+    assert all(result.reports.size > 0 for result in together)
+    for one, other in zip(together, alone, strict=True):
+        assert one.reports.tobytes() == other.reports.tobytes()
+        assert one.tallies == other.tallies
