@@ -38,6 +38,17 @@ class LatencyModel(Protocol):
         """Legs of what left for the venue at ``sent_ts`` (ns UTC)."""
 
 
+class ConstantLatency:
+    """The same two legs for everything that is sent."""
+
+    def __init__(self, entry_ns: int, ack_ns: int) -> None:
+        self._legs = Legs(0, 0, entry_ns, ack_ns)
+
+    def legs_of(self, order_id: int, sent_ts: int) -> Legs:
+        """The legs, whatever is sent; feed and inference are none of them."""
+        return self._legs
+
+
 class SampledLatency:
     """Legs drawn from a table: bootstrapped, stressed, or constant where it has one row.
 

@@ -132,12 +132,12 @@ def _event(tape, i):
 
 
 @njit(**BORROWING)
-def _within_reach(state, order):
-    """Displayed lots that the order could take, counted no further than it needs, and the levels that hold them."""
+def _within_reach(state, side, limit, wanted):
+    """Displayed lots that an order could take, counted no further than it needs, and the levels that hold them."""
     book = (state[0], state[1], state[2])
-    other = 1 - row_of(order.side)
+    other = 1 - row_of(side)
     lots, levels, price = 0, 0, book[2][other]
-    while price != 0 and lots < order.leaves and reaches(order.side, order.price, price):
+    while price != 0 and lots < wanted and reaches(side, limit, price):
         lots += quantity(book, other, price)
         levels += 1
         price = next_level(book, other, price)
@@ -197,7 +197,7 @@ def _accept(state, slot, now):
     order.accepted_ts = now[0]
     order.status = standing(order)
     tell(state, order, ACKED, NO_REASON, order.qty, now)
-    if order.tif == FOK and _within_reach(state, order)[0] < order.leaves:
+    if order.tif == FOK and _within_reach(state, order.side, order.price, order.leaves)[0] < order.leaves:
         finish(state, order, EXPIRED, ORDER_EXPIRED, FOK_SHORT, now)
     elif order.tif == GTC or order.tif == POST_ONLY:
         _trade_and_rest(state, slot, now)
@@ -322,15 +322,12 @@ def _reports_needed(state, request):
     slot = request[SLOT]
     if slot < 0 or request[VERB] == CANCEL or request[VERB] == RECONCILE:
         return 1
-    other = 1 - row_of(state[ORDERS][slot].side)
-    book, levels = (state[0], state[1], state[2]), 2
-    lots, wanted = 0, max(state[ORDERS][slot].leaves, request[QTY])
-    price = book[2][other]
-    while price != 0 and lots < wanted:
-        lots += quantity(book, other, price)
-        levels += 1
-        price = next_level(book, other, price)
-    return levels
+    order = state[ORDERS][slot]
+    if order.reason != NO_REASON:
+        return 1
+    if request[VERB] == MODIFY:
+        return 2 + _within_reach(state, order.side, request[PRICE], request[QTY])[1]
+    return 2 + _within_reach(state, order.side, order.price, order.leaves)[1]
 
 
 @njit(**BORROWING)

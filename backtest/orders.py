@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backtest.latency import visible
 from backtest.queue import front_on_acceptance
-from market.book import new_book, quantity, row_of
+from market.book import RESYNCS, new_book, quantity, row_of
 from market.borrowing import BORROWING
 from market.events import BUY
 from market.orders import (
@@ -206,6 +206,7 @@ def rest(state, slot):
     row = row_of(order.side)
     order.shown = quantity((state[0], state[1], state[2]), row, order.price)
     order.front, order.traded = front_on_acceptance(meta[QUEUE_MODEL], order.shown), 0
+    meta[RESYNCED] = state[2][RESYNCS]  # whoever rests has followed the book up to here
     place = meta[RESTING_COUNT + row]
     while place > 0 and not reaches(order.side, orders[resting[row, place - 1]].price, order.price):
         place -= 1

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from backtest.latency import LatencyModel
 from backtest.ledger import Ledger
 from backtest.parameters import VenueParameters
-from backtest.venue import Legs, SimulatedVenue
+from backtest.venue import SimulatedVenue
 from market.book import BEST_ASK, BEST_BID, VALID
 from market.errors import BacktestError
 from market.events import BUY, Events
@@ -57,7 +58,9 @@ class Portfolio:
         self.holdings: dict[str, Holding] = {}
         self._initial_margin = initial_margin
 
-    def open(self, instrument: Instrument, parameters: VenueParameters, legs: Legs | None = None) -> "PortfolioGateway":
+    def open(
+        self, instrument: Instrument, parameters: VenueParameters, latency: LatencyModel | None = None
+    ) -> "PortfolioGateway":
         """A venue for one more instrument, whose orders this account has to carry.
 
         Raises BacktestError if it is open already.
@@ -67,7 +70,7 @@ class Portfolio:
         margin = 1.0 if instrument.contract == "spot" else self._initial_margin
         holding = Holding(instrument, Ledger(instrument), margin)
         self.holdings[instrument.name] = holding
-        return PortfolioGateway(self, holding, parameters, legs)
+        return PortfolioGateway(self, holding, parameters, latency)
 
     def cash(self, currency: str) -> float:
         """Deposit and flows of all fills less fees and funding: equity without the positions' value."""
@@ -104,9 +107,9 @@ class PortfolioGateway:
     """
 
     def __init__(
-        self, portfolio: Portfolio, holding: Holding, parameters: VenueParameters, legs: Legs | None = None
+        self, portfolio: Portfolio, holding: Holding, parameters: VenueParameters, latency: LatencyModel | None = None
     ) -> None:
-        self.venue = SimulatedVenue(holding.instrument, parameters, legs, self)
+        self.venue = SimulatedVenue(holding.instrument, parameters, latency, self)
         self.holding = holding
         self._portfolio = portfolio
 

@@ -50,7 +50,8 @@ from trading import account as own
 
 END_OF_TAPE: Final = "end of tape"
 _ROWS: Final = 16  # rows of orders, given to later ones when an order is done
-_NO_ROOM: Final = -1
+_STRETCH: Final = 2_000_000  # events between two releases of the tape's memory
+_STEPS: Final = 2  # place in a course: next event, touch seen, steps done, time of the next step
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,16 @@ def quote_along(
     ledger, account = Ledger(instrument), own.new_account()
     numbers = (rules.step_ns, rules.half_spread_ticks, rules.skew_ticks, rules.qty, rules.most_lots)
     books = (ledger.counts, ledger.money, instrument.inverse, *parameters.fees)
-    steps = _quote_along(state, tape.venue, tape.touches, numbers, (np.ascontiguousarray(legs), account, books))
+    ours = (np.ascontiguousarray(legs), account, books)
+    course = np.array([0, 0, 0, tape.touches[0][0] + rules.step_ns])
+    while _quote_along(state, tape.venue, tape.touches, numbers, ours, course):
+        require_room(state[2])
+        if state[META][OWED]:
+            raise BacktestError(f"more than {state[REPORTS].size} reports wait within one acknowledgement")
+        tape.release()
     require_room(state[2])
-    if steps == _NO_ROOM:
-        raise BacktestError(f"more than {state[REPORTS].size} reports wait within one acknowledgement")
     tallies = {name: int(state[META][TALLY + place]) for place, name in enumerate(TALLIES)}
-    return QuoteResult(ledger, tallies, steps, END_OF_TAPE)
+    return QuoteResult(ledger, tallies, int(course[_STEPS]), END_OF_TAPE)
 
 
 def _check(tape: CompiledTape, parameters: VenueParameters, legs: NDArray[np.int64]) -> None:
@@ -192,20 +197,20 @@ def _quotes(rules, position, bid, ask):
 
 
 @njit(**BORROWING)
-def _quote_along(state, tape, touches, rules, ours):
-    """Steps taken, or _NO_ROOM."""
+def _quote_along(state, tape, touches, rules, ours, course):
+    """Quote along the next stretch of events; False at the end of the tape. OWED is left set if reports had no room."""
     legs, account, books = ours
     meta, step_ns, qty = state[META], rules[0], rules[3]
     stamps, bids, asks = touches
-    at, seen, steps = 0, 0, 0
-    now, end = stamps[0] + step_ns, max(tape[6][tape[0].size - 1], stamps[stamps.size - 1])
-    while now <= end:
+    at, seen, steps, now = course
+    stop, end = at + _STRETCH, max(tape[6][tape[0].size - 1], stamps[stamps.size - 1])
+    while now <= end and at < stop:
         at = follow_aligned(state, tape, at, now)
         while meta[OWED] != 0:
             waiting = meta[REPORT_COUNT]
             _learn(state, account, books, now)
             if meta[REPORT_COUNT] == waiting:
-                return _NO_ROOM
+                return True
             at = follow_aligned(state, tape, at, now)
         _learn(state, account, books, now)
         while seen + 1 < stamps.size and stamps[seen + 1] <= now:
@@ -217,4 +222,5 @@ def _quote_along(state, tape, touches, rules, ours):
         _want(state, account, (own.ASK_SLOT, SELL, ask, qty), times)
         steps += 1
         now += step_ns
-    return steps
+    course[0], course[1], course[_STEPS], course[3] = at, seen, steps, now
+    return now <= end

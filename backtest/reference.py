@@ -1,12 +1,12 @@
 """The simulated venue once more in plain Python: slow and plain, the oracle that the compiled one is tested against."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from backtest.latency import ConstantLatency, LatencyModel
 from backtest.parameters import VenueParameters
 from market import orders as codes
 from market.counter_hash import draw
@@ -101,12 +101,12 @@ class Request(NamedTuple):
 class ReferenceVenue:
     """The interface of ``SimulatedVenue``, as far as reports go."""
 
-    def __init__(self, parameters: VenueParameters, legs: Callable[[int, int], tuple[int, int]] | None = None) -> None:
+    def __init__(self, parameters: VenueParameters, latency: LatencyModel | None = None) -> None:
         self.book = ReferenceBook()
         self.clock = self.report_count = 0
         self.orders: dict[int, ReferenceOrder] = {}
         self._parameters = parameters
-        self._legs = legs or (lambda order_id, sent_ts: (parameters.order_latency_ns, parameters.ack_latency_ns))
+        self._latency = latency or ConstantLatency(parameters.order_latency_ns, parameters.ack_latency_ns)
         self._resting: list[ReferenceOrder] = []  # first come first
         self._requests: list[Request] = []
         self._waiting: list[tuple[int, ...]] = []
@@ -124,7 +124,7 @@ class ReferenceVenue:
             codes.DUPLICATE_ID: order_id in self.orders,
         }
         reason = max((flaw for flaw, found in flaws.items() if found), key=list(flaws).index, default=0)
-        entry_ns, ack_ns = self._legs(order_id, sent_ts)
+        *_, entry_ns, ack_ns = self._latency.legs_of(order_id, sent_ts)
         price, qty, side = np.clip((price, qty, side), (0, 0, SELL), (codes.LARGEST, codes.LARGEST, BUY)).tolist()
         order = ReferenceOrder(order_id, side, price, qty, tif, sent_ts + entry_ns, ack_ns, qty, reason)
         self.orders.setdefault(order_id, order)
@@ -132,7 +132,7 @@ class ReferenceVenue:
 
     def cancel(self, order_id: int, sent_ts: int) -> None:
         """Send a cancel; an id not placed by now is a stranger's."""
-        order, (entry_ns, ack_ns) = self.orders.get(order_id), self._legs(order_id, sent_ts)
+        order, (*_, entry_ns, ack_ns) = self.orders.get(order_id), self._latency.legs_of(order_id, sent_ts)
         drawn = draw(self._parameters.seed, order_id, 16 + (order.cancels if order else 0))
         lost = self._parameters.cancel_lost_share
         refused = drawn < lost + self._parameters.cancel_reject_share
@@ -146,7 +146,7 @@ class ReferenceVenue:
 
     def modify(self, order_id: int, price: int, qty: int, sent_ts: int) -> None:
         """Send a new price and total quantity."""
-        entry_ns, ack_ns = self._legs(order_id, sent_ts)
+        *_, entry_ns, ack_ns = self._latency.legs_of(order_id, sent_ts)
         order = self.orders.get(order_id)
         self._requests.append(Request(sent_ts + entry_ns, "modify", order_id, order, ack_ns, price, qty))
 

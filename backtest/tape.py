@@ -4,6 +4,7 @@ Two views of one recording: what the venue did, in the order of its own time, an
 received. The kernel of ``backtest.matching`` reads the first as it reads event records.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class CompiledTape(NamedTuple):
 
     venue: Tape  # COLUMNS, in the order of venue_ts; delay_ns counts from it
     touches: Tape  # TOUCH: each change of our touch, in the order received
+    release: Callable[[], None] = lambda: None  # give back the memory of what was read so far
 
 
 def compile_tape(events: Events) -> CompiledTape:

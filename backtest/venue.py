@@ -1,12 +1,12 @@
 """The simulated venue: the matching kernel behind the interface of a gateway, for backtests and paper trading alike."""
 
 import operator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.latency import arrival
+from backtest.latency import ConstantLatency, LatencyModel, arrival
 from backtest.matching import columns_of, follow_aligned, follow_trace
 from backtest.orders import (
     ARRIVAL,
@@ -69,31 +69,6 @@ REJECT_LEG: Final = 1
 CANCEL_LEG: Final = 16  # and one leg more for each further cancel of it
 
 
-class RequestLegs(NamedTuple):
-    """How long one request travels, and its answer, ns."""
-
-    entry_ns: int
-    ack_ns: int
-
-
-class Legs(Protocol):
-    """Where the venue learns how far away it is at the moment."""
-
-    def legs_of(self, order_id: int, sent_ts: int) -> RequestLegs:
-        """Legs of a request on ``order_id`` that leaves at ``sent_ts`` (ns UTC)."""
-
-
-class ConstantLegs:
-    """The same two legs for every request."""
-
-    def __init__(self, entry_ns: int, ack_ns: int) -> None:
-        self._legs = RequestLegs(entry_ns, ack_ns)
-
-    def legs_of(self, order_id: int, sent_ts: int) -> RequestLegs:
-        """The two legs, whatever the request."""
-        return self._legs
-
-
 class Admission(Protocol):
     """Who may refuse an order before the book sees it."""
 
@@ -112,13 +87,13 @@ class SimulatedVenue:
         self,
         instrument: Instrument,
         parameters: VenueParameters,
-        legs: Legs | None = None,
+        latency: LatencyModel | None = None,
         admission: Admission | None = None,
     ) -> None:
-        """``legs`` are the parameters' constant ones unless given; without ``admission`` nobody asks for margin."""
+        """``latency`` is the parameters' constant one unless given; without ``admission`` nobody asks for margin."""
         self.instrument = instrument
         self.parameters = parameters
-        self._legs = legs or ConstantLegs(parameters.order_latency_ns, parameters.ack_latency_ns)
+        self._latency = latency or ConstantLatency(parameters.order_latency_ns, parameters.ack_latency_ns)
         self._admission = admission
         self._state = new_state(parameters.queue_code, parameters.queue_power, parameters.crossed_code)
         self._slots: dict[int, int] = {}  # order id -> row of its order
@@ -158,7 +133,7 @@ class SimulatedVenue:
         self._make_room(ORDERS, slot)
         self._make_room(RESTING, slot)
         reason = self._flaw(order_id, side, price, qty, tif) or self._refusal(order_id, side, price, qty)
-        legs = self._legs.legs_of(order_id, sent_ts)
+        legs = self._latency.legs_of(order_id, sent_ts)
         arrival_ts = int(arrival(sent_ts, legs.entry_ns))
         price, qty = _clip(price, 0, LARGEST), _clip(qty, 0, LARGEST)
         wanted = (order_id, _clip(side, SELL, BUY), price, qty, _clip(tif, 0, 255), reason)
@@ -173,7 +148,7 @@ class SimulatedVenue:
         Raises BacktestError if an argument is no whole number.
         """
         order_id, sent_ts = _whole("order_id", order_id), _whole("sent_ts", sent_ts)
-        legs = self._legs.legs_of(order_id, sent_ts)
+        legs = self._latency.legs_of(order_id, sent_ts)
         arrival_ts = int(arrival(sent_ts, legs.entry_ns))
         slot = self._slots.get(order_id, -1)
         fate = self._fate(slot, order_id)
@@ -191,7 +166,7 @@ class SimulatedVenue:
         Raises BacktestError if an argument is no whole number.
         """
         order_id, price, qty = _whole("order_id", order_id), _whole("price", price), _whole("qty", qty)
-        legs = self._legs.legs_of(order_id, _whole("sent_ts", sent_ts))
+        legs = self._latency.legs_of(order_id, _whole("sent_ts", sent_ts))
         arrival_ts = int(arrival(sent_ts, legs.entry_ns))
         slot = self._slots.get(order_id, -1)
         self._mark(slot, "modify_ts", arrival_ts)
@@ -251,7 +226,7 @@ class SimulatedVenue:
 
         Raises BacktestError if it is not one, or was made with another queue model.
         """
-        fresh = self.__class__(self.instrument, self.parameters, self._legs, self._admission)
+        fresh = self.__class__(self.instrument, self.parameters, self._latency, self._admission)
         fresh._fill_from(arrays)
         self._state, self._slots = fresh._state, fresh._slots
 

@@ -5,13 +5,15 @@ A run over a mapped tape holds a few pages of it at a time, however long it is.
 
 import shutil
 from collections.abc import Iterable
+from io import BufferedWriter
+from mmap import MADV_DONTNEED
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.matching import COLUMNS, Tape
+from backtest.matching import COLUMNS
 from backtest.tape import TOUCH, CompiledTape, touches_of, venue_columns, what_matters
 from market.book import new_book
 from market.errors import BacktestError, CorruptFile
@@ -47,18 +49,24 @@ def write_tape(batches: Iterable[Events], folder: Path) -> None:
 
 def open_tape(folder: Path) -> CompiledTape:
     """The tape of ``folder``, mapped. Raises CorruptFile if a column is missing or of another length."""
-    venue, touches = (_mapped(folder, names) for names in (COLUMNS, _TOUCHES))
-    return CompiledTape(venue, touches)
+    mapped = [_mapped(folder, names) for names in (COLUMNS, _TOUCHES)]
+
+    def release() -> None:
+        for column in mapped[0]:
+            column._mmap.madvise(MADV_DONTNEED)
+
+    venue, touches = (tuple(np.ndarray(column.shape, column.dtype, column) for column in part) for part in mapped)
+    return CompiledTape(venue, touches, release)
 
 
-def _mapped(folder: Path, names: tuple[str, ...]) -> Tape:
+def _mapped(folder: Path, names: tuple[str, ...]) -> list[Any]:
     try:
         columns = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
     except (OSError, ValueError, EOFError) as error:
         raise CorruptFile(f"the compiled tape {folder} cannot be opened: {error}") from error
     if len({column.size for column in columns}) != 1:
         raise CorruptFile(f"columns of the compiled tape {folder} hold {[column.size for column in columns]} rows")
-    return tuple(np.ndarray(column.shape, column.dtype, column) for column in columns)
+    return columns
 
 
 def _write_as_received(batches: Iterable[Events], draft: Path) -> None:
@@ -72,8 +80,8 @@ def _write_as_received(batches: Iterable[Events], draft: Path) -> None:
         raise BacktestError("a tape of no events cannot be compiled")
 
 
-def _append_all(batches: Iterable[Events], files: dict[str, BinaryIO]) -> int:
-    book, count, snapshot, newest = new_book(), 0, _EARLIEST, _EARLIEST
+def _append_all(batches: Iterable[Events], files: dict[str, BufferedWriter]) -> int:
+    book, count, snapshot, newest = new_book(), 0, _EARLIEST, 0
     for batch in batches:
         if (np.diff(batch["ingest_ts"], prepend=newest) < 0).any():
             raise BacktestError(f"the tape goes back in its ingest_ts after {newest}")

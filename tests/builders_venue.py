@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from backtest.parameters import CROSSED_BOOKS, QUEUE_MODELS, VenueParameters
 from backtest.reference import ReferenceVenue
-from backtest.venue import RequestLegs, SimulatedVenue
+from backtest.venue import SimulatedVenue
 from market.events import BBO, BUY, EVENT, FIRST, GAP, LAST, LEVEL, MARK, NO_SIDE, SELL, SNAPSHOT, TRADE, Events
 from market.instrument import Instrument
+from market.latency import Legs
 from market.orders import FILL, FOK, GTC, IOC, POST_ONLY, REPORT, Reports
 
 MS: Final = 1_000_000
@@ -49,9 +50,9 @@ def new_reference(**changes: Any) -> ReferenceVenue:
 class HashedLegs:
     """Legs of 0 to 5 ms, and as long again for the answer, that differ from request to request."""
 
-    def legs_of(self, order_id: int, sent_ts: int) -> RequestLegs:
+    def legs_of(self, order_id: int, sent_ts: int) -> Legs:
         mixed = (order_id * 2_654_435_761 + sent_ts * 40_503) >> 7
-        return RequestLegs(mixed % 6 * MS, (mixed >> 5) % 6 * MS)
+        return Legs(0, 0, mixed % 6 * MS, (mixed >> 5) % 6 * MS)
 
 
 @st.composite

@@ -444,6 +444,12 @@ def test_printed_lots_are_taken_off_the_next_decrease_once():
     assert venue.orders["front"][0] == pytest.approx(3)
 
 
+def test_lots_printed_first_of_all_are_taken_off_as_well():
+    venue = _resting_bid(queue_model="power")
+    venue.on_events(tape(trade(21, SELL, 100, 4), level(22, BUY, 100, 5)))  # 4 printed, and one that left
+    assert venue.orders["front"][0] == 5
+
+
 def test_nobody_stands_before_us_in_the_most_optimistic_queue():
     venue = _resting_bid(qty=5, queue_model="front")
     venue.on_events(trade(20, SELL, 100, 3))

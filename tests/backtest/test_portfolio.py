@@ -124,8 +124,8 @@ def test_an_instrument_is_opened_once() -> None:
 
 
 def test_symbols_that_run_together_come_out_as_they_do_alone() -> None:
-    tapes = [synthetic_events(6.0, seed) for seed in (0, 1)]
-    window = Window(int(tapes[0]["ingest_ts"][0]) + 2 * SECOND, int(tapes[0]["ingest_ts"][0]) + 5 * SECOND)
+    tapes = [synthetic_events(12.0, seed) for seed in (0, 1)]
+    window = Window(int(tapes[0]["ingest_ts"][0]) + 8 * SECOND, int(tapes[0]["ingest_ts"][0]) + 11 * SECOND)
 
     def market(events: np.ndarray) -> Market:
         portfolio = Portfolio({"BTC": 1e6}, 0.01)

@@ -29,8 +29,8 @@ def test_both_venues_report_the_same_on_any_tape(actions, changes):
 @settings(max_examples=50)
 @given(sessions(), parameters())
 def test_both_venues_report_the_same_whatever_the_legs_of_each_request(actions, changes):
-    chosen, legs = replace(VENUE, **changes), HashedLegs()
-    ours, plain = SimulatedVenue(COIN, chosen, legs), ReferenceVenue(chosen, legs.legs_of)
+    chosen, latency = replace(VENUE, **changes), HashedLegs()
+    ours, plain = SimulatedVenue(COIN, chosen, latency), ReferenceVenue(chosen, latency)
     assert act(ours, actions).tolist() == act(plain, actions).tolist()
 
 

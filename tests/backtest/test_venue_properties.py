@@ -1,13 +1,24 @@
 """What must hold on any tape, whoever sends what into it."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backtest.ledger import Ledger
 from market.book import quantity
 from market.events import BUY, MARK, NO_SIDE, SELL, TRADE
-from market.orders import ACKED, DUPLICATE_ID, FILL, IOC, ORDER_CANCELLED, ORDER_EXPIRED, ORDER_REJECTED, POST_ONLY
+from market.orders import (
+    ACKED,
+    DUPLICATE_ID,
+    FILL,
+    IOC,
+    MODIFIED,
+    ORDER_CANCELLED,
+    ORDER_EXPIRED,
+    ORDER_REJECTED,
+    POST_ONLY,
+)
 from tests.builders_venue import (
     COIN,
     FOREVER,
@@ -17,6 +28,7 @@ from tests.builders_venue import (
     message,
     messages,
     new_venue,
+    parameters,
     sessions,
     tape,
 )
@@ -24,9 +36,9 @@ from tests.builders_venue import (
 _EITHER = st.one_of(sessions(), sessions(aligned=True))
 
 
-@given(_EITHER)
-def test_every_lot_of_every_order_is_filled_ended_or_open(actions):
-    venue = new_venue()
+@given(_EITHER, parameters())
+def test_every_lot_of_every_order_is_filled_ended_or_open(actions, changes):
+    venue = new_venue(**changes)
     reports = act(venue, actions)
     reports = reports[reports["reason"] != DUPLICATE_ID]
     for order in venue.orders[venue.orders["reason"] != DUPLICATE_ID]:
@@ -35,9 +47,9 @@ def test_every_lot_of_every_order_is_filled_ended_or_open(actions):
         assert own["qty"][ended].sum() + order["leaves"] == order["qty"]
 
 
-@given(_EITHER)
-def test_position_is_the_sum_of_fills(actions):
-    venue, ledger = new_venue(), Ledger(COIN)
+@given(_EITHER, parameters())
+def test_position_is_the_sum_of_fills(actions, changes):
+    venue, ledger = new_venue(**changes), Ledger(COIN)
     reports = act(venue, actions)
     for fill in reports[reports["kind"] == FILL]:
         ledger.book_fill(int(fill["side"]), int(fill["price"]), int(fill["qty"]), 0.0)
@@ -47,9 +59,9 @@ def test_position_is_the_sum_of_fills(actions):
     assert ledger.position == signed
 
 
-@given(_EITHER)
-def test_nothing_happens_before_arrival_and_nothing_is_known_before_it_happened(actions):
-    venue = new_venue()
+@given(_EITHER, parameters())
+def test_nothing_happens_before_arrival_and_nothing_is_known_before_it_happened(actions, changes):
+    venue = new_venue(**changes)
     reports = act(venue, actions)
     arrivals = {int(order["order_id"]): int(order["arrival_ts"]) for order in venue.orders[::-1]}
     for report in reports[np.isin(reports["kind"], (ACKED, FILL))]:
@@ -58,18 +70,31 @@ def test_nothing_happens_before_arrival_and_nothing_is_known_before_it_happened(
     assert (np.diff(np.sort(reports["report_id"])) == 1).all()
 
 
-@given(_EITHER)
-def test_fills_stay_inside_their_limit(actions):
-    venue = new_venue()
-    reports = act(venue, actions)
-    limits = {int(order["order_id"]): int(order["price"]) for order in venue.orders[::-1]}
-    for fill in reports[reports["kind"] == FILL]:
-        assert (limits[int(fill["order_id"])] - fill["price"]) * fill["side"] >= 0
+@given(_EITHER, parameters())
+def test_fills_stay_inside_their_limit(actions, changes):
+    limits: dict[int, int] = {}
+    for report in np.sort(act(new_venue(**changes), actions), order="report_id"):
+        if report["kind"] in (ACKED, MODIFIED):
+            limits[int(report["order_id"])] = int(report["price"])
+        if report["kind"] == FILL:
+            assert (limits[int(report["order_id"])] - report["price"]) * report["side"] >= 0
 
 
-@given(sessions())
-def test_own_fills_of_a_trade_stay_within_its_printed_volume(actions):
-    venue = new_venue()
+@given(_EITHER, parameters())
+def test_cash_is_what_fills_and_fees_leave(actions, changes):
+    ledger = Ledger(COIN)
+    reports = act(new_venue(**changes), actions)
+    made = reports[reports["kind"] == FILL]
+    for fill in made:
+        ledger.book_fill(int(fill["side"]), int(fill["price"]), int(fill["qty"]), 2e-4 if fill["maker"] else 5e-4)
+    coins = made["qty"] * 100.0 / (made["price"] * 0.1)  # of an inverse contract
+    fees = coins * np.where(made["maker"] == 1, 2e-4, 5e-4)
+    assert ledger.cash == pytest.approx((made["side"] * coins).sum() - fees.sum())
+
+
+@given(sessions(), parameters())
+def test_own_fills_of_a_trade_stay_within_its_printed_volume(actions, changes):
+    venue = new_venue(**(changes | {"crossed_book": "none"}))
     for name, *arguments in actions:
         if name == "reports":
             continue
@@ -92,9 +117,21 @@ def test_displayed_depth_is_taken_once(parts, wanted):
     assert taken + sum(quantity(venue.book, 1, price) for price in range(80, 120)) == shown
 
 
-def _filled(parts, order) -> int | None:
+_MODELS = st.sampled_from(
+    [
+        {},
+        {"crossed_book": "fill"},
+        {"queue_model": "front"},
+        {"queue_model": "log"},
+        {"queue_model": "power", "queue_power": 0.5},
+        {"queue_model": "power", "queue_power": 1.0},  # above 1 the formula itself is not monotone
+    ]
+)
+
+
+def _filled(parts, order, changes) -> int | None:
     """Lots filled of one passive order, None where the venue did not let it rest."""
-    venue = new_venue()
+    venue = new_venue(**changes)
     venue.place(*order)
     venue.on_events(tape(*parts))
     reports = venue.reports(FOREVER)
@@ -107,19 +144,20 @@ def _filled(parts, order) -> int | None:
     st.sampled_from([(BUY, 100), (BUY, 99), (SELL, 101), (SELL, 102)]),
     st.integers(1, 30),
     st.integers(1, 20),
+    _MODELS,
 )
-def test_a_longer_queue_never_adds_fills(parts, where, qty, longer):
+def test_a_longer_queue_never_adds_fills(parts, where, qty, longer, changes):
     side, price = where
     more = parts[0].copy()
     more["qty"][(more["side"] == side) & (more["price"] == price)] += longer
     order = (1, side, price, qty, POST_ONLY, 8 * MS)  # meets the first book
-    assert _filled([more, *parts[1:]], order) <= _filled(parts, order)
+    assert _filled([more, *parts[1:]], order, changes) <= _filled(parts, order, changes)
 
 
-@given(messages(), st.sampled_from([BUY, SELL]), st.integers(97, 104), st.integers(1, 30), st.integers(1, 60))
-def test_a_later_arrival_never_adds_fills(parts, side, price, qty, later_ms):
-    early = _filled(parts, (1, side, price, qty, POST_ONLY, 8 * MS))
-    late = _filled(parts, (1, side, price, qty, POST_ONLY, (8 + later_ms) * MS))
+@given(messages(), st.sampled_from([BUY, SELL]), st.integers(97, 104), st.integers(1, 30), st.integers(1, 60), _MODELS)
+def test_a_later_arrival_never_adds_fills(parts, side, price, qty, later_ms, changes):
+    early = _filled(parts, (1, side, price, qty, POST_ONLY, 8 * MS), changes)
+    late = _filled(parts, (1, side, price, qty, POST_ONLY, (8 + later_ms) * MS), changes)
     assert early is None or late is None or late <= early
 
 
