@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.matching import COLUMNS
+from backtest.matching import COLUMNS, Tape
 from backtest.tape import TOUCH, CompiledTape, touches_of, venue_columns, what_matters
 from market.book import new_book
 from market.errors import BacktestError, CorruptFile
@@ -49,14 +49,18 @@ def write_tape(batches: Iterable[Events], folder: Path) -> None:
 
 def open_tape(folder: Path) -> CompiledTape:
     """The tape of ``folder``, mapped. Raises CorruptFile if a column is missing or of another length."""
-    mapped = [_mapped(folder, names) for names in (COLUMNS, _TOUCHES)]
+    venue, touches = _mapped(folder, COLUMNS), _mapped(folder, _TOUCHES)
 
     def release() -> None:
-        for column in mapped[0]:
+        for column in venue:
             column._mmap.madvise(MADV_DONTNEED)
 
-    venue, touches = (tuple(np.ndarray(column.shape, column.dtype, column) for column in part) for part in mapped)
-    return CompiledTape(venue, touches, release)
+    return CompiledTape(_plain(venue), _plain(touches), release)
+
+
+def _plain(columns: list[Any]) -> Tape:
+    """The same memory as plain arrays, which kernels compile for once."""
+    return tuple(np.ndarray(column.shape, column.dtype, column) for column in columns)
 
 
 def _mapped(folder: Path, names: tuple[str, ...]) -> list[Any]:
