@@ -87,8 +87,13 @@ def _counts_of_day(settings: Settings, lake: Lake, part: Part, within: pl.Expr) 
     """Rows of a day by regime and class, (R, 3); rows without a regime or a class are left out."""
     cell, contract = traded_cell(settings), settings.instrument(part.symbol).contract
     regimes = lake.scan("features", part.symbol, [part.key]).select("row_ts", REGIME)
-    columns = pl.col("row_ts"), pl.col(f"^.*_{cell.horizon_ms}$")
-    rows = lake.scan("labels", part.symbol, [part.key]).select(columns).filter(within).join(regimes, on="row_ts")
+    others = [f"^.*_{horizon_ms}$" for horizon_ms in settings.labels.horizons_ms if horizon_ms != cell.horizon_ms]
+    rows = (
+        lake.scan("labels", part.symbol, [part.key])
+        .select(pl.exclude(others))
+        .filter(within)
+        .join(regimes, on="row_ts")
+    )
     frame = rows.collect()
     kinds = classes(frame, cell.horizon_ms, cell.budget_bp, settings.labels.margin_bp, contract)
     return count_classes(frame[REGIME].to_numpy(), kinds)

@@ -53,7 +53,12 @@ def write_day(lake: Lake, symbol: str, number: int, up_share: float) -> None:
     up = rank < np.where(regimes == TREND, up_share, 0.2)
     long, short = np.array([RATIOS[UP if rises else NO_TRADE] for rises in up]).T
     put(lake, "features", symbol, day, pl.DataFrame({"row_ts": row_ts, "regime": regimes}))
-    values = {"long_ratio": long, "short_ratio": short, "status": np.full(ROWS, OK, np.uint8)}
+    values = {
+        "long_ratio": long,
+        "short_ratio": short,
+        "status": np.full(ROWS, OK, np.uint8),
+        "funding": np.zeros(ROWS),
+    }
     labels = {f"{name}_{horizon}": value for name, value in values.items()}
     put(lake, "labels", symbol, day, pl.DataFrame({"row_ts": row_ts, **labels}))
 
