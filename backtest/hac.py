@@ -182,6 +182,8 @@ def diebold_mariano(first: Floats, second: Floats, horizon: float, level: float 
     """
     if first.shape != second.shape:
         raise DataError(f"losses of shapes {first.shape} and {second.shape} are not of the same buckets")
+    if np.isinf(first).any() or np.isinf(second).any():
+        raise DataError("a loss is infinite: every loss must be finite, or not a number where a forecast is missing")
     test = mean_test("difference of losses", first - second, horizon, level)
     words: dict[Verdict, Literal["first is better", "second is better", "not told apart", "insufficient"]] = {
         "negative": "first is better",

@@ -138,5 +138,7 @@ def test_too_little_is_said_and_bad_input_refused() -> None:
         mean_test("", np.arange(99.0), -1)
     with pytest.raises(DataError, match="not of the same buckets"):
         diebold_mariano(np.ones(5), np.ones(6), 1)
+    with pytest.raises(DataError, match="a loss is infinite"):
+        diebold_mariano(np.full(99, np.inf), np.full(99, np.inf), 1)
     with pytest.raises(DataError, match="regimes up to 3 of 2"):
         regime_tests(np.ones(2), np.array([0, 3]), ("trend", "range"), 1)
