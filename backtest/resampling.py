@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy import special
 
 from market.errors import ConfigError, DataError
 
@@ -63,8 +64,8 @@ def interval_of(
     """Percentile interval of ``statistic(series)`` over resamples by blocks of mean length ``block`` buckets.
 
     Rows are drawn whole, so columns stay paired: ``ratio_of_sums`` over columns (profit before fees, volume) gives the
-    break-even fee. Without an interval (see ``shortage``; or more than 1 % of the draws have no finite value) ``low``
-    and ``high`` are None and ``note`` says why.
+    break-even fee. The percentiles lie a little outside the nominal ones, see ``_tail``. Without an interval (see
+    ``shortage``; or more than 1 % of the draws have no finite value) both ends are None and ``note`` says why.
 
     series : shape (buckets,) or (buckets, columns), in order of time
     Raises DataError if a value is not finite, ConfigError if ``block``, ``draws`` or ``level`` is out of range.
@@ -88,7 +89,8 @@ def interval_of(
     note = f"{draws - kept.size} of {draws} draws have no finite value" if kept.size < draws else ""
     if draws - kept.size > _MOST_UNDEFINED * draws:
         return Interval(observed, None, None, level, block, len(values), draws, note)
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    tail = _tail(level, len(values) / block)
+    low, high = np.quantile(kept, [tail, 1 - tail])
     return Interval(observed, float(low), float(high), level, block, len(values), draws, note)
 
 
@@ -218,6 +220,14 @@ def _require(block: int, draws: int, level: float) -> None:
         raise ConfigError(f"block={block} must be 1 bucket or more")
     if draws < 99 or not 0 < level < 1:
         raise ConfigError(f"draws={draws} must be 99 or more, level={level} between 0 and 1")
+
+
+def _tail(level: float, blocks: float) -> float:
+    """Share of the draws to leave out at either end: less than (1 - level) / 2, as Student's t is wider than a normal.
+
+    The draws do not show that their spread is an estimate, of about a degree of freedom a block.
+    """
+    return float(special.ndtr(-special.stdtrit(blocks, (1 + level) / 2) / math.sqrt(1 - 1 / blocks)))
 
 
 def _estimate(statistic: Statistic, values: Floats) -> float | None:
