@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from backtest.matching import COLUMNS
 from backtest.parameters import VenueParameters
 from backtest.quoting import QuoteResult, QuoteRules, quote_along
 from backtest.tape import compile_tape
@@ -27,7 +28,7 @@ from market.clock import align, new_clock
 from market.events import BBO, LEVEL, SNAPSHOT, Events
 from market.instrument import Instrument
 from market.kernel_cache import use_kernel_cache
-from market.schema import events_to_frame, frame_to_events
+from market.schema import events_to_frame
 from market.simulator.parameters import SimulationParameters
 from market.simulator.tape import SimulatedTape
 from market.sources.formats import importer_for
@@ -139,8 +140,9 @@ def single_shot(events: Events, instrument: Instrument, venue: VenueParameters, 
         np.savez_compressed(path, data=peer_tape(events, instrument))
 
         def ours() -> None:
-            table = lake.scan("events", SYMBOL, unchecked=True).collect()
-            quote_along(compile_tape(frame_to_events(table)), instrument, venue, rules)
+            table = lake.scan("events", SYMBOL, unchecked=True).select(COLUMNS).collect()
+            columns = {name: table[name].to_numpy() for name in COLUMNS}
+            quote_along(compile_tape(columns), instrument, venue, rules)
 
         seconds, peer = medians_of(
             ours, lambda: quote(open_peer(str(path), instrument, venue, ENGINE, prices)), REPEATS

@@ -1,6 +1,7 @@
 """The event record: one 64-byte row for whatever a venue can tell us, in integers."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ EVENT: Final = np.dtype(
     ]
 )
 Events = NDArray[np.void]
+Columns = Events | Mapping[str, NDArray[Any]]  # events, or as many columns of them as are asked for
 
 LEVEL: Final = 1  # the quantity at one price is now qty; 0 removes the level
 SNAPSHOT: Final = 2  # one level of a full book; FIRST clears the book, LAST opens it
@@ -67,7 +69,7 @@ def connection_of(flags: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return (flags >> np.uint16(CONNECTION_SHIFT)) & np.uint16(CONNECTIONS - 1)
 
 
-def aligned_ts(events: Events) -> NDArray[np.int64]:
+def aligned_ts(events: Columns) -> NDArray[np.int64]:
     """When the venue matched each event, on our clock, ns UTC.
 
     >>> events = empty_events(1)
@@ -78,7 +80,7 @@ def aligned_ts(events: Events) -> NDArray[np.int64]:
     return np.asarray(events["ingest_ts"] - events["delay_ns"])
 
 
-def venue_ts(events: Events) -> NDArray[np.int64]:
+def venue_ts(events: Columns) -> NDArray[np.int64]:
     """When each event became part of the venue's book, ns: its stable sort is the order of that book.
 
     The aligned time, but never before that of a snapshot received earlier: what a snapshot is
@@ -87,12 +89,12 @@ def venue_ts(events: Events) -> NDArray[np.int64]:
     return venue_ts_after(events, int(np.iinfo(np.int64).min))[0]
 
 
-def venue_ts_after(events: Events, snapshot: int) -> tuple[NDArray[np.int64], int]:
+def venue_ts_after(events: Columns, snapshot: int) -> tuple[NDArray[np.int64], int]:
     """As ``venue_ts``, where the newest snapshot so far was at ``snapshot``; and when the newest one is then."""
     aligned = aligned_ts(events)
     snapshots = np.maximum.accumulate(np.where(events["kind"] == SNAPSHOT, aligned, snapshot))
     snapshots = np.maximum(snapshots, snapshot)
-    return np.maximum(aligned, snapshots), int(snapshots[-1]) if events.size else snapshot
+    return np.maximum(aligned, snapshots), int(snapshots[-1]) if aligned.size else snapshot
 
 
 def empty_events(count: int) -> Events:

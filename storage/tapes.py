@@ -91,13 +91,13 @@ def _append_all(batches: Iterable[Events], files: dict[str, BufferedWriter]) -> 
             raise BacktestError(f"the tape goes back in its ingest_ts after {newest}")
         newest = int(batch["ingest_ts"][-1]) if batch.size else newest
         events = what_matters(batch)
-        if not events.size:
+        if not events["kind"].size:
             continue
-        stamps, snapshot = venue_ts_after(events, snapshot)
-        columns = [*venue_columns(events, stamps), *touches_of(events, book), stamps]
+        matched, snapshot = venue_ts_after(events, snapshot)
+        columns = [*venue_columns(events, matched), *touches_of(events, book), matched]
         for name, column in zip((*COLUMNS, *_TOUCHES, _STAMPS), columns, strict=True):
-            files[name].write(np.ascontiguousarray(column).tobytes())
-        count += events.size
+            files[name].write(column.tobytes())
+        count += matched.size
     return count
 
 
