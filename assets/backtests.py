@@ -8,7 +8,7 @@ import polars as pl
 
 from assets.checks import Verdict
 from assets.fitting import longest_memory_rows
-from assets.models import slice_model
+from assets.models import NETWORK, slice_model
 from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import scores_on_test
 from assets.search import MODEL_ROOMS
@@ -18,15 +18,15 @@ from assets.tables import Table, blocking, content_shas, inputs_sha, judge, pass
 from backtest.engine import Window
 from backtest.report import Page, Run, render
 from config.settings import Settings, config_sha
-from modeling.snapshot import CNN, MEDIAN_BAND
+from modeling.snapshot import MEDIAN_BAND
 from storage.files import replace_file
 from storage.lake import Lake
 from trading.parameters import PolicyKind
 
 RUNS: tuple[tuple[str, str, PolicyKind], ...] = (
-    ("model", CNN, "take"),
+    ("model", NETWORK, "take"),
     ("median band", MEDIAN_BAND, "take"),
-    ("probe", CNN, "probe"),
+    ("probe", NETWORK, "probe"),
 )
 
 
@@ -71,7 +71,7 @@ def run_policies(settings: Settings, lake: Lake, part: Part) -> list[Run]:
     span = Window(*slice_of(lake, part).test)
     memory = longest_memory_rows(settings) + WARM_MARGIN_ROWS
     opening = opening_before(settings, lake, part.symbol, span, memory)
-    found = {kind: slice_model(settings, lake, part, kind) for kind in (CNN, MEDIAN_BAND)}
+    found = {kind: slice_model(settings, lake, part, kind) for kind in (NETWORK, MEDIAN_BAND)}
     strategies = ((name, strategy_of(settings, part.symbol, found[model], policy)) for name, model, policy in RUNS)
     return [simulate(settings, part.symbol, opening, strategy, name, span) for name, strategy in strategies]
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from assets.checks import Verdict
-from assets.models import bundle_folder
+from assets.models import NETWORK, bundle_folder
 from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import scores_on_test
 from assets.search import MODEL_ROOMS
@@ -18,7 +18,6 @@ from assets.tables import Table, blocking, content_shas, inputs_sha, judge, pass
 from config.settings import Settings, config_sha
 from features.catalogue import CATALOGUE_VERSION, catalogue_sha
 from modeling.forecast import Cell
-from modeling.snapshot import CNN
 from storage.lake import Lake
 from storage.registry import Registry, RunRecord
 
@@ -84,7 +83,7 @@ def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, s
     known = registry.find_run(experiment, {name: tags[name] for name in ("bundle_sha", "config_sha")})
     if known is not None:
         return known
-    artifacts = {"bundle": bundle_folder(settings, part, CNN), "report": report_path(lake, part)}
+    artifacts = {"bundle": bundle_folder(settings, part, NETWORK), "report": report_path(lake, part)}
     metrics = score_metrics(scores) | figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
     run = RunRecord(f"{part.symbol} {part.key}", run_params(settings, lake, part), metrics, tags, artifacts)
     return registry.record(experiment, run)

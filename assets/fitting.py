@@ -22,7 +22,7 @@ from modeling.baselines import fit_baselines
 from modeling.calibration import fit_calibration
 from modeling.evaluation import baseline_prediction, evaluate, model_prediction
 from modeling.forecast import ForecastShape
-from modeling.parameters import NetworkParameters
+from modeling.parameters import CnnParameters, NetworkParameters
 from modeling.sampling import TrainingSet, learnable
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
@@ -71,8 +71,11 @@ def bench(settings: Settings, lake: Lake, part: Part) -> Bench:
 
 def longest_memory_rows(settings: Settings) -> int:
     """Receptive field of the largest network that the search may try."""
-    growth = max(*settings.models.search.dilation_growths, settings.models.network.dilation_growth)
-    largest = replace(settings.models.network, dilation_growth=growth)
+    largest = settings.models.network
+    if isinstance(largest, CnnParameters):
+        largest = replace(
+            largest, dilation_growth=max(*settings.models.search.dilation_growths, largest.dilation_growth)
+        )
     return network_of(settings.features, largest, ForecastShape((traded_cell(settings),))).receptive_rows
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 import numpy as np
@@ -22,9 +22,9 @@ from features.catalogue import catalogue_content, catalogue_sha, feature_names
 from market.errors import BundleError, NotEnoughData
 from market.kernel_cache import kernel_sha
 from modeling.baselines import fit_baselines
-from modeling.parameters import NetworkParameters, TrainingParameters
+from modeling.parameters import TrainingParameters, network_parameters
 from modeling.sampling import ready_rows
-from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
+from modeling.snapshot import MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
 from storage.bundle import Bundle, Golden, bundle_sha, golden_rows, read_bundle, write_bundle
 from storage.lake import Lake
@@ -32,7 +32,8 @@ from storage.lake import Lake
 if TYPE_CHECKING:
     from modeling.search import Candidate
 
-GOLDEN_ROWS = 32  # with a forecast, behind those that fill the memory
+NETWORK: Final = "network"  # the bundle of the trained network, whatever its kind
+GOLDEN_ROWS: Final = 32  # with a forecast, behind those that fill the memory
 
 
 def models_inputs(settings: Settings, lake: Lake, part: Part) -> str:
@@ -51,9 +52,12 @@ def models(
     fitted = train(on, best_candidate(lake, part))
     band = fit_baselines(on.data.train, feature_names(on.features), settings.models.baselines)[1]
     stamps = bundle_stamps(settings, lake, part)
-    found = {CNN: calibrate(on, fitted.model), MEDIAN_BAND: band}
+    found = {NETWORK: calibrate(on, fitted.model), MEDIAN_BAND: band}
     metrics = {"val_nll": fitted.val_nll, "best_epoch": float(fitted.best_epoch)}
-    rows = [store(on, model, bundle_folder(settings, part, kind), stamps, metrics) for kind, model in found.items()]
+    rows = [
+        {"kind": kind, **store(on, model, bundle_folder(settings, part, kind), stamps, metrics)}
+        for kind, model in found.items()
+    ]
     epochs = [{"epoch": place, **asdict(epoch)} for place, epoch in enumerate(fitted.history)]
     cells = [cell.name for cell in on.shape.cells]
     facts = {"bundle_sha": rows[0]["sha"], "cells": cells, "epochs": epochs, "rows": len(on.data.train), **metrics}
@@ -101,7 +105,7 @@ def best_candidate(lake: Lake, part: Part) -> "Candidate":
     from modeling.search import Candidate
 
     facts = lake.manifest("search", *part).metadata
-    return Candidate(NetworkParameters(**facts["network"]), TrainingParameters(**facts["training"]))
+    return Candidate(network_parameters(facts["network"]), TrainingParameters(**facts["training"]))
 
 
 def bundle_stamps(settings: Settings, lake: Lake, part: Part) -> dict[str, str]:
@@ -125,11 +129,11 @@ def store(
         normalizer=catalogue_content(on.features),
         policy={"trading": asdict(settings.trading), "venue": asdict(settings.venue)},
         golden=golden_of(on, model),
-        metrics={**metrics, "step_us": duration} if model.kind == CNN else {"step_us": duration},
+        metrics={**metrics, "step_us": duration} if model.kind != MEDIAN_BAND else {"step_us": duration},
         latency_budget_us=LATENCY_BUDGET_US,
         **stamps,
     )
-    row = {"kind": model.kind, "sha": write_bundle(folder, bundle), "step_us": duration}
+    row: dict[str, object] = {"sha": write_bundle(folder, bundle), "step_us": duration}
     return row | {"receptive_rows": forecaster_from(model).receptive_rows}
 
 

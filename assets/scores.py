@@ -3,14 +3,13 @@
 import polars as pl
 
 from assets.fitting import longest_memory_rows, score_rows
-from assets.models import slice_model
+from assets.models import NETWORK, slice_model
 from assets.partitions import Part
 from assets.slice_data import slice_data
 from config.settings import Settings
 from features.catalogue import feature_names
 from modeling.baselines import fit_baselines
 from modeling.evaluation import baseline_prediction
-from modeling.snapshot import CNN
 from storage.lake import Lake
 
 
@@ -21,4 +20,4 @@ def scores_on_test(settings: Settings, lake: Lake, part: Part) -> pl.DataFrame:
         data.train, feature_names(settings.features_of(part.symbol)), settings.models.baselines
     )
     others = [baseline_prediction(baseline, data.test) for baseline in baselines]
-    return score_rows(data.test, slice_model(settings, lake, part, CNN), others)
+    return score_rows(data.test, slice_model(settings, lake, part, NETWORK), others)

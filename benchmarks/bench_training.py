@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.harness import Figure, print_figures
 from benchmarks.planted import COLUMNS, FEATURES, ROW_MS, SHAPE, WINDOWS_MS, planted_rows
 from modeling.architecture import architecture, base_dilations
-from modeling.networks import DilatedNetwork
-from modeling.parameters import NetworkParameters, TrainingParameters
+from modeling.networks.network import Network
+from modeling.parameters import CnnParameters, TrainingParameters
 from modeling.sampling import TrainingSet
 from modeling.training import Batch, class_moments, dense_loss
 
@@ -62,7 +62,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, dtype: str) -> None:
         self.options, self.dtype, self.device = options, dtype, torch.device(options.device)
         self.network = architecture(
-            NetworkParameters("cnn", options.width, options.depth, 3, 2, 0.1),
+            CnnParameters("cnn", options.width, options.depth, 3, 2, 0.1),
             COLUMNS,
             base_dilations(WINDOWS_MS, ROW_MS),
             FEATURES,
@@ -105,7 +105,7 @@ class Trainer:
 
     def __init__(self, bench: Bench, batches: Iterator[Batch], forecasts: int) -> None:
         self.bench, self.batches, self.forecasts = bench, batches, forecasts
-        self.network = DilatedNetwork(bench.network)
+        self.network = Network(bench.network)
         self.network.start_from(*class_moments(bench.rows, bench.network))
         self.network.to(bench.device)
         self.optimiser = torch.optim.AdamW(

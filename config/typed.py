@@ -77,6 +77,8 @@ def _choice(allowed: tuple[Any, ...], value: Any, key: str) -> Any:
 
 
 def _union(kinds: tuple[Any, ...], value: Any, key: str) -> Any:
+    if all(map(is_dataclass, kinds)):
+        return build(_of_kind(kinds, value, key), value, key)
     refusals = []
     for kind in kinds:
         try:
@@ -84,6 +86,14 @@ def _union(kinds: tuple[Any, ...], value: Any, key: str) -> Any:
         except ConfigError as refused:
             refusals.append(str(refused))
     raise ConfigError(" or ".join(refusals))
+
+
+def _of_kind(kinds: tuple[Any, ...], value: Any, key: str) -> Any:
+    """The dataclass whose ``kind`` is the value's: each names its own as a Literal."""
+    if is_dataclass(value):
+        return type(value)
+    names = {get_args(get_type_hints(kind)["kind"])[0]: kind for kind in kinds}
+    return names[_choice(tuple(names), _mapping(value, key).get("kind"), _below(key, "kind"))]
 
 
 def _scalar(kind: Any, value: Any, key: str) -> Any:

@@ -4,17 +4,16 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.catalogue import branch_columns, catalogue
 from live.plan import LivePlan, desks_of, reader_of
 from market.simulator import synthetic_capture
 from market.sources.capture import split_line
-from modeling.architecture import Architecture
+from modeling.architecture import CnnArchitecture
 from modeling.calibration import identity
 from modeling.forecast import Cell, ForecastShape
 from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
-from modeling.streaming import forecaster_from, layers
+from modeling.streaming import forecaster_from
 from trading.account import close_trip
 from trading.session import at, close_row
 
@@ -51,12 +50,8 @@ def _shape(plan: LivePlan) -> ForecastShape:
 
 def _blank_network(plan: LivePlan) -> ModelSnapshot:
     shape, columns = _shape(plan), branch_columns(plan.features)
-    network = Architecture(shape, len(catalogue(plan.features)), columns, ((1,),) * len(columns), 64, 2, 0.1)
-    weights: dict[str, NDArray[np.float32]] = {}
-    for name, inputs, outputs, normalised in layers(network):
-        weights[f"{name}.weight"] = np.zeros((inputs, outputs), np.float32)
-        for part in ("bias", "gain", "shift") if normalised else ("bias",):
-            weights[f"{name}.{part}"] = np.zeros(outputs, np.float32)
+    network = CnnArchitecture(shape, len(catalogue(plan.features)), columns, 64, 0.1, ((1,),) * len(columns), 2)
+    weights = {name: np.zeros(extent, np.float32) for name, extent in network.weight_shapes().items()}
     return ModelSnapshot(CNN, network.as_dict(), weights, identity(1))
 
 

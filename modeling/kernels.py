@@ -1,8 +1,4 @@
-"""Compiled arithmetic of one new row through a dilated causal network; ``streaming`` lays the memory out.
-
-Plain float32 without fast-math: a sum is taken in the same order wherever it is compiled, so that a loop over rows
-and a call per row give the same bytes.
-"""
+"""Compiled forecasters: one new row through a network's members, or through a median regression."""
 
 import math
 from typing import Final
@@ -10,132 +6,139 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-# row 0 of a layout
-WIDTH: Final = 0
-KERNEL: Final = 1
-BRANCHES: Final = 2
-DEPTH: Final = 3
-CELLS: Final = 4
-RECEPTIVE: Final = 5
-# the other rows: for each branch its projection, then its blocks; the head's fusion; the two outputs
-WEIGHTS: Final = 0  # where the layer's weights begin
-INPUTS: Final = 1  # numbers that it reads
-DILATION: Final = 2  # rows between two taps; of a projection: where its columns begin
-RING: Final = 3  # where its ring begins
-RING_ROWS: Final = 4
-LAYOUT_COLUMNS: Final = 6
+from modeling.arithmetic import accumulate, gelu, linear, normalise, start
+from modeling.blocks import attention, dilated, project, recurrent
+from modeling.layout import (
+    ATTENTION,
+    CELLS,
+    DEPTH,
+    DILATED,
+    FIRST,
+    HORIZONS,
+    KIND,
+    MEMBER_BRANCHES,
+    MEMBERS,
+    RECEPTIVE,
+    WEIGHTS,
+    WIDTH,
+)
 
-_HALF: Final = np.float32(0.5)
+_ZERO: Final = np.float32(0.0)
 _ONE: Final = np.float32(1.0)
-_EPSILON: Final = np.float32(1e-5)  # torch's LayerNorm
-_SQRT_HALF: Final = np.float32(math.sqrt(0.5))
+SCRATCH: Final = 4  # rows of scratch that the blocks work in; the branches' follow
+_SMALLEST: Final = 1e-12  # as modeling.calibration reads a probability
 
 
 @njit(cache=True)
-def _start(weights, at, rows, out):
-    """Put the bias, which follows ``rows`` rows of weights, into ``out``."""
-    bias = weights[at + rows * out.size :]
-    for o in range(out.size):
-        out[o] = bias[o]
+def network_step(model, state, row, valid):
+    """Take in one row and write the state's forecast and its members'.
 
-
-@njit(cache=True)
-def _accumulate(weights, at, inputs, out):
-    """Add ``inputs @ W`` to ``out``; four rows of W at a time, to touch ``out`` less.
-
-    Rows are sliced, so that the compiler sees indices without wrap-around and vectorises.
+    A row that is invalid, or holds a number that is not finite, starts the networks' memory anew.
     """
-    size, whole = out.size, inputs.size - inputs.size % 4
-    for i in range(0, whole, 4):
-        rows = weights[at + i * size : at + (i + 4) * size]
-        w0, w1, w2, w3 = rows[:size], rows[size : 2 * size], rows[2 * size : 3 * size], rows[3 * size :]
-        x0, x1, x2, x3 = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
-        for o in range(size):
-            out[o] += (x0 * w0[o] + x1 * w1[o]) + (x2 * w2[o] + x3 * w3[o])
-    for i in range(whole, inputs.size):
-        w0, x0 = weights[at + i * size : at + (i + 1) * size], inputs[i]
-        for o in range(size):
-            out[o] += x0 * w0[o]
+    weights, layout, columns, calibration = model
+    memory, scratch, forecast, seen, members = state
+    forecast[:] = 0
+    members[:] = 0
+    if not valid or not _finite(row):
+        seen[0] = 0
+        return
+    ready = seen[0] + 1 >= layout[0, RECEPTIVE]
+    for member in range(layout[0, MEMBERS]):
+        _branches(weights, layout, member, columns, seen[0], memory, scratch, row)
+        if ready:
+            _heads(weights, layout, member, scratch, members[member])
+    seen[0] += 1
+    if ready:
+        _pool(layout, members, columns, forecast)
+        _calibrate(calibration, forecast)
+        for member in range(layout[0, MEMBERS]):
+            _calibrate(calibration, members[member])
+            finish(members[member])
+        finish(forecast)
+        if forecast[-1] == 0:
+            seen[0] = 0
 
 
 @njit(cache=True)
-def _normalise_gelu(weights, at, x):
-    """LayerNorm over channels, its gain and shift at ``at``, then GELU by the error function, in place."""
-    gain, shift = weights[at : at + x.size], weights[at + x.size : at + 2 * x.size]
-    total = squares = 0.0
-    for o in range(x.size):
-        value = float(x[o])
-        total += value
-        squares += value * value
-    mean = total / x.size
-    scale = np.float32(1.0 / math.sqrt(max(squares / x.size - mean * mean, 0.0) + _EPSILON))
-    offset = np.float32(mean)
-    for o in range(x.size):
-        y = (x[o] - offset) * scale * gain[o] + shift[o]
-        x[o] = _HALF * y * (_ONE + math.erf(y * _SQRT_HALF))
+def _finite(row):
+    total = _ZERO
+    for i in range(row.size):
+        total += row[i] * _ZERO
+    return total == 0
 
 
 @njit(cache=True)
-def _branch(weights, layout, columns, branch, count, rings, scratch, row):
-    """The newest row of one branch, left at the start of its part of ``scratch``."""
-    size, taps, depth = layout[0, WIDTH], layout[0, KERNEL], layout[0, DEPTH]
-    first = 1 + branch * (depth + 1)
-    x, y, picked = scratch[branch, :size], scratch[-2, :size], scratch[-1, : layout[first, INPUTS]]
-    for i in range(picked.size):
-        picked[i] = row[columns[layout[first, DILATION] + i]]
-    _start(weights, layout[first, WEIGHTS], picked.size, x)
-    _accumulate(weights, layout[first, WEIGHTS], picked, x)
-    for layer in range(first + 1, first + 1 + depth):
-        at, ring_rows = layout[layer, WEIGHTS], layout[layer, RING_ROWS]
-        ring = rings[layout[layer, RING] : layout[layer, RING] + ring_rows * size]
-        newest = count % ring_rows
-        ring[newest * size : (newest + 1) * size] = x
-        _start(weights, at, taps * size, y)
-        for tap in range(taps):
-            place = newest - (taps - 1 - tap) * layout[layer, DILATION]
-            if place < 0:
-                place += ring_rows
-            _accumulate(weights, at + tap * size * size, ring[place * size : (place + 1) * size], y)
-        _normalise_gelu(weights, at + (taps * size + 1) * size, y)
-        for o in range(size):
-            x[o] += y[o]
+def _branches(weights, layout, member, columns, count, memory, scratch, row):
+    """The newest row of each branch of a member, left in the rows of ``scratch`` behind the blocks' own."""
+    at, size = layout[1 + member, FIRST], layout[1 + member, WIDTH]
+    for branch in range(layout[1 + member, MEMBER_BRANCHES]):
+        x = scratch[SCRATCH + branch, :size]
+        project(weights, layout[at], columns, row, scratch[0], x)
+        for layer in range(at + 1, at + 1 + layout[1 + member, DEPTH]):
+            if layout[layer, KIND] == DILATED:
+                dilated(weights, layout[layer], count, memory, scratch, x)
+            elif layout[layer, KIND] == ATTENTION:
+                attention(weights, layout[layer], count, memory, scratch, x)
+            else:
+                recurrent(weights, layout[layer], count, memory, scratch, x)
+        at += 1 + layout[1 + member, DEPTH]
 
 
 @njit(cache=True)
-def calibrated_softmax(scores, first, calibration, cell, out):
-    """Write the calibrated probabilities of three scores to ``out[first:]``."""
-    highest, total = max(scores[first], scores[first + 1], scores[first + 2]), 0.0
-    for c in range(3):
-        total += math.exp(scores[first + c] - highest)
-    log_total = np.float32(math.log(total))
-    for c in range(3):
-        log_p = scores[first + c] - highest - log_total
-        out[first + c] = log_p * calibration[0, cell, c] + calibration[1, cell, c]
-    highest, total = max(out[first], out[first + 1], out[first + 2]), 0.0
-    for c in range(3):
-        out[first + c] = math.exp(out[first + c] - highest)
-        total += out[first + c]
-    for c in range(3):
-        out[first + c] /= total
-
-
-@njit(cache=True)
-def _heads(weights, layout, calibration, scratch, forecast):
-    """Fuse the branches and write the forecast."""
-    size, branches, cells = layout[0, WIDTH], layout[0, BRANCHES], layout[0, CELLS]
-    fuse = 1 + branches * (layout[0, DEPTH] + 1)
-    y, scores, returns = scratch[-2, :size], scratch[-1, : 3 * cells], forecast[3 * cells : -1]
-    at = layout[fuse, WEIGHTS]
-    _start(weights, at, branches * size, y)
+def _heads(weights, layout, member, scratch, forecast):
+    """Fuse the branches of a member and write its forecast, not calibrated."""
+    size, branches, cells = layout[1 + member, WIDTH], layout[1 + member, MEMBER_BRANCHES], layout[0, CELLS]
+    fuse = layout[1 + member, FIRST] + branches * (1 + layout[1 + member, DEPTH])
+    y, at = scratch[0, :size], layout[fuse, WEIGHTS]
+    start(weights, at, branches * size, y)
     for branch in range(branches):
-        _accumulate(weights, at + branch * size * size, scratch[branch, :size], y)
-    _normalise_gelu(weights, at + (branches * size + 1) * size, y)
-    _start(weights, layout[fuse + 1, WEIGHTS], size, scores)
-    _accumulate(weights, layout[fuse + 1, WEIGHTS], y, scores)
+        accumulate(weights, at + branch * size * size, scratch[SCRATCH + branch, :size], y)
+    normalise(weights, at + (branches * size + 1) * size, y, y)
+    gelu(y)
+    linear(weights, layout[fuse + 1, WEIGHTS], y, forecast[: 3 * cells])
+    linear(weights, layout[fuse + 2, WEIGHTS], y, forecast[3 * cells : -1])
     for cell in range(cells):
-        calibrated_softmax(scores, 3 * cell, calibration, cell, forecast)
-    _start(weights, layout[fuse + 2, WEIGHTS], size, returns)
-    _accumulate(weights, layout[fuse + 2, WEIGHTS], y, returns)
+        _softmax3(forecast[3 * cell : 3 * cell + 3])
+
+
+@njit(cache=True)
+def _pool(layout, members, columns, forecast):
+    """The mixture of the members: mean probabilities, and for each class the mean return weighted by them."""
+    count, cells, horizons = members.shape[0], layout[0, CELLS], layout[0, HORIZONS]
+    for member in range(count):
+        for i in range(3 * cells):
+            forecast[i] += members[member, i] / count
+    for horizon in range(horizons):
+        anchor = columns[columns.size - horizons + horizon]
+        for c in range(3):
+            weight = total = 0.0
+            for member in range(count):
+                probability = max(members[member, 3 * anchor + c], _SMALLEST)
+                weight += probability
+                total += probability * members[member, 3 * (cells + horizon) + c]
+            forecast[3 * (cells + horizon) + c] = total / weight
+
+
+@njit(cache=True)
+def _calibrate(calibration, forecast):
+    """Bend a forecast's probabilities by the calibration of each cell, in place."""
+    for cell in range(calibration.shape[1]):
+        three = forecast[3 * cell : 3 * cell + 3]
+        for c in range(3):
+            log_p = math.log(max(three[c], _SMALLEST))
+            three[c] = log_p * calibration[0, cell, c] + calibration[1, cell, c]
+        _softmax3(three)
+
+
+@njit(cache=True)
+def _softmax3(scores):
+    """Softmax of three scores in place, its sum in float64."""
+    highest, total = max(scores[0], scores[1], scores[2]), 0.0
+    for c in range(3):
+        scores[c] = math.exp(scores[c] - highest)
+        total += scores[c]
+    for c in range(3):
+        scores[c] /= total
 
 
 @njit(cache=True)
@@ -151,28 +154,19 @@ def finish(forecast):
 
 
 @njit(cache=True)
-def network_step(model, state, row, valid):
-    """Take in one row and write the state's forecast; an invalid row starts the network's memory anew."""
-    weights, layout, columns, calibration = model
-    rings, scratch, forecast, seen = state
-    forecast[:] = 0
-    if not valid:
-        seen[0] = 0
-        return
-    for branch in range(layout[0, BRANCHES]):
-        _branch(weights, layout, columns, branch, seen[0], rings, scratch, row)
-    seen[0] += 1
-    if seen[0] >= layout[0, RECEPTIVE]:
-        _heads(weights, layout, calibration, scratch, forecast)
-        finish(forecast)
-
-
-@njit(cache=True)
 def network_run(model, state, values, valid, forecasts):
     """``network_step`` for each row of a table."""
     for i in range(values.shape[0]):
         network_step(model, state, values[i], valid[i])
         forecasts[i] = state[2]
+
+
+@njit(cache=True)
+def members_run(model, state, values, valid, forecasts):
+    """``network_step`` for each row of a table, kept member by member."""
+    for i in range(values.shape[0]):
+        network_step(model, state, values[i], valid[i])
+        forecasts[i] = state[4]
 
 
 @njit(cache=True)

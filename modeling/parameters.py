@@ -1,11 +1,13 @@
 """Settings of the models: network, training, slices, search, calibration and baselines."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from market.errors import ConfigError
 
 WIDTHS: Final = (64, 256)
+MEMORY_ROWS: Final = (256, 1024)
 DROPOUTS: Final = (0.05, 0.15)
 LEARNING_RATES: Final = (1e-4, 3e-4)
 FOCAL_GAMMAS: Final = (1.5, 2.0)
@@ -30,8 +32,13 @@ def _subrange(settings: Any, key: str, low: float, high: float) -> None:
         raise ConfigError(f"{key}={first} to {last} must rise within the allowed {low} to {high}")
 
 
+def _one_of(settings: Any, key: str, *allowed: str) -> None:
+    if getattr(settings, key) not in allowed:
+        raise ConfigError(f"{key}={getattr(settings, key)!r} is not one of {sorted(allowed)}")
+
+
 @dataclass(frozen=True, slots=True)
-class NetworkParameters:
+class CnnParameters:
     """Shape of the dilated causal network; its branches' base dilations follow from windows and row interval."""
 
     kind: Literal["cnn"]
@@ -42,13 +49,72 @@ class NetworkParameters:
     dropout: float  # share of channels dropped in training
 
     def __post_init__(self) -> None:
-        if self.kind != "cnn":
-            raise ConfigError(f"kind={self.kind!r} is not one of ['cnn']")
+        _one_of(self, "kind", "cnn")
         _within(self, "width", *WIDTHS)
         _within(self, "depth", 1, 8)
         _within(self, "kernel_size", 2, 5)
         _within(self, "dilation_growth", 1, 4)
         _within(self, "dropout", *DROPOUTS)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerParameters:
+    """Shape of the causal transformer: each row attends to the band of rows that ends with it."""
+
+    kind: Literal["transformer"]
+    width: int  # channels of every layer
+    depth: int  # blocks of attention in each branch
+    heads: int  # of each attention; they divide the width
+    band_rows: int  # rows that a row attends to, itself included
+    expansion: int  # width of the feed-forward part over that of the layer
+    dropout: float  # share of channels dropped in training
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", "transformer")
+        _within(self, "width", *WIDTHS)
+        _within(self, "depth", 1, 8)
+        _within(self, "heads", 1, 16)
+        _within(self, "band_rows", *MEMORY_ROWS)
+        _within(self, "expansion", 1, 4)
+        _within(self, "dropout", *DROPOUTS)
+        if self.width % self.heads:
+            raise ConfigError(f"heads={self.heads} must divide width={self.width}")
+
+
+@dataclass(frozen=True, slots=True)
+class GruParameters:
+    """Shape of the gated recurrent network."""
+
+    kind: Literal["gru"]
+    width: int  # channels of every layer
+    depth: int  # recurrent layers in each branch
+    settle_rows: int  # rows that a fresh state sees before its first forecast, in training as in trading
+    dropout: float  # share of channels dropped in training
+
+    def __post_init__(self) -> None:
+        _one_of(self, "kind", "gru")
+        _within(self, "width", *WIDTHS)
+        _within(self, "depth", 1, 4)
+        _within(self, "settle_rows", *MEMORY_ROWS)
+        _within(self, "dropout", *DROPOUTS)
+
+
+NetworkParameters = CnnParameters | TransformerParameters | GruParameters
+
+
+def network_parameters(values: Mapping[str, Any]) -> NetworkParameters:
+    """The settings of a network from plain values, ``kind`` among them.
+
+    Raises ConfigError if the kind is unknown, or a key is missing or unknown.
+    """
+    kinds = {"cnn": CnnParameters, "transformer": TransformerParameters, "gru": GruParameters}
+    if values.get("kind") not in kinds:
+        raise ConfigError(f"kind={values.get('kind')!r} is not one of {sorted(kinds)}")
+    kind = kinds[values["kind"]]
+    wanted = [item.name for item in fields(kind)]
+    if set(values) != set(wanted):
+        raise ConfigError(f"a {values['kind']} has the settings {wanted}, not {sorted(values)}")
+    return kind(**values)
 
 
 @dataclass(frozen=True, slots=True)

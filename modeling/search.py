@@ -7,7 +7,7 @@ from typing import Any, Final
 import optuna
 
 from market.errors import ModelError, TickloopError
-from modeling.parameters import NetworkParameters, SearchParameters, TrainingParameters
+from modeling.parameters import CnnParameters, NetworkParameters, SearchParameters, TrainingParameters
 
 COMPLETE: Final = "complete"
 FAILED: Final = "failed"
@@ -109,7 +109,7 @@ def _give_up_abandoned(study: optuna.Study, record: Record) -> None:
 
 def _try(study: optuna.Study, parameters: SearchParameters, start: Candidate, objective: Objective) -> Trial:
     trial = study.ask()
-    candidate = _candidate(_suggested(trial, parameters), start)
+    candidate = _candidate(_suggested(trial, parameters, start), start)
 
     def report(step: int, value: float) -> None:
         trial.report(value, step)
@@ -129,26 +129,26 @@ def _try(study: optuna.Study, parameters: SearchParameters, start: Candidate, ob
     return Trial(study.study_name, trial.number, COMPLETE, trial.params, **asdict(score), reason="")
 
 
-def _suggested(trial: optuna.Trial, parameters: SearchParameters) -> dict[str, Any]:
-    return {
+def _suggested(trial: optuna.Trial, parameters: SearchParameters, start: Candidate) -> dict[str, Any]:
+    drawn: dict[str, Any] = {
         "learning_rate": trial.suggest_float("learning_rate", *parameters.learning_rate, log=True),
         "dropout": trial.suggest_float("dropout", *parameters.dropout),
         "width": trial.suggest_categorical("width", parameters.widths),
-        "dilation_growth": trial.suggest_categorical("dilation_growth", parameters.dilation_growths),
     }
+    if isinstance(start.network, CnnParameters):
+        drawn["dilation_growth"] = trial.suggest_categorical("dilation_growth", parameters.dilation_growths)
+    return drawn
 
 
 def _settings(candidate: Candidate) -> dict[str, Any]:
     network = candidate.network
-    return {
-        "learning_rate": candidate.training.learning_rate,
-        "dropout": network.dropout,
-        "width": network.width,
-        "dilation_growth": network.dilation_growth,
-    }
+    searched = {"dropout": network.dropout, "width": network.width}
+    if isinstance(network, CnnParameters):
+        searched["dilation_growth"] = network.dilation_growth
+    return {"learning_rate": candidate.training.learning_rate, **searched}
 
 
 def _candidate(settings: dict[str, Any], start: Candidate) -> Candidate:
-    shape = {key: settings[key] for key in ("dropout", "width", "dilation_growth")}
+    shape = {key: value for key, value in settings.items() if key != "learning_rate"}
     training = replace(start.training, learning_rate=settings["learning_rate"])
     return Candidate(replace(start.network, **shape), training)

@@ -3,7 +3,7 @@
 A forecaster is built from a snapshot and holds no history; the history is the state, which ``step`` changes in place.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +14,13 @@ from modeling import kernels
 from modeling.architecture import Architecture, architecture_from
 from modeling.calibration import Calibration, calibrated
 from modeling.forecast import CLASSES, Floats, ForecastShape
-from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
+from modeling.kernels import SCRATCH
+from modeling.layout import LAYOUT_COLUMNS, LINEAR
+from modeling.snapshot import ENSEMBLE, MEDIAN_BAND, NETWORKS, ModelSnapshot, member_of
 
 State = tuple[NDArray[Any], ...]
 Weights = Mapping[str, NDArray[Any]]
+Member = tuple[Architecture, Weights]
 
 
 class Forecaster(Protocol):
@@ -38,30 +41,48 @@ class Forecaster(Protocol):
 
 
 class NetworkForecaster:
-    """A dilated causal network with one ring of past rows a layer: only the newest row is computed."""
+    """One or several networks that read the same row in one call; each remembers what it needs of earlier rows.
 
-    def __init__(self, network: Architecture, weights: Weights, calibration: Calibration) -> None:
-        self.shape, self.features = network.forecast, network.features
-        self.receptive_rows = network.receptive_rows
-        packed, layout, self._ring_size = _lay_out(network, weights)
-        self._scratch = len(network.columns) + 2, int(max(layout[1:, kernels.INPUTS].max(), 3 * self.shape.size))
-        columns = np.array([column for branch in network.columns for column in branch], np.int64)
-        self._model = packed, layout, columns, _calibration_table(calibration, self.shape)
+    The forecast is the mixture of the members, calibrated: mean probabilities, and for each class the mean return
+    weighted by them. Only the newest row is ever computed.
+    """
+
+    def __init__(self, members: Sequence[Member], calibration: Calibration) -> None:
+        first = members[0][0]
+        if any((network.forecast, network.features) != (first.forecast, first.features) for network, _ in members):
+            raise ModelError("the members of an ensemble must read the same rows and answer for the same cells")
+        self.shape, self.features, self.members = first.forecast, first.features, len(members)
+        self.receptive_rows = max(network.receptive_rows for network, _ in members)
+        weights, layout, columns, self._memory = _lay_out(members)
+        self._scratch = _scratch_shape([network for network, _ in members])
+        self._model = weights, layout, columns, _calibration_table(calibration, self.shape)
 
     def new_state(self) -> State:
-        """Rings, scratch, forecast and the count of consecutive valid rows."""
-        rings, scratch = np.zeros(self._ring_size, np.float32), np.zeros(self._scratch, np.float32)
-        return rings, scratch, np.zeros(self.shape.size, np.float32), np.zeros(1, np.int64)
+        """Memory, scratch, forecast, the count of consecutive valid rows, and the members' forecasts."""
+        memory, scratch = np.zeros(self._memory, np.float32), np.zeros(self._scratch, np.float32)
+        members = np.zeros((self.members, self.shape.size), np.float32)
+        return memory, scratch, np.zeros(self.shape.size, np.float32), np.zeros(1, np.int64), members
 
     def step(self, state: State, values: Floats, valid: bool) -> Floats:
         """The forecast at the newest row: a view into ``state`` that the next step overwrites."""
         kernels.network_step(self._model, state, values, valid)
         return state[2]
 
+    def member_forecasts(self, state: State) -> Floats:
+        """What each member forecast at the newest row, shape (members, shape.size), calibrated alike: a view."""
+        return state[4]
+
     def run(self, values: Floats, valid: NDArray[np.bool_], state: State | None = None) -> Floats:
         """Forecasts of a table of rows, shape (rows, shape.size), by the same compiled step; fresh state if none."""
         values, valid, forecasts = _table(self, values, valid)
         kernels.network_run(self._model, state or self.new_state(), values, valid, forecasts)
+        return forecasts
+
+    def run_members(self, values: Floats, valid: NDArray[np.bool_], state: State | None = None) -> Floats:
+        """Each member's forecasts of a table of rows, shape (rows, members, shape.size); fresh state if none."""
+        values, valid, _ = _table(self, values, valid)
+        forecasts = np.zeros((len(values), self.members, self.shape.size), np.float32)
+        kernels.members_run(self._model, state or self.new_state(), values, valid, forecasts)
         return forecasts
 
 
@@ -104,11 +125,24 @@ def forecaster_from(model: ModelSnapshot) -> Forecaster:
 
     Raises ModelError if its kind is unknown or its arrays do not fit its spec.
     """
-    if model.kind == CNN:
-        return NetworkForecaster(architecture_from(dict(model.spec)), model.weights, model.calibration)
     if model.kind == MEDIAN_BAND:
         return MedianBandForecaster(ForecastShape.from_dict(dict(model.spec)), model.weights, model.calibration)
-    raise ModelError(f"kind={model.kind!r} of a model is not one of {[CNN, MEDIAN_BAND]}")
+    return NetworkForecaster(members_of(model), model.calibration)
+
+
+def members_of(model: ModelSnapshot) -> list[Member]:
+    """The networks of a model with their weights: those of an ensemble, or the one that it is.
+
+    Raises ModelError if it is of no network, or a network's description does not hold.
+    """
+    if model.kind in NETWORKS:
+        return [(architecture_from(model.kind, model.spec), model.weights)]
+    if model.kind != ENSEMBLE:
+        raise ModelError(f"kind={model.kind!r} of a model is not one of {sorted((*NETWORKS, ENSEMBLE, MEDIAN_BAND))}")
+    members = [member_of(model, number) for number in range(len(model.spec["members"]))]
+    if not members:
+        raise ModelError("an ensemble without members")
+    return [(architecture_from(member.kind, member.spec), member.weights) for member in members]
 
 
 def _taken(weights: Weights, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -132,52 +166,38 @@ def _calibration_table(calibration: Calibration, shape: ForecastShape) -> NDArra
     return np.stack((calibration.scale, calibration.bias)).astype(np.float64)
 
 
-def layers(network: Architecture) -> Iterator[tuple[str, int, int, bool]]:
-    """Each layer's name, inputs, outputs and whether it is normalised, in the order of the packed weights."""
-    width = network.width
-    for branch, columns in enumerate(network.columns):
-        yield f"branch{branch}.project", len(columns), width, False
-        for block in range(len(network.dilations[branch])):
-            yield f"branch{branch}.block{block}", network.kernel_size * width, width, True
-    yield "fuse", len(network.columns) * width, width, True
-    yield "classes", width, CLASSES * len(network.forecast.cells), False
-    yield "returns", width, CLASSES * len(network.forecast.horizons_ms), False
+def _lay_out(members: Sequence[Member]) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], int]:
+    """All weights in one array, the layout, the columns that branches read, and the floats of memory.
 
-
-def _lay_out(network: Architecture, weights: Weights) -> tuple[Floats, NDArray[np.int64], int]:
-    """All weights in one array, the table that says where each layer's lie, and the size of the rings."""
+    Behind the columns stand the anchors of the horizons.
+    """
     pieces: list[Floats] = []
-    rows: list[tuple[int, int]] = []
-    at = 0
-    for name, inputs, outputs, normalised in layers(network):
-        wanted = {"weight": (inputs, outputs), "bias": (outputs,)}
-        if normalised:
-            wanted |= {"gain": (outputs,), "shift": (outputs,)}
-        arrays = [_taken(weights, f"{name}.{part}", shape) for part, shape in wanted.items()]
-        rows.append((at, inputs))
-        pieces.extend(array.astype(np.float32).ravel() for array in arrays)
-        at += sum(array.size for array in arrays)
-    layout = np.zeros((len(rows) + 1, kernels.LAYOUT_COLUMNS), np.int64)
-    layout[1:, [kernels.WEIGHTS, kernels.INPUTS]] = rows
-    _describe(network, layout[0])
-    return np.concatenate(pieces), layout, _place_rings(network, layout)
+    table: list[tuple[int, ...]] = []
+    columns: list[int] = []
+    heads = [_head(members)]
+    placed = memory = 0
+    for network, weights in members:
+        heads.append((1 + len(members) + len(table), network.width, len(network.columns), network.depth))
+        for layer in network.layers():
+            arrays = [_taken(weights, f"{layer.name}.{part}", shape) for part, shape in layer.arrays.items()]
+            shift = len(columns) if layer.kind == LINEAR else 0  # a projection's columns follow other members'
+            table.append((placed, layer.inputs, layer.kind, memory, *(shift + place for place in layer.settings)))
+            pieces.extend(array.astype(np.float32).ravel() for array in arrays)
+            placed, memory = placed + sum(array.size for array in arrays), memory + layer.memory
+        columns += [column for branch in network.columns for column in branch]
+    columns += members[0][0].forecast.anchors
+    rows = [(*row, *(0,) * (LAYOUT_COLUMNS - len(row))) for row in (*heads, *table)]
+    return np.concatenate(pieces), np.array(rows, np.int64), np.array(columns, np.int64), memory
 
 
-def _describe(network: Architecture, row: NDArray[np.int64]) -> None:
-    row[kernels.WIDTH], row[kernels.KERNEL] = network.width, network.kernel_size
-    row[kernels.BRANCHES], row[kernels.DEPTH] = len(network.columns), len(network.dilations[0])
-    row[kernels.CELLS], row[kernels.RECEPTIVE] = len(network.forecast.cells), network.receptive_rows
+def _head(members: Sequence[Member]) -> tuple[int, ...]:
+    forecast = members[0][0].forecast
+    receptive_rows = max(network.receptive_rows for network, _ in members)
+    return len(members), len(forecast.cells), len(forecast.horizons_ms), receptive_rows
 
 
-def _place_rings(network: Architecture, layout: NDArray[np.int64]) -> int:
-    """Fill the columns and rings of the branches' layers; returns the floats that all rings take."""
-    columns_at, ring_at, layer = 0, 0, 1
-    for columns, dilations in zip(network.columns, network.dilations, strict=True):
-        layout[layer, kernels.DILATION] = columns_at
-        columns_at += len(columns)
-        for offset, dilation in enumerate(dilations, 1):
-            ring_rows = (network.kernel_size - 1) * dilation + 1
-            layout[layer + offset, kernels.DILATION :][:3] = dilation, ring_at, ring_rows
-            ring_at += ring_rows * network.width
-        layer += 1 + len(dilations)
-    return ring_at
+def _scratch_shape(networks: Sequence[Architecture]) -> tuple[int, int]:
+    """A row for each branch behind the blocks' own, as long as the longest vector of any layer."""
+    layers = [layer for network in networks for layer in network.layers()]
+    longest = max(extent for layer in layers for shape in layer.arrays.values() for extent in (*shape, layer.inputs))
+    return SCRATCH + max(len(network.columns) for network in networks), longest

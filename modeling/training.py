@@ -20,10 +20,10 @@ from modeling.architecture import Architecture
 from modeling.calibration import identity
 from modeling.forecast import CLASSES
 from modeling.losses import cost_loss, focal_loss, return_loss
-from modeling.networks import DilatedNetwork, network_weights
+from modeling.networks.network import Network, network_weights
 from modeling.parameters import TrainingParameters
 from modeling.sampling import TrainingSet, learnable, require_classes
-from modeling.snapshot import CNN, ModelSnapshot
+from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 
 Report = Callable[[int, float], None]  # epoch and its validation loss, nats; may raise to end the fit
@@ -69,7 +69,9 @@ def fit(
         module = _DenseFit(network, train, parameters, report)
         _trainer(parameters).fit(module, *loaders)
     module.network.load_state_dict(module.best_weights)
-    model = ModelSnapshot(CNN, network.as_dict(), network_weights(module.network), identity(len(train.shape.cells)))
+    model = ModelSnapshot(
+        network.kind, network.as_dict(), network_weights(module.network), identity(len(train.shape.cells))
+    )
     _require_agreement(module.network, model, val)
     return Fit(model, tuple(module.history), module.best_epoch)
 
@@ -149,7 +151,7 @@ def _loader(
     return DataLoader(chunks, batch_size=parameters.batch_chunks, shuffle=shuffle, generator=order)
 
 
-def dense_loss(network: DilatedNetwork, batch: Batch, parameters: TrainingParameters) -> Tensor:
+def dense_loss(network: Network, batch: Batch, parameters: TrainingParameters) -> Tensor:
     """What a step of the optimiser minimises: class loss, return loss and cost penalty, each by its weight.
 
     batch : x (B, T, F); truth, weights (B, R, C) and gross, cost (B, R, H) of the newest R rows that x allows
@@ -178,7 +180,7 @@ class _DenseFit(lightning.LightningModule):
         self, network: Architecture, train: TrainingSet, parameters: TrainingParameters, report: Report | None
     ) -> None:
         super().__init__()
-        self.network, self.settings, self.report = DilatedNetwork(network), parameters, report
+        self.network, self.settings, self.report = Network(network), parameters, report
         self.network.start_from(*class_moments(train, network))
         self.history: list[Epoch] = []
         self.best_epoch, self.best_weights = -1, self.network.state_dict()
@@ -232,14 +234,14 @@ def class_moments(train: TrainingSet, network: Architecture) -> tuple[Tensor, Te
     return torch.tensor(np.array(shares)).float(), torch.tensor(np.array(returns)).float(), torch.tensor(scales)
 
 
-def _require_agreement(network: DilatedNetwork, model: ModelSnapshot, data: TrainingSet) -> None:
+def _require_agreement(network: Network, model: ModelSnapshot, data: TrainingSet) -> None:
     """Raise ModelError unless torch and the streaming runtime forecast the same, to 1e-5."""
     worst = disagreement(network, model, data.values[: 2 * network.architecture.receptive_rows])
     if not worst <= 1e-5:
         raise ModelError(f"torch and the streaming runtime differ by {worst:.3g}, allowed is 1e-5")
 
 
-def disagreement(network: DilatedNetwork, model: ModelSnapshot, values: NDArray[np.float32]) -> float:
+def disagreement(network: Network, model: ModelSnapshot, values: NDArray[np.float32]) -> float:
     """Largest difference between torch's forecasts and the streaming runtime's; returns relative to their size."""
     forecaster = forecaster_from(model)
     streamed = forecaster.run(values, np.ones(len(values), np.bool_))[forecaster.receptive_rows - 1 :]

@@ -5,36 +5,44 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from modeling.architecture import Architecture
+from modeling.architecture import Architecture, CnnArchitecture, GruArchitecture, TransformerArchitecture
 from modeling.calibration import Calibration
 from modeling.forecast import Cell, ForecastShape
 from modeling.parameters import TrainingParameters
 from modeling.sampling import TrainingSet
-from modeling.snapshot import CNN, ModelSnapshot
-from modeling.streaming import layers
+from modeling.snapshot import ModelSnapshot
 
 CELLS = (Cell(250, 0.0), Cell(250, 2.0), Cell(1000, 0.0))
 SHAPE = ForecastShape(CELLS)
+COLUMNS = ((0, 1, 2), (0, 3), (1, 2, 3, 4))
 START = 1_723_160_000_000_000_000
 ROW_NS = 20_000_000
 
 
 def small_network(width: int = 8, depth: int = 2, kernel_size: int = 3) -> Architecture:
     """Five features, three branches, a few dozen rows of receptive field."""
-    columns = ((0, 1, 2), (0, 3), (1, 2, 3, 4))
     dilations = tuple(tuple(base * 2**block for block in range(depth)) for base in (1, 2, 5))
-    return Architecture(SHAPE, 5, columns, dilations, width, kernel_size, 0.1)
+    return CnnArchitecture(SHAPE, 5, COLUMNS, width, 0.1, dilations, kernel_size)
+
+
+def small_networks(width: int = 8) -> dict[str, Architecture]:
+    """One of each kind."""
+    return {
+        "cnn": small_network(width),
+        "transformer": TransformerArchitecture(SHAPE, 5, COLUMNS, width, 0.1, 2, 2, 10, 2 * width),
+        "gru": GruArchitecture(SHAPE, 5, COLUMNS, width, 0.1, 2, 20),
+    }
 
 
 def random_weights(network: Architecture, rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
     """Weights of a sensible scale for every layer."""
     weights = {}
-    for name, inputs, outputs, normalised in layers(network):
-        weights[f"{name}.weight"] = rng.normal(0, inputs**-0.5, (inputs, outputs)).astype(np.float32)
-        weights[f"{name}.bias"] = rng.normal(0, 0.1, outputs).astype(np.float32)
-        if normalised:
-            weights[f"{name}.gain"] = rng.uniform(0.5, 1.5, outputs).astype(np.float32)
-            weights[f"{name}.shift"] = rng.normal(0, 0.1, outputs).astype(np.float32)
+    for name, shape in network.weight_shapes().items():
+        if name.endswith("weight"):
+            array = rng.normal(0, shape[0] ** -0.5, shape)
+        else:
+            array = rng.uniform(0.5, 1.5, shape) if name.endswith("gain") else rng.normal(0, 0.1, shape)
+        weights[name] = array.astype(np.float32)
     return weights
 
 
@@ -48,7 +56,7 @@ def random_model(seed: int = 0, network: Architecture | None = None) -> ModelSna
     rng = np.random.default_rng(seed)
     network = network or small_network()
     weights = random_weights(network, rng)
-    return ModelSnapshot(CNN, network.as_dict(), weights, random_calibration(rng, len(network.forecast.cells)))
+    return ModelSnapshot(network.kind, network.as_dict(), weights, random_calibration(rng, len(network.forecast.cells)))
 
 
 def random_rows(count: int, features: int = 5, seed: int = 1) -> NDArray[np.float32]:

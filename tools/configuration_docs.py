@@ -63,25 +63,43 @@ def _nested(name: str, kind: Any) -> Iterator[tuple[str, Any]]:
         below = f"{name}.{key}" if name else key
         if is_dataclass(hint):
             yield from _nested(below, hint)
+        elif _kinds(hint):
+            yield from ((below, one) for one in _kinds(hint))
         elif get_args(hint) and is_dataclass(get_args(hint)[-1]):
             yield from _nested(f"{below}.NAME", get_args(hint)[-1])
 
 
 def _leaves(kind: Any) -> list[Any]:
     hints = get_type_hints(kind)
-    return [field for field in fields(kind) if not is_dataclass(hints[field.name])]
+    return [field for field in fields(kind) if not is_dataclass(hints[field.name]) and not _kinds(hints[field.name])]
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The dataclasses that a value may be one of; none where it is no such choice."""
+    return get_args(hint) if get_args(hint) and all(map(is_dataclass, get_args(hint))) else ()
 
 
 def _section(name: str, kind: Any, profiles: tuple[Settings, ...]) -> str:
-    lines = [f"## `{name}`", "", inspect.getdoc(kind) or "", ""]
+    lines = [f"## {_title(name, kind, profiles)}", "", inspect.getdoc(kind) or "", ""]
     meanings = _meanings(kind)
     if not meanings:
         return "\n".join(lines)
     if "NAME" in name:
         rows = [f"| `{key}` | {meaning} |" for key, meaning in meanings.items() if key != "name"]
         return "\n".join([*lines, "| key | meaning |", "| --- | --- |", *rows, ""])
+    own = tuple(settings for settings in profiles if isinstance(_value(settings, name), kind))
+    if not own:
+        rows = [f"| `{key}` | {meaning} |" for key, meaning in meanings.items()]
+        return "\n".join([*lines, "| key | meaning |", "| --- | --- |", *rows, ""])
     rows = [_row(name, key, meaning, profiles) for key, meaning in meanings.items()]
     return "\n".join([*lines, "| key | dev | prod | meaning |", "| --- | --- | --- | --- |", *rows, ""])
+
+
+def _title(name: str, kind: Any, profiles: tuple[Settings, ...]) -> str:
+    """The section's name; where a value may be of several kinds, those that the first profile does not use say so."""
+    if "NAME" in name or isinstance(_value(profiles[0], name), kind):
+        return f"`{name}`"
+    return f"`{name}` of kind `{get_args(get_type_hints(kind)['kind'])[0]}`"
 
 
 def _meanings(kind: Any) -> dict[str, str]:
@@ -94,7 +112,7 @@ def _meanings(kind: Any) -> dict[str, str]:
 
 
 def _row(section: str, key: str, comment: str, profiles: tuple[Settings, ...]) -> str:
-    dev, prod = (_shown(_value(settings, f"{section}.{key}")) for settings in profiles)
+    dev, prod = (_shown(getattr(_value(settings, section), key, "")) for settings in profiles)
     return f"| `{key}` | {dev} | {prod if prod != dev else ''} | {comment} |"
 
 

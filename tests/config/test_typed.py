@@ -74,3 +74,23 @@ def test_no_key_may_be_missing_or_added(tree: Tree, key: str) -> None:
 def test_a_wrong_type_is_named_with_its_place(kind: object, value: object, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         build(kind, value, "k")
+
+
+@dataclass(frozen=True)
+class _Circle:
+    kind: Literal["circle"]
+    radius: float
+
+
+@dataclass(frozen=True)
+class _Square:
+    kind: Literal["square"]
+    side: float
+
+
+def test_a_choice_of_dataclasses_goes_by_kind() -> None:
+    assert build(_Circle | _Square, {"kind": "square", "side": 2}, "shape") == _Square("square", 2.0)
+    with pytest.raises(ConfigError, match=r"^unknown key shape.radius; allowed: kind, side$"):
+        build(_Circle | _Square, {"kind": "square", "radius": 2}, "shape")
+    with pytest.raises(ConfigError, match=r"^shape.kind='cube' is not one of circle, square$"):
+        build(_Circle | _Square, {"kind": "cube", "side": 2}, "shape")

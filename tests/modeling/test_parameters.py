@@ -1,6 +1,6 @@
 """Settings: what is out of its range is refused with the value and what is allowed."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -8,19 +8,24 @@ from market.errors import ConfigError
 from modeling.parameters import (
     BaselineParameters,
     CalibrationParameters,
-    NetworkParameters,
+    CnnParameters,
+    GruParameters,
     SearchParameters,
+    TransformerParameters,
     WalkForwardParameters,
+    network_parameters,
 )
 from tests.builders_modeling import quick_training
 
 GOOD = (
-    NetworkParameters("cnn", 64, 3, 3, 2, 0.1),
+    CnnParameters("cnn", 64, 3, 3, 2, 0.1),
     quick_training(),
     WalkForwardParameters(180.0, 60.0, 60.0, 8.0, 0.5),
     SearchParameters(3, (1e-4, 3e-4), (0.05, 0.15), (64,), (2, 3), 7),
     CalibrationParameters("vector", 0.01),
     BaselineParameters("queue_imbalance", 0.05),
+    TransformerParameters("transformer", 64, 2, 4, 256, 2, 0.1),
+    GruParameters("gru", 64, 1, 512, 0.1),
 )
 
 
@@ -47,8 +52,26 @@ GOOD = (
         (4, "method", "platt"),
         (5, "imbalance_feature", ""),
         (5, "quantile_smoothing", 0.0),
+        (6, "band_rows", 128),
+        (6, "heads", 5),
+        (6, "kind", "cnn"),
+        (7, "settle_rows", 2048),
+        (7, "depth", 0),
     ],
 )
 def test_value_out_of_range_is_refused(kind, key, value):
     with pytest.raises(ConfigError, match=key):
         replace(GOOD[kind], **{key: value})
+
+
+@pytest.mark.parametrize("place", [0, 6, 7])
+def test_settings_of_a_network_come_back_from_plain_values(place):
+    assert network_parameters(asdict(GOOD[place])) == GOOD[place]
+
+
+def test_settings_of_another_kind_are_refused():
+    values = asdict(GOOD[6])
+    with pytest.raises(ConfigError, match=r"a gru has the settings .*settle_rows.*, not .*band_rows"):
+        network_parameters({**values, "kind": "gru"})
+    with pytest.raises(ConfigError, match="kind='lstm' is not one of"):
+        network_parameters({**values, "kind": "lstm"})

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from market.errors import ModelError
-from modeling.parameters import NetworkParameters, SearchParameters
+from modeling.parameters import CnnParameters, SearchParameters
 from modeling.search import Candidate, Score, TrialPruned, open_study, search
 from storage.trials import append_trial, read_trials, study_journal
 from tests.builders_modeling import quick_training
 
-START = Candidate(NetworkParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learning_rate=2e-4))
+START = Candidate(CnnParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learning_rate=2e-4))
 SPACE = SearchParameters(4, (1e-4, 3e-4), (0.05, 0.15), (64, 96), (2, 3), 7)
 
 

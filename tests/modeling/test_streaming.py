@@ -6,22 +6,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.errors import ModelError
-from modeling.architecture import Architecture, architecture, base_dilations
+from modeling.architecture import (
+    Architecture,
+    CnnArchitecture,
+    GruArchitecture,
+    TransformerArchitecture,
+    architecture,
+    architecture_from,
+    base_dilations,
+)
 from modeling.calibration import calibrated, identity
 from modeling.forecast import Cell, ForecastShape
-from modeling.parameters import NetworkParameters
-from modeling.snapshot import CNN, ModelSnapshot
+from modeling.parameters import CnnParameters
+from modeling.snapshot import CNN, NETWORKS, ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
-from tests.builders_modeling import SHAPE, random_model, random_rows, random_weights, small_network
+from tests.builders_modeling import SHAPE, random_model, random_rows, random_weights, small_network, small_networks
 
 torch = pytest.importorskip("torch")
 
 
 def _torch_network(network: Architecture, seed: int):
-    from modeling.networks import DilatedNetwork
+    from modeling.networks.network import Network
 
     torch.manual_seed(seed)
-    module = DilatedNetwork(network)
+    module = Network(network)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if "norm" in name or name.endswith("bias"):
@@ -30,43 +38,54 @@ def _torch_network(network: Architecture, seed: int):
     return module.eval()
 
 
-@settings(max_examples=25)
-@given(
-    width=st.integers(16, 70),  # LayerNorm over a handful of channels magnifies the last bit of float32
-    depth=st.integers(1, 4),
-    kernel_size=st.integers(2, 4),
-    bases=st.lists(st.integers(1, 6), min_size=1, max_size=4),
-    cells=st.integers(1, 5),
-    seed=st.integers(0, 2**16),
-)
-def test_streaming_forecasts_what_torch_does(width, depth, kernel_size, bases, cells, seed):
-    from modeling.networks import network_weights
+@st.composite
+def _networks(draw):
+    """Any network over seven features; LayerNorm over a handful of channels magnifies the last bit of float32."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    bases = draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
+    columns = tuple(tuple(rng.permutation(7)[: rng.integers(1, 8)].tolist()) for _ in bases)
+    shape = ForecastShape(tuple(Cell(250 * (1 + cell % 3), float(cell)) for cell in range(draw(st.integers(1, 5)))))
+    kind, depth = draw(st.sampled_from(NETWORKS)), draw(st.integers(1, 3))
+    if kind == "transformer":
+        heads = draw(st.integers(1, 4))
+        width = heads * draw(st.integers(8, 16))
+        return TransformerArchitecture(
+            shape, 7, columns, width, 0.1, depth, heads, draw(st.integers(1, 40)), draw(st.integers(1, 80))
+        )
+    width = draw(st.integers(16, 70))
+    if kind == "gru":
+        return GruArchitecture(shape, 7, columns, width, 0.1, depth, draw(st.integers(1, 40)))
+    dilations = tuple(tuple(base * 2**block for block in range(depth)) for base in bases)
+    return CnnArchitecture(shape, 7, columns, width, 0.1, dilations, draw(st.integers(2, 4)))
+
+
+@settings(max_examples=40)
+@given(network=_networks(), seed=st.integers(0, 2**16))
+def test_streaming_forecasts_what_torch_does(network, seed):
+    from modeling.networks.network import network_weights
     from modeling.training import disagreement
 
-    rng = np.random.default_rng(seed)
-    columns = tuple(tuple(rng.permutation(7)[: rng.integers(1, 8)].tolist()) for _ in bases)
-    dilations = tuple(tuple(base * 2**block for block in range(depth)) for base in bases)
-    shape = ForecastShape(tuple(Cell(250 * (1 + cell % 3), float(cell)) for cell in range(cells)))
-    network = Architecture(shape, 7, columns, dilations, width, kernel_size, 0.1)
     module = _torch_network(network, seed)
-    model = ModelSnapshot(CNN, network.as_dict(), network_weights(module), identity(cells))
-    assert disagreement(module, model, random_rows(network.receptive_rows + 20, 7, seed)) < 1e-5
+    cells = len(network.forecast.cells)
+    model = ModelSnapshot(network.kind, network.as_dict(), network_weights(module), identity(cells))
+    assert disagreement(module, model, random_rows(3 * network.receptive_rows + 20, 7, seed)) < 1e-5
 
 
 def test_default_width_agrees_with_torch():
-    from modeling.networks import network_weights
+    from modeling.networks.network import network_weights
     from modeling.training import disagreement
 
     bases = base_dilations((50, 250, 1000), 20)
-    network = architecture(NetworkParameters("cnn", 64, 3, 3, 2, 0.1), ((0, 1, 2), (0, 3), (1, 4)), bases, 5, SHAPE)
+    network = architecture(CnnParameters("cnn", 64, 3, 3, 2, 0.1), ((0, 1, 2), (0, 3), (1, 4)), bases, 5, SHAPE)
     module = _torch_network(network, 3)
     model = ModelSnapshot(CNN, network.as_dict(), network_weights(module), identity(3))
     assert network.receptive_rows == 701
     assert disagreement(module, model, random_rows(800)) < 1e-5
 
 
-def test_torch_network_ignores_later_rows():
-    network = small_network()
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_torch_network_ignores_later_rows(kind):
+    network = small_networks()[kind]
     module = _torch_network(network, 1)
     rows = torch.from_numpy(random_rows(60))[None]
     poisoned = rows.clone()
@@ -77,8 +96,9 @@ def test_torch_network_ignores_later_rows():
         assert not torch.equal(clean[:, whole:], dirty[:, whole:])
 
 
-def test_torch_network_reads_exactly_its_receptive_field():
-    network = small_network()
+@pytest.mark.parametrize("kind", ["cnn", "transformer"])
+def test_torch_network_reads_exactly_its_receptive_field(kind):
+    network = small_networks()[kind]
     module = _torch_network(network, 2)
     rows = torch.from_numpy(random_rows(network.receptive_rows + 1))[None]
     oldest, too_old = rows.clone(), rows.clone()
@@ -89,8 +109,9 @@ def test_torch_network_reads_exactly_its_receptive_field():
     assert not torch.equal(module(oldest)[0][:, -1], newest)
 
 
-def test_run_is_step_after_step():
-    forecaster = forecaster_from(random_model())
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_run_is_step_after_step(kind):
+    forecaster = forecaster_from(random_model(network=small_networks()[kind]))
     values, state = random_rows(100), forecaster.new_state()
     valid = np.random.default_rng(4).random(100) > 0.02
     forecasts = forecaster.run(values, valid)
@@ -99,15 +120,17 @@ def test_run_is_step_after_step():
     assert 0 < forecaster.shape.ready(forecasts).sum() < 100
 
 
-def test_run_goes_on_from_a_state():
-    forecaster = forecaster_from(random_model())
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_run_goes_on_from_a_state(kind):
+    forecaster = forecaster_from(random_model(network=small_networks()[kind]))
     values, valid, state = random_rows(100), np.ones(100, np.bool_), forecaster.new_state()
     parts = [forecaster.run(values[:37], valid[:37], state), forecaster.run(values[37:], valid[37:], state)]
     assert np.array_equal(np.concatenate(parts), forecaster.run(values, valid))
 
 
-def test_forecast_is_ready_after_a_receptive_field_of_valid_rows():
-    forecaster = forecaster_from(random_model())
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_forecast_is_ready_after_a_receptive_field_of_valid_rows(kind):
+    forecaster = forecaster_from(random_model(network=small_networks()[kind]))
     field = forecaster.receptive_rows
     valid = np.ones(3 * field, np.bool_)
     valid[field + 5] = False
@@ -117,8 +140,9 @@ def test_forecast_is_ready_after_a_receptive_field_of_valid_rows():
     assert not forecasts[~forecaster.shape.ready(forecasts)].any()
 
 
-def test_an_invalid_row_leaves_no_trace():
-    forecaster = forecaster_from(random_model())
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_an_invalid_row_leaves_no_trace(kind):
+    forecaster = forecaster_from(random_model(network=small_networks()[kind]))
     values, valid = random_rows(120), np.ones(120, np.bool_)
     valid[40] = False
     values[40] = np.nan
@@ -126,8 +150,9 @@ def test_an_invalid_row_leaves_no_trace():
     assert np.array_equal(forecaster.run(values, valid)[41:], fresh)
 
 
-def test_a_row_that_is_not_finite_never_reaches_a_forecast():
-    forecaster = forecaster_from(random_model())
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_row_that_is_not_finite_never_reaches_a_forecast(kind):
+    forecaster = forecaster_from(random_model(network=small_networks()[kind]))
     field = forecaster.receptive_rows
     values = random_rows(3 * field)
     values[field] = np.nan
@@ -147,6 +172,74 @@ def test_probabilities_are_calibrated_inside_the_step():
     expected = calibrated(model.calibration, SHAPE.probabilities(before)[ready])
     assert np.abs(SHAPE.probabilities(after)[ready] - expected).max() < 1e-6
     assert np.abs(SHAPE.probabilities(after)[ready].sum(-1) - 1).max() < 1e-6
+
+
+def _members(count: int = 3) -> list[ModelSnapshot]:
+    networks = list(small_networks().values())
+    models = [random_model(seed, networks[seed % 3]) for seed in range(count)]
+    return [ModelSnapshot(model.kind, model.spec, model.weights, identity(3)) for model in models]
+
+
+def test_ensemble_is_the_mixture_of_its_members():
+    members = _members()
+    forecaster = forecaster_from(ensemble_of(members))
+    values, valid = random_rows(90), np.ones(90, np.bool_)
+    alone = np.stack([forecaster_from(member).run(values, valid) for member in members], 1)
+    mixture, apart = forecaster.run(values, valid), forecaster.run_members(values, valid)
+    ready = SHAPE.ready(mixture)
+    assert ready.sum() == 90 - forecaster.receptive_rows + 1
+    assert np.abs(apart[ready] - alone[ready]).max() < 1e-6
+    probabilities = np.stack([SHAPE.probabilities(alone[ready, member]) for member in range(3)])
+    returns = np.stack([SHAPE.returns_bp(alone[ready, member]) for member in range(3)])
+    assert np.abs(SHAPE.probabilities(mixture)[ready] - probabilities.mean(0)).max() < 1e-6
+    weights = probabilities[:, :, list(SHAPE.anchors)]
+    expected = (weights * returns).sum(0) / weights.sum(0)
+    assert np.abs(SHAPE.returns_bp(mixture)[ready] - expected).max() < 1e-5
+
+
+def test_mean_return_of_an_ensemble_is_the_mean_of_its_members():
+    forecaster = forecaster_from(ensemble_of(_members()))
+    state = forecaster.new_state()
+    for row in random_rows(40):
+        forecast = forecaster.step(state, row, True)
+    spread = forecaster.member_forecasts(state)
+    anchors = list(SHAPE.anchors)
+
+    def edges(table):
+        return (SHAPE.probabilities(table)[:, anchors] * SHAPE.returns_bp(table)).sum(-1)
+
+    assert np.abs(edges(forecast[None])[0] - edges(spread).mean(0)).max() < 1e-5
+    assert np.ptp(edges(spread), axis=0).min() > 1e-3
+
+
+def test_ensemble_is_calibrated_as_a_whole():
+    plain = ensemble_of(_members())
+    bent = ModelSnapshot(plain.kind, plain.spec, plain.weights, random_model(seed=8).calibration)
+    values, valid = random_rows(60), np.ones(60, np.bool_)
+    before, after = (forecaster_from(one).run(values, valid) for one in (plain, bent))
+    ready = SHAPE.ready(before)
+    expected = calibrated(bent.calibration, SHAPE.probabilities(before)[ready])
+    assert np.abs(SHAPE.probabilities(after)[ready] - expected).max() < 1e-6
+    with pytest.raises(ModelError, match="the mixture is what is calibrated"):
+        ensemble_of([random_model()])
+    with pytest.raises(ModelError, match="made of networks, not of"):
+        ensemble_of([])
+
+
+def test_members_of_other_cells_are_refused():
+    members = _members(2)
+    spec = {**members[1].spec, "cells": [[250, 0.0], [250, 2.0], [1000, 4.0]]}
+    members[1] = ModelSnapshot(members[1].kind, spec, members[1].weights, identity(3))
+    with pytest.raises(ModelError, match="read the same rows and answer for the same cells"):
+        forecaster_from(ensemble_of(members))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_architecture_comes_back_from_its_description(kind):
+    network = small_networks()[kind]
+    assert architecture_from(kind, network.as_dict()) == network
+    with pytest.raises(ModelError, match=f"a {kind} is described by"):
+        architecture_from(kind, {**network.as_dict(), "colour": 1})
 
 
 def test_layout_names_the_places_of_a_forecast():

@@ -9,12 +9,11 @@ import dagster as dg
 import pytest
 
 from assets.backtests import report_path
-from assets.models import bundle_folder, bundles_intact
+from assets.models import NETWORK, bundle_folder, bundles_intact
 from assets.partitions import Part
 from assets.tables import passed
 from config.settings import Paths, Settings
 from market.errors import TickloopError
-from modeling.snapshot import CNN
 from orchestration.instance import CHAIN_TAG, open_instance
 from orchestration.running import ChainReport, run_chain
 from orchestration.sensors import new_slices, untrained_slices
@@ -165,7 +164,7 @@ def test_a_changed_closing_state_is_made_again(copied: Settings) -> None:
 def test_a_changed_bundle_is_made_again(copied: Settings) -> None:
     lake = Lake(copied.paths.lake)
     part = Part(SYNTHETIC, lake.dates("models", SYNTHETIC)[0])
-    flip_last_byte(bundle_folder(copied, part, CNN) / "weights.safetensors")
+    flip_last_byte(bundle_folder(copied, part, NETWORK) / "weights.safetensors")
     assert not bundles_intact(copied, lake, part)
     report, _ = drive(copied)
     assert f"models {SYNTHETIC} {part.key}" in report.made
