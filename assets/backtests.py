@@ -1,7 +1,9 @@
 """What a slice's models would have done on Test: network, median band and the quoting probe, with a tear sheet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import dagster as dg
 import polars as pl
@@ -12,12 +14,15 @@ from assets.models import NETWORK, slice_model
 from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import scores_on_test
 from assets.search import MODEL_ROOMS
-from assets.simulation import WARM_MARGIN_ROWS, simulate, strategy_of
-from assets.slice_data import opening_before, slice_of, upstream_shas
+from assets.simulation import WARM_MARGIN_ROWS
+from assets.slice_data import compiled_before, slice_of, upstream_shas
+from assets.studies import case_of, configured_grid, study_of
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from backtest.engine import Window
-from backtest.report import Page, Run, render
+from backtest.report import Page, Study, render
+from backtest.runs import Run, grouped
 from config.settings import Settings, config_sha
+from market.schema import schema_sha
 from modeling.snapshot import MEDIAN_BAND
 from storage.files import replace_file
 from storage.lake import Lake
@@ -28,25 +33,42 @@ RUNS: tuple[tuple[str, str, PolicyKind], ...] = (
     ("median band", MEDIAN_BAND, "take"),
     ("probe", NETWORK, "probe"),
 )
+STUDIED: Final = ("model", "probe")  # on other terms, too
+ORDERS: Final = "backtest_orders"  # tables beside the fills, in the lake
+FIGURES: Final = "backtest_figures"
+
+
+class Results(NamedTuple):
+    """Every policy's run over Test, and what was asked of some beyond it."""
+
+    runs: list[Run]
+    studies: list[Study]
 
 
 def backtests_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what a slice's backtests are made from."""
     upstream = [upstream_shas(lake, part), content_shas(passed(lake, "models", part))[:1], config_sha(settings)]
-    return inputs_sha("backtests", [], upstream, MODEL_ROOMS)
+    return inputs_sha("backtests", [settings.reports], upstream, MODEL_ROOMS)
 
 
 @dg.asset(partitions_def=symbol_slices, deps=["models"], group_name="models", kinds={"html"})
 def backtests(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.MaterializeResult:
-    """Fills of each policy over Test, forecast by the streaming runtime; figures and page beside them."""
+    """Fills of each policy over Test, forecast by the streaming runtime; orders, figures and page beside them."""
     part = part_of(context)
-    runs = run_policies(settings, lake, part)
-    page = write_page(settings, lake, part, runs)
-    facts = {"figures": {run.name: run.performance.as_dict() for run in runs}, "report": str(page)}
+    results = run_policies(settings, lake, part)
+    page = write_page(settings, lake, part, results)
+    beside = {ORDERS: stacked(results.runs, "orders"), FIGURES: grouped(results.runs)}
+    for table, frame in beside.items():
+        lake.write(table, *part, frame, schema_sha=schema_sha(frame.schema))
     pages = {"page": dg.MetadataValue.url(page.resolve().as_uri())}
-    table = Table(pl.concat([run.fills.with_columns(run=pl.lit(run.name)) for run in runs]), facts, pages=pages)
+    facts = {
+        "figures": figures_of(results),
+        "report": str(page),
+        **{name: frame.height for name, frame in beside.items()},
+    }
+    table = Table(stacked(results.runs, "fills"), facts, pages=pages)
     return publish(lake, "backtests", part, table, backtests_inputs(settings, lake, part))
 
 
@@ -54,26 +76,59 @@ def backtests(
     specs=blocking(
         "backtests",
         conserved="What each run holds at its end is the sum of its fills, and it ended for a stated reason.",
+        accounted="Every fill belongs to an order in the lake, and no order holds more or less than its fills.",
     )
 )
 def backtests_hold(
     context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Positions are the sums of fills, and every run ended for a stated reason."""
+    """Positions are the sums of fills, fills those of the orders, and every run ended for a stated reason."""
     part = part_of(context)
-    fills = lake.scan("backtests", part.symbol, [part.key], unchecked=True).collect()
-    figures = lake.manifest("backtests", *part).metadata["figures"]
-    yield from judge(lake, "backtests", part, [conserved(fills, figures)])
+    fills, orders = (lake.scan(name, *_one(part), unchecked=True).collect() for name in ("backtests", ORDERS))
+    verdicts = [conserved(fills, lake.manifest("backtests", *part).metadata["figures"]), accounted(fills, orders)]
+    sound = all(verdict.passed for verdict in verdicts)
+    for table in (ORDERS, FIGURES):
+        lake.set_verdict(table, *part, sound, {verdict.name: verdict.passed for verdict in verdicts})
+    yield from judge(lake, "backtests", part, verdicts)
 
 
-def run_policies(settings: Settings, lake: Lake, part: Part) -> list[Run]:
+def run_policies(settings: Settings, lake: Lake, part: Part) -> Results:
     """Each policy over Test, from the same opening."""
     span = Window(*slice_of(lake, part).test)
     memory = longest_memory_rows(settings) + WARM_MARGIN_ROWS
-    opening = opening_before(settings, lake, part.symbol, span, memory)
+    stretch = compiled_before(settings, lake, part.symbol, span, memory)
     found = {kind: slice_model(settings, lake, part, kind) for kind in (NETWORK, MEDIAN_BAND)}
-    strategies = ((name, strategy_of(settings, part.symbol, found[model], policy)) for name, model, policy in RUNS)
-    return [simulate(settings, part.symbol, opening, strategy, name, span) for name, strategy in strategies]
+    cases = {name: case_of(settings, part.symbol, found[kind], policy, span, stretch) for name, kind, policy in RUNS}
+    runs = {name: case.run(name) for name, case in cases.items()}
+    grid, jobs = configured_grid(settings), settings.reports.jobs
+    studies = [study_of(settings, cases[name], runs[name], grid, jobs) for name in STUDIED]
+    return Results(list(runs.values()), studies)
+
+
+def stacked(runs: Sequence[Run], table: str) -> pl.DataFrame:
+    """A table of every run, one below the other, with the run's name."""
+    return pl.concat([getattr(run, table).with_columns(run=pl.lit(run.name)) for run in runs])
+
+
+def figures_of(results: Results) -> dict[str, dict[str, Any]]:
+    """Every figure of every run, JSON-able: those of the whole, markouts, what survived, and the study's tables."""
+    found = {
+        run.name: run.performance.as_dict()
+        | {"implementability": asdict(run.implementability), "markouts": run.markouts.to_dicts()}
+        for run in results.runs
+    }
+    for study in results.studies:
+        band = study.queue_band.to_dicts() if study.queue_band is not None else []
+        found[study.name] |= {
+            "budgets": study.budgets.to_dicts(),
+            "surface": study.surface.to_dicts(),
+            "queue_band": band,
+        }
+    return found
+
+
+def _one(part: Part) -> tuple[str, list[str]]:
+    return part.symbol, [part.key]
 
 
 def report_path(settings: Settings, part: Part) -> Path:
@@ -81,12 +136,12 @@ def report_path(settings: Settings, part: Part) -> Path:
     return settings.paths.reports / part.symbol / f"{part.key}.html"
 
 
-def report_exists(settings: Settings, _: Lake, part: Part) -> bool:
-    """Whether a slice's tear sheet is there."""
-    return report_path(settings, part).is_file()
+def report_exists(settings: Settings, lake: Lake, part: Part) -> bool:
+    """Whether a slice's tear sheet is there, and the tables that lie beside its fills are whole."""
+    return report_path(settings, part).is_file() and all(passed(lake, table, part) for table in (ORDERS, FIGURES))
 
 
-def write_page(settings: Settings, lake: Lake, part: Part, runs: list[Run]) -> Path:
+def write_page(settings: Settings, lake: Lake, part: Part, results: Results) -> Path:
     """The tear sheet, published whole; returns where it lies."""
     made = lake.manifest("models", *part).metadata
     piece, fees = slice_of(lake, part), settings.venue
@@ -103,9 +158,9 @@ def write_page(settings: Settings, lake: Lake, part: Part, runs: list[Run]) -> P
         "config sha": config_sha(settings),
         "captures": settings.data.described(part.symbol),
     }
-    page = Page(f"{part.symbol}, {part.key}", notes, facts, scores_on_test(settings, lake, part))
-    path = report_path(settings, part)
-    replace_file(path, render(page, runs, settings.instrument(part.symbol)).encode())
+    scores, path = scores_on_test(settings, lake, part), report_path(settings, part)
+    page = Page(f"{part.symbol}, {part.key}", notes, facts, scores, results.studies)
+    replace_file(path, render(page, results.runs, settings.instrument(part.symbol)).encode())
     return path
 
 
@@ -115,3 +170,12 @@ def conserved(fills: pl.DataFrame, figures: dict[str, dict[str, object]]) -> Ver
     odd = [name for name, run in figures.items() if held.get(name, 0) != run["open_lots"] or not run["end_reason"]]
     facts: dict[str, float | int | str] = {f"fills: {name}": int(str(run["fills"])) for name, run in figures.items()}
     return Verdict("conserved", bool(figures) and not odd, facts | {"odd": ", ".join(odd)})
+
+
+def accounted(fills: pl.DataFrame, orders: pl.DataFrame) -> Verdict:
+    """The lots that each run's orders say were filled are those of its fills, order by order."""
+    keys = ["run", "order_id"]
+    of_fills = fills.group_by(keys).agg(seen=pl.col("qty").sum())
+    joined = orders.join(of_fills, on=keys, how="full", coalesce=True)
+    odd = joined.filter(pl.col("filled").is_null() | (pl.col("filled") != pl.col("seen").fill_null(0)))
+    return Verdict("accounted", odd.height == 0, {"orders": orders.height, "odd": odd.height})

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -22,7 +23,7 @@ from storage.lake import Lake
 from storage.registry import Registry, RunRecord
 
 SCORES = ("macro_f1", "mcc", "nll", "nll_skill", "hit_rate", "gross_edge_bp")
-FIGURES = ("fills", "round_trips", "hit_rate", "net_quote", "net_bp", "max_drawdown", "breakeven_fee_bp")
+STUDIES = {"budgets": ("fee_bp",), "surface": ("fee_bp", "latency", "size"), "queue_band": ("queue_model",)}
 
 
 def evaluation_inputs(settings: Settings, lake: Lake, part: Part) -> str:
@@ -112,14 +113,28 @@ def score_metrics(scores: pl.DataFrame) -> dict[str, float]:
     }
 
 
-def figure_metrics(figures: dict[str, dict[str, float | None]]) -> dict[str, float]:
-    """``backtest/<figure>/<run>`` for every figure that is a number."""
-    return {
-        f"backtest/{key}/{name.replace(' ', '_')}": float(value)
-        for name, run in figures.items()
-        for key in FIGURES
-        if (value := run[key]) is not None
-    }
+def figure_metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """``backtest/<figure>/<run>`` for every figure that is a number; of a table, ``<table>/<its terms>/<figure>``."""
+    named: dict[str, Any] = {}
+    for name, run in figures.items():
+        for key, value in (_flat(run) | _of_markouts(run["markouts"])).items():
+            named[f"backtest/{key}/{name.replace(' ', '_')}"] = value
+    return {key: float(value) for key, value in named.items() if isinstance(value, int | float)}
+
+
+def _flat(run: dict[str, Any]) -> dict[str, Any]:
+    """The run's own numbers, what survived, and each row of its tables under the terms that it is of."""
+    plain = {key: value for key, value in run.items() if not isinstance(value, list | dict)}
+    plain |= {f"implementability/{key}": value for key, value in run["implementability"].items()}
+    for table, terms in STUDIES.items():
+        for row in run.get(table, ()):
+            place = "_".join(f"{row[term]:g}" if isinstance(row[term], float) else str(row[term]) for term in terms)
+            plain |= {f"{table}/{place}/{key}": value for key, value in row.items() if key not in terms}
+    return plain
+
+
+def _of_markouts(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {f"markout_bp/{row['kind']}_{row['horizon_ms']}": row["markout_bp"] for row in rows}
 
 
 def score_page(scores: pl.DataFrame) -> str:

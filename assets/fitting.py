@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assets.partitions import Part
-from assets.simulation import WARM_MARGIN_ROWS, simulate, strategy_of
-from assets.slice_data import Opening, SliceData, opening_before, search_windows, slice_data, slice_of, traded_cell
+from assets.simulation import WARM_MARGIN_ROWS, desk_of
+from assets.slice_data import SliceData, compiled_before, search_windows, slice_data, slice_of, traded_cell
+from backtest.compiled import Compiled, forecasts_on
 from backtest.engine import Window
 from backtest.performance import minute_profits
-from backtest.report import Run
+from backtest.runs import Run
+from backtest.surface import run_desk
 from config.settings import Settings
 from features.catalogue import branch_columns, feature_names
 from features.parameters import FeatureParameters
@@ -48,7 +50,7 @@ class Bench:
     symbol: str
     data: SliceData
     span: Window  # of the first part of Val
-    opening: Opening
+    stretch: Compiled  # that window
 
     @property
     def features(self) -> FeatureParameters:
@@ -65,8 +67,8 @@ def bench(settings: Settings, lake: Lake, part: Part) -> Bench:
     """The bench of a slice."""
     rows = longest_memory_rows(settings)
     span = search_windows(settings, slice_of(lake, part))[0]
-    opening = opening_before(settings, lake, part.symbol, span, rows + WARM_MARGIN_ROWS)
-    return Bench(settings, part.symbol, slice_data(settings, lake, part, rows), span, opening)
+    stretch = compiled_before(settings, lake, part.symbol, span, rows + WARM_MARGIN_ROWS)
+    return Bench(settings, part.symbol, slice_data(settings, lake, part, rows), span, stretch)
 
 
 def longest_memory_rows(settings: Settings) -> int:
@@ -105,8 +107,9 @@ def calibrate(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
 
 def earn(on: Bench, model: ModelSnapshot) -> Run:
     """What a model would have earned over the first part of Val."""
-    strategy = strategy_of(on.settings, on.symbol, model, "take")
-    return simulate(on.settings, on.symbol, on.opening, strategy, "candidate", on.span)
+    forecaster = forecaster_from(model)
+    desk = desk_of(on.settings, on.symbol, forecaster.shape, "take", on.span)
+    return run_desk("candidate", desk, on.stretch, forecasts_on(on.stretch, forecaster))
 
 
 def skill(on: Bench, model: ModelSnapshot) -> float:

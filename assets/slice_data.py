@@ -9,19 +9,21 @@ import numpy as np
 import polars as pl
 
 from assets.checks import day_start
-from assets.features import REGIME, aligned_day, leader_days, opening_state, require_catalogue
+from assets.features import REGIME, aligned_day, opening_state, require_catalogue
 from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
 from assets.walk_forward_slices import NS_PER_S, frame_slices
+from backtest.compiled import Compiled, Rows
 from backtest.engine import Window
+from backtest.mids import mid_path
 from backtest.venue import SimulatedVenue
 from config.settings import Settings
-from features.batch import divide, feature_rows, frame_to_rows, seen_by_rows
-from features.layout import LeaderRows
-from features.stream import Arrays, dump_state
+from features.batch import frame_to_rows
+from features.catalogue import feature_names
+from features.layout import NS_PER_MS
 from labeling.targets import DOWN, NO_TRADE, UP, tradeable_grid
+from market.book import Book
 from market.errors import LakeError, NotEnoughData
-from market.events import Events
 from modeling.forecast import Cell
 from modeling.sampling import TrainingSet, cells_of, learnable, training_set, window
 from modeling.walk_forward import Slice, split_validation
@@ -38,15 +40,6 @@ class SliceData(NamedTuple):
     search: TrainingSet  # first part of Val: search and early stopping
     calibration: TrainingSet  # second part of Val
     test: TrainingSet
-
-
-class Opening(NamedTuple):
-    """Where a backtest starts: features and venue as they stood, and the tape from there on."""
-
-    features: Arrays
-    venue: dict[str, np.ndarray]
-    tape: Events
-    leader: LeaderRows  # rows of the leader that no row has seen
 
 
 def slice_of(lake: Lake, part: Part) -> Slice:
@@ -104,35 +97,53 @@ def data_fingerprint(lake: Lake, part: Part) -> str:
     return hashlib.sha256(repr(upstream_shas(lake, part)).encode()).hexdigest()
 
 
-def opening_before(settings: Settings, lake: Lake, symbol: str, span: Window, warm_rows: int) -> Opening:
-    """Features and venue ``warm_rows`` before a window, by the batch step, and the tape through the window's end."""
-    row_ns = settings.features.row_interval_ms * 1_000_000
+def compiled_before(settings: Settings, lake: Lake, symbol: str, span: Window, warm_rows: int) -> Compiled:
+    """A window and ``warm_rows`` before it: rows as the lake holds them, books as they stood, and the tape.
+
+    Raises NotEnoughData if the lake holds no day or no row of the window, LakeError if a day's features are of another
+    catalogue than today's.
+    """
+    row_ns = settings.features.row_interval_ms * NS_PER_MS
     cut = (span.start - warm_rows * row_ns) // row_ns * row_ns
     days = days_of(lake, symbol, cut, span.end)
     if not days:
         raise NotEnoughData(f"the lake holds no day of {symbol} between {_utc_date(cut)} and {_utc_date(span.end)}")
-    state = opening_state(settings, lake, Part(symbol, days[0]))
-    events = np.concatenate([aligned_day(lake, Part(symbol, day)) for day in days])
+    require_catalogue(settings, lake, symbol, days)
+    last = max(settings.reports.markouts_ms) * NS_PER_MS
+    events = np.concatenate(
+        [aligned_day(lake, Part(symbol, day)) for day in days_of(lake, symbol, cut, span.end + last)]
+    )
     cut = max(cut, int(events["ingest_ts"][0]), day_start(days[0]))
-    before = events[events["ingest_ts"] <= cut]
-    venue = venue_with_book(settings, symbol, dump_book(state))
+    before, after = (events[events["ingest_ts"] <= cut], events[events["ingest_ts"] > cut])
+    venue = venue_with_book(settings, symbol, opening_state(settings, lake, Part(symbol, days[0]))[:3])
     venue.on_events(before)
-    parameters, leader = settings.features_of(symbol), leader_days(settings, lake, symbol, days)
-    seen, ahead = seen_by_rows(leader, before, state, parameters, cut)
-    feature_rows(before, state, parameters, cut, seen)
-    tape = events[(events["ingest_ts"] > cut) & (events["ingest_ts"] <= span.end + AFTER_WINDOW_NS)]
-    return Opening(dump_state(state), venue.dump(), tape, divide(ahead, span.end)[0])
+    opened, mids_end = venue.dump(), span.end + last
+    return Compiled(
+        tape=after[after["ingest_ts"] <= span.end + AFTER_WINDOW_NS],
+        venue=opened,
+        book=(opened["ladder"], opened["spill"], opened["head"]),
+        rows=stored_rows(settings, lake, symbol, days, Window(cut + 1, span.end)),
+        mids=mid_path(venue.book, after[after["ingest_ts"] <= mids_end]),
+    )
 
 
-def dump_book(state: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """The book of a feature state, by the names that a venue's dump gives its own."""
-    return {name: array.copy() for name, array in zip(("ladder", "spill", "head"), state[:3], strict=True)}
+def stored_rows(settings: Settings, lake: Lake, symbol: str, days: Sequence[str], span: Window) -> Rows:
+    """The lake's rows of a window, in order. Raises NotEnoughData if there is none."""
+    names = feature_names(settings.features_of(symbol))
+    heads = ["row_ts", "status", "best_bid", "best_ask", REGIME]
+    within = pl.col("row_ts").is_between(span.start, span.end, closed="left")
+    frame = lake.scan("features", symbol, days).filter(within).select(*heads, *names).collect()
+    if not frame.height:
+        raise NotEnoughData(f"the lake holds no row of {symbol} in [{span.start}, {span.end}) ns")
+    row_ts, status, best_bid, best_ask, regime = (frame[name].to_numpy(writable=True) for name in heads)
+    values = frame.select(names).to_numpy().astype(np.float32, order="C")
+    return Rows(row_ts, status, best_bid, best_ask, values, regime)
 
 
-def venue_with_book(settings: Settings, symbol: str, book: dict[str, np.ndarray]) -> SimulatedVenue:
-    """A venue without orders whose book is already open."""
+def venue_with_book(settings: Settings, symbol: str, book: Book) -> SimulatedVenue:
+    """A venue without orders whose book is already open; the book is copied."""
     venue = SimulatedVenue(settings.instrument(symbol), settings.venue)
-    venue.load({**venue.dump(), **book})
+    venue.load(venue.dump() | dict(zip(("ladder", "spill", "head"), book, strict=True)))
     return venue
 
 

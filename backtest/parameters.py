@@ -1,6 +1,7 @@
 """Frozen settings of the simulated venue; light to import."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 from market.errors import ConfigError
@@ -84,6 +85,30 @@ class VenueParameters:
     def crossed_code(self) -> int:
         """What a crossed book does, as the compiled kernel knows it."""
         return CROSSED_BOOKS[self.crossed_book]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportParameters:
+    """What a backtest's report looks at beside the run itself."""
+
+    markouts_ms: tuple[int, ...]  # how long after a fill the venue's mid is read, rising
+    surface_fees_bp: tuple[
+        float, ...
+    ]  # round-trip fees of the surface; labels.fee_budgets_bp always stand side by side
+    surface_latencies: tuple[float, ...]  # times the configured latencies
+    surface_sizes: tuple[float, ...]  # times the configured caps and order sizes
+    jobs: int  # processes that share the points of the surface; 1: in the process itself
+
+    def __post_init__(self) -> None:
+        rising = ("markouts_ms", "surface_fees_bp", "surface_latencies", "surface_sizes")
+        for key in rising:
+            values = getattr(self, key)
+            if not values or any(not low < high for low, high in pairwise(values)):
+                raise ConfigError(f"{key}={values} must hold at least one value, each above the one before")
+        for key, least in (("markouts_ms", 1), ("surface_latencies", 0), ("surface_sizes", 1e-6), ("jobs", 1)):
+            value = getattr(self, key)
+            if (value if key == "jobs" else value[0]) < least:
+                raise ConfigError(f"{key}={value} must not go below {least:g}")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

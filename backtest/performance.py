@@ -1,4 +1,7 @@
-"""What a run of decisions earned, in settlement currency and in quote currency: trips, minutes, drawdown, costs."""
+"""What a run of decisions earned: trips, minutes, drawdown and costs, of the whole run or of any part of its rows.
+
+Money is in settlement currency unless a name says otherwise. A figure that too little data stands behind is None.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -7,40 +10,217 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtest.ledger import Ledger
+from backtest.mids import MidPath
+from backtest.resampling import FEWEST_BUCKETS, Interval, block_length, information_ratio, interval_of, ratio_of_sums
 from market.instrument import Instrument
 from trading.records import REASON_NAMES
 
 MINUTE_NS: Final = 60_000_000_000
-MINUTES_FOR_RATIO: Final = 30  # fewer one-minute returns say nothing of a ratio
+HOUR_NS: Final = 60 * MINUTE_NS
 
 
 @dataclass(frozen=True, slots=True)
-class Performance:
-    """Figures of one run. Money is in ``currency``; None: too little data for that figure."""
+class Figures:
+    """Figures of some rows of a run; over a partition of the rows, counts and money sum to the whole run's."""
 
-    currency: str
     decisions: int
-    orders: int
     fills: int
     maker_share: float | None  # of filled lots
-    round_trips: int  # flat to flat
+    round_trips: int  # flat to flat, counted where they began
     hit_rate: float | None  # share of round trips with a net profit
     average_r_bp: float | None  # mean net return of a round trip on its entry notional
     net: float  # profit after fees, open position at the last mid
-    net_quote: float  # the same in quote currency at the last mid
     fees: float
     volume: float  # traded notional
     net_bp: float | None  # net over traded notional
     breakeven_fee_bp: float | None  # fee a leg at which net would be 0
+    breakeven_low_bp: float | None  # its 95 % interval, by blocks of minutes
+    breakeven_high_bp: float | None
+    cost_pct: float | None  # fees and distance from the venue's mid, % of traded notional
     max_drawdown: float
-    information_ratio: float | None  # mean over deviation of one-minute profits, a minute
+    information_ratio: float | None  # mean over deviation of one-minute net profits, a minute
+    information_ratio_low: float | None  # its 95 % interval
+    information_ratio_high: float | None
+    effective_minutes: float | None  # independent minutes that say as much about the mean
     minutes: int
-    open_lots: int  # position when the run ended
-    end_reason: str
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Performance(Figures):
+    """Figures of a whole run, and what only a whole run has."""
+
+    currency: str
+    quote: str
+    orders: int  # orders and cancels
+    net_quote: float  # net in quote currency at the last mid
+    open_lots: int  # position when the run ended
+    end_reason: str
+
+
+class Steps:
+    """A run cut into its rows, so that any choice of them can be summed up.
+
+    rows : row_ts, minute, net (profit booked at the row) and whatever column it is to be grouped by
+    fills : see ``fills_frame``, with ``row``, the place of the row that saw it, and ``off_mid``
+    trips : see ``round_trips``, likewise with ``row``, that of its first fill
+    """
+
+    def __init__(self, rows: pl.DataFrame, fills: pl.DataFrame, trips: pl.DataFrame, horizon_ms: int) -> None:
+        self.rows, self.fills, self.trips, self.horizon_ms = rows, fills, trips, horizon_ms
+
+    def by(self, column: str) -> dict[Any, "Steps"]:
+        """The steps of each value of a column of ``rows``, in order of the values; together they are the whole."""
+        values = self.rows[column]
+        return {value: self._chosen(values == value) for value in values.unique().sort()}
+
+    def _chosen(self, rows: pl.Series) -> "Steps":
+        fills, trips = (frame.filter(rows.gather(frame["row"])) for frame in (self.fills, self.trips))
+        return Steps(self.rows.filter(rows), fills, trips, self.horizon_ms)
+
+
+def steps_of(
+    decisions: NDArray[np.void],
+    fills: pl.DataFrame,
+    mids: MidPath,
+    regimes: NDArray[np.int8],
+    instrument: Instrument,
+    horizon_ms: int,
+) -> Steps:
+    """A run by rows, each with its UTC hour and regime.
+
+    regimes : (decisions,), see features.regimes
+    horizon_ms : of the forecast that was traded; blocks of minutes are never short of it
+    """
+    row_ts, equity = decisions["row_ts"], decisions["equity"].astype(np.float64)
+    rows = pl.DataFrame(
+        {
+            "row_ts": row_ts,
+            "minute": row_ts // MINUTE_NS * MINUTE_NS,
+            "hour": row_ts // HOUR_NS % 24,
+            "regime": regimes,
+            "net": np.diff(equity, prepend=0.0),
+        }
+    )
+    seen = fills.with_columns(_row(fills["visible_ts"], row_ts), off_mid=off_mid(fills, mids, instrument))
+    trips = round_trips(fills)
+    return Steps(rows, seen, trips.with_columns(_row(trips["start_ts"], row_ts)), horizon_ms)
+
+
+def _row(stamps: pl.Series, row_ts: NDArray[np.int64]) -> pl.Series:
+    """The row at which each stamp was first known."""
+    places = np.minimum(np.searchsorted(row_ts, stamps.to_numpy(), side="left"), max(row_ts.size - 1, 0))
+    return pl.Series("row", places, pl.UInt32)
+
+
+def off_mid(fills: pl.DataFrame, mids: MidPath, instrument: Instrument) -> pl.Series:
+    """What each fill paid beyond the venue's mid of that moment, settlement currency; below 0 for most makers' fills.
+
+    Null where the venue had no mid.
+    """
+    mid = mids.at(fills["venue_ts"].to_numpy())
+    price, lots = fills["price"].to_numpy() / instrument.tick_size, fills["side"].to_numpy() * fills["qty"].to_numpy()
+    values = [-1.0 / each if instrument.inverse else each for each in (price, mid)]
+    return pl.Series((values[0] - values[1]) * lots * Ledger(instrument).unit, dtype=pl.Float64).fill_nan(None)
+
+
+def figures(steps: Steps) -> Figures:
+    """Figures of some rows."""
+    fills, trips, net = steps.fills, steps.trips, float(steps.rows["net"].sum())
+    volume, fees, lots = (float(fills[name].sum()) for name in ("notional", "fee", "qty"))
+    net_trips, known = trips["net"].to_numpy(), fills.filter(pl.col("off_mid").is_not_null())
+    cost = (known["fee"] + known["off_mid"]).sum()
+    minutes = minute_sums(steps)
+    ratio, breakeven = minute_intervals(minutes, steps)
+    return Figures(
+        decisions=steps.rows.height,
+        fills=fills.height,
+        maker_share=float(fills.filter("maker")["qty"].sum()) / lots if lots else None,
+        round_trips=trips.height,
+        hit_rate=float(np.mean(net_trips > 0)) if trips.height else None,
+        average_r_bp=float(np.mean(1e4 * net_trips / trips["entry"].to_numpy())) if trips.height else None,
+        net=net,
+        fees=fees,
+        volume=volume,
+        net_bp=1e4 * net / volume if volume else None,
+        breakeven_fee_bp=1e4 * (net + fees) / volume if volume else None,
+        breakeven_low_bp=_scaled(breakeven.low, 1e4),
+        breakeven_high_bp=_scaled(breakeven.high, 1e4),
+        cost_pct=100 * float(cost) / float(known["notional"].sum()) if known.height else None,
+        max_drawdown=drawdown(steps.rows["net"].cum_sum().to_numpy()),
+        information_ratio=ratio.estimate if minutes.height >= FEWEST_BUCKETS else None,
+        information_ratio_low=ratio.low,
+        information_ratio_high=ratio.high,
+        effective_minutes=effective_size(minutes["net"].to_numpy(), ratio.block),
+        minutes=minutes.height,
+    )
+
+
+def performance(
+    steps: Steps, decisions: NDArray[np.void], orders: int, instrument: Instrument, end_reason: str
+) -> Performance:
+    """Figures of a whole run.
+
+    orders : orders and cancels that were sent
+    """
+    whole = figures(steps)
+    return Performance(
+        **whole.as_dict(),
+        currency=instrument.settlement,
+        quote=instrument.quote,
+        orders=orders,
+        net_quote=whole.net * _last_mid(decisions, instrument) if instrument.inverse else whole.net,
+        open_lots=int(steps.fills["position"][-1]) if steps.fills.height else 0,
+        end_reason=end_reason,
+    )
+
+
+def minute_sums(steps: Steps) -> pl.DataFrame:
+    """Net profit, profit before fees and traded notional of each UTC minute that holds a row."""
+    minutes = steps.rows.group_by("minute", maintain_order=True).agg(pl.col("net").sum())
+    of_fills = steps.fills.with_columns(minute=pl.col("visible_ts") // MINUTE_NS * MINUTE_NS)
+    traded = of_fills.group_by("minute").agg(pl.col("fee").sum(), pl.col("notional").sum())
+    joined = minutes.join(traded, on="minute", how="left", maintain_order="left").fill_null(0.0)
+    return joined.select("minute", "net", gross=pl.col("net") + pl.col("fee"), notional="notional")
+
+
+def minute_intervals(minutes: pl.DataFrame, steps: Steps) -> tuple[Interval, Interval]:
+    """Intervals of the information ratio and of profit before fees over notional (the break-even fee), by minutes."""
+    profits, pairs = minutes["net"].to_numpy(), minutes.select("gross", "notional").to_numpy()
+    horizon = steps.horizon_ms / 60_000
+    block = block_length(profits, horizon, longest_holding(steps))
+    return (
+        interval_of(information_ratio, profits, block, np.random.default_rng(0)),
+        interval_of(ratio_of_sums, pairs, block, np.random.default_rng(0)),
+    )
+
+
+def longest_holding(steps: Steps) -> float:
+    """How long the longest round trip lasted, minutes."""
+    lasted = (steps.trips["end_ts"] - steps.trips["start_ts"]).max()
+    return float(lasted) / MINUTE_NS if lasted is not None else 0.0  # type: ignore[arg-type]
+
+
+def effective_size(series: NDArray[np.float64], block: int) -> float | None:
+    """How many independent values would pin the mean down as well: size x variance / long-run variance, at most size.
+
+    None for fewer than 30 values or a constant. The long-run variance is Bartlett's over ``block`` lags.
+    Source: Newey & West (1987), A simple, positive semi-definite covariance matrix
+
+    >>> effective_size(np.tile([1.0, -1.0, -1.0, 1.0], 20), 1)
+    80.0
+    """
+    if series.size < FEWEST_BUCKETS or np.ptp(series) == 0:
+        return None
+    centred = series - series.mean()
+    covariance = [float(centred[lag:] @ centred[: series.size - lag]) for lag in range(min(block, series.size - 1) + 1)]
+    weights = [1.0, *(2 * (1 - lag / (block + 1)) for lag in range(1, len(covariance)))]
+    long_run = float(np.dot(weights, covariance))
+    return min(float(series.size), series.size * covariance[0] / long_run) if long_run > 0 else float(series.size)
 
 
 def drawdown(equity: NDArray[np.float64]) -> float:
@@ -64,44 +244,8 @@ def minute_profits(row_ts: NDArray[np.int64], equity: NDArray[np.float64]) -> pl
     return closes.select("minute", net=pl.col("equity") - pl.col("equity").shift(1, fill_value=0.0))
 
 
-def _ratio(profits: NDArray[np.float64]) -> float | None:
-    if profits.size < MINUTES_FOR_RATIO:
-        return None
-    deviation = float(profits.std(ddof=1))
-    return float(profits.mean()) / deviation if deviation > 0 else None
-
-
-def performance(
-    decisions: NDArray[np.void], orders: int, fills: pl.DataFrame, instrument: Instrument, end_reason: str
-) -> Performance:
-    """Figures of a run from its decisions and its fills (``fills_frame``)."""
-    equity = decisions["equity"].astype(np.float64)
-    net = float(equity[-1]) if equity.size else 0.0
-    trips = round_trips(fills)
-    net_trips = trips["net"].to_numpy()
-    volume, fees, lots = (float(fills[name].sum()) for name in ("notional", "fee", "qty"))
-    profits = minute_profits(decisions["row_ts"], equity)["net"].to_numpy()
-    return Performance(
-        currency=instrument.settlement,
-        decisions=len(decisions),
-        orders=orders,
-        fills=fills.height,
-        maker_share=float(fills.filter("maker")["qty"].sum()) / lots if lots else None,
-        round_trips=trips.height,
-        hit_rate=float(np.mean(net_trips > 0)) if trips.height else None,
-        average_r_bp=float(np.mean(1e4 * net_trips / trips["entry"].to_numpy())) if trips.height else None,
-        net=net,
-        net_quote=net * _last_mid(decisions, instrument) if instrument.inverse else net,
-        fees=fees,
-        volume=volume,
-        net_bp=1e4 * net / volume if volume else None,
-        breakeven_fee_bp=1e4 * (net + fees) / volume if volume else None,
-        max_drawdown=drawdown(equity),
-        information_ratio=_ratio(profits),
-        minutes=profits.size,
-        open_lots=int(fills["position"][-1]) if fills.height else 0,
-        end_reason=end_reason,
-    )
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
 
 
 def _last_mid(decisions: NDArray[np.void], instrument: Instrument) -> float:
@@ -112,18 +256,19 @@ def _last_mid(decisions: NDArray[np.void], instrument: Instrument) -> float:
 
 
 def round_trips(fills: pl.DataFrame) -> pl.DataFrame:
-    """One row a flat-to-flat round trip: its end, its net profit, and the notional it opened."""
+    """One row a flat-to-flat round trip: its start and end, its net profit, and the notional it opened."""
     trip = (pl.col("position") == 0).cum_sum().shift(1, fill_value=0)
     adding = pl.col("position") * pl.col("side") > 0
     opened = pl.when(adding).then(pl.min_horizontal(pl.col("position").abs(), "qty") / pl.col("qty")).otherwise(0.0)
     per_trip = fills.with_columns(trip=trip, opened=opened * pl.col("notional")).group_by("trip", maintain_order=True)
     trips = per_trip.agg(
+        start_ts=pl.col("visible_ts").first(),
         end_ts=pl.col("visible_ts").last(),
         net=pl.col("cash").sum() - pl.col("fee").sum(),
         entry=pl.col("opened").sum(),
         closed=pl.col("position").last() == 0,
     )
-    return trips.filter("closed").drop("closed")
+    return trips.filter("closed").drop("closed", "trip")
 
 
 def reason_counts(decisions: NDArray[np.void]) -> pl.DataFrame:

@@ -1,57 +1,111 @@
-"""The HTML tear sheet of one or more runs: figures in a table, equity, position, fills and reasons as plots.
+"""The HTML tear sheet of one or more runs: every figure as text in tables, and the curves that go with them.
 
-Everything on the page comes from the runs that it is given; plotly is imported only when a page is drawn.
+Everything on the page comes from the runs and studies that it is given; plotly is imported only when a page is drawn.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from backtest.engine import Result
-from backtest.performance import Performance, minute_profits, reason_counts
+from backtest.performance import reason_counts
+from backtest.plots import equity_plot, fills_plot, markout_plot, surface_plot
+from backtest.runs import Run, grouped
 from market.instrument import Instrument
 
-MOST_POINTS: Final = 4_000  # of a line on a plot; the table is computed from all rows
 _LABELS: Final = {
     "currency": "currency",
+    "net": "net profit",
+    "net_quote": "net profit, {quote} at the last mid",
+    "net_bp": "net, bp of turnover",
+    "breakeven_fee_bp": "break-even fee a leg, bp",
+    "breakeven_low_bp": "– its 95 % interval, low",
+    "breakeven_high_bp": "– its 95 % interval, high",
+    "round_trips": "round trips",
+    "hit_rate": "hit rate",
+    "average_r_bp": "average R, bp",
+    "max_drawdown": "largest drawdown",
+    "volume": "turnover",
+    "fees": "fees",
+    "cost_pct": "cost, % of turnover",
+    "information_ratio": "information ratio, one minute",
+    "information_ratio_low": "– its 95 % interval, low",
+    "information_ratio_high": "– its 95 % interval, high",
+    "effective_minutes": "effective minutes",
+    "minutes": "minutes",
     "decisions": "decisions",
     "orders": "orders and cancels",
     "fills": "fills",
     "maker_share": "maker share of lots",
+    "open_lots": "lots still open",
+    "end_reason": "ended at",
+    "quote": "quote currency",
+}
+_IMPLEMENTABILITY: Final = {
+    "quantity_share": "share of the signalled quantity filled at or inside the modelled cost",
+    "profit_share": "share of the signalled profit that survives",
+    "signalled_bp": "signalled net profit, bp",
+    "survived_bp": "what its fills kept, bp",
+    "signals": "signals",
+    "judged": "– with a mid at the horizon",
+    "signalled_lots": "signalled lots",
+    "inside_lots": "lots inside the modelled cost",
+}
+_COLUMNS: Final = {
+    "queue_model": "queue model",
+    "fee_bp": "round-trip fee, bp",
+    "same_fills_net_bp": "same fills, net bp",
+    "latency": "latency, times",
+    "size": "size, times",
     "round_trips": "round trips",
     "hit_rate": "hit rate",
     "average_r_bp": "average R, bp",
-    "net": "net profit",
-    "net_quote": "net profit, quote currency at the last mid",
-    "fees": "fees",
     "volume": "turnover",
-    "net_bp": "net, bp of turnover",
-    "breakeven_fee_bp": "break-even fee a leg, bp",
-    "max_drawdown": "largest drawdown",
-    "information_ratio": "information ratio, one minute",
-    "minutes": "minutes",
-    "open_lots": "lots still open",
-    "end_reason": "ended at",
+    "net_bp": "net, bp",
+    "max_drawdown": "drawdown",
+    "horizon_ms": "after, ms",
+    "markout_bp": "markout, bp",
+    "breakeven_fee_bp": "break-even, bp",
+    "breakeven_low_bp": "low",
+    "breakeven_high_bp": "high",
+    "cost_pct": "cost, %",
+    "information_ratio": "IR",
+    "information_ratio_low": "low",
+    "information_ratio_high": "high",
+    "effective_minutes": "effective min",
+    "maker_share": "maker share",
 }
 _STYLE: Final = """
-:root { --line: #8884; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-td, th { padding: .2rem .8rem; border-bottom: 1px solid var(--line); }
-td { text-align: right; font-variant-numeric: tabular-nums; } td:first-child, th:first-child { text-align: left; }
-.note { border-left: 4px solid #d80; padding: .3rem .8rem; margin: 1rem 0; }
-code { overflow-wrap: anywhere; }
+:root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --page: #fbfbfa; --card: #fff; --line: #8883; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e3e6ea; --dim: #9aa4b0; --page: #14171a; --card: #1c2024; } }
+* { box-sizing: border-box; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
+  max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+h1 { font-size: 1.5rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem; } h3 { font-size: .95rem; margin: 1.2rem 0 .2rem; color: var(--dim); }
+p { margin: .3rem 0; color: var(--dim); max-width: 60rem; }
+.note { border-left: 4px solid #d80; padding: .3rem .8rem; margin: .6rem 0; color: var(--ink); }
+.wide { overflow-x: auto; margin: .6rem 0; background: var(--card); border: 1px solid var(--line);
+  border-radius: .5rem; }
+table { border-collapse: collapse; width: 100%; font-size: .87rem; }
+td, th { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
+th { font-weight: 600; color: var(--dim); } tr:last-child td { border-bottom: 0; }
+td:first-child, th:first-child { text-align: left; }
+.facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.figures td:first-child { white-space: normal; min-width: 9rem; }
 """
 
 
-class Run(NamedTuple):
-    """One strategy's run and its figures."""
+class Study(NamedTuple):
+    """What was asked of one run beyond itself; see backtest.surface for each table."""
 
-    name: str
-    result: Result
-    fills: pl.DataFrame  # see fills_frame
-    performance: Performance
+    name: str  # of the run
+    budgets: pl.DataFrame
+    surface: pl.DataFrame
+    queue_band: pl.DataFrame | None  # None: no order of it ever rests
 
 
 class Page(NamedTuple):
@@ -61,6 +115,7 @@ class Page(NamedTuple):
     notes: tuple[str, ...]  # cautions, shown first
     facts: dict[str, str]  # shas, window, fees: how to find this run again
     scores: pl.DataFrame | None  # model and baselines, one row each
+    studies: Sequence[Study] = ()
 
 
 def figure_text(value: Any) -> str:
@@ -76,91 +131,89 @@ def figure_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def figures_table(runs: list[Run]) -> str:
-    """Every figure of every run, side by side, as HTML."""
-    rows = [[label, *(figure_text(run.performance.as_dict()[key]) for run in runs)] for key, label in _LABELS.items()]
-    return _table(["", *(run.name for run in runs)], rows)
-
-
-def _frame_table(frame: pl.DataFrame) -> str:
-    return _table(frame.columns, [[figure_text(value) for value in row] for row in frame.iter_rows()])
-
-
-def _thin(frame: pl.DataFrame) -> pl.DataFrame:
-    step = max(1, frame.height // MOST_POINTS)
-    return frame.gather_every(step)
-
-
-def _decisions_frame(run: Run) -> pl.DataFrame:
-    decisions = run.result.decisions
-    frame = pl.DataFrame({name: decisions[name] for name in ("row_ts", "equity", "position", "best_bid", "best_ask")})
-    return frame.with_columns(pl.from_epoch("row_ts", time_unit="ns").alias("time"))
-
-
-def _plots(runs: list[Run], instrument: Instrument) -> list[Any]:
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
-    titles = (f"Equity, {instrument.settlement}", "Position, lots", f"Profit a minute, {instrument.settlement}")
-    lines = make_subplots(rows=3, cols=1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.06)
-    colours = ("#3366cc", "#dc3912", "#109618", "#990099", "#0099c6")
-    for run, colour in zip(runs, colours * len(runs), strict=False):
-        frame = _thin(_decisions_frame(run))
-        minutes = minute_profits(run.result.decisions["row_ts"], run.result.decisions["equity"])
-        minute = minutes.select(time=pl.from_epoch("minute", time_unit="ns"), net="net")
-        style: dict[str, Any] = {"name": run.name, "legendgroup": run.name}
-        line = {"color": colour, "width": 1.5}
-        lines.add_trace(go.Scatter(x=frame["time"].to_list(), y=frame["equity"].to_list(), line=line, **style), 1, 1)
-        steps = {"x": frame["time"].to_list(), "y": frame["position"].to_list(), "line_shape": "hv"}
-        lines.add_trace(go.Scatter(**steps, line=line, showlegend=False, **style), 2, 1)
-        bars = {"x": minute["time"].to_list(), "y": minute["net"].to_list(), "marker_color": colour}
-        lines.add_trace(go.Bar(**bars, showlegend=False, **style), 3, 1)
-    lines.update_layout(height=820, margin={"t": 40, "b": 30}, template="plotly_white", legend_orientation="h")
-    return [lines, _fills_plot(runs[0], instrument)]
-
-
-def _fills_plot(run: Run, instrument: Instrument) -> Any:
-    import plotly.graph_objects as go
-
-    frame = _thin(_decisions_frame(run).filter(pl.col("best_bid") > 0))
-    plot = go.Figure()
-    for column in ("best_bid", "best_ask"):
-        prices = (frame[column] * instrument.tick_size).to_list()
-        line = {"width": 1, "color": "#999999"}
-        plot.add_trace(go.Scatter(x=frame["time"].to_list(), y=prices, name=column.replace("_", " "), line=line))
-    for side, name, symbol, colour in (
-        (1, "bought", "triangle-up", "#109618"),
-        (-1, "sold", "triangle-down", "#dc3912"),
-    ):
-        fills = run.fills.filter(pl.col("side") == side).with_columns(pl.from_epoch("visible_ts", time_unit="ns"))
-        marker = {"symbol": symbol, "color": colour, "size": 7}
-        points = {"x": fills["visible_ts"].to_list(), "y": fills["price"].to_list(), "marker": marker}
-        plot.add_trace(go.Scatter(mode="markers", name=name, **points))
-    title = f"Fills of {run.name}, {instrument.quote}"
-    plot.update_layout(title=title, height=460, margin={"t": 50, "b": 30}, template="plotly_white")
-    return plot
-
-
-def render(page: Page, runs: list[Run], instrument: Instrument) -> str:
+def render(page: Page, runs: Sequence[Run], instrument: Instrument) -> str:
     """One self-contained HTML page."""
-    from plotly.io import to_html
-
-    plots = _plots(runs, instrument)
-    drawn = [to_html(plot, full_html=False, include_plotlyjs=index == 0) for index, plot in enumerate(plots)]
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in page.notes)
-    facts = _table(["", ""], [[key, value] for key, value in page.facts.items()])
     scores = f"<h2>Scores beside the baselines</h2>{_frame_table(page.scores)}" if page.scores is not None else ""
+    curves = _drawn(equity_plot(runs, instrument), first=True) + _drawn(fills_plot(runs[0], instrument))
+    facts = _table(["", ""], [[key, value] for key, value in page.facts.items()], "facts")
     reasons = "".join(f"<h3>{escape(run.name)}</h3>{_frame_table(reason_counts(run.result.decisions))}" for run in runs)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(page.title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{escape(page.title)}</h1>{notes}"
-        f"<h2>Figures</h2>{figures_table(runs)}{scores}{''.join(drawn)}"
+        f"<h2>Figures</h2>{_money(instrument)}{figures_table(runs, instrument)}{curves}"
+        f"{_groups(runs)}{_markouts(runs)}{_implementability(runs)}{''.join(map(_study, page.studies))}{scores}"
         f"<h2>Why each row was decided as it was</h2>{reasons}<h2>Where it comes from</h2>{facts}</body></html>\n"
     )
+
+
+def figures_table(runs: Sequence[Run], instrument: Instrument) -> str:
+    """Every figure of every run, side by side, as HTML."""
+    labels = {key: label.format(quote=instrument.quote) for key, label in _LABELS.items()}
+    return _side_by_side(labels, {run.name: run.performance.as_dict() for run in runs})
+
+
+def _money(instrument: Instrument) -> str:
+    settled = f"Money is in {instrument.settlement}, which {escape(instrument.name)} settles in."
+    mark = f" In {instrument.quote} it is valued at the last mid." if instrument.inverse else ""
+    return f"<p>{settled}{mark} A dash: too little data for that figure.</p>"
+
+
+def _groups(runs: Sequence[Run]) -> str:
+    frame = grouped(runs).drop("currency")
+    tables = "".join(
+        f"<h3>{escape(run.name)}</h3>{_frame_table(frame.filter(pl.col('run') == run.name).drop('run'))}"
+        for run in runs
+    )
+    return f"<h2>By symbol, regime and hour (UTC)</h2><p>Rows of one scope add up to the whole run.</p>{tables}"
+
+
+def _markouts(runs: Sequence[Run]) -> str:
+    about = "Move of the venue's mid from the price of a fill, positive where it went our way; weighted by notional."
+    tables = "".join(f"<h3>{escape(run.name)}</h3>{_frame_table(run.markouts)}" for run in runs)
+    return f"<h2>Markouts</h2><p>{escape(about)}</p>{_drawn(markout_plot(runs))}{tables}"
+
+
+def _implementability(runs: Sequence[Run]) -> str:
+    about = (
+        "A signal is an order that opens on a forecast. It promises the mid's move to the horizon less the modelled "
+        "cost; what survives is what its fills kept of that in the replay."
+    )
+    table = _side_by_side(_IMPLEMENTABILITY, {run.name: asdict(run.implementability) for run in runs})
+    return f"<h2>Implementability</h2><p>{about}</p>{table}"
+
+
+def _study(study: Study) -> str:
+    name = escape(study.name)
+    band = _frame_table(study.queue_band) if study.queue_band is not None else "<p>No order of it ever rests.</p>"
+    return (
+        f"<h2>Fee budgets, {name}</h2><p>The run's own fills at each round-trip fee, and a run that decides afresh "
+        f"under it.</p>{_frame_table(study.budgets)}"
+        f"<h2>Fee, latency and size, {name}</h2><p>Net bp of turnover; each point is a run of its own, and a dash is "
+        f"one that did not trade.</p>{_drawn(surface_plot(study.surface))}{_frame_table(study.surface)}"
+        f"<h2>Queue band, {name}</h2><p>From the most pessimistic queue model to the most optimistic one.</p>{band}"
+    )
+
+
+def _drawn(plot: Any, *, first: bool = False) -> str:
+    from plotly.io import to_html
+
+    shown = {"displayModeBar": False, "responsive": True}
+    return str(to_html(plot, full_html=False, include_plotlyjs=first, config=shown))
+
+
+def _side_by_side(labels: Mapping[str, str], figures: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [[label, *(figure_text(of_run[key]) for of_run in figures.values())] for key, label in labels.items()]
+    return _table(["", *figures], rows, "figures")
+
+
+def _frame_table(frame: pl.DataFrame) -> str:
+    header = [_COLUMNS.get(name, name.replace("_", " ")) for name in frame.columns]
+    return _table(header, [[figure_text(value) for value in row] for row in frame.iter_rows()])
+
+
+def _table(header: list[str], rows: list[list[str]], kind: str = "rows") -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide {kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

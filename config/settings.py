@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from backtest.parameters import VenueParameters
+from backtest.parameters import ReportParameters, VenueParameters
 from features.parameters import FeatureParameters, RegimeParameters
 from labeling.parameters import LabelParameters
 from market.errors import ConfigError
@@ -98,6 +98,11 @@ class Paths:
     def reports(self) -> Path:
         """HTML reports."""
         return self.var / "reports"
+
+    @property
+    def sweeps(self) -> Path:
+        """Stretches of market that the processes of a sweep share while it runs."""
+        return self.var / "sweeps"
 
     @property
     def trials(self) -> Path:
@@ -248,6 +253,7 @@ class Settings:
     models: ModelSettings
     trading: TradingParameters
     venue: VenueParameters
+    reports: ReportParameters
     registry: RegistrySettings
     live: LiveSettings
     drift: DriftParameters
@@ -306,8 +312,8 @@ def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -
 
 
 def config_sha(settings: Settings) -> str:
-    """Hex sha256 of the resolved settings; where ``var`` lies and who listens where do not count."""
+    """Hex sha256 of the resolved settings; where ``var`` lies, who listens where and what reports show do not count."""
     resolved = asdict(settings)
-    for edge in ("paths", "orchestration", "live", "lake", "warehouse"):
+    for edge in ("paths", "orchestration", "live", "lake", "warehouse", "reports"):
         del resolved[edge]
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

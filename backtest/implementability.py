@@ -1,0 +1,117 @@
+"""How much of what the signals asked for could be had: in the replay, at or inside the cost that they reckoned with.
+
+A signal is an order that opens on a forecast: the lots by which a decision wanted more exposure, on the side it wanted
+it. It promises the move of the venue's mid from the decision to the horizon, less the modelled cost. What survives is
+the move from the price of each fill to that same mid, less the fee and the modelled cost of the way out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from backtest.markouts import move_bp
+from backtest.mids import MidPath
+from market.instrument import Instrument
+from market.orders import POST_ONLY
+from trading.records import PLACE
+
+TOLERANCE_BP = 1e-6  # of rounding, on a price that is exactly the modelled one
+
+
+@dataclass(frozen=True, slots=True)
+class Implementability:
+    """What became of the signals of a run; None: nothing to take a share of."""
+
+    signals: int  # decisions that asked for more exposure
+    signalled_lots: int
+    inside_lots: int  # filled at or inside the modelled cost
+    quantity_share: float | None  # inside_lots of signalled_lots
+    judged: int  # signals whose mid at the horizon is known
+    signalled_bp: float | None  # mean promised net profit of a judged signal, bp, weighted by lots
+    survived_bp: float | None  # what its fills kept, bp of what was signalled
+    profit_share: float | None  # survived of signalled, where something was promised
+
+
+def signals(decisions: NDArray[np.void], intents: NDArray[np.void]) -> pl.DataFrame:
+    """One row an opening order: order_id, side, lots that open, lots that close, mid (ticks), cost_bp, decided_ts.
+
+    A resting quote opens with all of its lots; an immediate order with what takes the position beyond where it was.
+    What was decided without a forecast, and so without a modelled cost, is no signal.
+    """
+    placed = intents[intents["verb"] == PLACE]
+    made = decisions[np.searchsorted(decisions["decision_id"], placed["decision_id"])]
+    quote = placed["tif"] == POST_ONLY
+    position, target = made["position"], made["target"]
+    reverses = position * target < 0
+    opening = np.where(reverses, np.abs(target), np.maximum(np.abs(target) - np.abs(position), 0))
+    frame = pl.DataFrame(
+        {
+            "order_id": placed["order_id"],
+            "side": placed["side"].astype(np.int64),
+            "opens": np.where(quote, placed["qty"], opening),
+            "closes": np.where(~quote & reverses, np.abs(position), 0),
+            "mid": 0.5 * (made["best_bid"] + made["best_ask"]),
+            "cost_bp": made["cost_bp"],
+            "decided_ts": made["infer_ts"],
+        }
+    )
+    return frame.filter((pl.col("opens") > 0) & pl.col("cost_bp").is_finite())
+
+
+def implementability(
+    asked: pl.DataFrame, fills: pl.DataFrame, mids: MidPath, horizon_ms: int, instrument: Instrument
+) -> Implementability:
+    """What became of ``asked`` (see ``signals``) in a run's ``fills`` (see ``fills_frame``)."""
+    horizon_mid = mids.at(asked["decided_ts"].to_numpy() + horizon_ms * 1_000_000)
+    asked = asked.with_columns(
+        promised_bp=_moved(asked, horizon_mid, instrument) - asked["cost_bp"].to_numpy(), later=horizon_mid
+    )
+    got = opened_by(asked, fills, instrument)
+    total, inside = int(asked["opens"].sum()), int(got.filter("inside")["lots"].sum())
+    judged = asked.filter(pl.col("promised_bp").is_not_nan())
+    weight = float(judged["opens"].sum())
+    promised = float((judged["promised_bp"] * judged["opens"]).sum())
+    known = got.filter(pl.col("kept_bp").is_not_nan())
+    survived = float((known["kept_bp"] * known["lots"]).sum())
+    return Implementability(
+        signals=asked.height,
+        signalled_lots=total,
+        inside_lots=inside,
+        quantity_share=inside / total if total else None,
+        judged=judged.height,
+        signalled_bp=promised / weight if weight else None,
+        survived_bp=survived / weight if weight else None,
+        profit_share=survived / promised if promised > 0 else None,
+    )
+
+
+def opened_by(asked: pl.DataFrame, fills: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
+    """The lots of each fill that opened what its signal asked for, whether inside its cost, and what they kept, bp.
+
+    An order's first lots close what was held; only those behind them open.
+    """
+    own = fills.join(asked, on="order_id", how="inner", suffix="_asked", maintain_order="left")
+    earlier = pl.col("qty").cum_sum().over("order_id") - pl.col("qty")
+    return (
+        own.with_columns(before=earlier)
+        .with_columns(
+            lots=pl.min_horizontal("opens", (pl.col("before") + pl.col("qty") - pl.col("closes")).clip(0))
+            - pl.min_horizontal("opens", (pl.col("before") - pl.col("closes")).clip(0))
+        )
+        .pipe(_judged, instrument)
+    )
+
+
+def _judged(own: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
+    side, price = own["side"].to_numpy(), own["price"].to_numpy() / instrument.tick_size
+    fee_bp = 1e4 * (own["fee"] / own["notional"]).to_numpy()
+    leg_bp = own["cost_bp"].to_numpy() / 2
+    paid_bp = fee_bp - move_bp(side, price, own["mid"].to_numpy(), instrument.inverse)
+    kept_bp = move_bp(side, price, own["later"].to_numpy(), instrument.inverse) - fee_bp - leg_bp
+    return own.with_columns(inside=pl.Series(paid_bp <= leg_bp + TOLERANCE_BP), kept_bp=pl.Series(kept_bp))
+
+
+def _moved(asked: pl.DataFrame, later: NDArray[np.float64], instrument: Instrument) -> NDArray[np.float64]:
+    return move_bp(asked["side"].to_numpy(), asked["mid"].to_numpy(), later, instrument.inverse)
