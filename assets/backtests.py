@@ -33,7 +33,7 @@ RUNS: tuple[tuple[str, str, PolicyKind], ...] = (
     ("median band", MEDIAN_BAND, "take"),
     ("probe", NETWORK, "probe"),
 )
-STUDIED: Final = ("model", "probe")  # on other terms, too
+ON_SURFACE: Final = "model"  # the run that is also made at other fees, latencies and sizes
 ORDERS: Final = "backtest_orders"  # tables beside the fills, in the lake
 FIGURES: Final = "backtest_figures"
 
@@ -100,8 +100,8 @@ def run_policies(settings: Settings, lake: Lake, part: Part) -> Results:
     found = {kind: slice_model(settings, lake, part, kind) for kind in (NETWORK, MEDIAN_BAND)}
     cases = {name: case_of(settings, part.symbol, found[kind], policy, span, stretch) for name, kind, policy in RUNS}
     runs = {name: case.run(name) for name, case in cases.items()}
-    grid, jobs = configured_grid(settings), settings.reports.jobs
-    studies = [study_of(settings, cases[name], runs[name], grid, jobs) for name in STUDIED]
+    grids, jobs = {ON_SURFACE: configured_grid(settings)}, settings.reports.jobs
+    studies = [study_of(settings, cases[name], run, grids.get(name), jobs) for name, run in runs.items()]
     return Results(list(runs.values()), studies)
 
 
@@ -118,12 +118,8 @@ def figures_of(results: Results) -> dict[str, dict[str, Any]]:
         for run in results.runs
     }
     for study in results.studies:
-        band = study.queue_band.to_dicts() if study.queue_band is not None else []
-        found[study.name] |= {
-            "budgets": study.budgets.to_dicts(),
-            "surface": study.surface.to_dicts(),
-            "queue_band": band,
-        }
+        tables = {"budgets": study.budgets, "surface": study.surface, "queue_band": study.queue_band}
+        found[study.name] |= {name: frame.to_dicts() for name, frame in tables.items() if frame is not None}
     return found
 
 

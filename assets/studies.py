@@ -63,9 +63,14 @@ def configured_grid(settings: Settings) -> Grid:
     return Grid(wanted.surface_fees_bp, wanted.surface_latencies, wanted.surface_sizes)
 
 
-def study_of(settings: Settings, case: Case, run: Run, grid: Grid, jobs: int) -> Study:
-    """Budgets, surface and queue band of a case whose own run is known; every point is run once."""
+def study_of(settings: Settings, case: Case, run: Run, grid: Grid | None, jobs: int) -> Study:
+    """What a case whose own run is known would have come to on other terms; every point is run once.
+
+    Fee budgets and the surface over ``grid`` where there is one; the queue band where an order of the run may rest.
+    """
     sweep, fees_bp = each_once(sweep_of(settings, case, jobs)), settings.labels.fee_budgets_bp
     rests = bool(run.orders.filter(pl.col("tif").is_in(RESTING)).height)
-    sweep([*budget_points(fees_bp), *grid.points, *(band_points() if rests else [])])  # all at once: one set of workers
-    return Study(run.name, budgets(sweep, run, fees_bp), surface(sweep, grid), queue_band(sweep) if rests else None)
+    wanted = [*budget_points(fees_bp), *grid.points] if grid else []
+    sweep(wanted + (band_points() if rests else []))  # all at once: one set of workers
+    over_fees = (budgets(sweep, run, fees_bp), surface(sweep, grid)) if grid else (None, None)
+    return Study(run.name, *over_fees, queue_band(sweep) if rests else None)

@@ -77,6 +77,26 @@ _COLUMNS: Final = {
     "effective_minutes": "effective min",
     "maker_share": "maker share",
 }
+_OF_GROUPS: Final = (
+    "net",
+    "net_bp",
+    "breakeven_fee_bp",
+    "fills",
+    "round_trips",
+    "hit_rate",
+    "average_r_bp",
+    "max_drawdown",
+    "volume",
+    "cost_pct",
+    "information_ratio",
+    "effective_minutes",
+    "minutes",
+    "decisions",
+)
+_INTERVALS: Final = {
+    "breakeven_fee_bp": ("breakeven_low_bp", "breakeven_high_bp"),
+    "information_ratio": ("information_ratio_low", "information_ratio_high"),
+}
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --page: #fbfbfa; --card: #fff; --line: #8883; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e3e6ea; --dim: #9aa4b0; --page: #14171a; --card: #1c2024; } }
@@ -103,9 +123,9 @@ class Study(NamedTuple):
     """What was asked of one run beyond itself; see backtest.surface for each table."""
 
     name: str  # of the run
-    budgets: pl.DataFrame
-    surface: pl.DataFrame
-    queue_band: pl.DataFrame | None  # None: no order of it ever rests
+    budgets: pl.DataFrame | None = None
+    surface: pl.DataFrame | None = None
+    queue_band: pl.DataFrame | None = None
 
 
 class Page(NamedTuple):
@@ -161,18 +181,39 @@ def _money(instrument: Instrument) -> str:
 
 
 def _groups(runs: Sequence[Run]) -> str:
-    frame = grouped(runs).drop("currency")
-    tables = "".join(
-        f"<h3>{escape(run.name)}</h3>{_frame_table(frame.filter(pl.col('run') == run.name).drop('run'))}"
-        for run in runs
-    )
-    return f"<h2>By symbol, regime and hour (UTC)</h2><p>Rows of one scope add up to the whole run.</p>{tables}"
+    header = ["", "", *(_COLUMNS.get(name, name.replace("_", " ")) for name in _OF_GROUPS)]
+    tables = "".join(f"<h3>{escape(run.name)}</h3>{_table(header, group_rows(run))}" for run in runs)
+    about = "Counts and money of one scope add up to the whole run; intervals hold 95 % and go by blocks of minutes."
+    return f"<h2>By symbol, regime and hour (UTC)</h2><p>{about}</p>{tables}"
+
+
+def group_rows(run: Run) -> list[list[str]]:
+    """Cells of a run's groups, a row each; a figure with an interval bears it in the same cell."""
+    return [
+        [row["scope"], row["group"], *(_with_interval(row, name) for name in _OF_GROUPS)]
+        for row in grouped([run]).iter_rows(named=True)
+    ]
+
+
+def _with_interval(row: Mapping[str, Any], name: str) -> str:
+    low, high = (row[key] for key in _INTERVALS[name]) if name in _INTERVALS else (None, None)
+    text = figure_text(row[name])
+    return text if low is None else f"{text} [{figure_text(low)}, {figure_text(high)}]"
 
 
 def _markouts(runs: Sequence[Run]) -> str:
     about = "Move of the venue's mid from the price of a fill, positive where it went our way; weighted by notional."
-    tables = "".join(f"<h3>{escape(run.name)}</h3>{_frame_table(run.markouts)}" for run in runs)
-    return f"<h2>Markouts</h2><p>{escape(about)}</p>{_drawn(markout_plot(runs))}{tables}"
+    horizons = [f"{horizon / 1e3:g} s" for horizon in runs[0].markouts["horizon_ms"].unique(maintain_order=True)]
+    rows = [row for run in runs for row in markout_rows(run)]
+    table = _table(["bp (fills)", "", *horizons], rows)
+    return f"<h2>Markouts</h2><p>{about}</p>{_drawn(markout_plot(runs))}{table}"
+
+
+def markout_rows(run: Run) -> list[list[str]]:
+    """Cells of a run's markouts, a row a kind that it has fills of: bp, and how many fills that is the mean of."""
+    kinds = run.markouts.filter(pl.col("fills") + pl.col("unknown") > 0).partition_by("kind", maintain_order=True)
+    found = [(kind["kind"][0], kind.select("markout_bp", "fills").rows()) for kind in kinds]
+    return [[run.name, kind, *(f"{figure_text(bp)} ({fills:,})" for bp, fills in rows)] for kind, rows in found]
 
 
 def _implementability(runs: Sequence[Run]) -> str:
@@ -185,15 +226,18 @@ def _implementability(runs: Sequence[Run]) -> str:
 
 
 def _study(study: Study) -> str:
-    name = escape(study.name)
-    band = _frame_table(study.queue_band) if study.queue_band is not None else "<p>No order of it ever rests.</p>"
-    return (
-        f"<h2>Fee budgets, {name}</h2><p>The run's own fills at each round-trip fee, and a run that decides afresh "
-        f"under it.</p>{_frame_table(study.budgets)}"
-        f"<h2>Fee, latency and size, {name}</h2><p>Net bp of turnover; each point is a run of its own, and a dash is "
-        f"one that did not trade.</p>{_drawn(surface_plot(study.surface))}{_frame_table(study.surface)}"
-        f"<h2>Queue band, {name}</h2><p>From the most pessimistic queue model to the most optimistic one.</p>{band}"
-    )
+    name, parts = escape(study.name), ""
+    if study.budgets is not None:
+        about = "The run's own fills at each round-trip fee, and beside it a run that decides afresh under that fee."
+        parts += f"<h2>Fee budgets, {name}</h2><p>{about}</p>{_frame_table(study.budgets)}"
+    if study.surface is not None:
+        about = "Net bp of turnover; each point is a run of its own, and a dash is one that did not trade."
+        parts += f"<h2>Fee, latency and size, {name}</h2><p>{about}</p>{_drawn(surface_plot(study.surface))}"
+        parts += _frame_table(study.surface)
+    if study.queue_band is not None:
+        about = "The same orders under every queue model, from the most pessimistic to the most optimistic."
+        parts += f"<h2>Queue band, {name}</h2><p>{about}</p>{_frame_table(study.queue_band)}"
+    return parts
 
 
 def _drawn(plot: Any, *, first: bool = False) -> str:
