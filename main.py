@@ -145,6 +145,14 @@ def export(settings: Settings, arguments: argparse.Namespace) -> None:
     print(f"{arguments.file}: {count:,} rows")
 
 
+def backtest(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Backtest one bundle over a window of the lake: figures, page, and sweeps over fee, latency and size."""
+    from assets.backtest_command import backtest_report
+
+    report = backtest_report(settings, arguments)
+    print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
+
+
 def parity(_: Settings, arguments: argparse.Namespace) -> None:
     """Replay a journal, orders first and then decisions; the exit status is 0 if both come out bit for bit."""
     from live.parity import parity_of
@@ -190,12 +198,13 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="main.py", description="Raw order-book ticks to a model that trades.")
     parser.add_argument("--config", type=Path, help="a settings file instead of the profile that APP_ENV names")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, run, fetch, lake, warehouse, registry, ui, exchange, live, record, export, parity):
+    for command in (demo, run, fetch, lake, warehouse, registry, ui, exchange, live, record, export, backtest, parity):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
     _add_data_arguments(commands.choices)
     _add_venue_arguments(commands.choices["exchange"])
     _add_live_arguments(commands.choices)
+    _add_backtest_arguments(commands.choices["backtest"])
     return parser
 
 
@@ -250,6 +259,21 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE.npz", type=Path)
     about = "the venue's times: corrected to our clock, for a backtest, or as it gave them"
     parser.add_argument("--stamps", choices=("aligned", "raw"), default="aligned", help=about)
+
+
+def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", required=True, help="its folder, champion, challenger, or first digits of its sha")
+    parser.add_argument("--symbol", required=True, help="an instrument of the configuration that the lake holds")
+    parser.add_argument("--from", required=True, dest="start", metavar="T", help="ISO time, UTC, or ns")
+    parser.add_argument("--to", required=True, dest="end", metavar="T", help="likewise")
+    parser.add_argument("--latency", default="constant", help="constant, or stress:K times that")
+    parser.add_argument("--queue", help="queue model; venue.queue_model unless given")
+    parser.add_argument("--policy", default="take", help="take, or another of the policies")
+    parser.add_argument("--fees", metavar="MAKER,TAKER", help="bp a leg; those of the venue unless given")
+    parser.add_argument("--sweep", nargs="+", metavar="AXIS=V,V", help="fee (round trip, bp), latency and size (times)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the points of a sweep")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write the tear sheet there")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from backtest.engine import Result, Window, run_backtest
 from backtest.ledger import Ledger
 from backtest.mids import MidPath
-from backtest.orders import ACK_NS, QUEUE_MODEL
+from backtest.orders import CLOCK, WHOLE
 from backtest.parameters import VenueParameters
 from backtest.venue import SimulatedVenue
 from features.catalogue import VALID
@@ -135,9 +135,8 @@ def run_compiled(
 
 
 def opened(venue: SimulatedVenue, dump: Mapping[str, NDArray[Any]]) -> SimulatedVenue:
-    """A new venue in the state of a dump that knows no order, whatever queue model and latencies that one had."""
-    terms = slice(QUEUE_MODEL, ACK_NS + 1)
-    meta = dump["meta"].copy()
-    meta[terms] = venue.dump()["meta"][terms]
-    venue.load({**dump, "meta": meta})
+    """A new venue with the book and the clock of a dump, whatever queue model and latencies that one had."""
+    own = venue.dump()
+    own["meta"][CLOCK : WHOLE + 1] = dump["meta"][CLOCK : WHOLE + 1]
+    venue.load(own | {name: dump[name] for name in ("ladder", "spill", "head")})
     return venue

@@ -1,0 +1,322 @@
+"""What ``main.py backtest`` does: one bundle over one window of the lake, on the terms of the command line."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple, get_args
+
+import numpy as np
+import polars as pl
+
+from assets.live_deployment import bundle_of
+from assets.registered_model import model_name
+from assets.resources import lake_of
+from assets.simulation import WARM_MARGIN_ROWS
+from assets.slice_data import NS_PER_S, compiled_before, days_of
+from assets.studies import Case, case_of, configured_grid, study_of
+from backtest.compiled import Compiled
+from backtest.engine import Window
+from backtest.parameters import QUEUE_MODELS, VenueParameters
+from backtest.report import Page, Study, figure_text, render
+from backtest.runs import Run, grouped
+from backtest.surface import Grid
+from config.settings import Settings, config_sha
+from features.catalogue import VALID, catalogue_content
+from market.errors import BundleError, ConfigError, NotEnoughData, RegistryError
+from market.events import GAP
+from modeling.streaming import forecaster_from
+from storage.bundle import MANIFEST, Bundle, bundle_sha, read_bundle
+from storage.files import replace_file
+from storage.lake import Lake
+from storage.registry import CHALLENGER, CHAMPION, Registry
+from trading.parameters import PolicyKind
+
+_AXES: Final = ("fee", "latency", "size")
+_FEWEST_DIGITS: Final = 6  # of a sha that names a bundle
+_HEADLINE: Final = (
+    ("net_bp", "net, bp of turnover"),
+    ("net", "net profit"),
+    ("breakeven_fee_bp", "break-even fee a leg, bp"),
+    ("round_trips", "round trips"),
+    ("hit_rate", "hit rate"),
+    ("average_r_bp", "average R, bp"),
+    ("max_drawdown", "largest drawdown"),
+    ("volume", "turnover"),
+    ("cost_pct", "cost, % of turnover"),
+    ("information_ratio", "information ratio, one minute"),
+    ("fills", "fills"),
+    ("decisions", "decisions"),
+)
+
+
+class Report(NamedTuple):
+    """What the command prints: lines for people, or plain values for JSON."""
+
+    text: str
+    plain: dict[str, Any]
+
+
+class Asked(NamedTuple):
+    """The command line, read."""
+
+    settings: Settings  # with the venue on the terms asked for
+    symbol: str
+    policy: PolicyKind
+    window: Window
+    grid: Grid | None
+    jobs: int
+    page: Path | None
+
+
+def backtest_report(settings: Settings, arguments: argparse.Namespace) -> Report:
+    """Run the backtest; write its page where one is asked for.
+
+    Raises TickloopError, one line, if the command line or the lake does not allow it.
+    """
+    asked, lake = read_arguments(settings, arguments), lake_of(settings)
+    require_days(lake, asked.symbol, asked.window)
+    with TemporaryDirectory() as folder:
+        found = find_bundle(settings, asked.symbol, arguments.bundle, Path(folder))
+        bundle, sha = read_bundle(found, catalogue_content(settings.features_of(asked.symbol))), bundle_sha(found)
+    case = open_case(asked, lake, bundle)
+    run = case.run(asked.policy)
+    wanted = asked.grid or (configured_grid(settings) if asked.page else None)
+    study = study_of(asked.settings, case, run, wanted, asked.jobs)
+    facts = facts_of(asked, bundle, sha)
+    notes = notes_on(case.stretch, asked.window, run)
+    if asked.page:
+        page = Page(f"{asked.symbol}, {facts['window']}", tuple(notes), facts, None, [study])
+        replace_file(asked.page, render(page, [run], asked.settings.instrument(asked.symbol)).encode())
+    return Report(text_of(run, study, facts, notes), plain_of(run, study, facts, notes))
+
+
+def read_arguments(settings: Settings, arguments: argparse.Namespace) -> Asked:
+    """What the command line asks for. Raises ConfigError, naming the argument, if it makes no sense."""
+    settings.instrument(arguments.symbol)
+    window = Window(instant("from", arguments.start), instant("to", arguments.end))
+    if window.start >= window.end:
+        raise ConfigError(f"from={arguments.start} is not before to={arguments.end}: the window is empty")
+    if arguments.policy not in get_args(PolicyKind):
+        raise ConfigError(f"policy={arguments.policy!r} is not one of {', '.join(get_args(PolicyKind))}")
+    if arguments.jobs < 1:
+        raise ConfigError(f"jobs={arguments.jobs} must be at least 1")
+    venue = venue_on_terms(settings.venue, arguments.latency, arguments.queue, arguments.fees)
+    return Asked(
+        replace(settings, venue=venue),
+        arguments.symbol,
+        arguments.policy,
+        window,
+        read_grid(arguments.sweep) if arguments.sweep else None,
+        arguments.jobs,
+        arguments.report,
+    )
+
+
+def instant(name: str, text: str) -> int:
+    """Nanoseconds UTC of an ISO 8601 time (UTC unless it says otherwise), or of nanoseconds in digits.
+
+    >>> instant("from", "2024-08-08T00:00:01")
+    1723075201000000000
+    """
+    if text.isdigit():
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}={text!r} is no ISO 8601 time and no ns since 1970") from error
+    whole = found.replace(tzinfo=found.tzinfo or UTC)
+    return int(whole.replace(microsecond=0).timestamp()) * NS_PER_S + whole.microsecond * 1_000
+
+
+def venue_on_terms(venue: VenueParameters, latency: str, queue: str | None, fees: str | None) -> VenueParameters:
+    """The configured venue with the latency, queue model and fees of the command line.
+
+    Raises ConfigError if one of them is not known.
+    """
+    factor = stress(latency)
+    changes: dict[str, Any] = {key: getattr(venue, key) * factor for key in ("order_latency_ms", "ack_latency_ms")}
+    if queue is not None:
+        changes |= queue_terms(queue)
+    if fees is not None:
+        changes |= dict(zip(("maker_fee", "taker_fee"), (fee * 1e-4 for fee in numbers("fees", fees, 2)), strict=True))
+    return replace(venue, **changes)
+
+
+def stress(latency: str) -> float:
+    """Times the configured latencies: 1 for ``constant``, K for ``stress:K``. Raises ConfigError for anything else."""
+    if latency == "constant":
+        return 1.0
+    kind, _, factor = latency.partition(":")
+    if kind == "stress" and factor:
+        return numbers("latency stress", factor, 1)[0]
+    raise ConfigError(f"latency={latency!r} is not constant or stress:K")
+
+
+def queue_terms(queue: str) -> dict[str, Any]:
+    """The venue's settings of a queue model: its name, or ``power:N``. Raises ConfigError for one that is not known."""
+    name, _, power = queue.partition(":")
+    if name not in QUEUE_MODELS or (power and name != "power"):
+        raise ConfigError(f"queue={queue!r} is not one of {', '.join(QUEUE_MODELS)}")
+    return {"queue_model": name} | ({"queue_power": numbers("queue power", power, 1)[0]} if power else {})
+
+
+def numbers(name: str, text: str, count: int = 0) -> list[float]:
+    """Finite numbers between commas. Raises ConfigError unless they are ``count`` of them, or at least one."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{name}={text!r} must be numbers between commas") from error
+    if not np.isfinite(found).all() or (count and len(found) != count):
+        raise ConfigError(f"{name}={text!r} must be {count or 'finite'} numbers between commas")
+    return found
+
+
+def read_grid(words: Sequence[str]) -> Grid:
+    """The grid of ``fee=0,2 latency=1,4 size=1,3``, commas or blanks between the axes; one that is left out stays at 1.
+
+    Raises ConfigError if an axis is not known or holds no number.
+    """
+    axes: dict[str, list[float]] = {"fee": [], "latency": [1.0], "size": [1.0]}
+    for name, values in re.findall(r"([^=,\s]+)=([^=]*?)(?:[,\s]+(?=[^=,\s]+=)|$)", " ".join(words)):
+        if name not in _AXES:
+            raise ConfigError(f"sweep names {name!r}; its axes are {', '.join(_AXES)}")
+        axes[name] = sorted(set(numbers(f"sweep {name}", values)))
+    if not axes["fee"]:
+        raise ConfigError(f"sweep={' '.join(words)!r} names no fee, as fee=0,2,4 does")
+    if axes["latency"][0] < 0 or axes["size"][0] <= 0:
+        raise ConfigError(f"sweep={' '.join(words)!r}: latency must be at least 0, size above 0")
+    return Grid(*axes.values())
+
+
+def find_bundle(settings: Settings, symbol: str, named: str, folder: Path) -> Path:
+    """The bundle that is named: its folder, the alias of a registered version, or the first digits of its sha.
+
+    folder : where a registered version is brought that lies nowhere on this machine
+    Raises BundleError or RegistryError if there is none.
+    """
+    if (Path(named) / MANIFEST).is_file():
+        return Path(named)
+    known = Registry(settings.paths.mlflow)
+    version = known.aliased(model_name(settings, symbol), named) if named in (CHAMPION, CHALLENGER) else None
+    if version is None and named in (CHAMPION, CHALLENGER):
+        raise RegistryError(f"{model_name(settings, symbol)} has no {named}")
+    sha = version.bundle_sha if version else named
+    places = (settings.paths.bundles, settings.paths.live_bundles(symbol))
+    manifests = [path for place in places for path in sorted(place.rglob(MANIFEST))]
+    if len(sha) >= _FEWEST_DIGITS:
+        for path in manifests:
+            if bundle_sha(path.parent).startswith(sha):
+                return path.parent
+    if version:
+        return bundle_of(known, version, folder)
+    raise BundleError(f"no bundle {named!r}: no folder, no {CHAMPION} or {CHALLENGER}, no sha of one below {places[0]}")
+
+
+def require_days(lake: Lake, symbol: str, window: Window) -> None:
+    """Raise NotEnoughData if a day is missing between the first and the last that the lake holds of a window."""
+    held = days_of(lake, symbol, *window)
+    if not held:
+        raise NotEnoughData(f"the lake holds no day of {symbol} in this window; it has {_span(lake, symbol)}")
+    first, last = (datetime.fromisoformat(day) for day in (held[0], held[-1]))
+    whole = [str((first + timedelta(days)).date()) for days in range((last - first).days + 1)]
+    if missing := sorted(set(whole) - set(held)):
+        raise NotEnoughData(f"the tape of {symbol} has a gap: the lake holds no {', '.join(missing)}")
+
+
+def _span(lake: Lake, symbol: str) -> str:
+    days = lake.dates("features", symbol)
+    return f"{days[0]} to {days[-1]}" if days else "none"
+
+
+def open_case(asked: Asked, lake: Lake, bundle: Bundle) -> Case:
+    """The bundle's model at the window's start, warmed up."""
+    rows = forecaster_from(bundle.model).receptive_rows + WARM_MARGIN_ROWS
+    stretch = compiled_before(asked.settings, lake, asked.symbol, asked.window, rows)
+    if int(stretch.rows.row_ts[-1]) < asked.window.start:
+        raise NotEnoughData(f"the lake holds no row of {asked.symbol} in this window, only rows before it")
+    return case_of(asked.settings, asked.symbol, bundle.model, asked.policy, asked.window, stretch)
+
+
+def notes_on(stretch: Compiled, window: Window, run: Run) -> list[str]:
+    """What to know before believing a figure: gaps, rows on which nothing could be decided, an early end."""
+    tape, rows = stretch.tape, stretch.rows
+    gaps = tape[(tape["kind"] == GAP) & (tape["ingest_ts"] >= window.start) & (tape["ingest_ts"] < window.end)]
+    inside = rows.row_ts >= window.start
+    invalid = int((rows.status[inside] != VALID).sum())
+    notes = []
+    if gaps.size:
+        notes.append(f"the tape has {gaps.size} gaps in this window: the book is closed until the next snapshot")
+    if invalid:
+        notes.append(f"{invalid:,} of {int(inside.sum()):,} rows are not valid: nothing is decided on them")
+    if run.result.decisions.size and int(run.result.decisions["row_ts"][-1]) + NS_PER_S < window.end:
+        notes.append(f"{run.performance.end_reason}: the lake's rows end {_utc(int(rows.row_ts[-1]))}")
+    return notes
+
+
+def facts_of(asked: Asked, bundle: Bundle, sha: str) -> dict[str, str]:
+    """By what the run can be found and made again."""
+    venue = asked.settings.venue
+    return {
+        "symbol": asked.symbol,
+        "window": f"{_utc(asked.window.start)} to {_utc(asked.window.end)}",
+        "policy": asked.policy,
+        "fees": f"maker {1e4 * venue.maker_fee:g} bp, taker {1e4 * venue.taker_fee:g} bp a leg",
+        "latency": f"orders {venue.order_latency_ms:g} ms, answers {venue.ack_latency_ms:g} ms",
+        "queue model": venue.queue_model,
+        "bundle sha": sha,
+        "bundle made under config sha": bundle.config_sha,
+        "config sha": config_sha(asked.settings),
+    }
+
+
+def plain_of(run: Run, study: Study, facts: dict[str, str], notes: list[str]) -> dict[str, Any]:
+    """Every figure, JSON-able."""
+    tables = {"budgets": study.budgets, "surface": study.surface, "queue_band": study.queue_band}
+    return {
+        "facts": facts,
+        "notes": notes,
+        "figures": run.performance.as_dict(),
+        "groups": grouped([run]).drop("run").to_dicts(),
+        "markouts": run.markouts.to_dicts(),
+        "implementability": asdict(run.implementability),
+        **{name: frame.to_dicts() for name, frame in tables.items() if frame is not None},
+    }
+
+
+def text_of(run: Run, study: Study, facts: dict[str, str], notes: list[str]) -> str:
+    """A short table."""
+    figures, survived = run.performance.as_dict(), run.implementability
+    lines = [f"{name:<30}{value}" for name, value in facts.items()]
+    lines += [f"note: {note}" for note in notes]
+    lines += ["", f"{'money in':<30}{figures['currency']}"]
+    lines += [f"{label:<30}{figure_text(figures[name])}" for name, label in _HEADLINE]
+    lines += [f"{'  95 % interval':<30}{_interval(figures, 'breakeven')}"]
+    lines += [f"{'signalled quantity had':<30}{figure_text(survived.quantity_share)}"]
+    lines += [f"{'signalled profit kept':<30}{figure_text(survived.profit_share)}", ""]
+    for kind in run.markouts.partition_by("kind", maintain_order=True):
+        found = (f"{ms / 1e3:g} s {figure_text(bp)}" for ms, bp in kind.select("horizon_ms", "markout_bp").rows())
+        lines.append(f"{'markout bp, ' + kind['kind'][0]:<30}{'  '.join(found)}")
+    tables = {"fee budgets": study.budgets, "surface": study.surface, "queue band": study.queue_band}
+    for name, frame in tables.items():
+        if frame is not None:
+            lines += ["", name, *_frame_lines(frame)]
+    return "\n".join(lines)
+
+
+def _interval(figures: dict[str, Any], name: str) -> str:
+    low, high = figures[f"{name}_low_bp"], figures[f"{name}_high_bp"]
+    return "insufficient" if low is None else f"{figure_text(low)} to {figure_text(high)}"
+
+
+def _frame_lines(frame: pl.DataFrame) -> list[str]:
+    cells = [frame.columns, *([figure_text(value) for value in row] for row in frame.iter_rows())]
+    widths = [max(len(row[place]) for row in cells) for place in range(frame.width)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+
+
+def _utc(ts: int) -> str:
+    return f"{datetime.fromtimestamp(ts // NS_PER_S, UTC):%Y-%m-%dT%H:%M:%S}Z"
