@@ -63,7 +63,9 @@ class Report(NamedTuple):
 class Asked(NamedTuple):
     """The command line, read."""
 
-    settings: Settings  # with the venue on the terms asked for
+    settings: Settings
+    venue: VenueParameters  # the configured one with the fees, the queue model and the latency asked for
+    stress: float  # times the configured latencies
     symbol: str
     policy: PolicyKind
     window: Window
@@ -106,7 +108,9 @@ def read_arguments(settings: Settings, arguments: argparse.Namespace) -> Asked:
         raise ConfigError(f"jobs={arguments.jobs} must be at least 1")
     venue = venue_on_terms(settings.venue, arguments.latency, arguments.queue, arguments.fees)
     return Asked(
-        replace(settings, venue=venue),
+        settings,
+        venue,
+        stress(arguments.latency),
         arguments.symbol,
         arguments.policy,
         window,
@@ -238,7 +242,10 @@ def open_case(asked: Asked, lake: Lake, bundle: Bundle) -> Case:
     stretch = compiled_before(asked.settings, lake, asked.symbol, asked.window, rows)
     if int(stretch.rows.row_ts[-1]) < asked.window.start:
         raise NotEnoughData(f"the lake holds no row of {asked.symbol} in this window, only rows before it")
-    return case_of(asked.settings, asked.symbol, bundle.model, asked.policy, asked.window, stretch)
+    case = case_of(asked.settings, asked.symbol, bundle.model, asked.policy, asked.window, stretch)
+    terms = case.desk.terms
+    infer_ns = round(terms.infer_latency_ns * asked.stress)
+    return case._replace(desk=replace(case.desk, terms=terms._replace(venue=asked.venue, infer_latency_ns=infer_ns)))
 
 
 def notes_on(stretch: Compiled, window: Window, run: Run) -> list[str]:
@@ -259,7 +266,7 @@ def notes_on(stretch: Compiled, window: Window, run: Run) -> list[str]:
 
 def facts_of(asked: Asked, bundle: Bundle, sha: str) -> dict[str, str]:
     """By what the run can be found and made again."""
-    venue = asked.settings.venue
+    venue = asked.venue
     return {
         "symbol": asked.symbol,
         "window": f"{_utc(asked.window.start)} to {_utc(asked.window.end)}",

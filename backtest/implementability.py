@@ -108,7 +108,7 @@ def _judged(own: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
     side, price = own["side"].to_numpy(), own["price"].to_numpy() / instrument.tick_size
     fee_bp = 1e4 * (own["fee"] / own["notional"]).to_numpy()
     leg_bp = own["cost_bp"].to_numpy() / 2
-    paid_bp = fee_bp - move_bp(side, price, own["mid"].to_numpy(), instrument.inverse)
+    paid_bp = fee_bp + 1e4 * side * (price / own["mid"].to_numpy() - 1.0)  # of the mid, as the modelled cost is
     kept_bp = move_bp(side, price, own["later"].to_numpy(), instrument.inverse) - fee_bp - leg_bp
     return own.with_columns(inside=pl.Series(paid_bp <= leg_bp + TOLERANCE_BP), kept_bp=pl.Series(kept_bp))
 

@@ -115,6 +115,7 @@ td, th { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align
 th { font-weight: 600; color: var(--dim); } tr:last-child td { border-bottom: 0; }
 td:first-child, th:first-child { text-align: left; }
 .facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.rows td, .rows th { padding: .25rem .5rem; }
 .figures td:first-child { white-space: normal; min-width: 9rem; }
 """
 
@@ -181,7 +182,7 @@ def _money(instrument: Instrument) -> str:
 
 
 def _groups(runs: Sequence[Run]) -> str:
-    header = ["", "", *(_COLUMNS.get(name, name.replace("_", " ")) for name in _OF_GROUPS)]
+    header = ["", *(_COLUMNS.get(name, name.replace("_", " ")) for name in _OF_GROUPS)]
     tables = "".join(f"<h3>{escape(run.name)}</h3>{_table(header, group_rows(run))}" for run in runs)
     about = "Counts and money of one scope add up to the whole run; intervals hold 95 % and go by blocks of minutes."
     return f"<h2>By symbol, regime and hour (UTC)</h2><p>{about}</p>{tables}"
@@ -190,7 +191,7 @@ def _groups(runs: Sequence[Run]) -> str:
 def group_rows(run: Run) -> list[list[str]]:
     """Cells of a run's groups, a row each; a figure with an interval bears it in the same cell."""
     return [
-        [row["scope"], row["group"], *(_with_interval(row, name) for name in _OF_GROUPS)]
+        [f"{row['scope']} {row['group']}", *(_with_interval(row, name) for name in _OF_GROUPS)]
         for row in grouped([run]).iter_rows(named=True)
     ]
 

@@ -15,11 +15,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from assets.checks import day_start
-from assets.feature_checks import stream_rows
 from assets.features import REGIME, FeatureDay, features, features_hold, features_inputs, leader_days
 from assets.partitions import WHOLE, Part, day_key, symbols
 from assets.resources import resources_of
-from assets.slice_data import opening_before, slice_data
+from assets.slice_data import compiled_before, slice_data
 from assets.tables import passed, publish_frames
 from assets.walk_forward_slices import slice_frame
 from backtest.engine import Window
@@ -29,7 +28,7 @@ from features.batch import row_batches, rows_to_frame
 from features.catalogue import VALID
 from features.layout import ALONE
 from features.step import new_state
-from features.stream import FeatureStream, dump_state, load_state
+from features.stream import dump_state, load_state
 from market.errors import ConfigError, DataError, LakeError
 from market.events import Events
 from market.schema import events_to_frame, schema_sha
@@ -245,15 +244,18 @@ def test_days_of_another_catalogue_are_neither_trained_on_nor_followed(tmp_path:
         slice_data(other, lake, Part(LEADER, piece.key), context_rows=0)
 
 
-def test_a_backtest_of_a_follower_that_opens_cold_makes_the_rows_of_the_day(
+def test_a_backtest_of_a_follower_that_opens_cold_sees_the_rows_of_the_day(
     led: tuple[Settings, dict[str, dg.ExecuteInProcessResult]],
 ) -> None:
     settings, lake = led[0], Lake(led[0].paths.lake)
-    stored = lake.scan("features", FOLLOWER, [DAY]).drop(REGIME).collect()
+    stored = lake.scan("features", FOLLOWER, [DAY]).collect()
     middle, end = (int(stored["row_ts"][place]) for place in (stored.height // 2, -1))
-    opening = opening_before(settings, lake, FOLLOWER, Window(middle, end), warm_rows=stored.height)
-    stream = FeatureStream(settings.features_of(FOLLOWER), load_state(opening.features))
-    stream.follow(opening.leader)
-    rows = rows_to_frame(stream_rows(opening.tape, stream), settings.features_of(FOLLOWER))
-    assert rows.height > 400
-    assert rows.equals(stored.filter(pl.col("row_ts").is_between(rows["row_ts"].min(), rows["row_ts"].max())))
+    compiled = compiled_before(settings, lake, FOLLOWER, Window(middle, end), warm_rows=stored.height)
+    rows, names = compiled.rows, feature_names(settings.features_of(FOLLOWER))
+    within = stored.filter(pl.col("row_ts").is_between(rows.row_ts[0], rows.row_ts[-1]))
+    assert rows.row_ts.size > 400
+    assert np.array_equal(rows.row_ts, within["row_ts"].to_numpy())
+    assert np.array_equal(rows.values, within.select(names).to_numpy())
+    assert np.array_equal(rows.regime, within[REGIME].to_numpy())
+    row_ns = settings.features.row_interval_ms * 1_000_000
+    assert 0 < rows.row_ts[0] - compiled.tape["ingest_ts"][0] <= row_ns  # the first row closes over the first event

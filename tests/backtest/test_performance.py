@@ -1,32 +1,46 @@
-"""Hand-worked figures of small runs."""
+"""Hand-worked figures of small runs, and of parts of runs."""
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from backtest.engine import fills_frame
-from backtest.performance import performance, reason_counts, round_trips
+from backtest.mids import MidPath
+from backtest.performance import (
+    Performance,
+    Steps,
+    effective_size,
+    figures,
+    performance,
+    reason_counts,
+    round_trips,
+    steps_of,
+)
 from market.events import BUY, SELL
-from market.orders import FILL, REPORT
+from tests import builders_backtest as build
+from tests.builders_backtest import MINUTE
 from tests.builders_market import USDM_BTC
-from trading.records import DECISION
 
-MINUTE = 60_000_000_000
+STILL = build.mids((0, 500_000.0), end=2**62)
 
 
-def fills(*legs: tuple[int, int, int]) -> pl.DataFrame:
-    reports = np.zeros(len(legs), REPORT)
-    reports["kind"] = FILL
-    reports["side"], reports["price"], reports["qty"] = np.array(legs, np.int64).reshape(-1, 3).T
-    reports["visible_ts"] = np.arange(len(legs))
-    return fills_frame(reports, USDM_BTC, 0.0, 1e-4)
+def fills(*legs: tuple[int, int, int], step: int = 1) -> pl.DataFrame:
+    """Taker fills of (side, price, lots), a step apart, at a fee of 1 bp."""
+    return build.fills(USDM_BTC, *((place, *leg, 0, step * place) for place, leg in enumerate(legs)), fee=1e-4)
 
 
 def decisions(equity: list[float], step: int = MINUTE) -> np.ndarray:
-    records = np.zeros(len(equity), DECISION)
-    records["equity"], records["row_ts"] = equity, step * np.arange(len(equity))
-    records["best_bid"], records["best_ask"] = 499_999, 500_001
-    return records
+    return build.decisions([step * place for place in range(len(equity))], equity)
+
+
+def steps(made: np.ndarray, table: pl.DataFrame, regimes: np.ndarray | None = None, path: MidPath = STILL) -> Steps:
+    codes = np.ones(made.size, np.int8) if regimes is None else regimes
+    return steps_of(made, table, path, codes, USDM_BTC, horizon_ms=1_000)
+
+
+def whole(made: np.ndarray, table: pl.DataFrame, orders: int = 0) -> Performance:
+    return performance(steps(made, table), made, orders, USDM_BTC, "end of window")
 
 
 def test_a_round_trip_runs_from_flat_to_flat() -> None:
@@ -44,26 +58,82 @@ def test_a_fill_through_flat_opens_only_what_is_left() -> None:
 
 def test_figures_agree_with_a_run_worked_by_hand() -> None:
     table = fills((BUY, 500_000, 1_000), (SELL, 501_000, 1_000))
-    figures = performance(decisions([0.0, -20.0, 89.99]), 2, table, USDM_BTC, "end of window")
+    figures = whole(decisions([0.0, -20.0, 89.99]), table, 2)
     assert figures.net == pytest.approx(89.99)
     assert figures.fees == pytest.approx(10.01)
     assert figures.average_r_bp == pytest.approx(1e4 * 89.99 / 50_000)
     assert figures.breakeven_fee_bp == pytest.approx(1e4 * 100.0 / 100_100)
+    assert figures.breakeven_low_bp is figures.breakeven_high_bp is None
     assert figures.max_drawdown == pytest.approx(20.0)
     assert (figures.hit_rate, figures.maker_share, figures.open_lots) == (1.0, 0.0, 0)
 
 
 def test_too_few_minutes_give_no_ratio() -> None:
-    assert performance(decisions([0.0, 1.0, 3.0]), 0, fills(), USDM_BTC, "end").information_ratio is None
-    steady = performance(decisions(list(np.arange(40.0) + np.arange(40) % 2)), 0, fills(), USDM_BTC, "end")
-    profits = np.diff(np.arange(40.0) + np.arange(40) % 2, prepend=0.0)
+    assert whole(decisions([0.0, 1.0, 3.0]), fills()).information_ratio is None
+    equity = np.arange(40.0) + np.arange(40) % 2
+    steady, profits = whole(decisions(list(equity)), fills()), np.diff(equity, prepend=0.0)
     assert steady.information_ratio == pytest.approx(profits.mean() / profits.std(ddof=1))
 
 
 def test_a_run_without_a_fill_has_figures_and_no_invented_ones() -> None:
-    figures = performance(decisions([0.0, 0.0]), 0, fills(), USDM_BTC, "end of tape")
+    figures = whole(decisions([0.0, 0.0]), fills())
     assert (figures.fills, figures.net, figures.volume) == (0, 0.0, 0.0)
     assert figures.hit_rate is figures.net_bp is figures.maker_share is figures.breakeven_fee_bp is None
+    assert figures.cost_pct is figures.effective_minutes is None
+
+
+def test_cost_is_the_fee_and_the_way_from_the_mid() -> None:
+    # 1 BTC bought at 50,001 and sold at 49,999 around a mid of 50,000: 1 USDT each and 1 bp of fee
+    found = whole(decisions([0.0, 0.0]), fills((BUY, 500_010, 1_000), (SELL, 499_990, 1_000)))
+    assert found.cost_pct == pytest.approx(100 * (2 + 10.0) / 100_000)
+
+
+def test_enough_minutes_give_the_break_even_fee_an_interval_that_holds_it() -> None:
+    # every minute earns 8 or 12 USDT before fees on 100,000 of turnover: break-even at 1 bp
+    count = 200
+    table = fills(*((BUY, 500_000, 1_000), (SELL, 500_000, 1_000)) * count, step=MINUTE // 2)
+    gross = np.where(np.random.default_rng(1).random(count) < 0.5, 8.0, 12.0)
+    rows = build.decisions([MINUTE * place + MINUTE // 2 for place in range(count)], list(np.cumsum(gross - 10.0)))
+    found = whole(rows, table)
+    assert found.breakeven_fee_bp == pytest.approx(1e4 * gross.sum() / (100_000 * count))
+    assert found.breakeven_low_bp is not None
+    assert found.breakeven_high_bp is not None
+    assert 0.9 < found.breakeven_low_bp < found.breakeven_fee_bp < found.breakeven_high_bp < 1.1
+    assert found.information_ratio_low is not None
+    assert 100 < (found.effective_minutes or 0) <= count
+
+
+def test_minutes_that_repeat_each_other_count_as_fewer() -> None:
+    noise = np.random.default_rng(0).normal(size=400)
+    assert (effective_size(noise, 20) or 0) > 200
+    assert (effective_size(np.repeat(noise[:40], 10), 20) or 0) < 80
+
+
+@given(seed=st.integers(0, 2**32 - 1), column=st.sampled_from(("regime", "hour")))
+def test_groups_add_up_to_the_whole(seed: int, column: str) -> None:
+    generator, count = np.random.default_rng(seed), 120
+    sides = generator.choice((BUY, SELL), count)
+    lots = generator.integers(1, 9, count)
+    table = fills(*((int(side), 500_000, int(size)) for side, size in zip(sides, lots, strict=True)))
+    table = table.with_columns(visible_ts=pl.Series(np.sort(generator.integers(0, 250 * MINUTE, count))))
+    made = decisions(list(np.cumsum(generator.normal(size=28))), 9 * MINUTE)  # too few for intervals, which take time
+    run = steps(made, table, generator.integers(0, 4, made.size).astype(np.int8))
+    parts, everything = [figures(part) for part in run.by(column).values()], figures(run)
+    assert len(parts) > 2
+    for name in ("decisions", "fills", "round_trips"):
+        assert sum(getattr(part, name) for part in parts) == getattr(everything, name)
+    for name in ("net", "fees", "volume"):
+        assert sum(getattr(part, name) for part in parts) == pytest.approx(getattr(everything, name))
+
+
+def test_a_fill_belongs_to_the_row_that_first_knew_of_it() -> None:
+    table = fills((BUY, 500_000, 1_000), (SELL, 500_000, 1_000), step=MINUTE // 2)  # at 0 and half a minute
+    run = steps(decisions([0.0, 5.0, 5.0]), table, np.array([1, 2, 1], np.int8))
+    parts = {code: figures(part) for code, part in run.by("regime").items()}
+    assert {code: (part.fills, part.round_trips, part.net) for code, part in parts.items()} == {
+        1: (1, 1, 0.0),
+        2: (1, 0, 5.0),
+    }
 
 
 def test_reasons_are_counted_in_words() -> None:

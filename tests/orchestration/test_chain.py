@@ -1,19 +1,24 @@
 """The whole chain on a synthetic minute: it builds everything once, reuses it, resumes, and says what went wrong."""
 
+import argparse
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
-from assets.backtests import report_path
+from assets.backtest_command import backtest_report
+from assets.backtests import FIGURES, ORDERS, report_path
+from assets.evaluation import figure_metrics
 from assets.models import NETWORK, bundle_folder, bundles_intact
 from assets.partitions import Part
+from assets.slice_data import slice_of
 from assets.tables import passed
 from config.settings import Paths, Settings
-from market.errors import TickloopError
+from market.errors import BundleError, NotEnoughData, TickloopError
 from orchestration.instance import CHAIN_TAG, open_instance
 from orchestration.running import ChainReport, run_chain
 from orchestration.sensors import new_slices, untrained_slices
@@ -103,6 +108,63 @@ def test_the_summary_fits_on_a_screen_and_names_the_bundle(built: tuple[Settings
     assert all(word in summary for word in ("class_prior", "median_band", "probe", ".html", "make ui"))
     assert len(summary.splitlines()) <= 40
     assert max(map(len, summary.splitlines())) <= 140
+
+
+def backtest_arguments(built: tuple[Settings, ChainReport], **changes: object) -> argparse.Namespace:
+    lake = Lake(built[0].paths.lake)
+    start, end = slice_of(lake, Part(SYNTHETIC, lake.dates("backtests", SYNTHETIC)[-1])).test
+    given: dict[str, object] = dict.fromkeys(("queue", "fees", "sweep", "report"))
+    given |= {"bundle": "champion", "symbol": SYNTHETIC, "start": str(start), "end": str(end), "policy": "take"}
+    return argparse.Namespace(**(given | {"latency": "constant", "jobs": 1} | changes))
+
+
+def test_every_order_fill_and_figure_of_a_backtest_lies_in_the_lake(built: tuple[Settings, ChainReport]) -> None:
+    lake = Lake(built[0].paths.lake)
+    key = lake.dates("backtests", SYNTHETIC)[-1]
+    fills, orders, table = (lake.scan(name, SYNTHETIC, [key]).collect() for name in ("backtests", ORDERS, FIGURES))
+    figures = lake.manifest("backtests", SYNTHETIC, key).metadata["figures"]
+    assert orders["filled"].sum() == fills["qty"].sum() > 0
+    assert {name: run["net"] for name, run in figures.items()} == dict(
+        table.filter(pl.col("scope") == "symbol").select("run", "net").rows()
+    )
+    assert [len(figures["model"][name]) for name in ("budgets", "surface")] == [2, 8]
+    assert figures["probe"]["queue_band"]
+
+
+def test_the_registry_holds_the_figures_that_the_lake_holds(built: tuple[Settings, ChainReport]) -> None:
+    lake, registry = Lake(built[0].paths.lake), Registry(built[0].paths.mlflow)
+    part = Part(SYNTHETIC, lake.dates("backtests", SYNTHETIC)[-1])
+    run = registry.client.get_run(lake.manifest("evaluation", *part).metadata["mlflow_run"])
+    wanted = figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
+    assert {name: run.data.metrics[name] for name in wanted} == pytest.approx(wanted)
+    assert {"backtest/net/probe", "backtest/markout_bp/maker_250/probe", "backtest/surface/0_1_1/net/model"} <= set(
+        wanted
+    )
+
+
+def test_the_command_comes_to_the_figures_of_the_chain(built: tuple[Settings, ChainReport], tmp_path: Path) -> None:
+    lake = Lake(built[0].paths.lake)
+    figures = lake.manifest("backtests", SYNTHETIC, lake.dates("backtests", SYNTHETIC)[-1]).metadata["figures"]
+    page = tmp_path / "page.html"
+    report = backtest_report(built[0], backtest_arguments(built, policy="probe", report=page, sweep=["fee=0,2"]))
+    plain = json.loads(json.dumps(report.plain, allow_nan=False))
+    assert plain["figures"] == {key: figures["probe"][key] for key in plain["figures"]}
+    assert plain["markouts"] == figures["probe"]["markouts"]
+    assert {"facts", "notes", "groups", "implementability", "budgets", "surface", "queue_band"} <= set(plain)
+    assert len(plain["surface"]) == 2
+    assert plain["facts"]["bundle sha"] in page.read_text()
+    assert f"{plain['figures']['fills']:,}" in report.text
+
+
+def test_the_command_refuses_a_bundle_of_another_catalogue_and_a_window_without_rows(
+    built: tuple[Settings, ChainReport],
+) -> None:
+    settings = built[0]
+    other = replace(settings, features=replace(settings.features, normalizer_clip=5.0))
+    with pytest.raises(BundleError, match="was made for feature catalogue"):
+        backtest_report(other, backtest_arguments(built))
+    with pytest.raises(NotEnoughData, match="holds no"):
+        backtest_report(settings, backtest_arguments(built, start="2024-08-09T10:00", end="2024-08-09T10:01"))
 
 
 def test_the_runs_stand_under_named_jobs(built: tuple[Settings, ChainReport]) -> None:

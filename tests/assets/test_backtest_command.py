@@ -1,0 +1,104 @@
+"""What the command line of a backtest may say, and the one line about what it may not."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from assets.backtest_command import find_bundle, instant, read_arguments, read_grid, require_days
+from backtest.engine import Window
+from backtest.surface import Grid
+from config.loading import load_settings
+from config.settings import Paths, Settings
+from market.errors import BundleError, ConfigError, NotEnoughData
+from market.schema import schema_sha
+from storage.lake import Lake
+
+DAY_NS = 86_400_000_000_000
+START = 1_723_075_200_000_000_000  # 2024-08-08 UTC
+
+
+def arguments(**changes: Any) -> argparse.Namespace:
+    given = {
+        "bundle": "champion",
+        "symbol": "binance-coinm-btcusd_perp",
+        "start": "2024-08-08T23:55",
+        "end": "2024-08-09T00:01",
+        "latency": "constant",
+        "queue": None,
+        "policy": "take",
+        "fees": None,
+        "sweep": None,
+        "jobs": 1,
+        "report": None,
+        "json": False,
+    }
+    return argparse.Namespace(**(given | changes))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return replace(load_settings("dev"), paths=Paths(tmp_path))
+
+
+def test_terms_of_the_command_line_stand_in_place_of_the_configured_ones(settings: Settings) -> None:
+    asked = read_arguments(settings, arguments(latency="stress:3", fees="-0.5,4", queue="risk_averse", jobs=2))
+    venue, configured = asked.venue, settings.venue
+    assert (venue.order_latency_ms, venue.ack_latency_ms) == (30.0, 30.0)
+    assert (venue.maker_fee, venue.taker_fee) == pytest.approx((-0.5e-4, 4e-4))
+    assert asked.window == Window(instant("from", "2024-08-08T23:55Z"), instant("to", "2024-08-09T01:01+01:00"))
+    assert read_arguments(settings, arguments()).venue == configured
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"symbol": "binance-usdm-dogeusdt"}, "unknown symbol 'binance-usdm-dogeusdt'"),
+        ({"start": "2024-08-09T00:01"}, "the window is empty"),
+        ({"start": "yesterday"}, "from='yesterday' is no ISO 8601 time"),
+        ({"queue": "lifo"}, "queue='lifo' is not one of risk_averse"),
+        ({"queue": "risk_averse:3"}, "queue='risk_averse:3' is not one of"),
+        ({"latency": "fast"}, "latency='fast' is not"),
+        ({"latency": "stress:much"}, "latency stress='much' must be numbers"),
+        ({"latency": "stress:-1"}, "order_latency_ms=-10.0 is outside"),
+        ({"policy": "guess"}, "policy='guess' is not one of take"),
+        ({"fees": "2"}, "fees='2' must be 2 numbers"),
+        ({"fees": "9999,1"}, "maker_fee=0.9999 is outside"),
+        ({"jobs": 0}, "jobs=0 must be at least 1"),
+        ({"sweep": ["spread=1"]}, "sweep names 'spread'"),
+        ({"sweep": ["fee=a"]}, "sweep fee='a' must be numbers"),
+        ({"sweep": ["latency=1,2"]}, "names no fee"),
+        ({"sweep": ["fee=1", "size=0"]}, "size above 0"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_that_names_it(settings: Settings, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_arguments(settings, arguments(**changes))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_sweep_may_be_one_word_or_many() -> None:
+    grid = Grid([0.0, 2.0], [1.0, 4.0], [1.0])
+    assert read_grid(["fee=0,2", "latency=1,4"]) == grid
+    assert read_grid(["fee=2,0,latency=4,1"]) == grid
+    assert read_grid(["fee=0,2 latency=1,4 size=1"]) == grid
+
+
+def test_a_bundle_that_nobody_has_is_one_line(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle '0123456789': no folder, no champion or challenger, no sha"):
+        find_bundle(settings, "binance-coinm-btcusd_perp", "0123456789", tmp_path / "brought")
+
+
+def test_a_missing_day_is_a_gap_and_a_window_without_a_day_is_said(tmp_path: Path) -> None:
+    lake, frame = Lake(tmp_path / "lake"), pl.DataFrame({"row_ts": [0]})
+    for day in ("2024-08-08", "2024-08-10"):
+        lake.write("features", "coin", day, frame, schema_sha=schema_sha(frame.schema))
+    require_days(lake, "coin", Window(START, START + DAY_NS))
+    with pytest.raises(NotEnoughData, match="has a gap: the lake holds no 2024-08-09"):
+        require_days(lake, "coin", Window(START, START + 3 * DAY_NS))
+    with pytest.raises(NotEnoughData, match="no day of coin in this window; it has 2024-08-08 to 2024-08-10"):
+        require_days(lake, "coin", Window(START + 9 * DAY_NS, START + 10 * DAY_NS))

@@ -1,0 +1,75 @@
+"""A run over compiled rows is the run that makes every row as it comes, to the last byte."""
+
+import numpy as np
+import pytest
+
+from backtest.compiled import Known, opened, run_compiled
+from backtest.engine import run_backtest
+from backtest.runs import grouped, judged
+from backtest.surface import run_desk
+from backtest.venue import SimulatedVenue
+from tests.builders_backtest import ASKED, desk, imbalance_forecasts, stretch
+from tests.builders_market import COINM_BTC
+from tests.builders_trading import VENUE, session
+from trading.parameters import PolicyKind
+
+
+@pytest.mark.parametrize("kind", ["take", "probe"])
+def test_a_compiled_run_is_the_run_of_the_stream(kind: PolicyKind) -> None:
+    compiled, window = stretch()
+    own = desk(kind)
+    trace = run_compiled(compiled, imbalance_forecasts(), own.strategy, own.terms, own.features)
+    venue = SimulatedVenue(COINM_BTC, VENUE)
+    live = run_backtest(compiled.tape, session(kind), venue, window, 0)
+    assert live.reports.size > 5
+    for name in ("decisions", "intents", "reports"):
+        assert getattr(trace.result, name).tobytes() == getattr(live, name).tobytes()
+    assert trace.result.end_reason == live.end_reason
+    assert trace.orders.tobytes() == venue.orders.tobytes()
+
+
+def test_a_venue_opens_with_book_and_clock_and_without_the_orders_of_the_dump() -> None:
+    compiled = stretch()[0]
+    before = SimulatedVenue(COINM_BTC, VENUE)
+    before.place(1, 1, 500_000, 1, 0, 0)
+    before.on_events(compiled.tape[:500])
+    after = opened(SimulatedVenue(COINM_BTC, VENUE), before.dump())
+    assert after.clock == before.clock
+    assert [array.tobytes() for array in after.book] == [array.tobytes() for array in before.book]
+    assert after.orders.size == 0
+
+
+def test_every_order_and_every_fill_of_a_run_stand_in_its_tables() -> None:
+    run = run_desk("probe", desk("probe"), stretch()[0], imbalance_forecasts())
+    assert run.orders.height > 10
+    assert run.orders["order_id"].to_list() == sorted(set(run.orders["order_id"]))
+    assert run.orders["decision_id"].null_count() == 0
+    assert set(run.orders["tif"]) == {"post-only"}
+    assert run.orders["filled"].sum() == run.fills["qty"].sum() > 0
+    done = run.orders.filter(run.orders["status"] == "filled")
+    assert done.filter(done["filled"] < done["qty"]).height <= 1  # whose report came after the last row
+
+
+def test_groups_of_a_run_name_its_symbol_regimes_and_hours() -> None:
+    run = run_desk("model", desk("take"), stretch()[0], imbalance_forecasts())
+    table = grouped([run])
+    assert set(table["scope"]) == {"symbol", "regime", "hour"}
+    assert table.filter(table["scope"] == "hour")["group"].to_list() == ["00"]
+    assert set(table.filter(table["scope"] == "regime")["group"]) == {"range", "trend", "high volatility"}
+    assert table.filter(table["scope"] == "symbol")["net"][0] == pytest.approx(run.performance.net)
+    for scope in ("regime", "hour"):
+        assert table.filter(table["scope"] == scope)["fills"].sum() == run.performance.fills > 0
+
+
+def test_a_known_forecast_is_handed_on_as_it_is() -> None:
+    values = np.arange(3, dtype=np.float32)
+    assert Known().step(None, values, True) is values
+
+
+def test_what_is_judged_after_the_fact_looks_past_the_window() -> None:
+    compiled, own = stretch()[0], desk("take")
+    trace = run_compiled(compiled, imbalance_forecasts(), own.strategy, own.terms, own.features)
+    found = judged("model", trace, compiled, own.terms, ASKED)
+    assert found.markouts["horizon_ms"].unique().sort().to_list() == list(ASKED.markouts_ms)
+    near = found.markouts.filter((found.markouts["kind"] == "taker") & (found.markouts["horizon_ms"] == 250))
+    assert near["fills"][0] + near["unknown"][0] == (~found.fills["maker"]).sum() > 0
