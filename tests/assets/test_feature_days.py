@@ -25,7 +25,7 @@ from backtest.engine import Window
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from features.batch import row_batches, rows_to_frame
-from features.catalogue import VALID
+from features.catalogue import VALID, feature_names
 from features.layout import ALONE
 from features.step import new_state
 from features.stream import dump_state, load_state
