@@ -14,8 +14,10 @@ from market.instrument import Instrument
 from tests.builders_market import COINM_BTC
 from trading.limits import limits_of
 from trading.parameters import (
+    ExecuteParameters,
     PolicyKind,
     ProbeParameters,
+    QuoteParameters,
     RiskParameters,
     RoutingParameters,
     SizingParameters,
@@ -67,7 +69,14 @@ TRADING = TradingParameters(
         jitter_ref_ms=1_000.0,
     ),
     routing=RoutingParameters(
-        max_delay_ms=200.0, max_decision_lag_ms=50.0, min_touch_usd=1_000.0, max_slippage_ticks=2
+        max_delay_ms=200.0,
+        max_silence_ms=1_000.0,
+        max_decision_lag_ms=50.0,
+        min_touch_usd=1_000.0,
+        take_max_delay_ms=100.0,
+        take_max_silence_ms=500.0,
+        take_min_touch_usd=2_000.0,
+        max_slippage_ticks=2,
     ),
     risk=RiskParameters(
         max_position_usd=20_000.0,
@@ -78,6 +87,28 @@ TRADING = TradingParameters(
         spike_ratio=3.0,
     ),
     probe=ProbeParameters(order_usd=500.0, max_age_s=2.0),
+    quote=QuoteParameters(
+        order_usd=1_000.0,
+        depth_share=0.5,
+        distance_ticks=0.0,
+        min_edge_bp=-10.0,
+        forecast_share=0.5,
+        pull_bp=1.0,
+        inventory_usd=4_000.0,
+        skew_ticks=4.0,
+        max_hold_s=30.0,
+        tolerance_ticks=1.0,
+        max_age_s=5.0,
+    ),
+    execute=ExecuteParameters(
+        ahead_share=0.1,
+        behind_share=0.05,
+        participation=0.5,
+        take_bp=0.5,
+        wait_bp=0.5,
+        sweep_ms=1_000.0,
+        max_age_s=5.0,
+    ),
 )
 
 
@@ -105,7 +136,7 @@ class ImbalanceForecaster:
 
 def strategy(kind: PolicyKind, parameters: TradingParameters = TRADING, instrument: Instrument = COINM_BTC) -> Strategy:
     """Trades ``ImbalanceForecaster`` without fees."""
-    limits = limits_of(parameters, instrument, kind, VENUE.taker_fee)
+    limits = limits_of(parameters, instrument, kind, VENUE.fees)
     return Strategy(ImbalanceForecaster(), np.arange(6), limits, VENUE.maker_fee, VENUE.taker_fee)
 
 

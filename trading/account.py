@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from trading.parent import ParentOrder
+
 Account = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 # slots of the order table: one working order each
@@ -40,8 +42,15 @@ NEXT_ORDER: Final = 6
 NEXT_DECISION: Final = 7
 LAST_MID2: Final = 8  # sum of the touch prices of the last valid row
 LAST_DELAY: Final = 9
-RING_AT: Final = 10
-RING: Final = 11  # send times of the newest orders
+HELD_SIDE: Final = 10  # sign of the position when a quoting policy last looked
+HELD_SINCE: Final = 11  # when it took that sign
+PARENT_SIDE: Final = 12  # of the parent order that is worked, 0: none
+PARENT_LOTS: Final = 13
+PARENT_START: Final = 14  # ns UTC
+PARENT_END: Final = 15
+PARENT_BASE: Final = 16  # lots held when it began
+RING_AT: Final = 17
+RING: Final = 18  # send times of the newest orders
 RING_SIZE: Final = 64
 INTEGERS: Final = RING + RING_SIZE
 
@@ -60,6 +69,20 @@ def new_account() -> Account:
     integers[[NEXT_ORDER, NEXT_DECISION]] = 1
     integers[RING : RING + RING_SIZE] = np.iinfo(np.int64).min // 2
     return np.zeros((SLOTS, COLUMNS), np.int64), integers, np.zeros(FLOATS)
+
+
+def begin_parent(account: Account, parent: ParentOrder) -> None:
+    """Work this parent order from now on: what is filled from here counts as its own."""
+    integers = account[1]
+    integers[PARENT_SIDE], integers[PARENT_LOTS] = parent.side, parent.lots
+    integers[PARENT_START], integers[PARENT_END] = parent.start_ts, parent.end_ts
+    integers[PARENT_BASE] = integers[POSITION]
+
+
+@njit(cache=True)
+def parent_left(integers):
+    """Lots of the parent order that are not yet filled, as far as acknowledged."""
+    return integers[PARENT_LOTS] - integers[PARENT_SIDE] * (integers[POSITION] - integers[PARENT_BASE])
 
 
 @njit(cache=True)

@@ -1,11 +1,12 @@
 """Frozen settings of the decision core; every quantity carries its unit."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from market.errors import ConfigError
 
-PolicyKind = Literal["take", "probe"]
+PolicyKind = Literal["take", "probe", "quote", "execute"]
+NEVER_BP: Final = 1e6  # a threshold in bp that no forecast reaches
 
 
 def _at_least(name: str, value: float, low: float) -> None:
@@ -44,15 +45,23 @@ class SizingParameters:
 
 @dataclass(frozen=True, slots=True)
 class RoutingParameters:
-    """When to take, and when to stand aside."""
+    """Take, post or stand aside. An order that may not take waits at the touch."""
 
     max_delay_ms: float  # feed delay above which nothing new is sent
+    max_silence_ms: float  # since the newest event, above which nothing new is sent
     max_decision_lag_ms: float  # row close to decision above which nothing new is sent
     min_touch_usd: float  # quote currency at the touch below which the book is too thin
+    take_max_delay_ms: float  # feed delay above which nothing is taken
+    take_max_silence_ms: float  # since the newest event, above which nothing is taken
+    take_min_touch_usd: float  # quote currency at the touch that an order would meet, below which it does not take
     max_slippage_ticks: int  # a taker order's limit beyond the touch
 
     def __post_init__(self) -> None:
         _at_least("max_delay_ms", self.max_delay_ms, 0.0)
+        _at_least("max_silence_ms", self.max_silence_ms, 0.0)
+        _within("take_max_delay_ms", self.take_max_delay_ms, 0.0, self.max_delay_ms)
+        _within("take_max_silence_ms", self.take_max_silence_ms, 0.0, self.max_silence_ms)
+        _at_least("take_min_touch_usd", self.take_min_touch_usd, self.min_touch_usd)
         _at_least("max_decision_lag_ms", self.max_decision_lag_ms, 0.0)
         _at_least("min_touch_usd", self.min_touch_usd, 0.0)
         _at_least("max_slippage_ticks", self.max_slippage_ticks, 0)
@@ -91,6 +100,52 @@ class ProbeParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteParameters:
+    """Two post-only quotes around a price that leans with the forecast and against the inventory."""
+
+    order_usd: float  # size of a quote, quote currency
+    depth_share: float  # of the quantity displayed at the touch that a quote joins, at most
+    distance_ticks: float  # behind the touch, where nothing leans
+    min_edge_bp: float  # what a fill must be expected to earn after the maker's fee; below 0 it may be expected to lose
+    forecast_share: float  # of the expected move that quotes lean with it
+    pull_bp: float  # expected move against a quote above which it is cancelled
+    inventory_usd: float  # position beyond which the side that adds to it is not quoted
+    skew_ticks: float  # that quotes lean against an inventory of inventory_usd
+    max_hold_s: float  # an inventory that has kept its sign for longer is taken off at once
+    tolerance_ticks: float  # a quote this far from its price keeps its place in the queue
+    max_age_s: float  # a quote older than this is replaced
+
+    def __post_init__(self) -> None:
+        for name in ("order_usd", "distance_ticks", "forecast_share", "pull_bp", "inventory_usd", "skew_ticks"):
+            _at_least(name, getattr(self, name), 0.0)
+        _within("depth_share", self.depth_share, 0.0, 1.0)
+        _within("min_edge_bp", self.min_edge_bp, -NEVER_BP, NEVER_BP)
+        for name in ("max_hold_s", "tolerance_ticks", "max_age_s"):
+            _at_least(name, getattr(self, name), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteParameters:
+    """How a parent order is worked: along a straight schedule, ahead of it or behind it as the forecast says."""
+
+    ahead_share: float  # of the parent order that may be done before its time
+    behind_share: float  # of the parent order that may be late before it is taken
+    participation: float  # of the quantity displayed at the touch that one order may be, at most
+    take_bp: float  # expected move away from us, beyond the cost of crossing, above which we take
+    wait_bp: float  # expected move towards us above which nothing is posted
+    sweep_ms: float  # last part of the window, in which all that is left is taken
+    max_age_s: float  # an order that waits at the touch for longer is replaced
+
+    def __post_init__(self) -> None:
+        for name in ("ahead_share", "behind_share", "participation"):
+            _within(name, getattr(self, name), 0.0, 1.0)
+        for name in ("take_bp", "wait_bp"):
+            _within(name, getattr(self, name), -NEVER_BP, NEVER_BP)
+        _at_least("sweep_ms", self.sweep_ms, 0.0)
+        _at_least("max_age_s", self.max_age_s, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class TradingParameters:
     """The decision core: which forecast it trades, and its rules."""
 
@@ -100,6 +155,8 @@ class TradingParameters:
     routing: RoutingParameters
     risk: RiskParameters
     probe: ProbeParameters
+    quote: QuoteParameters
+    execute: ExecuteParameters
 
     def __post_init__(self) -> None:
         _at_least("horizon_ms", self.horizon_ms, 1)

@@ -67,6 +67,18 @@ KILLED: Final = 13
 RATE: Final = 14
 EXPOSURE: Final = 15
 STOOD_DOWN: Final = 16  # trading is being stopped: cancels only
+SILENT: Final = 17  # a gate like DELAYED
+
+# Reasons of the quoting and the executing policy.
+PULLED: Final = 18  # the forecast runs against a quote
+LEFT_INVENTORY: Final = 19
+NO_PARENT: Final = 20  # none given, not begun, or past its end
+PARENT_DONE: Final = 21
+ON_SCHEDULE: Final = 22
+WAITING: Final = 23  # the forecast says that it gets cheaper
+TOOK_EDGE: Final = 24
+TOOK_BEHIND: Final = 25
+SWEPT: Final = 26
 
 REASON_NAMES: Final = (
     "acted",
@@ -86,4 +98,14 @@ REASON_NAMES: Final = (
     "order rate",
     "exposure cap",
     "standing down",
+    "feed silent",
+    "quote pulled",
+    "inventory left",
+    "no parent order in its window",
+    "parent order done",
+    "on schedule",
+    "waiting for a better price",
+    "taken before it runs away",
+    "taken to catch up",
+    "swept before the end",
 )

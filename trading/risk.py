@@ -17,10 +17,11 @@ from trading.records import (
     LOSS_STREAK,
     RATE,
     ROW_INVALID,
+    SILENT,
     THIN_BOOK,
 )
-from trading.sizing import lots_of
-from trading.view import ASK_QTY, BEST_ASK, BEST_BID, BID_QTY, DELAY_NS, ROW_TS, STATUS
+from trading.sizing import lots_of, value_of
+from trading.view import ASK_QTY, BEST_ASK, BEST_BID, BID_QTY, DELAY_NS, INGEST_TS, ROW_TS, STATUS
 
 SECOND_NS: Final = 1_000_000_000
 FAST_ROWS: Final = 50.0  # half-life of the fast volatility, rows
@@ -63,9 +64,8 @@ def spiking(floats, limits):
 @njit(cache=True)
 def _touch_usd(view, limits):
     thinner = min(view[BID_QTY], view[ASK_QTY])
-    if limits[rule.INVERSE] != 0.0:
-        return thinner * limits[rule.LOT_VALUE]
-    return thinner * limits[rule.LOT_VALUE] * view[BEST_BID] * limits[rule.TICK_SIZE]
+    inverse = limits[rule.INVERSE] != 0.0
+    return value_of(thinner, view[BEST_BID], limits[rule.LOT_VALUE], limits[rule.TICK_SIZE], inverse)
 
 
 @njit(cache=True)
@@ -82,13 +82,15 @@ def halted(integers, now):
 
 @njit(cache=True)
 def market_gate(limits, view, equity, now):
-    """Reason why this row may not be traded on, ACTED if it may."""
+    """Reason why we stand aside in this row, ACTED if it may be traded on."""
     if view[STATUS] != 0 or not 0 < view[BEST_BID] < view[BEST_ASK]:
         return ROW_INVALID
     if not math.isfinite(equity):
         return BAD_INPUT
     if not view[DELAY_NS] <= limits[rule.MAX_DELAY_NS]:
         return DELAYED
+    if not now - view[INGEST_TS] <= limits[rule.MAX_SILENCE_NS]:
+        return SILENT
     if not 0 <= now - view[ROW_TS] <= limits[rule.MAX_DECISION_LAG_NS]:
         return LATE_DECISION
     if not _touch_usd(view, limits) >= limits[rule.MIN_TOUCH_USD]:

@@ -5,7 +5,7 @@ that it learns of its orders comes back as reports. ``close_row`` is the one loo
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -15,13 +15,15 @@ from features.catalogue import VALID
 from features.layout import NS_PER_MS
 from features.stream import FeatureStream, Row
 from market.book import ASK, BID, quantity
-from market.errors import ModelError
+from market.errors import ConfigError, ModelError
 from market.events import Events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, Reports
 from trading import account as own
+from trading import intents as sent
 from trading import policy, records, view
 from trading.account import new_account
 from trading.limits import LOSS_PAUSE_NS, LOSS_STREAK
+from trading.parent import ParentOrder
 from trading.queue import EventQueue
 from trading.records import DECISION, INTENT, PLACE, STOOD_DOWN
 
@@ -109,12 +111,13 @@ class Session:
         self.queue = EventQueue()
         self.account = new_account()
         self.standing_down = False
+        self.parents: deque[ParentOrder] = deque()  # those that wait for their start
         self._recent: deque[tuple[NDArray[np.float32], bool]] = deque(maxlen=REMEMBERED_ROWS)
         self._memory = strategy.forecaster.new_state()
         self._view = np.zeros(view.VIEW, np.int64)
         self._mark = 0.0
-        self._intents = np.zeros((policy.MAX_INTENTS, policy.INTENT_COLUMNS), np.int64)
-        self._thoughts = np.zeros(policy.THOUGHTS)
+        self._intents = np.zeros((sent.MAX_INTENTS, sent.INTENT_COLUMNS), np.int64)
+        self._thoughts = np.zeros(sent.THOUGHTS)
 
     @property
     def position(self) -> int:
@@ -191,12 +194,27 @@ class Session:
         ready = bool(forecast[-1] == 1.0)
         traded = forecast[self.strategy.columns].astype(np.float64)
         equity, moment = self.books.equity(self._mark), now()
-        if self.standing_down:
-            policy.cancel_all(self.account, self._intents, self._thoughts)
-            return self._record(moment, STOOD_DOWN, ready, traded, equity)
         rules, intents, thoughts = self.strategy.limits, self._intents, self._thoughts
+        if self.standing_down:
+            policy.cancel_all(self.account, rules, self._view, moment, intents, thoughts)
+            return self._record(moment, STOOD_DOWN, ready, traded, equity)
+        self._begin_due(row_ts)
         reason = policy.decide(self.account, rules, traded, self._view, ready, equity, moment, intents, thoughts)
         return self._record(moment, int(reason), ready, traded, equity)
+
+    def work(self, parents: Iterable[ParentOrder]) -> None:
+        """Take parent orders on, each worked from its start if the strategy executes.
+
+        Raises ConfigError if one begins before the last one ends: one is worked at a time.
+        """
+        for parent in parents:
+            if self.parents and parent.start_ts < self.parents[-1].end_ts:
+                raise ConfigError(f"{parent} begins before {self.parents[-1]} ends")
+            self.parents.append(parent)
+
+    def _begin_due(self, row_ts: int) -> None:
+        if self.parents and self.parents[0].start_ts <= row_ts and self.idle:
+            own.begin_parent(self.account, self.parents.popleft())
 
     def swap(self, strategy: Strategy) -> None:
         """Decide with another strategy from the next row on; its forecast is warmed with the rows of late.
@@ -226,7 +244,7 @@ class Session:
 
     def _record(self, now: int, reason: int, ready: bool, forecast: NDArray[np.float64], equity: float) -> Decision:
         integers, seen, thoughts = self.account[1], self._view, self._thoughts
-        count = int(thoughts[policy.COUNT])
+        count = int(thoughts[sent.COUNT])
         record = np.array(
             [
                 (
@@ -236,18 +254,18 @@ class Session:
                     seen[view.EXCHANGE_TS],
                     seen[view.INGEST_TS],
                     reason,
-                    thoughts[policy.HALVINGS],
-                    thoughts[policy.CAPPED],
+                    thoughts[sent.HALVINGS],
+                    thoughts[sent.CAPPED],
                     ready,
                     count,
                     seen[view.BEST_BID],
                     seen[view.BEST_ASK],
                     integers[own.POSITION],
-                    thoughts[policy.TARGET],
+                    thoughts[sent.TARGET],
                     seen[view.DELAY_NS],
-                    thoughts[policy.MU_BP],
-                    thoughts[policy.SIGMA_BP],
-                    thoughts[policy.COST_BP],
+                    thoughts[sent.MU_BP],
+                    thoughts[sent.SIGMA_BP],
+                    thoughts[sent.COST_BP],
                     forecast[0],
                     forecast[1],
                     forecast[2],

@@ -85,5 +85,14 @@ def lots_of(quote_value, price_ticks, lot_value, tick_size, inverse):
     >>> lots_of(1_050.0, 500_000, 100.0, 0.1, True)
     10
     """
-    per_lot = lot_value if inverse else lot_value * price_ticks * tick_size
-    return int(quote_value / per_lot)
+    return int(quote_value / value_of(1, price_ticks, lot_value, tick_size, inverse))
+
+
+@njit(cache=True)
+def value_of(lots, price_ticks, lot_value, tick_size, inverse):
+    """Quote currency that lots are worth at a price.
+
+    >>> value_of(10, 500_000, 0.001, 0.1, False)
+    500.0
+    """
+    return lots * lot_value if inverse else lots * (lot_value * price_ticks * tick_size)

@@ -52,7 +52,7 @@ def model_strategy(
     """
     forecaster = forecaster_from(model)
     columns = forecast_columns(forecaster.shape, Cell(trading.horizon_ms, trading.budget_bp))
-    return Strategy(forecaster, columns, limits_of(trading, instrument, kind, fees[1]), *fees)
+    return Strategy(forecaster, columns, limits_of(trading, instrument, kind, fees), *fees)
 
 
 def idle_strategy(
@@ -60,4 +60,4 @@ def idle_strategy(
 ) -> Strategy:
     """The rules without a model: a policy that needs a forecast waits, one that needs none goes ahead."""
     columns = np.arange(2 * CLASSES, dtype=np.intp)
-    return Strategy(NoForecast(), columns, limits_of(trading, instrument, kind, fees[1]), *fees)
+    return Strategy(NoForecast(), columns, limits_of(trading, instrument, kind, fees), *fees)

@@ -1,70 +1,20 @@
 """Hand-made rows through ``decide``: what it sends, and what each gate stops."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
 from market.events import BUY, SELL
 from market.orders import IOC, POST_ONLY
-from tests.builders_market import COINM_BTC, USDM_BTC
-from tests.builders_trading import TRADING, trading
+from tests.builders_decisions import DOWN, FLAT, NOW, UP, act, held, row
+from tests.builders_market import USDM_BTC
+from tests.builders_trading import trading
 from trading import account as own
-from trading import policy, records, view
-from trading.account import Account, new_account
-from trading.limits import limits_of
-from trading.parameters import PolicyKind, TradingParameters
-
-NOW = 1_700_000_000_000_000_000
-UP = np.array([0.1, 0.1, 0.8, -2.0, 0.0, 2.0])  # mean 1.4 bp
-DOWN = np.array([0.8, 0.1, 0.1, -2.0, 0.0, 2.0])
-FLAT = np.array([0.1, 0.8, 0.1, -2.0, 0.0, 2.0])
-
-
-class Outcome(NamedTuple):
-    reason: int
-    intents: np.ndarray
-    thoughts: np.ndarray
-
-
-def row(**changes: int) -> np.ndarray:
-    places = {
-        "ROW_TS": NOW,
-        "STATUS": 0,
-        "BEST_BID": 500_000,
-        "BEST_ASK": 500_001,
-        "BID_QTY": 1_000,
-        "ASK_QTY": 1_000,
-        "DELAY_NS": 10_000_000,
-    } | changes
-    seen = np.zeros(view.VIEW, np.int64)
-    for name, value in places.items():
-        seen[getattr(view, name)] = value
-    return seen
-
-
-def act(
-    account: Account,
-    forecast: np.ndarray = UP,
-    seen: np.ndarray | None = None,
-    parameters: TradingParameters = TRADING,
-    kind: PolicyKind = "take",
-    **state: Any,
-) -> Outcome:
-    intents = np.zeros((policy.MAX_INTENTS, policy.INTENT_COLUMNS), np.int64)
-    thoughts = np.zeros(policy.THOUGHTS)
-    limits = limits_of(parameters, state.get("instrument", COINM_BTC), kind, state.get("fee", 0.0))
-    now, equity = state.get("now", NOW + 1_000_000), state.get("equity", 0.0)
-    seen = row() if seen is None else seen
-    reason = policy.decide(account, limits, forecast, seen, state.get("ready", True), equity, now, intents, thoughts)
-    return Outcome(reason, intents[: int(thoughts[policy.COUNT])], thoughts)
-
-
-def held(lots: int) -> Account:
-    account = new_account()
-    account[1][own.POSITION] = lots
-    return account
+from trading import intents as sent
+from trading import records
+from trading.account import new_account
 
 
 @pytest.mark.parametrize(("forecast", "side", "limit"), [(UP, BUY, 500_003), (DOWN, SELL, 499_998)])
@@ -73,19 +23,17 @@ def test_an_edge_sends_one_immediate_order_towards_the_target(forecast: np.ndarr
     # mean 1.4 bp, variance 3.6 - 1.96 = 1.64; share = (1.4 - 0.02) / 1.64 = 0.84 of 100 contracts
     assert outcome.reason == records.ACTED
     assert outcome.intents.tolist() == [[records.PLACE, 1, side, IOC, own.TAKER_SLOT, limit, 84]]
-    assert outcome.thoughts[policy.MU_BP] == pytest.approx(side * 1.4)
+    assert outcome.thoughts[sent.MU_BP] == pytest.approx(side * 1.4)
 
 
 def test_linear_and_inverse_contracts_ask_for_the_same_money() -> None:
     inverse = act(new_account())
     linear = act(new_account(), instrument=USDM_BTC, seen=row(BID_QTY=10**6, ASK_QTY=10**6))
-    assert linear.intents[0, policy.QTY] * 0.001 * 50_000 == pytest.approx(
-        inverse.intents[0, policy.QTY] * 100, rel=0.01
-    )
+    assert linear.intents[0, sent.QTY] * 0.001 * 50_000 == pytest.approx(inverse.intents[0, sent.QTY] * 100, rel=0.01)
 
 
 def test_a_cost_above_the_expected_return_sends_nothing() -> None:
-    outcome = act(new_account(), fee=1e-4)
+    outcome = act(new_account(), fees=(0.0, 1e-4))
     assert outcome.reason == records.NO_EDGE
     assert not outcome.intents.size
 
@@ -95,10 +43,10 @@ def test_a_position_waits_for_its_horizon_and_then_leaves() -> None:
     account[1][own.SIGNAL_TS] = NOW
     waiting = act(account, FLAT, now=NOW + 40_000_000)
     assert not waiting.intents.size
-    assert waiting.thoughts[policy.TARGET] == 50
+    assert waiting.thoughts[sent.TARGET] == 50
     late = NOW + 1_000_000_000
     leaving = act(account, FLAT, row(ROW_TS=late), now=late)
-    assert leaving.intents[0, [policy.SIDE, policy.QTY]].tolist() == [SELL, 50]
+    assert leaving.intents[0, [sent.SIDE, sent.QTY]].tolist() == [SELL, 50]
 
 
 def test_one_order_at_a_time_works_towards_the_target() -> None:
@@ -133,7 +81,7 @@ def test_a_closed_gate_still_cancels_what_rests() -> None:
     act(account, kind="probe")
     account[0][:2, own.STATE] = own.RESTING
     outcome = act(account, seen=row(STATUS=1), kind="probe")
-    assert outcome.intents[:, policy.VERB].tolist() == [records.CANCEL, records.CANCEL]
+    assert outcome.intents[:, sent.VERB].tolist() == [records.CANCEL, records.CANCEL]
 
 
 def test_the_rate_cap_stops_the_order_over_it() -> None:
@@ -145,7 +93,7 @@ def test_the_rate_cap_stops_the_order_over_it() -> None:
 
 def test_the_exposure_cap_counts_position_and_open_orders() -> None:
     capped = trading(risk={"max_position_usd": 5_000.0})
-    assert act(new_account(), parameters=capped).intents[0, policy.QTY] == 50
+    assert act(new_account(), parameters=capped).intents[0, sent.QTY] == 50
     assert act(held(50), parameters=capped).reason == records.EXPOSURE
 
 
@@ -155,7 +103,7 @@ def test_a_losing_streak_pauses_and_flattens() -> None:
         own.close_trip(account[1], account[2], account[2][own.TRIP_EQUITY] - 1.0, 5_000_000_000, 3, NOW)
     outcome = act(account)
     assert outcome.reason == records.LOSS_STREAK
-    assert outcome.intents[0, [policy.SIDE, policy.QTY]].tolist() == [SELL, 10]
+    assert outcome.intents[0, [sent.SIDE, sent.QTY]].tolist() == [SELL, 10]
 
 
 def test_a_drawdown_latches_until_somebody_resets_it() -> None:
@@ -177,23 +125,23 @@ def test_a_volatility_spike_halves_the_target() -> None:
     account = new_account()
     account[2][[own.FAST_VARIANCE, own.SLOW_VARIANCE]] = 100.0, 1.0
     outcome = act(account)
-    assert outcome.intents[0, policy.QTY] == 42
-    assert outcome.thoughts[policy.HALVINGS] == 1
+    assert outcome.intents[0, sent.QTY] == 42
+    assert outcome.thoughts[sent.HALVINGS] == 1
 
 
 def test_visible_depth_caps_the_order() -> None:
     outcome = act(new_account(), seen=row(ASK_QTY=30))
-    assert outcome.intents[0, policy.QTY] == 30
-    assert outcome.thoughts[policy.CAPPED] == 1
+    assert outcome.intents[0, sent.QTY] == 30
+    assert outcome.thoughts[sent.CAPPED] == 1
 
 
 def test_the_probe_keeps_one_post_only_order_at_each_touch() -> None:
     account = new_account()
     outcome = act(account, kind="probe")
-    assert outcome.intents[:, [policy.SIDE, policy.TIF, policy.PRICE, policy.QTY]].tolist() == [
+    assert outcome.intents[:, [sent.SIDE, sent.TIF, sent.PRICE, sent.QTY]].tolist() == [
         [BUY, POST_ONLY, 500_000, 5],
         [SELL, POST_ONLY, 500_001, 5],
     ]
     account[0][:2, own.STATE] = own.RESTING
     moved = act(account, kind="probe", seen=row(BEST_BID=499_999))
-    assert moved.intents[:, [policy.VERB, policy.ORDER]].tolist() == [[records.CANCEL, 1]]
+    assert moved.intents[:, [sent.VERB, sent.ORDER]].tolist() == [[records.CANCEL, 1]]

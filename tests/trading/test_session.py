@@ -12,6 +12,7 @@ from market.orders import FILL, REPORT
 from tests.builders_market import COINM_BTC, recorded_events
 from tests.builders_trading import VENUE, session
 from trading.parameters import PolicyKind
+from trading.parent import ParentOrder
 from trading.session import Session, at, close_row
 
 SECOND = 1_000_000_000
@@ -27,8 +28,16 @@ def whole(tape: Events) -> Window:
     return Window(int(tape["ingest_ts"][0]), int(tape["ingest_ts"][-1]) + SECOND)
 
 
+def trading_session(tape: Events, kind: PolicyKind) -> Session:
+    """A session with parent orders to work, if its policy works any."""
+    trader, first = session(kind), int(tape["ingest_ts"][0])
+    spans = [first + place * 10 * SECOND for place in range(1, 40)]
+    trader.work(ParentOrder(side, 50, at, at + 9 * SECOND) for at, side in zip(spans, [BUY, SELL] * 20, strict=False))
+    return trader
+
+
 def run(tape: Events, kind: PolicyKind) -> tuple[Result, Session]:
-    trader = session(kind)
+    trader = trading_session(tape, kind)
     return run_backtest(tape, trader, SimulatedVenue(COINM_BTC, VENUE), whole(tape), LATENCY), trader
 
 
@@ -37,10 +46,10 @@ def micro_batches(tape: Events, rng: np.random.Generator) -> Iterator[Events]:
     yield from np.split(tape, cuts)
 
 
-@pytest.mark.parametrize("kind", ["probe", "take"])
+@pytest.mark.parametrize("kind", ["probe", "take", "quote", "execute"])
 def test_micro_batches_decide_and_fill_as_the_whole_tape_does(tape: Events, kind: PolicyKind) -> None:
     expected, _ = run(tape, kind)
-    trader, venue = session(kind), SimulatedVenue(COINM_BTC, VENUE)
+    trader, venue = trading_session(tape, kind), SimulatedVenue(COINM_BTC, VENUE)
     records, intents = [], []
     for batch in micro_batches(tape, np.random.default_rng(3)):
         trader.queue.push(batch.copy())
@@ -51,6 +60,7 @@ def test_micro_batches_decide_and_fill_as_the_whole_tape_does(tape: Events, kind
             intents.append(decision.intents)
     decisions = np.concatenate(records)
     assert decisions.size > 1_000
+    assert (expected.reports["kind"] == FILL).sum() > 10
     assert decisions.tobytes() == expected.decisions[: decisions.size].tobytes()
     assert np.concatenate(intents).tobytes() == expected.intents[: sum(map(len, intents))].tobytes()
 
