@@ -89,10 +89,10 @@ def market_gate(limits, view, equity, now):
         return BAD_INPUT
     if not view[DELAY_NS] <= limits[rule.MAX_DELAY_NS]:
         return DELAYED
-    if not now - view[INGEST_TS] <= limits[rule.MAX_SILENCE_NS]:
-        return SILENT
     if not 0 <= now - view[ROW_TS] <= limits[rule.MAX_DECISION_LAG_NS]:
         return LATE_DECISION
+    if not now - view[INGEST_TS] <= limits[rule.MAX_SILENCE_NS]:
+        return SILENT
     if not _touch_usd(view, limits) >= limits[rule.MIN_TOUCH_USD]:
         return THIN_BOOK
     return ACTED
