@@ -62,7 +62,7 @@ class Desk:
     def strategy(self) -> Strategy:
         """The rules, over forecasts that are known. Raises ModelError if the model has none for the traded cell."""
         venue, cell = self.terms.venue, Cell(self.trading.horizon_ms, float(self.trading.budget_bp))
-        limits = limits_of(self.trading, self.terms.instrument, self.kind, venue.taker_fee)
+        limits = limits_of(self.trading, self.terms.instrument, self.kind, venue.fees)
         return Strategy(Known(), forecast_columns(self.shape, cell), limits, *venue.fees)
 
 
