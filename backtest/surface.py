@@ -101,6 +101,11 @@ def scaled(trading: TradingParameters, size: float) -> TradingParameters:
             max_drawdown_usd=trading.risk.max_drawdown_usd * size,
         ),
         probe=replace(trading.probe, order_usd=trading.probe.order_usd * size),
+        quote=replace(
+            trading.quote,
+            order_usd=trading.quote.order_usd * size,
+            inventory_usd=trading.quote.inventory_usd * size,
+        ),
     )
 
 
