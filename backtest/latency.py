@@ -66,6 +66,10 @@ class SampledLatency:
         rate = int(message_rates(self._stamps, np.int64(sent_ts)))
         return Legs(*draw_legs(self.table, self.seed, sent_ts, rate))
 
+    def infer_ns(self, row_ts: int) -> int:
+        """The inference leg of the decision on a row (ns UTC), as ``run_backtest`` asks for it."""
+        return self.legs_of(0, row_ts).infer_ns
+
 
 class RecordedLatency:
     """The legs that each order of a journal really had: trace mode, for the journal's own orders."""

@@ -114,3 +114,31 @@ class ReportParameters:
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ConfigError(f"{name}={value} is outside [{low}, {high}]")
+
+
+@dataclass(frozen=True, slots=True)
+class VenueModelParameters:
+    """Models of the venue that are fitted from our own journal, and whether backtests use them."""
+
+    use: Literal["configured", "fitted"]  # "fitted": the newest version, part by part where it had enough to go by
+    latency_stress: float  # every leg of a backtest is so many times as long, [0, 100]
+    journal_h: float  # hours at the journal's end that are fitted, [0.001, 8760]
+    min_orders: int  # answered orders, below which latency and refusals are insufficient
+    min_cancels: int  # cancels of orders that still stood, below which their failures are insufficient
+    min_fills: int  # filled resting orders, below which the queue model is insufficient
+    rate_buckets: int  # parts that the journal's message rates are cut into, [1, 100]
+    queue_powers: tuple[float, ...]  # n of the model power that are compared
+    resamples: int  # for the intervals
+    seed: int  # of the resampling
+
+    def __post_init__(self) -> None:
+        _check_range("latency_stress", self.latency_stress, 0.0, 100.0)
+        _check_range("journal_h", self.journal_h, 1e-3, 8760.0)
+        for key in ("min_orders", "min_cancels", "min_fills", "resamples"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key}={getattr(self, key)} must be at least 1")
+        _check_range("rate_buckets", self.rate_buckets, 1, 100)
+        if not self.queue_powers or min(self.queue_powers) <= 0:
+            raise ConfigError(f"queue_powers={list(self.queue_powers)} must name at least one n above 0")
+        if self.seed < 0:
+            raise ConfigError(f"seed={self.seed} is below 0")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from backtest.parameters import ReportParameters, VenueParameters
+from backtest.parameters import ReportParameters, VenueModelParameters, VenueParameters
 from features.parameters import FeatureParameters, RegimeParameters
 from labeling.parameters import LabelParameters
 from market.errors import ConfigError
@@ -108,6 +108,11 @@ class Paths:
     def trials(self) -> Path:
         """Studies and trial ledgers of the search."""
         return self.var / "trials"
+
+    @property
+    def venue_models(self) -> Path:
+        """Fitted models of each symbol's venue, version by version."""
+        return self.var / "venue_models"
 
     def recorded(self, symbol: str) -> Path:
         """Journals of what a symbol's venue sent, by `main.py record`."""
@@ -254,6 +259,7 @@ class Settings:
     trading: TradingParameters
     venue: VenueParameters
     reports: ReportParameters
+    venue_models: VenueModelParameters
     registry: RegistrySettings
     live: LiveSettings
     drift: DriftParameters

@@ -21,6 +21,7 @@ from assets.raw_ticks import raw_ticks, raw_ticks_hold
 from assets.registered_model import registered_model, registered_model_hold
 from assets.resources import resources_of
 from assets.search import search, search_hold
+from assets.venue_models import venue_models
 from assets.walk_forward_slices import walk_forward_slices, walk_forward_slices_hold
 from assets.warehouse import warehouse_events, warehouse_events_hold
 from config.loading import load_settings
@@ -43,6 +44,7 @@ ASSETS: Final = (
     registered_model,
     live_deployment,
     live_journal,
+    venue_models,
     drift,
     label_shift,
     paid_cost,

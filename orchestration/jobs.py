@@ -30,7 +30,7 @@ deployment = dg.define_asset_job(
 live = dg.define_asset_job(
     "live",
     selection=dg.AssetSelection.groups("live"),
-    description="Finished segments of the runner's journal into the lake.",
+    description="Finished segments of the runner's journal into the lake, and the venue's models fitted from them.",
 )
 monitoring = dg.define_asset_job(
     "monitoring",

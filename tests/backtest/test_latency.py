@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
+from backtest.engine import Window, run_backtest
 from backtest.latency import RecordedLatency, SampledLatency, restamped
+from backtest.venue import SimulatedVenue
 from features.catalogue import VALID, feature_names
 from market.errors import BacktestError
 from market.events import CONNECTION_SHIFT, EVENT, aligned_ts
 from market.latency import Legs, constant, draw_legs, latency_table, message_stamps
+from market.orders import ACKED
 from tests.builders_features import PARAMETERS, START, batch_rows, synthetic_events
+from tests.builders_market import COINM_BTC
+from tests.builders_market import synthetic_events as simulated
+from tests.builders_trading import VENUE as TRADED
+from tests.builders_trading import session
 from tests.builders_venue import MS, level, message, tape, trade
 
 SECOND = 1_000 * MS
@@ -37,6 +44,26 @@ def test_an_order_meets_what_the_draw_of_its_moment_says() -> None:
         assert legs == Legs(*draw_legs(table, 7, sent_ts, 0.0))
         assert legs == latency.legs_of(order_id + 1, sent_ts)
         assert list(legs) in rows.tolist()
+
+
+def test_a_run_meets_drawn_legs_and_no_others() -> None:
+    market = simulated(12.0)
+    rows = np.random.default_rng(1).integers(1, 40, (30, 4)) * MS
+    latency = SampledLatency(latency_table(rows, np.zeros(30), spacing_ns=100 * MS), 7, message_stamps(market))
+    start = int(market["ingest_ts"][0]) + 7 * SECOND
+    venue = SimulatedVenue(COINM_BTC, TRADED, latency)
+    result = run_backtest(market, session("probe"), venue, Window(start, start + 4 * SECOND), latency.infer_ns)
+    assert result.intents.size > 20
+    infer = result.decisions["infer_ts"] - result.decisions["row_ts"]
+    assert set(infer.tolist()) <= set(rows[:, 1].tolist())
+    assert np.unique(infer).size > 5
+    for order in venue.orders:
+        legs = latency.legs_of(int(order["order_id"]), int(order["sent_ts"]))
+        assert order["arrival_ts"] == order["sent_ts"] + legs.entry_ns
+    acked = result.reports[result.reports["kind"] == ACKED]
+    waits = acked["visible_ts"] - acked["venue_ts"]
+    assert (waits >= rows[:, 3].min()).all()
+    assert np.unique(waits).size > 5
 
 
 def test_a_recorded_order_has_its_own_legs_and_a_stranger_none() -> None:
