@@ -20,7 +20,7 @@ NS_PER_S = 1_000_000_000
 def walk_forward_slices_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what a symbol's slices are made from."""
     days = [manifest.rows_sha256 for manifest in passed_days(lake, "labels", part.symbol)]
-    return inputs_sha("walk_forward_slices", [settings.models.walk_forward, settings.labels], days, ["modeling"])
+    return inputs_sha("walk_forward_slices", [settings.models.walk_forward, settings.trained_labels], days, ["modeling"])
 
 
 @dg.asset(
@@ -91,11 +91,11 @@ def passed_days(lake: Lake, dataset: str, symbol: str) -> list[Manifest]:
 
 
 def purge_facts(settings: Settings, lake: Lake, symbol: str) -> dict[str, int]:
-    """What a purge has to cover, ns: longest horizon, order latency with the slowest feed, clock error."""
+    """What a purge has to cover, ns: longest trained horizon, order latency with the slowest feed, clock error."""
     days = [manifest.metadata for manifest in passed_days(lake, "aligned_events", symbol)]
     slowest_ms = max((day["delay_p999_ms"] for day in days), default=0.0)
     return {
-        "longest_horizon_ns": settings.labels.horizons_ms[-1] * 1_000_000,
+        "longest_horizon_ns": settings.models.horizons_ms[-1] * 1_000_000,
         "latency_ns": settings.labels.latency_ns + round(slowest_ms * 1e6),
         "clock_error_ns": round(max((day["clock_error_ms"] for day in days), default=0.0) * 1e6),
     }

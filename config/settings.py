@@ -181,8 +181,9 @@ class LakeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """The models: network, training, slices, search, calibration, baselines."""
+    """The models: horizons, network, training, slices, search, calibration, baselines."""
 
+    horizons_ms: tuple[int, ...]  # those of labels.horizons_ms that models learn; the purge covers the longest
     network: NetworkParameters
     training: TrainingParameters
     walk_forward: WalkForwardParameters
@@ -273,8 +274,9 @@ class Settings:
         if self.features.leader:
             reason = "would lead every symbol, itself too; name leaders symbol by symbol in data.leaders"
             raise ConfigError(f"features.leader={self.features.leader!r} {reason}")
-        _check_traded_cell(self.trading, self.labels)
-        _check_purge(self.models.walk_forward, self.labels)
+        _check_trained_horizons(self.models.horizons_ms, self.labels)
+        _check_traded_cell(self.trading, self.trained_labels)
+        _check_purge(self.models.walk_forward, self.trained_labels)
         if self.labels.order_latency_ms != self.venue.order_latency_ms:
             raise ConfigError(
                 f"labels.order_latency_ms={self.labels.order_latency_ms} must equal "
@@ -285,6 +287,11 @@ class Settings:
     def lake_root(self) -> Path | str:
         """The folder or the URL that the lake lies at."""
         return self.lake.url or self.paths.lake
+
+    @property
+    def trained_labels(self) -> LabelParameters:
+        """The labels that models learn: all settings of the labels, at the trained horizons alone."""
+        return replace(self.labels, horizons_ms=self.models.horizons_ms)
 
     def features_of(self, symbol: str) -> FeatureParameters:
         """The feature parameters of a symbol: all are alike but for the leader."""
@@ -300,9 +307,16 @@ class Settings:
         return self.instruments[name]
 
 
+def _check_trained_horizons(horizons_ms: tuple[int, ...], labels: LabelParameters) -> None:
+    unlabelled = [horizon for horizon in horizons_ms if horizon not in labels.horizons_ms]
+    if unlabelled or not horizons_ms or list(horizons_ms) != sorted(set(horizons_ms)):
+        allowed = f"rising and among labels.horizons_ms={labels.horizons_ms}"
+        raise ConfigError(f"models.horizons_ms={horizons_ms} must hold at least one horizon, {allowed}")
+
+
 def _check_traded_cell(trading: TradingParameters, labels: LabelParameters) -> None:
     if trading.horizon_ms not in labels.horizons_ms:
-        raise ConfigError(f"trading.horizon_ms={trading.horizon_ms} is not in labels.horizons_ms={labels.horizons_ms}")
+        raise ConfigError(f"trading.horizon_ms={trading.horizon_ms} is not in models.horizons_ms={labels.horizons_ms}")
     if trading.budget_bp not in labels.fee_budgets_bp:
         allowed = f"labels.fee_budgets_bp={labels.fee_budgets_bp}"
         raise ConfigError(f"trading.budget_bp={trading.budget_bp} is not in {allowed}")

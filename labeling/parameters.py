@@ -7,8 +7,10 @@ from typing import Final, Literal
 from market.errors import ConfigError
 
 Anchor = Literal["executable", "gross"]
+Target = Literal["mid", "vwap"]
 Exit = Literal["walk", "mid", "vwap"]
 ANCHORS: Final = ("executable", "gross")
+TARGETS: Final = ("mid", "vwap")
 EXITS: Final = ("walk", "mid", "vwap")
 
 
@@ -26,6 +28,7 @@ class LabelParameters:
     order_notional_usd: float  # quote currency walked through the book, on both legs
     margin_bp: float  # what a net return must exceed to be called up or down
     anchor: Anchor  # gross return that trains: "gross" t to t + h, "executable" te to te + h
+    target: Target  # price that a gross return ends at: mid, or traded VWAP since its start
     exit: Exit  # price of the second leg: book walk, mid, or traded VWAP over (te, tx]
     min_tradeable_share: float  # cells with fewer rows up or down, as a share of 1, are not trained on
 
@@ -39,10 +42,9 @@ class LabelParameters:
                 raise ConfigError(f"{key}={getattr(self, key)} must be 0 or above")
         if not self.order_notional_usd > 0:
             raise ConfigError(f"order_notional_usd={self.order_notional_usd} must be above 0")
-        if self.anchor not in ANCHORS:
-            raise ConfigError(f"anchor={self.anchor!r} is not one of {', '.join(ANCHORS)}")
-        if self.exit not in EXITS:
-            raise ConfigError(f"exit={self.exit!r} is not one of {', '.join(EXITS)}")
+        for key, allowed in (("anchor", ANCHORS), ("target", TARGETS), ("exit", EXITS)):
+            if getattr(self, key) not in allowed:
+                raise ConfigError(f"{key}={getattr(self, key)!r} is not one of {', '.join(allowed)}")
         if not 0 <= self.min_tradeable_share <= 1:
             raise ConfigError(f"min_tradeable_share={self.min_tradeable_share} must lie in 0 to 1")
 
@@ -53,7 +55,7 @@ class LabelParameters:
 
     @property
     def longest_ns(self) -> int:
-        """From a row to the last instant that its labels read, ns: what a purge has to cover."""
+        """From a row to the last instant that any of its labels reads, ns: what the tape has to run on."""
         return self.latency_ns + self.horizons_ms[-1] * 1_000_000
 
 

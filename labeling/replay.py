@@ -1,14 +1,20 @@
-"""One compiled pass over the venue's book that samples, for every row, what its labels are made of."""
+"""One compiled pass over the venue's book that labels every row: what the market did, and what a round trip costs.
 
-from typing import Final, NamedTuple
+A row meets three instants: the decision at t, the entry at ``te``, and for each horizon h the exits t + h (of the
+gross anchor) and te + h. Each of these is a stream of rows in the order of its instants; the pass takes what falls
+due before each event from the book in force.
+"""
+
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from market.book import ASK, BEST_ASK, BEST_BID, BID, Book, apply, is_open
-from market.costs import walk
-from market.events import GAP, Events, venue_ts
+from market.book import ASK, BEST_ASK, BEST_BID, BID, Book, apply, is_open, quantity, row_of
+from market.borrowing import BORROWING
+from market.costs import walk_to
+from market.events import GAP, LEVEL, TRADE, Events, venue_ts
 from market.spill import require_room
 
 # status of a label, and what it says
@@ -18,13 +24,19 @@ PAST_END: Final = 2
 GAP_INSIDE: Final = 3
 BOOK_CLOSED: Final = 4
 NO_PRINT: Final = 5
+NO_FEE: Final = 6
 
-# places in entry and exit samples
+# places in a row's entry
 MID: Final = 0
-HALF_SPREAD: Final = 1
-SELL_AT: Final = 2  # average price of walking the bids
-BUY_AT: Final = 3  # average price of walking the asks
-PLACES: Final = 4
+SELL_AT: Final = 1  # average price of walking the bids
+BUY_AT: Final = 2  # average price of walking the asks
+CROSSING: Final = 3  # half the spread, a fraction of the mid
+WALKING: Final = 4  # what the order pays beyond the touch, the mean of both sides, a fraction of the mid
+ENTRY: Final = 5
+
+WALKS: Final = 4  # walks of one book that are kept, a power of two; rows of one minute differ by a lot or two
+FAR: Final = 2**62
+KERNEL: Final[dict[str, Any]] = BORROWING | {"error_model": "numpy"}  # x / 0 is inf or NaN, unchecked
 
 
 class Tape(NamedTuple):
@@ -36,14 +48,17 @@ class Tape(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """When each row is sampled: row i's stream s at ``row_ts[i] + offsets[s]``.
+    """When each row is due. Streams: decision, entry, then for each horizon h the anchors t + h, then the exits te + h.
 
-    Streams: decision, entry, then for each horizon h the anchors t + h, then the exits te + h.
+    The replay moves ``due`` and ``due_ts``.
     """
 
     row_ts: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    due: NDArray[np.int64]  # next row of each stream, moved by the replay
+    te: NDArray[np.int64]
+    by_entry: NDArray[np.int64]  # rows in the order in which they meet the venue
+    horizons: NDArray[np.int64]  # ns
+    due: NDArray[np.int64]  # of each stream: how many of its rows were read ...
+    due_ts: NDArray[np.int64]  # ... and when the next one is due
 
 
 class Sizing(NamedTuple):
@@ -52,101 +67,133 @@ class Sizing(NamedTuple):
     notional: float  # quote currency
     lot_value: float  # quote currency of a lot; linear, spot: of a lot and a tick of price
     inverse: bool
-    walks_out: bool  # the exit needs depth
+    walks_out: bool  # the exit walks the book; else it is at the mid
 
 
-class Samples(NamedTuple):
-    """What was read, N rows and H horizons; prices in ticks, NaN where there was none."""
+class Rows(NamedTuple):
+    """What a row knows by its entry; prices in ticks, NaN where there was none."""
 
     lots: NDArray[np.int64]  # (N,)
     gaps: NDArray[np.int64]  # (N,) gaps of the tape up to the decision
     decision: NDArray[np.float64]  # (N,) mid at t
-    anchors: NDArray[np.float64]  # (H, N) mid at t + h
-    entry: NDArray[np.float64]  # (N, PLACES) at te
-    exits: NDArray[np.float64]  # (H, N, PLACES) at te + h
-    status: NDArray[np.uint8]  # (H, N)
+    entry: NDArray[np.float64]  # (N, ENTRY)
+
+
+class Labels(NamedTuple):
+    """Labels of N rows at H horizons, each array (H, N); NaN where the status says that nothing is known."""
+
+    gross: NDArray[np.float32]  # mid to mid, t to t + h
+    exec_gross: NDArray[np.float32]  # te to te + h
+    spread: NDArray[np.float32]
+    slippage: NDArray[np.float32]
+    long_ratio: NDArray[np.float64]  # exit over entry price; a label equals the ledger to 1e-12
+    short_ratio: NDArray[np.float64]
+    status: NDArray[np.uint8]
+
+
+class Walks(NamedTuple):
+    """The newest walks of the book as it stands; one is good until a level changes that it, or another, took."""
+
+    lots: NDArray[np.int64]  # (WALKS,) 0: none kept
+    prices: NDArray[np.float64]  # (WALKS, 2) by side of the book, NaN where it holds too little
+    deepest: NDArray[np.int64]  # (2,) the last price that any of them needed
 
 
 def venue_tape(events: Events) -> Tape:
     """The tape in the order of the venue's book; ties keep the order of arrival."""
     times = venue_ts(events)
+    if np.all(times[1:] >= times[:-1]):
+        return Tape(events, np.arange(times.size), times)
     order = np.argsort(times, kind="stable")
     return Tape(events, order, times[order])
 
 
-def sample_book(
-    tape: Tape, row_ts: NDArray[np.int64], latency_ns: int, horizons_ns: NDArray[np.int64], sizing: Sizing, book: Book
-) -> Samples:
-    """Samples of every row; ``book`` is the venue's at the start of the tape, and moves to its end.
+def label_tape(
+    tape: Tape, instants: tuple[NDArray[np.int64], NDArray[np.int64]], horizons_ns: NDArray[np.int64],
+    sizing: Sizing, book: Book,
+) -> tuple[Rows, Labels]:  # fmt: skip
+    """Every row's entry and labels; ``book`` is the venue's at the start of the tape, and moves to its end.
 
+    instants : row_ts, which rises, and te, which need not; shape (N,) each, ns
     Instants past the tape's last event stay PAST_END. Raises DataError if the book runs out of room.
     """
-    rows, horizons = row_ts.size, horizons_ns.size
-    offsets = np.concatenate(([0, latency_ns], horizons_ns, horizons_ns + latency_ns)).astype(np.int64)
-    schedule = Schedule(row_ts, offsets, np.zeros(offsets.size, np.int64))
-    samples = Samples(
-        lots=np.zeros(rows, np.int64),
-        gaps=np.zeros(rows, np.int64),
-        decision=np.full(rows, np.nan),
-        anchors=np.full((horizons, rows), np.nan),
-        entry=np.full((rows, PLACES), np.nan),
-        exits=np.full((horizons, rows, PLACES), np.nan),
-        status=np.full((horizons, rows), PAST_END, np.uint8),
-    )
-    _replay(tape, schedule, sizing, book, samples)
+    schedule = _scheduled(*instants, horizons_ns)
+    rows, labels = _blank(instants[0].size, horizons_ns.size)
+    walks = Walks(np.zeros(WALKS, np.int64), np.zeros((WALKS, 2)), np.zeros(2, np.int64))
+    _replay(tape, schedule, sizing, book, rows, labels, walks)
     require_room(book[2])
-    return samples
+    return rows, labels
 
 
-@njit(cache=True)
-def _replay(tape, schedule, sizing, book, samples):
-    walked = np.zeros(3)  # lots of the newest walk of this book (0: none yet), and its two prices
-    gaps, next_due = 0, schedule.row_ts[0] if schedule.row_ts.size else np.int64(2**62)
+def _scheduled(row_ts: NDArray[np.int64], te: NDArray[np.int64], horizons_ns: NDArray[np.int64]) -> Schedule:
+    by_entry = np.arange(te.size) if np.all(te[1:] >= te[:-1]) else np.argsort(te, kind="stable")
+    due = np.zeros(2 + 2 * horizons_ns.size, np.int64)
+    due_ts = np.full(due.size, FAR, np.int64)
+    if te.size:
+        first, enters = row_ts[0], te[by_entry[0]]
+        due_ts[:] = np.concatenate(([first, enters], first + horizons_ns, enters + horizons_ns))
+    return Schedule(row_ts, te, by_entry, horizons_ns, due, due_ts)
+
+
+def _blank(rows: int, horizons: int) -> tuple[Rows, Labels]:
+    """Arrays that nothing has filled: the replay writes each place once."""
+    columns = [np.empty((horizons, rows), np.float32) for _ in range(4)]
+    ratios = [np.empty((horizons, rows)) for _ in range(2)]
+    known = Rows(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows), np.empty((rows, ENTRY)))
+    return known, Labels(*columns, *ratios, np.empty((horizons, rows), np.uint8))
+
+
+@njit(**KERNEL)
+def _replay(tape, schedule, sizing, book, rows, labels, walks):
+    gaps, next_due = 0, _next_due(schedule.due_ts)
     for place in range(tape.order.size):
         event = tape.events[tape.order[place]]
         if tape.times[place] > next_due:
-            next_due = _sample_before(tape.times[place], gaps, schedule, sizing, book, walked, samples)
+            next_due = _read_before(tape.times[place], gaps, schedule, sizing, book, rows, labels, walks)
         apply(book, event.kind, event.side, event.price, event.qty, event.update_id, event.flags)
         gaps += event.kind == GAP
-        walked[0] = 0.0
+        if _spoils(walks.deepest, event):
+            walks.lots[:] = 0
     if tape.order.size:
-        _sample_before(tape.times[-1] + 1, gaps, schedule, sizing, book, walked, samples)
+        _read_before(tape.times[-1] + 1, gaps, schedule, sizing, book, rows, labels, walks)
+    _leave_unread(schedule, rows, labels)
 
 
-@njit(cache=True)
-def _sample_before(instant, gaps, schedule, sizing, book, walked, samples):
-    """Read the book in force for whatever is due before an instant; returns when something is due next.
+@njit(**KERNEL)
+def _next_due(due_ts):
+    earliest = due_ts[0]
+    for stream in range(1, due_ts.size):
+        earliest = min(earliest, due_ts[stream])
+    return earliest
 
-    One body on purpose: a call for each sample costs more than the sample.
-    """
-    row_ts, offsets, due = schedule
-    lots, gaps_before, decision, anchors, entry, exits, status = samples
-    horizons, next_due = anchors.shape[0], np.int64(2**62)
+
+@njit(**KERNEL)
+def _spoils(deepest, event):
+    """Whether an event may have changed a level that a kept walk took."""
+    if event.kind == LEVEL:
+        row = row_of(event.side)
+        return event.price >= deepest[BID] if row == BID else event.price <= deepest[ASK]
+    return event.kind < TRADE or event.kind == GAP
+
+
+@njit(**KERNEL)
+def _read_before(instant, gaps, schedule, sizing, book, rows, labels, walks):
+    """Read the book in force for whatever is due before an instant; returns when something is due next."""
+    due_ts, horizons = schedule.due_ts, schedule.horizons.size
     mid, half_spread = _touch(book)
-    for stream in range(offsets.size):
-        i = due[stream]
-        while i < row_ts.size and row_ts[i] + offsets[stream] < instant:
-            h = (stream - 2) % horizons
-            if stream == 0:
-                decision[i], gaps_before[i], lots[i] = mid, gaps, _lots(mid, sizing)
-            elif 2 <= stream < 2 + horizons:
-                anchors[h, i] = mid
-            else:
-                if lots[i] > 0 and lots[i] != walked[0] and not np.isnan(mid):
-                    _walk_both(book, lots[i], sizing.inverse, walked)
-                _fill(entry[i] if stream == 1 else exits[h, i], lots[i], mid, half_spread, walked)
-                if stream != 1:
-                    mids = decision[i] + anchors[h, i] + entry[i, MID] + mid
-                    depth = _both_sides(entry[i]) + (_both_sides(exits[h, i]) if sizing.walks_out else 0.0)
-                    status[h, i] = _verdict(decision[i], gaps - gaps_before[i], mids, depth)
-            i += 1
-        due[stream] = i
-        if i < row_ts.size:
-            next_due = min(next_due, row_ts[i] + offsets[stream])
-    return next_due
+    if due_ts[0] < instant:
+        _decide(instant, gaps, mid, schedule, sizing, rows)
+    if due_ts[1] < instant:
+        _enter(instant, mid, half_spread, schedule, sizing, book, rows, walks)
+    for h in range(horizons):
+        if due_ts[2 + h] < instant:
+            _anchor(instant, mid, h, schedule, sizing.inverse, rows.decision, labels.gross[h])
+        if due_ts[2 + horizons + h] < instant:
+            _leave(instant, gaps, (mid, half_spread), h, schedule, sizing, book, rows, labels, walks)
+    return _next_due(due_ts)
 
 
-@njit(cache=True)
+@njit(**KERNEL)
 def _touch(book):
     """Mid and half the spread, ticks; NaN while the book may not be traded on."""
     if not is_open(book):
@@ -155,7 +202,18 @@ def _touch(book):
     return (bid + ask) / 2, (ask - bid) / 2
 
 
-@njit(cache=True)
+@njit(**KERNEL)
+def _decide(instant, gaps, mid, schedule, sizing, rows):
+    row_ts, i = schedule.row_ts, schedule.due[0]
+    lots = _lots(mid, sizing)
+    while i < row_ts.size and row_ts[i] < instant:
+        rows.decision[i], rows.gaps[i], rows.lots[i] = mid, gaps, lots
+        i += 1
+    schedule.due[0] = i
+    schedule.due_ts[0] = row_ts[i] if i < row_ts.size else FAR
+
+
+@njit(**KERNEL)
 def _lots(mid, sizing):
     if np.isnan(mid):
         return np.int64(0)
@@ -163,34 +221,121 @@ def _lots(mid, sizing):
     return max(np.int64(1), np.int64(np.rint(sizing.notional / each)))
 
 
-@njit(cache=True)
-def _walk_both(book, lots, inverse, walked):
-    walked[0] = lots
+@njit(**KERNEL)
+def _enter(instant, mid, half_spread, schedule, sizing, book, rows, walks):
+    te, by_entry, k = schedule.te, schedule.by_entry, schedule.due[1]
+    while k < by_entry.size and te[by_entry[k]] < instant:
+        i = by_entry[k]
+        entry, lots = rows.entry[i], rows.lots[i]
+        if lots > 0 and not np.isnan(mid):
+            slot = _walked(book, lots, sizing.inverse, walks)
+            entry[MID], entry[SELL_AT], entry[BUY_AT] = mid, walks.prices[slot, BID], walks.prices[slot, ASK]
+            entry[CROSSING] = half_spread / mid
+            entry[WALKING] = _walking(entry[SELL_AT], entry[BUY_AT], mid, half_spread)
+        else:
+            entry[:] = np.nan
+        k += 1
+    schedule.due[1] = k
+    schedule.due_ts[1] = te[by_entry[k]] if k < by_entry.size else FAR
+
+
+@njit(**KERNEL)
+def _walked(book, lots, inverse, walks):
+    """Slot of the walk of so many lots through both sides of the book as it stands."""
+    slot = lots & (WALKS - 1)
+    if walks.lots[slot] == lots:
+        return slot
+    if not walks.lots.any():
+        walks.deepest[BID], walks.deepest[ASK] = FAR, 0
+    walks.lots[slot] = lots
     for row in (BID, ASK):
-        average, filled = walk(book, row, lots, inverse)
-        walked[1 + row] = average if filled == lots else np.nan
+        last = book[2][row]
+        if quantity(book, row, last) >= lots:
+            walks.prices[slot, row] = last
+        else:
+            average, filled, last = walk_to(book, row, lots, inverse)
+            walks.prices[slot, row] = average if filled == lots else np.nan
+        if row == BID:
+            walks.deepest[BID] = min(walks.deepest[BID], last)
+        else:
+            walks.deepest[ASK] = max(walks.deepest[ASK], last if last > 0 else FAR)
+    return slot
 
 
-@njit(cache=True)
-def _fill(sample, lots, mid, half_spread, walked):
-    if lots > 0 and not np.isnan(mid):
-        sample[MID], sample[HALF_SPREAD] = mid, half_spread
-        sample[SELL_AT], sample[BUY_AT] = walked[1 + BID], walked[1 + ASK]
+@njit(**KERNEL)
+def _walking(sell_at, buy_at, mid, half_spread):
+    return ((buy_at - sell_at) / 2 - half_spread) / mid
 
 
-@njit(cache=True)
-def _both_sides(sample):
-    """NaN where either side of the book held too little."""
-    return sample[SELL_AT] + sample[BUY_AT]
+@njit(**KERNEL)
+def _anchor(instant, mid, h, schedule, inverse, decision, gross):
+    row_ts, horizon, i = schedule.row_ts, schedule.horizons[h], schedule.due[2 + h]
+    while i < row_ts.size and row_ts[i] + horizon < instant:
+        gross[i] = _simple_return(decision[i], mid, inverse)
+        i += 1
+    schedule.due[2 + h] = i
+    schedule.due_ts[2 + h] = row_ts[i] + horizon if i < row_ts.size else FAR
 
 
-@njit(cache=True)
-def _verdict(decision_mid, gaps_inside, mids, depth):
-    """Status of a label; ``mids`` and ``depth`` are sums over all that it reads, NaN where one is missing."""
+@njit(**KERNEL)
+def _simple_return(enter, leave, inverse):
+    return 1.0 - enter / leave if inverse else leave / enter - 1.0
+
+
+@njit(**KERNEL)
+def _leave(instant, gaps, touch, h, schedule, sizing, book, rows, labels, walks):
+    te, by_entry, horizon = schedule.te, schedule.by_entry, schedule.horizons[h]
+    stream = 2 + schedule.horizons.size + h
+    k, (mid, half_spread) = schedule.due[stream], touch
+    while k < by_entry.size and te[by_entry[k]] + horizon < instant:
+        i = by_entry[k]
+        entry = rows.entry[i]
+        status = _readable(rows.decision[i], gaps - rows.gaps[i], entry[MID] + mid + labels.gross[h, i])
+        if status != OK:
+            _blank_label(labels, h, i, status)
+        else:
+            sell_at, buy_at, spread, slippage = mid, mid, entry[CROSSING], entry[WALKING]
+            if sizing.walks_out:
+                slot = _walked(book, rows.lots[i], sizing.inverse, walks)
+                sell_at, buy_at = walks.prices[slot, BID], walks.prices[slot, ASK]
+                spread += half_spread / mid
+                slippage += _walking(sell_at, buy_at, mid, half_spread)
+            labels.exec_gross[h, i] = _simple_return(entry[MID], mid, sizing.inverse)
+            labels.spread[h, i], labels.slippage[h, i] = spread, slippage
+            labels.long_ratio[h, i] = sell_at / entry[BUY_AT]
+            labels.short_ratio[h, i] = buy_at / entry[SELL_AT]
+            labels.status[h, i] = DEPTH_SHORT if np.isnan(slippage) else OK
+        k += 1
+    schedule.due[stream] = k
+    schedule.due_ts[stream] = te[by_entry[k]] + horizon if k < by_entry.size else FAR
+
+
+@njit(**KERNEL)
+def _readable(decision_mid, gaps_inside, others):
+    """OK, or why nothing of a label is known; ``others`` is NaN where a later mid is missing."""
     if np.isnan(decision_mid):
         return BOOK_CLOSED
     if gaps_inside > 0:
         return GAP_INSIDE
-    if np.isnan(mids):
-        return BOOK_CLOSED
-    return DEPTH_SHORT if np.isnan(depth) else OK
+    return BOOK_CLOSED if np.isnan(others) else OK
+
+
+@njit(**KERNEL)
+def _blank_label(labels, h, i, status):
+    labels.gross[h, i] = labels.exec_gross[h, i] = labels.spread[h, i] = labels.slippage[h, i] = np.nan
+    labels.long_ratio[h, i] = labels.short_ratio[h, i] = np.nan
+    labels.status[h, i] = status
+
+
+@njit(**KERNEL)
+def _leave_unread(schedule, rows, labels):
+    """What lies past the end of the tape."""
+    by_entry, due = schedule.by_entry, schedule.due
+    for i in range(due[0], schedule.row_ts.size):
+        rows.decision[i], rows.gaps[i], rows.lots[i] = np.nan, 0, 0
+    for k in range(due[1], by_entry.size):
+        rows.entry[by_entry[k], :] = np.nan
+    horizons = schedule.horizons.size
+    for h in range(horizons):
+        for k in range(due[2 + horizons + h], by_entry.size):
+            _blank_label(labels, h, by_entry[k], PAST_END)

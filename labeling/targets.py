@@ -1,48 +1,52 @@
 """Labels of decision rows: gross returns to regress on, round trips to classify by, at any fee.
 
-A row decides at t, meets the venue at ``te`` = t + latencies, and leaves at te + h. Every value reads the venue's
-book, and is NaN with a status where the market cannot say it. Columns, h in ms: row_ts, te (ns), lots,
-and for each horizon gross_h (mid, t to t + h), exec_gross_h (mid, te to te + h), spread_h and slippage_h (costs of
-both legs), long_ratio_h and short_ratio_h (exit over entry price of the round trip), status_h. Returns and costs are
-simple, fractions of the entry notional; for inverse contracts in coin.
+A row decides at t, meets the venue at ``te`` = t + latencies, and leaves at tx = te + h. Every value reads the venue's
+book, and is NaN with a status where the market cannot say it. Columns: row_ts, te (ns), lots, entry_mid, sell_at and
+buy_at (ticks, at te), and for each horizon h in ms gross_h (t to t + h), exec_gross_h (te to te + h), spread_h and
+slippage_h (costs of both legs), funding_h (what a long position pays), long_ratio_h and short_ratio_h (exit over entry
+price of the round trip), status_h. Returns and costs are simple, fractions of the entry notional; for inverse
+contracts in coin. Gross returns end at the mid, or at the traded VWAP where the settings say so.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from labeling.parameters import Anchor, Exit, LabelParameters
+from labeling.funding import paid_by_longs, payments
+from labeling.parameters import Anchor, LabelParameters
 from labeling.replay import (
     BOOK_CLOSED,
     BUY_AT,
     DEPTH_SHORT,
     GAP_INSIDE,
-    HALF_SPREAD,
     MID,
+    NO_FEE,
     NO_PRINT,
     OK,
     PAST_END,
     SELL_AT,
-    Samples,
+    Labels,
+    Rows,
     Sizing,
     Tape,
-    sample_book,
+    label_tape,
     venue_tape,
 )
+from labeling.trips import DOWN as DOWN
+from labeling.trips import NO_CLASS as NO_CLASS
+from labeling.trips import NO_TRADE as NO_TRADE
+from labeling.trips import UP as UP
+from labeling.trips import both_nets, classify
+from labeling.vwap import traded_vwap
 from market.book import Book, new_book
 from market.costs import leg_fee
 from market.errors import DataError
-from market.events import TRADE, Events
+from market.events import Events
 from market.instrument import Contract, Instrument
 
 Floats = NDArray[np.float64]
-
-DOWN: Final = -1
-NO_TRADE: Final = 0
-UP: Final = 1
-NO_CLASS: Final = -128
 
 STATUS_NAMES: Final = {
     OK: "ok",
@@ -51,32 +55,45 @@ STATUS_NAMES: Final = {
     GAP_INSIDE: "gap inside",
     BOOK_CLOSED: "book closed",
     NO_PRINT: "no trade to exit at",
+    NO_FEE: "no fee for the date",
 }
 
 
 def label_rows(
-    events: Events, row_ts: NDArray[np.int64], parameters: LabelParameters, instrument: Instrument, book: Book | None
+    events: Events,
+    row_ts: NDArray[np.int64],
+    parameters: LabelParameters,
+    instrument: Instrument,
+    book: Book | None,
+    *,
+    latency_ns: NDArray[np.int64] | None = None,
 ) -> pl.DataFrame:
     """One row of labels for each of ``row_ts``; see the module for the columns.
 
     ``book`` is the venue's book before the first event (None: closed) and is left alone. The tape has to run past
-    the last row by ``parameters.longest_ns`` and the longest delay, or the rows at its end are PAST_END.
-    Raises DataError if ``row_ts`` does not rise.
+    the last row by the latency, the longest horizon and the longest delay, or the rows at its end are PAST_END.
+    latency_ns : from each row to its entry, shape (N,); None: ``parameters.latency_ns`` for all
+    Raises DataError if ``row_ts`` does not rise, or a latency is below 0.
     """
     rows = np.array(row_ts, dtype=np.int64)
     if np.any(np.diff(rows) <= 0):
         raise DataError("row_ts of labels must rise from row to row")
+    te = rows + (parameters.latency_ns if latency_ns is None else _checked(latency_ns, rows.size))
     tape = venue_tape(np.ascontiguousarray(events))
     horizons_ns = np.array(parameters.horizons_ms, dtype=np.int64) * 1_000_000
     opening = new_book() if book is None else (book[0].copy(), book[1].copy(), book[2].copy())
-    samples = sample_book(tape, rows, parameters.latency_ns, horizons_ns, _sizing(parameters, instrument), opening)
-    te = rows + parameters.latency_ns
-    columns: dict[str, NDArray[np.generic]] = {"row_ts": rows, "te": te, "lots": samples.lots}
-    for h, horizon_ms in enumerate(parameters.horizons_ms):
-        vwap = traded_vwap(tape, te, te + horizons_ns[h], instrument.inverse) if parameters.exit == "vwap" else None
-        values = _horizon_columns(samples, h, instrument.inverse, parameters.exit, vwap)
-        columns |= {f"{name}_{horizon_ms}": column for name, column in values.items()}
-    return pl.DataFrame(columns)
+    known, labels = label_tape(tape, (rows, te), horizons_ns, _sizing(parameters, instrument), opening)
+    if parameters.exit == "vwap":
+        _leave_at_vwap(tape, te, horizons_ns, instrument.inverse, known, labels)
+    if parameters.target == "vwap":
+        labels = _aimed_at_vwap(tape, (rows, te), horizons_ns, instrument.inverse, known, labels)
+    return _table(rows, te, known, labels, parameters, _funding(tape, te, horizons_ns, instrument, known, labels))
+
+
+def _checked(latency_ns: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    if latency_ns.shape != (rows,) or np.any(latency_ns < 0):
+        raise DataError(f"latency_ns of shape {latency_ns.shape} must hold {rows} values, none below 0")
+    return latency_ns
 
 
 def _sizing(parameters: LabelParameters, instrument: Instrument) -> Sizing:
@@ -84,88 +101,154 @@ def _sizing(parameters: LabelParameters, instrument: Instrument) -> Sizing:
     return Sizing(float(parameters.order_notional_usd), float(lot_value), instrument.inverse, parameters.exit == "walk")
 
 
-def _horizon_columns(
-    samples: Samples, h: int, inverse: bool, leg: Exit, vwap: Floats | None
-) -> dict[str, NDArray[np.generic]]:
-    enter, leave, status = samples.entry.T, samples.exits[h].T, samples.status[h]
-    sell_at, buy_at = leave[SELL_AT], leave[BUY_AT]
-    spread, slippage = _crossing(enter), _walking(enter)
-    if leg == "walk":
-        spread, slippage = spread + _crossing(leave), slippage + _walking(leave)
-    else:
-        sell_at = buy_at = leave[MID] if vwap is None else vwap
-        status = np.where((status == OK) & np.isnan(sell_at), NO_PRINT, status).astype(np.uint8)
-    values = {
-        "gross": _simple_return(samples.decision, samples.anchors[h], inverse),
-        "exec_gross": _simple_return(enter[MID], leave[MID], inverse),
-        "spread": spread,
-        "slippage": slippage,
-        "long_ratio": sell_at / enter[BUY_AT],
-        "short_ratio": buy_at / enter[SELL_AT],
-    }
-    readable = np.isin(status, (OK, DEPTH_SHORT, NO_PRINT))
-    return {name: np.where(readable, value, np.nan) for name, value in values.items()} | {"status": status}
+def _leave_at_vwap(
+    tape: Tape, te: NDArray[np.int64], horizons_ns: NDArray[np.int64], inverse: bool, known: Rows, labels: Labels
+) -> None:
+    """Write the ratios of round trips that end at the traded VWAP of (te, te + h]."""
+    for h, horizon in enumerate(horizons_ns):
+        vwap = traded_vwap(tape, te, te + horizon, inverse)
+        labels.status[h][(labels.status[h] == OK) & np.isnan(vwap)] = NO_PRINT
+        readable = _readable(labels, h)
+        labels.long_ratio[h] = np.where(readable, vwap / known.entry[:, BUY_AT], np.nan)
+        labels.short_ratio[h] = np.where(readable, vwap / known.entry[:, SELL_AT], np.nan)
 
 
-def _simple_return(enter: Floats, leave: Floats, inverse: bool) -> Floats:
-    return 1.0 - enter / leave if inverse else leave / enter - 1.0
+def _aimed_at_vwap(
+    tape: Tape,
+    instants: tuple[NDArray[np.int64], NDArray[np.int64]],
+    horizons_ns: NDArray[np.int64],
+    inverse: bool,
+    known: Rows,
+    labels: Labels,
+) -> Labels:
+    """Labels whose gross returns lead from the mid to the traded VWAP of (t, t + h], and of (te, te + h]."""
+    gross, mids = [], (known.decision, known.entry[:, MID])
+    for ts, mid in zip(instants, mids, strict=True):
+        vwaps = [traded_vwap(tape, ts, ts + horizon, inverse) for horizon in horizons_ns]
+        returns = [1.0 - mid / vwap if inverse else vwap / mid - 1.0 for vwap in vwaps]
+        gross.append(
+            np.array([np.where(_readable(labels, h), each, np.nan) for h, each in enumerate(returns)], np.float32)
+        )
+    return labels._replace(gross=gross[0], exec_gross=gross[1])
 
 
-def _crossing(sample: Floats) -> Floats:
-    """Half the spread, a fraction of the mid."""
-    return sample[HALF_SPREAD] / sample[MID]
+def _readable(labels: Labels, h: int) -> NDArray[np.bool_]:
+    return np.isin(labels.status[h], (OK, DEPTH_SHORT, NO_PRINT))
 
 
-def _walking(sample: Floats) -> Floats:
-    """What the order pays beyond the touch, the mean of both sides, a fraction of the mid."""
-    return ((sample[BUY_AT] - sample[SELL_AT]) / 2 - sample[HALF_SPREAD]) / sample[MID]
+def _funding(
+    tape: Tape,
+    te: NDArray[np.int64],
+    horizons_ns: NDArray[np.int64],
+    instrument: Instrument,
+    known: Rows,
+    labels: Labels,
+) -> list[pl.Series]:
+    """What a long position pays, by horizon; NaN where the label is unknown and a payment is near enough to matter."""
+    paid = payments(tape, instrument)
+    if not paid.ts.size:
+        return [pl.zeros(te.size, pl.Float64, eager=True)] * len(horizons_ns)
+    by_horizon = []
+    for h, horizon in enumerate(horizons_ns):
+        charged = paid_by_longs(paid, te, int(horizon), known.entry[:, MID], instrument.inverse)
+        by_horizon.append(pl.Series(np.where(_readable(labels, h), charged, np.nan)))
+    return by_horizon
 
 
-def traded_vwap(tape: Tape, after: NDArray[np.int64], until: NDArray[np.int64], inverse: bool) -> Floats:
-    """Price in ticks at which all that traded in (after, until] is worth what it traded for; NaN without a trade.
-
-    The average by lots; harmonic for inverse contracts, as their value is.
-    """
-    traded = tape.events["kind"][tape.order] == TRADE
-    trades, times = tape.events[tape.order[traded]], tape.times[traded]
-    spans = (np.searchsorted(times, after, side="right"), np.searchsorted(times, until, side="right"))
-    lots = _sum_within(trades["qty"], *spans)
-    value = _sum_within(trades["qty"] / trades["price"] if inverse else trades["qty"] * trades["price"], *spans)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is meant
-        average: Floats = lots / value if inverse else value / lots
-    return average
-
-
-def _sum_within(amounts: NDArray[Any], first: NDArray[np.intp], last: NDArray[np.intp]) -> NDArray[Any]:
-    running = np.concatenate((np.zeros(1, amounts.dtype), np.cumsum(amounts)))
-    return running[last] - running[first]
+def _table(
+    rows: NDArray[np.int64],
+    te: NDArray[np.int64],
+    known: Rows,
+    labels: Labels,
+    parameters: LabelParameters,
+    funding: list[pl.Series],
+) -> pl.DataFrame:
+    entry = {name: known.entry[:, at] for name, at in (("entry_mid", MID), ("sell_at", SELL_AT), ("buy_at", BUY_AT))}
+    columns: dict[str, NDArray[np.generic] | pl.Series] = {"row_ts": rows, "te": te, "lots": known.lots, **entry}
+    for h, horizon_ms in enumerate(parameters.horizons_ms):
+        columns |= {f"{name}_{horizon_ms}": getattr(labels, name)[h] for name in Labels._fields[:4]}
+        columns[f"funding_{horizon_ms}"] = funding[h]
+        columns |= {f"{name}_{horizon_ms}": getattr(labels, name)[h] for name in Labels._fields[4:]}
+    return pl.DataFrame(columns)
 
 
 def net_returns(table: pl.DataFrame, horizon_ms: int, fee: float, contract: Contract) -> tuple[Floats, Floats]:
     """Net returns of the long and the short round trip per entry notional, both legs at ``fee``; NaN where unknown.
 
-    In the settlement currency: what the ledger books, divided by the value of the entry fill.
+    In the settlement currency, funding included: what the ledger books, divided by the value of the entry fill.
     """
-    long_ratio = table[f"long_ratio_{horizon_ms}"].to_numpy()
-    short_ratio = table[f"short_ratio_{horizon_ms}"].to_numpy()
+    ratios = _ratios(table, horizon_ms)
+    funding = _funding_of_sides(table, horizon_ms, contract)
+    nets = (np.empty(table.height), np.empty(table.height))
+    both_nets(ratios, funding, float(fee), contract == "inverse", nets)
+    return nets
+
+
+def _ratios(table: pl.DataFrame, horizon_ms: int) -> tuple[Floats, Floats]:
+    return table[f"long_ratio_{horizon_ms}"].to_numpy(), table[f"short_ratio_{horizon_ms}"].to_numpy()
+
+
+def _funding_of_sides(table: pl.DataFrame, horizon_ms: int, contract: Contract) -> tuple[Floats, Floats]:
+    """Funding as a fraction of each side's own entry value, which the walk of the entry moved off the mid."""
+    paid, mid = table[f"funding_{horizon_ms}"].to_numpy(), table["entry_mid"].to_numpy()
+    sides = (table["buy_at"].to_numpy(), table["sell_at"].to_numpy())
     if contract == "inverse":
-        return (1 - fee) - (1 + fee) / long_ratio, (1 - fee) / short_ratio - (1 + fee)
-    return (1 - fee) * long_ratio - (1 + fee), (1 - fee) - (1 + fee) * short_ratio
+        return paid * sides[0] / mid, paid * sides[1] / mid
+    return paid * mid / sides[0], paid * mid / sides[1]
 
 
 def classes(
     table: pl.DataFrame, horizon_ms: int, budget_bp: float, margin_bp: float, contract: Contract
 ) -> NDArray[np.int8]:
     """UP, DOWN or NO_TRADE by the net return of the better side above the margin; NO_CLASS where status is not ok."""
-    up, down = net_returns(table, horizon_ms, leg_fee(budget_bp), contract)
-    margin = margin_bp * 1e-4
-    side = np.where(up >= down, UP, DOWN)
-    chosen = np.where(np.maximum(up, down) > margin, side, NO_TRADE)
-    known = table[f"status_{horizon_ms}"].to_numpy() == OK
-    return np.where(known, chosen, NO_CLASS).astype(np.int8)
+    return classes_by_budget(table, horizon_ms, (budget_bp,), margin_bp, contract)[0]
 
 
-def regression_target(table: pl.DataFrame, horizon_ms: int, anchor: Anchor) -> Floats:
+def classes_by_budget(
+    table: pl.DataFrame, horizon_ms: int, budgets_bp: tuple[float, ...], margin_bp: float, contract: Contract
+) -> NDArray[np.int8]:
+    """The classes of one horizon at every budget, shape (B, N), in one pass."""
+    found = np.empty((len(budgets_bp), table.height), np.int8)
+    fees = np.array([leg_fee(budget) for budget in budgets_bp])
+    free = (np.zeros(0), np.zeros(0))
+    funding = _funding_of_sides(table, horizon_ms, contract) if (table[f"funding_{horizon_ms}"] != 0).any() else free
+    status = table[f"status_{horizon_ms}"].to_numpy()
+    classify(
+        _ratios(table, horizon_ms), funding, status, fees, margin_bp * 1e-4, contract == "inverse", found
+    )
+    return found
+
+
+def priced(
+    table: pl.DataFrame, horizon_ms: int, budget_bp: float | None, parameters: LabelParameters, contract: Contract
+) -> pl.DataFrame:
+    """What one horizon costs and returns at one budget: fee, net_long, net_short, class, depth_short, te, tx, status.
+
+    budget_bp : of both legs; None where the fee table has no entry for the date
+    fee is a fraction of notional; fee, nets and class are null where the status is not "ok".
+    """
+    status = table[f"status_{horizon_ms}"].to_numpy()
+    budget = float("nan") if budget_bp is None else budget_bp
+    if budget_bp is None:
+        status = np.where(status == OK, NO_FEE, status).astype(np.uint8)
+    long, short = net_returns(table, horizon_ms, leg_fee(budget), contract)
+    known = pl.Series(status == OK)
+    found = pl.DataFrame(
+        {
+            "te": table["te"],
+            "tx": table["te"] + horizon_ms * 1_000_000,
+            "fee": np.full(table.height, budget * 1e-4),
+            "net_long": long,
+            "net_short": short,
+            "class": classes(table, horizon_ms, budget, parameters.margin_bp, contract),
+            "depth_short": status == DEPTH_SHORT,
+            "status": [STATUS_NAMES[code] for code in status.tolist()],
+        }
+    )
+    return found.with_columns(pl.when(known).then(pl.col("fee", "net_long", "net_short", "class")))
+
+
+def regression_target(table: pl.DataFrame, horizon_ms: int, anchor: Anchor) -> NDArray[np.float32]:
     """The gross return that trains, a fraction of notional; NaN where unknown. It holds no fee."""
     name = "exec_gross" if anchor == "executable" else "gross"
     return table[f"{name}_{horizon_ms}"].to_numpy()
@@ -177,14 +260,21 @@ def tradeable_grid(table: pl.DataFrame, parameters: LabelParameters, contract: C
     Columns horizon_ms, budget_bp, rows (with a class), up, down, no_trade (shares of rows, NaN without any),
     tradeable: up + down reach ``parameters.min_tradeable_share``.
     """
-    cells = [(h, budget) for h in parameters.horizons_ms for budget in parameters.fee_budgets_bp]
-    return pl.DataFrame([_cell(table, h, budget, parameters, contract) for h, budget in cells])
+    cells = [cell for h in parameters.horizons_ms for cell in _cells(table, h, parameters, contract)]
+    return pl.DataFrame(cells)
+
+
+def _cells(
+    table: pl.DataFrame, horizon_ms: int, parameters: LabelParameters, contract: Contract
+) -> list[dict[str, float | int | bool]]:
+    budgets = parameters.fee_budgets_bp
+    found = classes_by_budget(table, horizon_ms, budgets, parameters.margin_bp, contract)
+    return [_cell(horizon_ms, budget, row, parameters) for budget, row in zip(budgets, found, strict=True)]
 
 
 def _cell(
-    table: pl.DataFrame, horizon_ms: int, budget_bp: float, parameters: LabelParameters, contract: Contract
+    horizon_ms: int, budget_bp: float, labels: NDArray[np.int8], parameters: LabelParameters
 ) -> dict[str, float | int | bool]:
-    labels = classes(table, horizon_ms, budget_bp, parameters.margin_bp, contract)
     counts = [int(np.count_nonzero(labels == label)) for label in (UP, DOWN, NO_TRADE)]
     rows = sum(counts)
     up, down, no_trade = (count / rows if rows else float("nan") for count in counts)

@@ -38,6 +38,13 @@ def walk(book, row, lots, inverse):
     The average is harmonic for inverse contracts, whose value is contracts over price: the whole
     fill at that one price is worth what its levels are worth together. NaN where nothing rests.
     """
+    average, filled, _last = walk_to(book, row, lots, inverse)
+    return average, filled
+
+
+@njit(cache=True)
+def walk_to(book, row, lots, inverse):
+    """What ``walk`` returns, and the last price that was taken from; 0 where the side holds too little."""
     left, price, value = lots, book[2][row], 0.0
     while left > 0 and price != 0:
         taken = min(left, quantity(book, row, price))
@@ -47,5 +54,5 @@ def walk(book, row, lots, inverse):
             price = next_level(book, row, price)
     filled = lots - left
     if filled == 0:
-        return np.nan, filled
-    return (filled / value if inverse else value / filled), filled
+        return np.nan, filled, price
+    return (filled / value if inverse else value / filled), filled, price

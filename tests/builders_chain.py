@@ -32,6 +32,7 @@ def tiny_settings(var: Path) -> Settings:
         trading=replace(settings.trading, horizon_ms=1000),
         models=replace(
             models,
+            horizons_ms=(250, 1000),
             network=replace(models.network, depth=1, kernel_size=2, dilation_growth=1),
             training=replace(models.training, epochs=2, chunk_rows=128),
             walk_forward=replace(models.walk_forward, train_s=20, val_s=14, test_s=8, purge_s=2),

@@ -30,6 +30,7 @@ def label_parameters(**changed: Any) -> LabelParameters:
         "order_notional_usd": 10_000.0,
         "margin_bp": 0.0,
         "anchor": "executable",
+        "target": "mid",
         "exit": "walk",
         "min_tradeable_share": 0.02,
     }

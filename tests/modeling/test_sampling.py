@@ -16,7 +16,7 @@ from modeling.forecast import Cell
 from modeling.sampling import cells_of, learnable, ready_rows, require_classes, training_set, window
 from tests.builders_modeling import ROW_NS, START, labelled_rows
 
-LABELS = LabelParameters((250, 1000), (0.0, 2.0), 1.0, 9.0, 10_000.0, 0.0, "executable", "walk", 0.02)
+LABELS = LabelParameters((250, 1000), (0.0, 2.0), 1.0, 9.0, 10_000.0, 0.0, "executable", "mid", "walk", 0.02)
 CELLS = (Cell(250, 0.0), Cell(1000, 2.0))
 
 
@@ -28,13 +28,15 @@ def _rows(count: int) -> Rows:
 
 def _labels(rows: Rows) -> pl.DataFrame:
     count = len(rows.row_ts)
-    columns = {"row_ts": rows.row_ts, "te": rows.row_ts + 10_000_000}
+    prices = {name: np.full(count, 100.0) for name in ("entry_mid", "sell_at", "buy_at")}
+    columns = {"row_ts": rows.row_ts, "te": rows.row_ts + 10_000_000, **prices}
     for horizon, move in ((250, 1e-4), (1000, 5e-4)):
         columns |= {
             f"gross_{horizon}": np.full(count, 9.9),
             f"exec_gross_{horizon}": np.full(count, move),
             f"spread_{horizon}": np.full(count, 1e-5),
             f"slippage_{horizon}": np.full(count, 2e-5),
+            f"funding_{horizon}": np.zeros(count),
             f"long_ratio_{horizon}": np.full(count, 1 + move),
             f"short_ratio_{horizon}": np.full(count, 1 + move),
             f"status_{horizon}": np.full(count, OK, np.uint8),
