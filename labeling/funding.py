@@ -23,29 +23,26 @@ class Payments(NamedTuple):
     mark: Floats  # (P,) mark price in ticks; NaN before any was seen
 
 
-def payments(tape: Tape, instrument: Instrument) -> Payments:
-    """What was paid on the tape; none on spot.
+def payments(tape: Tape, told: NDArray[np.int64], instrument: Instrument) -> Payments:
+    """What was paid on the tape, whose marks and fundings have the places ``told``; nothing on spot.
 
     A message says the rate and when it is paid next. It is paid then, at the last rate that had been said for that
     time, on the last mark before it; a tape that ends earlier has not seen the payment.
     """
-    kinds = tape.events["kind"][tape.order]
-    said = np.flatnonzero((kinds == FUNDING) if instrument.contract != "spot" else np.zeros(kinds.size, np.bool_))
-    due = tape.events["qty"][tape.order[said]]
-    known = said[(tape.times[said] <= due) & (due <= (tape.times[-1] if tape.times.size else 0))]
-    due = tape.events["qty"][tape.order[known]]
-    ts, last = np.unique(due[::-1], return_index=True)
-    rates = tape.events["price"][tape.order[known[::-1][last]]]
-    return Payments(ts, rates * RATE_UNIT, _marks(tape, kinds, ts, instrument.tick_size))
+    events, times = tape.events[tape.order[told]], tape.times[told]
+    end = tape.times[-1] if tape.times.size and instrument.contract != "spot" else np.iinfo(np.int64).min
+    counts = (events["kind"] == FUNDING) & (times <= events["qty"]) & (events["qty"] <= end)
+    newest_first = events[counts][::-1]
+    ts, newest = np.unique(newest_first["qty"], return_index=True)
+    marked = events["kind"] == MARK
+    marks = _marks(times[marked], events["price"][marked] * (MARK_UNIT / instrument.tick_size), ts)
+    return Payments(ts, newest_first["price"][newest] * RATE_UNIT, marks)
 
 
-def _marks(tape: Tape, kinds: NDArray[np.uint8], ts: NDArray[np.int64], tick_size: float) -> Floats:
-    marks = np.flatnonzero(kinds == MARK)
-    newest = np.searchsorted(tape.times[marks], ts, side="right") - 1
-    if not marks.size:
-        return np.full(ts.size, np.nan)
-    prices = tape.events["price"][tape.order[marks[newest]]] * (MARK_UNIT / tick_size)
-    return np.where(newest >= 0, prices, np.nan)
+def _marks(times: NDArray[np.int64], prices: Floats, ts: NDArray[np.int64]) -> Floats:
+    """The price in force at each instant; NaN before the first."""
+    place = np.searchsorted(times, ts, side="right")
+    return np.concatenate(([np.nan], prices))[place]
 
 
 def paid_by_longs(paid: Payments, te: NDArray[np.int64], horizon_ns: int, entry_mid: Floats, inverse: bool) -> Floats:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from market.book import ASK, BEST_ASK, BEST_BID, BID, Book, apply, is_open, quantity, row_of
 from market.borrowing import BORROWING
 from market.costs import walk_to
-from market.events import GAP, LEVEL, TRADE, Events, venue_ts
+from market.events import FUNDING, GAP, LEVEL, MARK, TRADE, Events, venue_ts
 from market.spill import require_room
 
 # status of a label, and what it says
@@ -32,10 +32,12 @@ SELL_AT: Final = 1  # average price of walking the bids
 BUY_AT: Final = 2  # average price of walking the asks
 CROSSING: Final = 3  # half the spread, a fraction of the mid
 WALKING: Final = 4  # what the order pays beyond the touch, the mean of both sides, a fraction of the mid
-ENTRY: Final = 5
+INVERSES: Final = 5  # 1 / mid, 1 / sell_at, 1 / buy_at: every exit needs them, and a division is dear
+ENTRY: Final = 8
 
 WALKS: Final = 4  # walks of one book that are kept, a power of two; rows of one minute differ by a lot or two
 FAR: Final = 2**62
+MOST_MOVES: Final = 64  # of an event, on average, before a general sort is the faster one
 KERNEL: Final[dict[str, Any]] = BORROWING | {"error_model": "numpy"}  # x / 0 is inf or NaN, unchecked
 
 
@@ -75,7 +77,7 @@ class Rows(NamedTuple):
 
     lots: NDArray[np.int64]  # (N,)
     gaps: NDArray[np.int64]  # (N,) gaps of the tape up to the decision
-    decision: NDArray[np.float64]  # (N,) mid at t
+    decision: NDArray[np.float64]  # (N, 2) mid at t, and its inverse
     entry: NDArray[np.float64]  # (N, ENTRY)
 
 
@@ -96,33 +98,56 @@ class Walks(NamedTuple):
 
     lots: NDArray[np.int64]  # (WALKS,) 0: none kept
     prices: NDArray[np.float64]  # (WALKS, 2) by side of the book, NaN where it holds too little
-    deepest: NDArray[np.int64]  # (2,) the last price that any of them needed
+    walking: NDArray[np.float64]  # (WALKS,) as the entry's WALKING
+    deepest: NDArray[np.int64]  # (2,) the last price that any of them needed; FAR and 0: none is kept
 
 
 def venue_tape(events: Events) -> Tape:
     """The tape in the order of the venue's book; ties keep the order of arrival."""
     times = venue_ts(events)
-    if np.all(times[1:] >= times[:-1]):
-        return Tape(events, np.arange(times.size), times)
-    order = np.argsort(times, kind="stable")
-    return Tape(events, order, times[order])
+    order = np.arange(times.size)
+    if not _inserted(order, times, MOST_MOVES * times.size):
+        times = venue_ts(events)
+        order = np.argsort(times, kind="stable")
+        times = times[order]
+    return Tape(events, order, times)
+
+
+@njit(**KERNEL)
+def _inserted(order, times, most_moves):
+    """Sort both by time, each event moved past the later ones just before it; False, unfinished, after too many moves.
+
+    A feed is out of order by a few events, which a general sort does not know.
+    """
+    moves = 0
+    for place in range(1, times.size):
+        at, index, hole = times[place], order[place], place
+        while hole > 0 and times[hole - 1] > at:
+            times[hole], order[hole] = times[hole - 1], order[hole - 1]
+            hole -= 1
+        times[hole], order[hole] = at, index
+        moves += place - hole
+        if moves > most_moves:
+            return False
+    return True
 
 
 def label_tape(
     tape: Tape, instants: tuple[NDArray[np.int64], NDArray[np.int64]], horizons_ns: NDArray[np.int64],
     sizing: Sizing, book: Book,
-) -> tuple[Rows, Labels]:  # fmt: skip
-    """Every row's entry and labels; ``book`` is the venue's at the start of the tape, and moves to its end.
+) -> tuple[Rows, Labels, NDArray[np.int64]]:  # fmt: skip
+    """Every row's entry and labels, and the places of marks and fundings on the tape; ``book`` is the venue's at the start of the tape, and moves to its end.
 
     instants : row_ts, which rises, and te, which need not; shape (N,) each, ns
     Instants past the tape's last event stay PAST_END. Raises DataError if the book runs out of room.
     """
     schedule = _scheduled(*instants, horizons_ns)
     rows, labels = _blank(instants[0].size, horizons_ns.size)
-    walks = Walks(np.zeros(WALKS, np.int64), np.zeros((WALKS, 2)), np.zeros(2, np.int64))
-    _replay(tape, schedule, sizing, book, rows, labels, walks)
+    walks = Walks(np.zeros(WALKS, np.int64), np.zeros((WALKS, 2)), np.zeros(WALKS), np.array([FAR, 0]))
+    told = np.empty(tape.order.size, np.int64)
+    count = _replay(tape, schedule, sizing, book, rows, labels, walks, told)
     require_room(book[2])
-    return rows, labels
+    return rows, labels, told[:count].copy()
 
 
 def _scheduled(row_ts: NDArray[np.int64], te: NDArray[np.int64], horizons_ns: NDArray[np.int64]) -> Schedule:
@@ -139,13 +164,13 @@ def _blank(rows: int, horizons: int) -> tuple[Rows, Labels]:
     """Arrays that nothing has filled: the replay writes each place once."""
     columns = [np.empty((horizons, rows), np.float32) for _ in range(4)]
     ratios = [np.empty((horizons, rows)) for _ in range(2)]
-    known = Rows(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows), np.empty((rows, ENTRY)))
+    known = Rows(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty((rows, 2)), np.empty((rows, ENTRY)))
     return known, Labels(*columns, *ratios, np.empty((horizons, rows), np.uint8))
 
 
 @njit(**KERNEL)
-def _replay(tape, schedule, sizing, book, rows, labels, walks):
-    gaps, next_due = 0, _next_due(schedule.due_ts)
+def _replay(tape, schedule, sizing, book, rows, labels, walks, told):
+    gaps, count, next_due = 0, 0, _next_due(schedule.due_ts)
     for place in range(tape.order.size):
         event = tape.events[tape.order[place]]
         if tape.times[place] > next_due:
@@ -153,13 +178,17 @@ def _replay(tape, schedule, sizing, book, rows, labels, walks):
         apply(book, event.kind, event.side, event.price, event.qty, event.update_id, event.flags)
         gaps += event.kind == GAP
         if _spoils(walks.deepest, event):
-            walks.lots[:] = 0
+            _forget(walks)
+        if event.kind == MARK or event.kind == FUNDING:
+            told[count] = place
+            count += 1
     if tape.order.size:
         _read_before(tape.times[-1] + 1, gaps, schedule, sizing, book, rows, labels, walks)
     _leave_unread(schedule, rows, labels)
+    return count
 
 
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _next_due(due_ts):
     earliest = due_ts[0]
     for stream in range(1, due_ts.size):
@@ -167,7 +196,7 @@ def _next_due(due_ts):
     return earliest
 
 
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _spoils(deepest, event):
     """Whether an event may have changed a level that a kept walk took."""
     if event.kind == LEVEL:
@@ -176,24 +205,32 @@ def _spoils(deepest, event):
     return event.kind < TRADE or event.kind == GAP
 
 
+@njit(**KERNEL, forceinline=True)
+def _forget(walks):
+    for slot in range(WALKS):
+        walks.lots[slot] = 0
+    walks.deepest[BID], walks.deepest[ASK] = FAR, 0
+
+
 @njit(**KERNEL)
 def _read_before(instant, gaps, schedule, sizing, book, rows, labels, walks):
     """Read the book in force for whatever is due before an instant; returns when something is due next."""
     due_ts, horizons = schedule.due_ts, schedule.horizons.size
     mid, half_spread = _touch(book)
+    crossing = half_spread / mid
     if due_ts[0] < instant:
         _decide(instant, gaps, mid, schedule, sizing, rows)
     if due_ts[1] < instant:
-        _enter(instant, mid, half_spread, schedule, sizing, book, rows, walks)
+        _enter(instant, mid, crossing, schedule, sizing, book, rows, walks)
     for h in range(horizons):
         if due_ts[2 + h] < instant:
             _anchor(instant, mid, h, schedule, sizing.inverse, rows.decision, labels.gross[h])
         if due_ts[2 + horizons + h] < instant:
-            _leave(instant, gaps, (mid, half_spread), h, schedule, sizing, book, rows, labels, walks)
+            _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, labels, walks)
     return _next_due(due_ts)
 
 
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _touch(book):
     """Mid and half the spread, ticks; NaN while the book may not be traded on."""
     if not is_open(book):
@@ -202,18 +239,19 @@ def _touch(book):
     return (bid + ask) / 2, (ask - bid) / 2
 
 
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _decide(instant, gaps, mid, schedule, sizing, rows):
     row_ts, i = schedule.row_ts, schedule.due[0]
-    lots = _lots(mid, sizing)
+    lots, inverse = _lots(mid, sizing), 1 / mid
     while i < row_ts.size and row_ts[i] < instant:
-        rows.decision[i], rows.gaps[i], rows.lots[i] = mid, gaps, lots
+        rows.decision[i, 0], rows.decision[i, 1] = mid, inverse
+        rows.gaps[i], rows.lots[i] = gaps, lots
         i += 1
     schedule.due[0] = i
     schedule.due_ts[0] = row_ts[i] if i < row_ts.size else FAR
 
 
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _lots(mid, sizing):
     if np.isnan(mid):
         return np.int64(0)
@@ -221,8 +259,8 @@ def _lots(mid, sizing):
     return max(np.int64(1), np.int64(np.rint(sizing.notional / each)))
 
 
-@njit(**KERNEL)
-def _enter(instant, mid, half_spread, schedule, sizing, book, rows, walks):
+@njit(**KERNEL, forceinline=True)
+def _enter(instant, mid, crossing, schedule, sizing, book, rows, walks):
     te, by_entry, k = schedule.te, schedule.by_entry, schedule.due[1]
     while k < by_entry.size and te[by_entry[k]] < instant:
         i = by_entry[k]
@@ -230,8 +268,9 @@ def _enter(instant, mid, half_spread, schedule, sizing, book, rows, walks):
         if lots > 0 and not np.isnan(mid):
             slot = _walked(book, lots, sizing.inverse, walks)
             entry[MID], entry[SELL_AT], entry[BUY_AT] = mid, walks.prices[slot, BID], walks.prices[slot, ASK]
-            entry[CROSSING] = half_spread / mid
-            entry[WALKING] = _walking(entry[SELL_AT], entry[BUY_AT], mid, half_spread)
+            entry[CROSSING], entry[WALKING] = crossing, walks.walking[slot]
+            for price in range(3):
+                entry[INVERSES + price] = 1 / entry[price]
         else:
             entry[:] = np.nan
         k += 1
@@ -245,8 +284,6 @@ def _walked(book, lots, inverse, walks):
     slot = lots & (WALKS - 1)
     if walks.lots[slot] == lots:
         return slot
-    if not walks.lots.any():
-        walks.deepest[BID], walks.deepest[ASK] = FAR, 0
     walks.lots[slot] = lots
     for row in (BID, ASK):
         last = book[2][row]
@@ -259,38 +296,31 @@ def _walked(book, lots, inverse, walks):
             walks.deepest[BID] = min(walks.deepest[BID], last)
         else:
             walks.deepest[ASK] = max(walks.deepest[ASK], last if last > 0 else FAR)
+    mid, half_spread = _touch(book)
+    walks.walking[slot] = ((walks.prices[slot, ASK] - walks.prices[slot, BID]) / 2 - half_spread) / mid
     return slot
 
 
-@njit(**KERNEL)
-def _walking(sell_at, buy_at, mid, half_spread):
-    return ((buy_at - sell_at) / 2 - half_spread) / mid
-
-
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _anchor(instant, mid, h, schedule, inverse, decision, gross):
     row_ts, horizon, i = schedule.row_ts, schedule.horizons[h], schedule.due[2 + h]
+    over_mid = 1 / mid
     while i < row_ts.size and row_ts[i] + horizon < instant:
-        gross[i] = _simple_return(decision[i], mid, inverse)
+        gross[i] = (mid - decision[i, 0]) * (over_mid if inverse else decision[i, 1])
         i += 1
     schedule.due[2 + h] = i
     schedule.due_ts[2 + h] = row_ts[i] + horizon if i < row_ts.size else FAR
 
 
-@njit(**KERNEL)
-def _simple_return(enter, leave, inverse):
-    return 1.0 - enter / leave if inverse else leave / enter - 1.0
-
-
-@njit(**KERNEL)
-def _leave(instant, gaps, touch, h, schedule, sizing, book, rows, labels, walks):
+@njit(**KERNEL, forceinline=True)
+def _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, labels, walks):
     te, by_entry, horizon = schedule.te, schedule.by_entry, schedule.horizons[h]
     stream = 2 + schedule.horizons.size + h
-    k, (mid, half_spread) = schedule.due[stream], touch
+    k, over_mid = schedule.due[stream], 1 / mid
     while k < by_entry.size and te[by_entry[k]] + horizon < instant:
         i = by_entry[k]
         entry = rows.entry[i]
-        status = _readable(rows.decision[i], gaps - rows.gaps[i], entry[MID] + mid + labels.gross[h, i])
+        status = _readable(rows.decision[i, 0], gaps - rows.gaps[i], entry[MID] + mid + labels.gross[h, i])
         if status != OK:
             _blank_label(labels, h, i, status)
         else:
@@ -298,19 +328,19 @@ def _leave(instant, gaps, touch, h, schedule, sizing, book, rows, labels, walks)
             if sizing.walks_out:
                 slot = _walked(book, rows.lots[i], sizing.inverse, walks)
                 sell_at, buy_at = walks.prices[slot, BID], walks.prices[slot, ASK]
-                spread += half_spread / mid
-                slippage += _walking(sell_at, buy_at, mid, half_spread)
-            labels.exec_gross[h, i] = _simple_return(entry[MID], mid, sizing.inverse)
+                spread += crossing
+                slippage += walks.walking[slot]
+            labels.exec_gross[h, i] = (mid - entry[MID]) * (over_mid if sizing.inverse else entry[INVERSES + MID])
             labels.spread[h, i], labels.slippage[h, i] = spread, slippage
-            labels.long_ratio[h, i] = sell_at / entry[BUY_AT]
-            labels.short_ratio[h, i] = buy_at / entry[SELL_AT]
+            labels.long_ratio[h, i] = sell_at * entry[INVERSES + BUY_AT]
+            labels.short_ratio[h, i] = buy_at * entry[INVERSES + SELL_AT]
             labels.status[h, i] = DEPTH_SHORT if np.isnan(slippage) else OK
         k += 1
     schedule.due[stream] = k
     schedule.due_ts[stream] = te[by_entry[k]] + horizon if k < by_entry.size else FAR
 
 
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _readable(decision_mid, gaps_inside, others):
     """OK, or why nothing of a label is known; ``others`` is NaN where a later mid is missing."""
     if np.isnan(decision_mid):
@@ -332,7 +362,8 @@ def _leave_unread(schedule, rows, labels):
     """What lies past the end of the tape."""
     by_entry, due = schedule.by_entry, schedule.due
     for i in range(due[0], schedule.row_ts.size):
-        rows.decision[i], rows.gaps[i], rows.lots[i] = np.nan, 0, 0
+        rows.decision[i, :] = np.nan
+        rows.gaps[i], rows.lots[i] = 0, 0
     for k in range(due[1], by_entry.size):
         rows.entry[by_entry[k], :] = np.nan
     horizons = schedule.horizons.size

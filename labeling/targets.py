@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from labeling.funding import paid_by_longs, payments
+from labeling.funding import Payments, paid_by_longs, payments
 from labeling.parameters import Anchor, LabelParameters
 from labeling.replay import (
     BOOK_CLOSED,
@@ -38,7 +38,7 @@ from labeling.trips import DOWN as DOWN
 from labeling.trips import NO_CLASS as NO_CLASS
 from labeling.trips import NO_TRADE as NO_TRADE
 from labeling.trips import UP as UP
-from labeling.trips import both_nets, classify
+from labeling.trips import both_nets, classify, classify_unfunded
 from labeling.vwap import traded_vwap
 from market.book import Book, new_book
 from market.costs import leg_fee
@@ -82,12 +82,12 @@ def label_rows(
     tape = venue_tape(np.ascontiguousarray(events))
     horizons_ns = np.array(parameters.horizons_ms, dtype=np.int64) * 1_000_000
     opening = new_book() if book is None else (book[0].copy(), book[1].copy(), book[2].copy())
-    known, labels = label_tape(tape, (rows, te), horizons_ns, _sizing(parameters, instrument), opening)
+    known, labels, told = label_tape(tape, (rows, te), horizons_ns, _sizing(parameters, instrument), opening)
     if parameters.exit == "vwap":
         _leave_at_vwap(tape, te, horizons_ns, instrument.inverse, known, labels)
     if parameters.target == "vwap":
         labels = _aimed_at_vwap(tape, (rows, te), horizons_ns, instrument.inverse, known, labels)
-    return _table(rows, te, known, labels, parameters, _funding(tape, te, horizons_ns, instrument, known, labels))
+    return _table(rows, te, known, labels, parameters, _funding(payments(tape, told, instrument), te, horizons_ns, instrument.inverse, known, labels))
 
 
 def _checked(latency_ns: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
@@ -122,7 +122,7 @@ def _aimed_at_vwap(
     labels: Labels,
 ) -> Labels:
     """Labels whose gross returns lead from the mid to the traded VWAP of (t, t + h], and of (te, te + h]."""
-    gross, mids = [], (known.decision, known.entry[:, MID])
+    gross, mids = [], (known.decision[:, 0], known.entry[:, MID])
     for ts, mid in zip(instants, mids, strict=True):
         vwaps = [traded_vwap(tape, ts, ts + horizon, inverse) for horizon in horizons_ns]
         returns = [1.0 - mid / vwap if inverse else vwap / mid - 1.0 for vwap in vwaps]
@@ -137,21 +137,21 @@ def _readable(labels: Labels, h: int) -> NDArray[np.bool_]:
 
 
 def _funding(
-    tape: Tape,
+    paid: Payments,
     te: NDArray[np.int64],
     horizons_ns: NDArray[np.int64],
-    instrument: Instrument,
+    inverse: bool,
     known: Rows,
     labels: Labels,
 ) -> list[pl.Series]:
     """What a long position pays, by horizon; NaN where the label is unknown and a payment is near enough to matter."""
-    paid = payments(tape, instrument)
     if not paid.ts.size:
         return [pl.zeros(te.size, pl.Float64, eager=True)] * len(horizons_ns)
     by_horizon = []
     for h, horizon in enumerate(horizons_ns):
-        charged = paid_by_longs(paid, te, int(horizon), known.entry[:, MID], instrument.inverse)
-        by_horizon.append(pl.Series(np.where(_readable(labels, h), charged, np.nan)))
+        charged = paid_by_longs(paid, te, int(horizon), known.entry[:, MID], inverse)
+        charged[(charged != 0) & ~_readable(labels, h)] = np.nan
+        by_horizon.append(pl.Series(charged))
     return by_horizon
 
 
@@ -209,13 +209,14 @@ def classes_by_budget(
 ) -> NDArray[np.int8]:
     """The classes of one horizon at every budget, shape (B, N), in one pass."""
     found = np.empty((len(budgets_bp), table.height), np.int8)
-    fees = np.array([leg_fee(budget) for budget in budgets_bp])
-    free = (np.zeros(0), np.zeros(0))
-    funding = _funding_of_sides(table, horizon_ms, contract) if (table[f"funding_{horizon_ms}"] != 0).any() else free
-    status = table[f"status_{horizon_ms}"].to_numpy()
-    classify(
-        _ratios(table, horizon_ms), funding, status, fees, margin_bp * 1e-4, contract == "inverse", found
-    )
+    rule = (np.array([leg_fee(budget) for budget in budgets_bp]), margin_bp * 1e-4, contract == "inverse")
+    classify_unfunded(_ratios(table, horizon_ms), table[f"status_{horizon_ms}"].to_numpy(), *rule, found)
+    funded = np.flatnonzero(table[f"funding_{horizon_ms}"].to_numpy() != 0)
+    if funded.size:
+        few = table[funded]
+        status, again = few[f"status_{horizon_ms}"].to_numpy(), np.empty((len(budgets_bp), funded.size), np.int8)
+        classify(_ratios(few, horizon_ms), _funding_of_sides(few, horizon_ms, contract), status, *rule, again)
+        found[:, funded] = again
     return found
 
 

@@ -91,10 +91,13 @@ def venue_ts(events: Columns) -> NDArray[np.int64]:
 
 def venue_ts_after(events: Columns, snapshot: int) -> tuple[NDArray[np.int64], int]:
     """As ``venue_ts``, where the newest snapshot so far was at ``snapshot``; and when the newest one is then."""
-    aligned = aligned_ts(events)
-    snapshots = np.maximum.accumulate(np.where(events["kind"] == SNAPSHOT, aligned, snapshot))
-    snapshots = np.maximum(snapshots, snapshot)
-    return np.maximum(aligned, snapshots), int(snapshots[-1]) if aligned.size else snapshot
+    times = np.maximum(aligned_ts(events), snapshot)
+    places = np.flatnonzero(events["kind"] == SNAPSHOT)
+    floors, first = np.unique(np.maximum.accumulate(times[places]), return_index=True)
+    starts = places[first]
+    for floor, start, end in zip(floors, starts, [*starts, times.size][1:], strict=True):
+        np.maximum(times[start:end], floor, out=times[start:end])
+    return times, int(floors[-1]) if floors.size else snapshot
 
 
 def empty_events(count: int) -> Events:

@@ -1,0 +1,48 @@
+"""How much of each label is its own: labels that live at the same time tell the same story."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def average_uniqueness(te: NDArray[np.int64], tx: NDArray[np.int64]) -> Floats:
+    """Mean over a label's life of 1 / (labels alive), in (0, 1], shape (N,): 1 where no other overlaps it.
+
+    te, tx : shape (N,), ns, te < tx; in any order. The sum is the effective sample size.
+    Source: Lopez de Prado (2018), Advances in Financial Machine Learning, chapter 4, in continuous time
+
+    >>> average_uniqueness(np.array([0, 5, 20]), np.array([10, 15, 30])).tolist()
+    [0.75, 0.75, 1.0]
+    """
+    edges = np.concatenate((te, tx))
+    order = np.argsort(edges, kind="stable")
+    ts = edges[order]
+    alive = np.cumsum(np.where(order < te.size, 1, -1))[:-1]
+    spans = np.where(alive > 0, np.diff(ts) / np.maximum(alive, 1), 0.0)
+    shared = np.concatenate((np.zeros(min(1, ts.size)), np.cumsum(spans)))  # integral of 1 / alive up to each edge
+    at = np.empty(ts.size)
+    at[order] = shared
+    uniqueness: Floats = (at[te.size :] - at[: te.size]) / (tx - te)
+    return uniqueness
+
+
+def effective_size(te: NDArray[np.int64], tx: NDArray[np.int64]) -> float:
+    """How many labels that overlap no other would say as much: the sum of the uniqueness."""
+    return float(average_uniqueness(te, tx).sum())
+
+
+def uniqueness_weights(te: NDArray[np.int64], tx: NDArray[np.int64], known: NDArray[np.bool_]) -> Floats:
+    """Weight of each row over H horizons, shape (N,): the mean of its uniqueness at each, which averages 1 over labels.
+
+    te : (N,); tx and known : (N, H). A label that is not known weighs nothing and is not alive; where none of a row's
+    is known the weight is 0.
+    """
+    weights = np.zeros(tx.shape)
+    for h in range(tx.shape[1]):
+        chosen = known[:, h]
+        found = average_uniqueness(te[chosen], tx[chosen, h])
+        weights[chosen, h] = found / found.mean() if found.size else 0.0
+    counts = known.sum(axis=1)
+    mean: Floats = weights.sum(axis=1) / np.maximum(counts, 1)
+    return mean
