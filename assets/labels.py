@@ -7,19 +7,24 @@ import numpy as np
 import polars as pl
 
 from assets.checks import Verdict
-from assets.features import SAMPLE_EVENTS, aligned_day, first_events, opening_state
+from assets.features import aligned_day, opening_state
 from assets.partitions import Part, day_and_after, day_beside, part_of, symbol_days
+from assets.plots import heat_map, markdown_table
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings
-from labeling.leakage import labels_ignore_beyond_exit
+from labeling.leakage import LeakReport, labels_ignore_beyond_exit
+from labeling.replay import DEPTH_SHORT, OK, Tape, venue_tape
 from labeling.targets import label_rows, tradeable_grid
-from market.events import Events, empty_events
+from labeling.uniqueness import effective_size
+from market.book import Book, apply_events
+from market.events import FUNDING, MARK, Events, empty_events
 from market.schema import frame_to_events
 from storage.lake import Lake
 
 SEAM_NS = 10_000_000_000  # beyond the longest horizon: how late a message of the next day may still arrive
-SAMPLE_ROWS = 2_000  # that the leakage check labels anew
-LEAK_INSTANTS = 3
+SAMPLES = 4  # stretches of a day that the leakage check labels anew, from its beginning to its end
+SAMPLE_ROWS = 400  # of each
+TOLD_BEFORE = 50_000  # events before a stretch among which its funding rate and mark were said
 
 
 def labels_inputs(settings: Settings, lake: Lake, part: Part) -> str:
@@ -47,7 +52,7 @@ def labels(
     tape = tape_with_seam(settings, lake, part)
     frame = label_rows(tape, row_ts, settings.labels, instrument, opening_state(settings, lake, part)[:3])
     grid = tradeable_grid(frame, settings.labels, instrument.contract)
-    facts = {"seam": lake.holds("aligned_events", *day_beside(part, 1)), **label_facts(frame, grid)}
+    facts: dict[str, object] = {"seam": lake.holds("aligned_events", *day_beside(part, 1)), **label_facts(frame, grid)}
     table = Table(frame, facts, pages={"cells": dg.MetadataValue.md(grid_page(grid))})
     return publish(lake, "labels", part, table, labels_inputs(settings, lake, part))
 
@@ -79,35 +84,86 @@ def tape_with_seam(settings: Settings, lake: Lake, part: Part) -> Events:
     return np.concatenate([today, frame_to_events(rows) if rows.height else empty_events(0)])
 
 
-def label_facts(frame: pl.DataFrame, grid: pl.DataFrame) -> dict[str, float]:
-    """Rows with a label at each horizon, as a share, and the no-trade share of each cell."""
+def label_facts(frame: pl.DataFrame, grid: pl.DataFrame) -> dict[str, float | str]:
+    """Of each horizon the share of rows with a label, of those that the book was too thin for, and how many
+    independent labels they are worth; of each cell the no-trade share; and the cells that are not trained on."""
     horizons = grid["horizon_ms"].unique(maintain_order=True)
-    known = {f"labelled_{horizon}ms": float((frame[f"status_{horizon}"] == 0).mean() or 0.0) for horizon in horizons}
+    facts: dict[str, float | str] = {}
+    for horizon in horizons:
+        status, te = frame[f"status_{horizon}"].to_numpy(), frame["te"].to_numpy()
+        known = te[status == OK]
+        facts[f"labelled_{horizon}ms"] = float((status == OK).mean()) if status.size else 0.0
+        facts[f"depth_short_{horizon}ms"] = float((status == DEPTH_SHORT).mean()) if status.size else 0.0
+        facts[f"effective_{horizon}ms"] = effective_size(known, known + horizon * 1_000_000)
     cells = grid.select("horizon_ms", "budget_bp", "no_trade").iter_rows()
-    return known | {f"no_trade_{horizon}ms_{budget:g}bp": share for horizon, budget, share in cells}
+    shares = {f"no_trade_{horizon}ms_{budget:g}bp": share for horizon, budget, share in cells}
+    return facts | shares | {"untradeable": untradeable(grid)}
+
+
+def untradeable(grid: pl.DataFrame) -> str:
+    """The cells whose rows are too seldom worth a trade to train on, by name."""
+    cells = grid.filter(~pl.col("tradeable")).select("horizon_ms", "budget_bp").iter_rows()
+    return ", ".join(f"{horizon} ms {budget:g} bp" for horizon, budget in cells) or "none"
 
 
 def grid_page(grid: pl.DataFrame) -> str:
-    """The table of cells as Markdown."""
-    with pl.Config(tbl_formatting="ASCII_MARKDOWN", tbl_hide_dataframe_shape=True, tbl_rows=-1, float_precision=3):
-        return str(grid)
+    """The shares of each class by horizon and budget as heat maps, then as a Markdown table."""
+    budgets, horizons = (grid[name].unique(maintain_order=True) for name in ("budget_bp", "horizon_ms"))
+    across, down = [f"{budget:g} bp" for budget in budgets], [f"{horizon} ms" for horizon in horizons]
+    maps = [
+        heat_map(f"{name}, % of rows", across, down, grid[column].to_numpy().reshape(len(down), len(across)))
+        for column, name in (("no_trade", "no trade"), ("up", "up"), ("down", "down"))
+    ]
+    table = markdown_table(grid.columns, grid.iter_rows())
+    return "\n\n".join([*maps, f"Not trained on: {untradeable(grid)}", table])
 
 
 def degeneracy(grid: pl.DataFrame) -> Verdict:
     """At least one cell holds enough rows that are worth a trade."""
     tradeable = int(grid["tradeable"].sum())
-    return Verdict("degeneracy", tradeable > 0, {"cells": grid.height, "tradeable": tradeable})
+    facts = {"cells": grid.height, "tradeable": tradeable, "untradeable": untradeable(grid)}
+    return Verdict("degeneracy", tradeable > 0, facts, {"shares": grid_page(grid)})
 
 
 def leakage(settings: Settings, lake: Lake, part: Part, frame: pl.DataFrame) -> Verdict:
-    """Labels stay the same when the market beyond their exit is poisoned."""
-    sample, instrument = first_events(lake, part, SAMPLE_EVENTS), settings.instrument(part.symbol)
-    book = opening_state(settings, lake, part)[:3]
-    row_ts = frame["row_ts"].to_numpy()[:SAMPLE_ROWS]
-    instants = np.quantile(row_ts, np.linspace(0.3, 0.9, LEAK_INSTANTS)).astype(np.int64)
+    """Labels of some stretches of the day are those that a tape makes which is poisoned beyond their exits."""
+    tape, book = venue_tape(tape_with_seam(settings, lake, part)), opening_state(settings, lake, part)[:3]
+    reports, done = [], 0
+    for first in np.linspace(0, max(0, frame.height - SAMPLE_ROWS), SAMPLES).astype(int):
+        rows = frame[int(first) : int(first) + SAMPLE_ROWS]
+        place = int(np.searchsorted(tape.times, rows["row_ts"][0])) if rows.height else done
+        apply_events(book, tape.events[tape.order[done:place]])
+        done = place
+        sample = stretch_of(tape, place, int(rows["te"][-1]) + settings.labels.longest_ns if rows.height else 0)
+        reports.append(stretch_leaks(settings, part, rows, sample, (book[0], book[1], book[2])))
+    leaks = [report.first_ts for report in reports if report.first_ts is not None]
+    checked = sum(report.checked for report in reports)
+    facts = {"labels_compared": checked, "stretches": len(reports), "first_leak": min(leaks, default=0)}
+    return Verdict("leakage", checked > 0 and not leaks, facts)
+
+
+def stretch_of(tape: Tape, place: int, until: int) -> Events:
+    """Events of a tape from a place on, in order of arrival, and marks and fundings of shortly before: they hold on."""
+    before = tape.order[max(0, place - TOLD_BEFORE) : place]
+    told = before[np.isin(tape.events["kind"][before], (MARK, FUNDING))]
+    last = int(np.searchsorted(tape.times, until, side="right"))
+    return tape.events[np.sort(np.concatenate([told, tape.order[place : last + 1]]))]
+
+
+def stretch_leaks(settings: Settings, part: Part, rows: pl.DataFrame, sample: Events, book: Book) -> LeakReport:
+    """What poison after each horizon's middle exit moves, of consecutive rows of a day's table.
+
+    sample : events from the first row on, in order of arrival; ``book`` is the venue's before them
+    """
+    instrument, te = settings.instrument(part.symbol), rows["te"].to_numpy()
+    latency_ns = te - rows["row_ts"].to_numpy()
+    horizons_ms = settings.labels.horizons_ms
 
     def labels_of(events: Events) -> pl.DataFrame:
-        return label_rows(events, row_ts, settings.labels, instrument, book)
+        stamps = rows["row_ts"].to_numpy()
+        return label_rows(events, stamps, settings.labels, instrument, book, latency_ns=latency_ns)
 
-    report = labels_ignore_beyond_exit(labels_of, sample, map(int, instants), settings.labels.horizons_ms)
-    return Verdict("leakage", report.clean, {"labels_compared": report.checked, "first_leak": report.first_ts or 0})
+    if not te.size:
+        return LeakReport(0, None)
+    instants = [int(np.median(te)) + horizon_ms * 1_000_000 for horizon_ms in horizons_ms]
+    return labels_ignore_beyond_exit(labels_of, sample, instants, horizons_ms, rows)

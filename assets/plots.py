@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 MOST_POINTS: Final = 300  # of a line; more would not be seen, and every picture is stored with its run
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 240, 64, 12, 28, 24  # pixels
 _COLOURS: Final = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#5c940d", "#0b7285")
+_CELL: Final = (64, 26)  # of a heat map, pixels
 _LIMIT_COLOUR: Final = "#c92a2a"
 
 Floats = NDArray[np.float64]
@@ -49,6 +50,46 @@ def line_chart(title: str, stamps: NDArray[np.int64], lines: Mapping[str, Floats
     """
     picture = _svg(title, stamps, lines, limit)
     return f"![{title}](data:image/svg+xml;base64,{b64encode(picture.encode()).decode()})" if picture else "none"
+
+
+def heat_map(title: str, across: Sequence[str], down: Sequence[str], shares: Floats) -> str:
+    """A picture of shares, 0 to 1, in a grid, the value in each cell; a cell that is NaN is grey.
+
+    shares : shape (len(down), len(across))
+    """
+    cells = [
+        f'<rect x="{x}" y="{y}" width="{_CELL[0]}" height="{_CELL[1]}" fill="{_shade(share)}" stroke="#fff"/>'
+        f'<text x="{x + _CELL[0] / 2}" y="{y + 17}" text-anchor="middle" fill="#000">{_percent(share)}</text>'
+        for (row, column), share in np.ndenumerate(shares)
+        for x, y in [(_LEFT + column * _CELL[0], 40 + row * _CELL[1])]
+    ]
+    heads = [
+        f'<text x="{_LEFT + (column + 0.5) * _CELL[0]}" y="34" fill="#555" text-anchor="middle">{escape(name)}</text>'
+        for column, name in enumerate(across)
+    ]
+    names = [
+        f'<text x="{_LEFT - 6}" y="{57 + row * _CELL[1]}" fill="#555" text-anchor="end">{escape(name)}</text>'
+        for row, name in enumerate(down)
+    ]
+    width, height = _LEFT + len(across) * _CELL[0] + _RIGHT, 40 + len(down) * _CELL[1] + 8
+    picture = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
+        f'font-size="11"><rect width="{width}" height="{height}" fill="#fff"/>'
+        f'<text x="8" y="16" fill="#000" font-weight="bold">{escape(title)}</text>'
+    )
+    picture = "".join([picture, *heads, *names, *cells, "</svg>"])
+    return f"![{title}](data:image/svg+xml;base64,{b64encode(picture.encode()).decode()})"
+
+
+def _shade(share: float) -> str:
+    """White for none, blue for all."""
+    if math.isnan(share):
+        return "#ddd"
+    return f"rgb({255 - round(200 * share)},{255 - round(120 * share)},255)"
+
+
+def _percent(share: float) -> str:
+    return "" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def _svg(title: str, stamps: NDArray[np.int64], lines: Mapping[str, Floats], limit: float | None) -> str:

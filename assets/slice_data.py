@@ -24,8 +24,9 @@ from features.layout import NS_PER_MS
 from labeling.targets import DOWN, NO_TRADE, UP, tradeable_grid
 from market.book import Book
 from market.errors import LakeError, NotEnoughData
+from market.instrument import Contract
 from modeling.forecast import Cell
-from modeling.sampling import TrainingSet, cells_of, learnable, training_set, window
+from modeling.sampling import TrainingSet, cells_of, learnable, training_set, weighted_by_uniqueness, window
 from modeling.walk_forward import Slice, split_validation
 from storage.lake import Lake
 
@@ -69,7 +70,7 @@ def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) ->
     whole = _slice_rows(settings, lake, part.symbol, piece, context_rows)
     search, calibration = search_windows(settings, piece)
     later = (window(whole, *span, context_rows) for span in (search, calibration, piece.test))
-    return SliceData(window(whole, *piece.train), *later)
+    return SliceData(weighted_by_uniqueness(window(whole, *piece.train)), *later)
 
 
 def traded_cell(settings: Settings) -> Cell:
@@ -155,7 +156,7 @@ def _slice_rows(settings: Settings, lake: Lake, symbol: str, piece: Slice, memor
     frames = [lake.scan(table, symbol, days).filter(within).collect() for table in ("features", "labels")]
     rows, labels = frame_to_rows(frames[0].drop(REGIME), settings.features_of(symbol)), frames[1]
     contract = settings.instrument(symbol).contract
-    tradeable = cells_of(tradeable_grid(labels.filter(pl.col("row_ts") < piece.train[1]), settings.labels, contract))
+    tradeable = trainable_cells(settings, labels.filter(pl.col("row_ts") < piece.train[1]), contract)
     cells = learnable_cells(
         window(training_set(rows, labels, settings.labels, tradeable, contract), *piece.train), memory
     )
@@ -163,6 +164,11 @@ def _slice_rows(settings: Settings, lake: Lake, symbol: str, piece: Slice, memor
         traded, names = traded_cell(settings).name, ", ".join(cell.name for cell in cells)
         raise NotEnoughData(f"slice {piece.key}: Train cannot teach the traded cell {traded}, only {names or 'none'}")
     return training_set(rows, labels, settings.labels, cells, contract)
+
+
+def trainable_cells(settings: Settings, train: pl.DataFrame, contract: Contract) -> tuple[Cell, ...]:
+    """The cells at the trained horizons of which enough of Train's labels are worth a trade."""
+    return cells_of(tradeable_grid(train, settings.trained_labels, contract))
 
 
 def learnable_cells(train: TrainingSet, memory: int) -> tuple[Cell, ...]:

@@ -20,7 +20,9 @@ NS_PER_S = 1_000_000_000
 def walk_forward_slices_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what a symbol's slices are made from."""
     days = [manifest.rows_sha256 for manifest in passed_days(lake, "labels", part.symbol)]
-    return inputs_sha("walk_forward_slices", [settings.models.walk_forward, settings.trained_labels], days, ["modeling"])
+    return inputs_sha(
+        "walk_forward_slices", [settings.models.walk_forward, settings.trained_labels], days, ["modeling"]
+    )
 
 
 @dg.asset(

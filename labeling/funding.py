@@ -45,16 +45,21 @@ def _marks(times: NDArray[np.int64], prices: Floats, ts: NDArray[np.int64]) -> F
     return np.concatenate(([np.nan], prices))[place]
 
 
-def paid_by_longs(paid: Payments, te: NDArray[np.int64], horizon_ns: int, entry_mid: Floats, inverse: bool) -> Floats:
+def paid_by_longs(
+    paid: Payments, instants: tuple[NDArray[np.int64], NDArray[np.int64]], horizon_ns: int, mids: Floats, inverse: bool
+) -> Floats:
     """What a long position pays from te (not itself) to te + h, a fraction of its value at the mid of te, shape (N,).
 
+    instants : row_ts, which rises, and te; mids : at te; each (N,)
     0 where no payment falls there. Without a mark a payment is reckoned at the mid of te. Linear: rate x mark / mid;
     inverse, in coin: rate x mid / mark.
     """
-    total = np.zeros(te.size)
+    (row_ts, te), total = instants, np.zeros(mids.size)
+    slowest = int((te - row_ts).max(initial=0))
     for ts, rate, mark in zip(*paid, strict=True):
-        held = np.flatnonzero((te < ts) & (ts <= te + horizon_ns))
-        mid = entry_mid[held]
+        near = slice(*np.searchsorted(row_ts, (ts - horizon_ns - slowest, ts)))
+        held = near.start + np.flatnonzero((te[near] < ts) & (ts <= te[near] + horizon_ns))
+        mid = mids[held]
         ratio = np.ones(held.size) if np.isnan(mark) else (mid / mark if inverse else mark / mid)
         total[held] += rate * ratio
     return total

@@ -71,13 +71,18 @@ def _until(rows: Rows, instant: int) -> Rows:
 
 
 def labels_ignore_beyond_exit(
-    labels_of: Callable[[Events], pl.DataFrame], events: Events, instants: Iterable[int], horizons_ms: Iterable[int]
+    labels_of: Callable[[Events], pl.DataFrame],
+    events: Events,
+    instants: Iterable[int],
+    horizons_ms: Iterable[int],
+    stored: pl.DataFrame | None = None,
 ) -> LeakReport:
     """Whether every label whose exit lies at or before an instant is the same when later events are poisoned.
 
+    stored : the table that is in use, of the same rows; None: the one that ``labels_of`` makes of the clean tape
     Labels past the end of the tape do not count as checked.
     """
-    clean, checked, moved = labels_of(events), 0, []
+    clean, checked, moved = labels_of(events) if stored is None else stored, 0, []
     for instant in instants:
         spoiled = labels_of(poison_beyond(events, instant))
         for horizon_ms in horizons_ms:
@@ -89,7 +94,14 @@ def labels_ignore_beyond_exit(
 
 
 def _cells(table: pl.DataFrame, horizon_ms: int, exited: NDArray[np.bool_]) -> Rows:
-    names = ["te", "lots", *(name for name in table.columns if name.endswith(f"_{horizon_ms}"))]
+    names = [
+        "te",
+        "lots",
+        "entry_mid",
+        "sell_at",
+        "buy_at",
+        *(name for name in table.columns if name.endswith(f"_{horizon_ms}")),
+    ]
     chosen = table.filter(pl.Series(exited))
     return chosen["row_ts"].to_numpy(), chosen.select(names).cast(pl.Float64).to_numpy()
 

@@ -108,8 +108,8 @@ def venue_tape(events: Events) -> Tape:
     order = np.arange(times.size)
     if not _inserted(order, times, MOST_MOVES * times.size):
         times = venue_ts(events)
-        order = np.argsort(times, kind="stable")
-        times = times[order]
+        rank = np.argsort(times, kind="stable")
+        return Tape(events, rank, times[rank])
     return Tape(events, order, times)
 
 
@@ -136,8 +136,9 @@ def label_tape(
     tape: Tape, instants: tuple[NDArray[np.int64], NDArray[np.int64]], horizons_ns: NDArray[np.int64],
     sizing: Sizing, book: Book,
 ) -> tuple[Rows, Labels, NDArray[np.int64]]:  # fmt: skip
-    """Every row's entry and labels, and the places of marks and fundings on the tape; ``book`` is the venue's at the start of the tape, and moves to its end.
+    """Every row's entry and labels, and the places of marks and fundings on the tape.
 
+    book : the venue's at the start of the tape; moves to its end
     instants : row_ts, which rises, and te, which need not; shape (N,) each, ns
     Instants past the tape's last event stay PAST_END. Raises DataError if the book runs out of room.
     """
@@ -162,10 +163,11 @@ def _scheduled(row_ts: NDArray[np.int64], te: NDArray[np.int64], horizons_ns: ND
 
 def _blank(rows: int, horizons: int) -> tuple[Rows, Labels]:
     """Arrays that nothing has filled: the replay writes each place once."""
-    columns = [np.empty((horizons, rows), np.float32) for _ in range(4)]
-    ratios = [np.empty((horizons, rows)) for _ in range(2)]
     known = Rows(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty((rows, 2)), np.empty((rows, ENTRY)))
-    return known, Labels(*columns, *ratios, np.empty((horizons, rows), np.uint8))
+    shape = (horizons, rows)
+    gross, exec_gross, spread, slippage = (np.empty(shape, np.float32) for _ in range(4))
+    ratios, status = (np.empty(shape), np.empty(shape)), np.empty(shape, np.uint8)
+    return known, Labels(gross, exec_gross, spread, slippage, *ratios, status)
 
 
 @njit(**KERNEL)

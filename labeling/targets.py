@@ -87,7 +87,14 @@ def label_rows(
         _leave_at_vwap(tape, te, horizons_ns, instrument.inverse, known, labels)
     if parameters.target == "vwap":
         labels = _aimed_at_vwap(tape, (rows, te), horizons_ns, instrument.inverse, known, labels)
-    return _table(rows, te, known, labels, parameters, _funding(payments(tape, told, instrument), te, horizons_ns, instrument.inverse, known, labels))
+    return _table(
+        rows,
+        te,
+        known,
+        labels,
+        parameters,
+        _funding(payments(tape, told, instrument), (rows, te), horizons_ns, instrument.inverse, known, labels),
+    )
 
 
 def _checked(latency_ns: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
@@ -138,7 +145,7 @@ def _readable(labels: Labels, h: int) -> NDArray[np.bool_]:
 
 def _funding(
     paid: Payments,
-    te: NDArray[np.int64],
+    instants: tuple[NDArray[np.int64], NDArray[np.int64]],
     horizons_ns: NDArray[np.int64],
     inverse: bool,
     known: Rows,
@@ -146,10 +153,10 @@ def _funding(
 ) -> list[pl.Series]:
     """What a long position pays, by horizon; NaN where the label is unknown and a payment is near enough to matter."""
     if not paid.ts.size:
-        return [pl.zeros(te.size, pl.Float64, eager=True)] * len(horizons_ns)
+        return [pl.zeros(instants[0].size, pl.Float64, eager=True)] * len(horizons_ns)
     by_horizon = []
     for h, horizon in enumerate(horizons_ns):
-        charged = paid_by_longs(paid, te, int(horizon), known.entry[:, MID], inverse)
+        charged = paid_by_longs(paid, instants, int(horizon), known.entry[:, MID], inverse)
         charged[(charged != 0) & ~_readable(labels, h)] = np.nan
         by_horizon.append(pl.Series(charged))
     return by_horizon

@@ -14,7 +14,6 @@ UP: Final = 1
 NO_CLASS: Final = -128
 
 
-
 BLOCK: Final = 4_096  # rows that stay in the cache while every fee is tried on them
 FAST: Final[dict[str, Any]] = BORROWING | {"error_model": "numpy"}
 

@@ -36,12 +36,15 @@ class FeeEntry:
 
 _USDM: Final = "binance.com/en/fee/futureFee, USD-M; taker of regular users 5 bp in ccxt pull 22319 (2024-04)"
 _USDM_OLD: Final = "binance.com/en/fee/futureFee, USD-M; 2 and 4 bp in ccxt issue 9483 (2021-06)"
-_COINM: Final = "binance.com/en/fee/futureFee, COIN-M; VIP 1 in ccxt pull 21206 (2024-02), after the change of 2023-09-26"
+_COINM: Final = (
+    "binance.com/en/fee/futureFee, COIN-M; VIP 1 in ccxt pull 21206 (2024-02), after the change of 2023-09-26"
+)
 _SPOT: Final = "binance.com/en/fee/trading; regular users 10 bp in binance-java-api issue 211 (2019-05)"
 _BYBIT: Final = "bybit.com/en/help-center, trading fee structure, non-VIP"
 _OKX: Final = "okx.com/fees, regular users, level 1"
 _USDM_TIERS: Final = (  # maker, taker in bp, VIP 0 to 9
-    (2.0, 5.0), (1.6, 4.0), (1.4, 3.5), (1.2, 3.2), (1.0, 3.0), (0.8, 2.7), (0.6, 2.5), (0.4, 2.2), (0.2, 2.0), (0.0, 1.7),
+    (2.0, 5.0), (1.6, 4.0), (1.4, 3.5), (1.2, 3.2), (1.0, 3.0),
+    (0.8, 2.7), (0.6, 2.5), (0.4, 2.2), (0.2, 2.0), (0.0, 1.7),
 )  # fmt: skip
 
 ENTRIES: Final = (

@@ -1,7 +1,7 @@
 """Rows and labels side by side, cut by time; which rows a model may learn from, and the chunks it learns them in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ from features.batch import Rows
 from features.catalogue import VALID
 from labeling.parameters import LabelParameters
 from labeling.targets import NO_CLASS, classes, regression_target
+from labeling.uniqueness import uniqueness_weights
 from market.errors import ModelError, NotEnoughData
 from market.instrument import Contract
 from modeling.forecast import CLASSES, Cell, Floats, ForecastShape
@@ -77,7 +78,7 @@ def training_set(
     )
 
 
-def _in_bp(columns: list[NDArray[np.float64]]) -> Floats:
+def _in_bp(columns: list[NDArray[np.float32]]) -> Floats:
     return (np.column_stack(columns) * BP).astype(np.float32)
 
 
@@ -106,6 +107,17 @@ def window(data: TrainingSet, start: int, end: int, context_rows: int = 0) -> Tr
             "gross_bp": np.where(hidden[:, None], np.float32(np.nan), part.gross_bp),
         }
     )
+
+
+def weighted_by_uniqueness(data: TrainingSet) -> TrainingSet:
+    """The same rows, each weighing what its labels say that the labels beside them do not; 1 on average.
+
+    A row of which no label is known keeps its weight: it teaches nothing either way.
+    """
+    known = np.isfinite(data.gross_bp)
+    spans = np.array(data.shape.horizons_ms, np.int64) * _NS_PER_MS
+    weights = uniqueness_weights(data.known_ts[:, 0] - spans[0], data.known_ts, known)
+    return replace(data, weights=np.where(known.any(axis=1), weights, data.weights).astype(np.float32))
 
 
 def ready_rows(valid: NDArray[np.bool_], receptive_rows: int) -> NDArray[np.bool_]:
