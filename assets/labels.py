@@ -151,7 +151,7 @@ def stretch_of(tape: Tape, place: int, until: int) -> Events:
 
 
 def stretch_leaks(settings: Settings, part: Part, rows: pl.DataFrame, sample: Events, book: Book) -> LeakReport:
-    """What poison after each horizon's middle exit moves, of consecutive rows of a day's table.
+    """What moves of consecutive rows of a day when poison lies after each horizon's middle exit, and after the last.
 
     sample : events from the first row on, in order of arrival; ``book`` is the venue's before them
     """
@@ -165,5 +165,6 @@ def stretch_leaks(settings: Settings, part: Part, rows: pl.DataFrame, sample: Ev
 
     if not te.size:
         return LeakReport(0, None)
-    instants = [int(np.median(te)) + horizon_ms * 1_000_000 for horizon_ms in horizons_ms]
+    middle, last = int(np.median(te)), int(te.max())
+    instants = [*(middle + horizon_ms * 1_000_000 for horizon_ms in horizons_ms), last + horizons_ms[-1] * 1_000_000]
     return labels_ignore_beyond_exit(labels_of, sample, instants, horizons_ms, rows)

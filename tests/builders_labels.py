@@ -4,13 +4,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from backtest.ledger import Ledger
 from labeling.leakage import LeakReport, Rows, ignores_future, poison_after, truncate_after
 from labeling.parameters import LabelParameters
+from labeling.targets import label_rows, tradeable_grid
 from market.book import ASK, BID, Book, apply_events, new_book, next_level, quantity
 from market.events import BUY, FIRST, LAST, LEVEL, SELL, SNAPSHOT, TRADE, Events, empty_events, venue_ts
 from market.instrument import Instrument
+from tests.builders_market import RUNS
 
 MS = 1_000_000
 START = 1_723_161_600 * 1_000_000_000
@@ -18,6 +22,24 @@ LINEAR = Instrument("v-usdt", "v", "btcusdt", "linear", 0.5, 0.001, 1.0, "BTC", 
 INVERSE = Instrument("v-usd", "v", "btcusd", "inverse", 0.5, 1.0, 100.0, "BTC", "USD")
 SPOT = Instrument("v-spot", "v", "btcusdt", "spot", 0.5, 0.001, 1.0, "BTC", "USDT")
 INSTRUMENTS = (LINEAR, INVERSE, SPOT)
+
+# No-trade shares in % by round-trip budget in bp, at ALL_HORIZONS, measured by another implementation: a row each
+# 100 ms of the local clock, 10 ms to the venue, 10,000 quote currency, both legs walked, the book as it was received.
+ALL_HORIZONS = (250, 1_000, 5_000, 30_000, 60_000)
+PUBLISHED = {
+    "binance-usdm-btcusdt": {
+        0.0: (79.9, 48.9, 8.3, 2.3, 1.1),
+        2.0: (98.8, 93.7, 66.8, 29.3, 13.1),
+        4.0: (99.7, 98.7, 89.3, 48.4, 23.0),
+        10.0: (100.0, 100.0, 99.0, 88.4, 68.7),
+    },
+    "binance-spot-btcusdt": {
+        0.0: (81.8, 53.4, 12.3, 1.5, 2.0),
+        2.0: (99.0, 92.6, 66.1, 24.6, 17.8),
+        4.0: (99.8, 98.9, 84.6, 45.5, 28.4),
+        10.0: (100.0, 100.0, 99.9, 84.4, 69.6),
+    },
+}
 
 
 def label_parameters(**changed: Any) -> LabelParameters:
@@ -136,3 +158,27 @@ def features_ignore_future(
         return rows_of(poison_after(events, instant), end), truncated
 
     return ignores_future(rows_of(events, end), spoiled, instants)
+
+
+def grid_instants(events: Events, step_ms: int) -> NDArray[np.int64]:
+    """The multiples of a step on the local clock that a tape covers, ns."""
+    step = step_ms * MS
+    return np.arange(events["ingest_ts"][0] // step + 1, events["ingest_ts"][-1] // step + 1) * step
+
+
+def shares(run: str, events: Events, *, as_published: bool) -> pl.DataFrame:
+    """Class shares of a recording by the conventions of PUBLISHED, or by ours.
+
+    Ours: a row each 20 ms, 1 ms to decide and 10 ms to the venue, the venue's book at aligned time.
+    """
+    tape, step_ms, infer_ms = events.copy(), 20, 1.0
+    if as_published:
+        tape["delay_ns"], step_ms, infer_ms = 0, 100, 0.0
+    parameters = label_parameters(
+        horizons_ms=ALL_HORIZONS,
+        fee_budgets_bp=tuple(PUBLISHED[run]),
+        infer_latency_ms=infer_ms,
+        order_latency_ms=10.0,
+    )
+    table = label_rows(tape, grid_instants(tape, step_ms), parameters, RUNS[run][0], None)
+    return tradeable_grid(table, parameters, RUNS[run][0].contract)

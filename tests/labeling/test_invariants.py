@@ -29,6 +29,7 @@ seeds = st.integers(0, 2**32 - 1)
 contracts = st.sampled_from(INSTRUMENTS)
 notionals = st.floats(50.0, 20_000.0)
 fees = st.floats(0.0, 0.002)
+exits = st.sampled_from(["walk", "mid", "vwap"])
 ROWS = START + np.arange(20, 900, 20) * MS
 
 
@@ -62,26 +63,26 @@ def test_a_label_says_depth_short_exactly_when_the_book_holds_less(seed, instrum
         assert (status == OK) == whole
 
 
-@given(seeds, contracts, notionals, fees, st.sampled_from(["walk", "mid", "vwap"]))
+@given(seeds, contracts, notionals, fees, exits)
 def test_both_sides_never_profit_when_fees_are_paid(seed, instrument, notional, fee, leave):
     table = table_of(random_tape(seed), instrument, order_notional_usd=notional, exit=leave)
     long, short = net_returns(table, 250, fee, instrument.contract)
     assert not np.any((long > 0) & (short > 0))
 
 
-@given(seeds, contracts, notionals, fees, fees)
-def test_a_higher_fee_never_helps(seed, instrument, notional, fee, more):
-    table = table_of(random_tape(seed), instrument, order_notional_usd=notional)
+@given(seeds, contracts, notionals, fees, fees, exits)
+def test_a_higher_fee_never_helps(seed, instrument, notional, fee, more, leave):
+    table = table_of(random_tape(seed), instrument, order_notional_usd=notional, exit=leave)
     cheap = net_returns(table, 250, fee, instrument.contract)
     dear = net_returns(table, 250, fee + more, instrument.contract)
     assert not any(np.any(high > low) for low, high in zip(cheap, dear, strict=True))
 
 
-@given(seeds, contracts, notionals, st.floats(1.0, 10.0))
-def test_more_quantity_never_helps(seed, instrument, notional, factor):
+@given(seeds, contracts, notionals, st.floats(1.0, 10.0), exits)
+def test_more_quantity_never_helps(seed, instrument, notional, factor, leave):
     events = random_tape(seed)
-    small = table_of(events, instrument, order_notional_usd=notional)
-    large = table_of(events, instrument, order_notional_usd=notional * factor)
+    small = table_of(events, instrument, order_notional_usd=notional, exit=leave)
+    large = table_of(events, instrument, order_notional_usd=notional * factor, exit=leave)
     assert (large["lots"] >= small["lots"]).all()
     for little, much in zip(
         *(net_returns(table, 250, 0.0, instrument.contract) for table in (small, large)), strict=True
@@ -91,9 +92,9 @@ def test_more_quantity_never_helps(seed, instrument, notional, factor):
     assert not shrunk.any()
 
 
-@given(seeds, contracts, notionals)
-def test_a_higher_budget_never_makes_a_row_tradeable(seed, instrument, notional):
-    table = table_of(random_tape(seed), instrument, order_notional_usd=notional)
+@given(seeds, contracts, notionals, exits)
+def test_a_higher_budget_never_makes_a_row_tradeable(seed, instrument, notional, leave):
+    table = table_of(random_tape(seed), instrument, order_notional_usd=notional, exit=leave)
     cheap, dear = (classes(table, 250, budget, 0.0, instrument.contract) for budget in (0.0, 1.0))
     assert np.array_equal(dear[dear != 0], cheap[dear != 0])
 

@@ -92,12 +92,14 @@ def test_poison_beyond_goes_by_the_venues_time():
     st.integers(0, 2**32 - 1),
     st.sampled_from(INSTRUMENTS),
     st.sampled_from(["walk", "mid", "vwap"]),
+    st.sampled_from(["mid", "vwap"]),
     st.integers(300, 1_500),
 )
-def test_labels_ignore_what_comes_after_their_exit(seed, instrument, leave, at_ms):
-    parameters = label_parameters(exit=leave)
+def test_labels_ignore_what_comes_after_their_exit(seed, instrument, leave, target, at_ms):
+    parameters = label_parameters(exit=leave, target=target)
+    latency_ns = np.random.default_rng(seed).integers(0, 100 * MS, ROWS.size)
     report = labels_ignore_beyond_exit(
-        lambda events: label_rows(events, ROWS, parameters, instrument, None),
+        lambda events: label_rows(events, ROWS, parameters, instrument, None, latency_ns=latency_ns),
         random_tape(seed),
         [START + at_ms * MS],
         HORIZONS,

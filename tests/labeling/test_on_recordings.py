@@ -8,39 +8,29 @@ from features.batch import feature_rows
 from features.step import new_state
 from labeling.leakage import labels_ignore_beyond_exit
 from labeling.replay import OK
-from labeling.targets import label_rows, net_returns, tradeable_grid
+from labeling.targets import label_rows, net_returns
 from market.events import BUY, SELL
 from tests.builders_features import PARAMETERS
-from tests.builders_labels import MS, booked_round_trip, features_ignore_future, label_parameters, venue_book
+from tests.builders_labels import (
+    MS,
+    PUBLISHED,
+    booked_round_trip,
+    features_ignore_future,
+    grid_instants,
+    label_parameters,
+    shares,
+    venue_book,
+)
 from tests.builders_market import RUNS, recorded_events
 
 HORIZONS = (250, 1_000, 5_000)
 DAY = 86_400_000 * MS
-LONG_HORIZONS = (*HORIZONS, 30_000, 60_000)
-
-# No-trade shares in % of usdm BTCUSDT, 2024-08-08, by round-trip budget in bp, at LONG_HORIZONS: measured by another
-# implementation, on the book as it had been received, a row each 100 ms, 10 ms to the venue.
-PUBLISHED = {
-    0.0: (79.9, 48.9, 8.3, 2.3, 1.1),
-    2.0: (98.8, 93.7, 66.8, 29.3, 13.1),
-    4.0: (99.7, 98.7, 89.3, 48.4, 23.0),
-    10.0: (100.0, 100.0, 99.0, 88.4, 68.7),
-}
-
-
-def grid_instants(events, step_ms):
-    step = step_ms * MS
-    return np.arange(events["ingest_ts"][0] // step + 1, events["ingest_ts"][-1] // step + 1) * step
 
 
 def test_no_trade_shares_are_the_published_ones():
     run = "binance-usdm-btcusdt"
-    events = recorded_events(run)
-    events["delay_ns"] = 0  # the book as received
-    parameters = label_parameters(horizons_ms=LONG_HORIZONS, fee_budgets_bp=tuple(PUBLISHED))
-    table = label_rows(events, grid_instants(events, 100), parameters, RUNS[run][0], None)
-    grid = tradeable_grid(table, parameters, "linear")
-    for budget, published in PUBLISHED.items():
+    grid = shares(run, recorded_events(run), as_published=True)
+    for budget, published in PUBLISHED[run].items():
         ours = grid.filter(pl.col("budget_bp") == budget)["no_trade"].to_numpy() * 100
         assert ours == pytest.approx(published, abs=1.5), f"budget {budget} bp"
 

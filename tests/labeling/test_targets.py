@@ -6,7 +6,17 @@ import pytest
 
 from labeling.parameters import LabelParameters
 from labeling.replay import BOOK_CLOSED, DEPTH_SHORT, GAP_INSIDE, NO_PRINT, OK, PAST_END
-from labeling.targets import NO_CLASS, NO_TRADE, UP, classes, label_rows, net_returns, regression_target, tradeable_grid
+from labeling.targets import (
+    NO_CLASS,
+    NO_TRADE,
+    UP,
+    classes,
+    label_rows,
+    net_returns,
+    priced,
+    regression_target,
+    tradeable_grid,
+)
 from market.errors import ConfigError, DataError
 from market.events import BUY, GAP, LEVEL, SELL, TRADE
 from tests.builders_labels import (
@@ -45,7 +55,9 @@ def test_columns_of_a_row_worked_by_hand():
     assert spread == pytest.approx(2 / 100_000 + 1 / 100_003)
     out_by = ((100_004 - 100_003) + (100_003 - 100_002)) / 2 - 1  # nothing: 200 lots fit the touch
     assert slippage == pytest.approx(1 / 100_000 + out_by / 100_003)
-    assert values(table, 1000, "long_ratio", "short_ratio", "status") == [100_002 / 100_003, 100_004 / 99_997, OK]
+    ratios = values(table, 1000, "long_ratio", "short_ratio")
+    assert ratios == pytest.approx([100_002 / 100_003, 100_004 / 99_997], rel=1e-15)
+    assert table["status_1000"][0] == OK
 
 
 def test_nothing_happens_within_the_short_horizon():
@@ -168,6 +180,54 @@ def test_a_rebate_that_pays_for_both_sides_takes_the_larger():
     assert classes(table, 1000, -20.0, 0.0, "linear")[0] == UP
 
 
+def test_a_horizon_is_priced_at_a_budget_with_what_it_is_made_of():
+    row = priced(labelled(OPENING + RISE + END), 1000, 4.0, label_parameters(), "linear").row(0, named=True)
+    assert (row["te"], row["tx"], row["depth_short"], row["status"]) == (
+        START + 110 * MS,
+        START + 1110 * MS,
+        False,
+        "ok",
+    )
+    assert row["fee"] == pytest.approx(4e-4)
+    assert row["net_long"] == pytest.approx((1 - 2e-4) * 100_002 / 100_003 - (1 + 2e-4), abs=1e-15)
+    assert row["class"] == NO_TRADE
+
+
+def test_without_a_fee_there_is_no_net_return_but_a_reason():
+    row = priced(labelled(OPENING + RISE + END), 1000, None, label_parameters(), "linear").row(0, named=True)
+    assert [row[name] for name in ("fee", "net_long", "net_short", "class")] == [None] * 4
+    assert row["status"] == "no fee for the date"
+
+
+@pytest.mark.parametrize(
+    ("rows", "changed", "reason"),
+    [
+        ([*OPENING, event(600.0, TRADE, BUY, 100_002, 1)], {}, "past the end of the tape"),
+        ([*OPENING, event(600.0, GAP), *snapshot(700.0, BIDS, ASKS), *END], {}, "gap inside"),
+        (END, {}, "book closed"),
+        (OPENING + END, {"order_notional_usd": 40_000.0}, "depth short"),
+        (OPENING + END, {"exit": "vwap"}, "no trade to exit at"),
+    ],
+)
+def test_what_cannot_be_priced_is_null_with_a_reason_and_never_0(rows, changed, reason):
+    table = priced(labelled(rows, **changed), 1000, 4.0, label_parameters(), "linear")
+    row = table.row(0, named=True)
+    assert row["status"] == reason
+    assert [row[name] for name in ("fee", "net_long", "net_short", "class")] == [None] * 4
+    assert row["depth_short"] == (reason == "depth short")
+    at_any_fee = priced(labelled(rows, **changed), 1000, None, label_parameters(), "linear").row(0, named=True)
+    assert at_any_fee["status"] == reason  # the market's reason comes first
+
+
+def test_a_gross_return_may_end_at_what_traded_since_its_start():
+    trades = [event(105.0, TRADE, BUY, 100_010, 1), event(200.0, TRADE, BUY, 100_020, 1)]
+    linear = labelled(OPENING + trades + END, target="vwap")
+    assert values(linear, 250, "gross", "exec_gross") == pytest.approx([15 / 100_000, 20 / 100_000], rel=1e-6)
+    inverse = labelled(OPENING + trades + END, target="vwap", instrument=INVERSE, order_notional_usd=100.0)
+    assert values(inverse, 250, "exec_gross")[0] == pytest.approx(1 - 100_000 / 100_020, rel=1e-6)
+    assert np.isnan(values(labelled(OPENING + END, target="vwap"), 250, "gross", "exec_gross")).all()
+
+
 def test_the_grid_names_cells_that_never_pay():
     table = labelled(OPENING + RISE + END, at_ms=range(100, 500, 20))
     parameters = label_parameters(fee_budgets_bp=(-20.0, 10.0), horizons_ms=(250, 1_000))
@@ -204,6 +264,7 @@ def test_no_rows_give_an_empty_table_of_the_same_columns():
         ("infer_latency_ms", -1.0),
         ("order_notional_usd", 0.0),
         ("anchor", "mid"),
+        ("target", "last"),
         ("exit", "limit"),
         ("min_tradeable_share", 2.0),
     ],

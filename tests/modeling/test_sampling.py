@@ -13,7 +13,15 @@ from labeling.replay import OK, PAST_END
 from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from modeling.forecast import Cell
-from modeling.sampling import cells_of, learnable, ready_rows, require_classes, training_set, window
+from modeling.sampling import (
+    cells_of,
+    learnable,
+    ready_rows,
+    require_classes,
+    training_set,
+    weighted_by_uniqueness,
+    window,
+)
 from tests.builders_modeling import ROW_NS, START, labelled_rows
 
 LABELS = LabelParameters((250, 1000), (0.0, 2.0), 1.0, 9.0, 10_000.0, 0.0, "executable", "mid", "walk", 0.02)
@@ -114,3 +122,13 @@ def test_all_classes_must_be_there_to_learn_from():
     require_classes(data, 20)
     with pytest.raises(NotEnoughData, match="none of 300 rows"):
         require_classes(data, 301)
+
+
+def test_rows_weigh_what_their_labels_say_alone():
+    data = window(labelled_rows(400), START + 50 * ROW_NS, START + 400 * ROW_NS, context_rows=20)
+    weights = weighted_by_uniqueness(data).weights
+    inside = weights[20:]
+    assert inside.mean() == pytest.approx(1.0, rel=1e-5)
+    assert inside[0] > 2 * inside[len(inside) // 2]  # few labels live beside the first
+    assert (weights > 0).all()
+    assert weights.dtype == np.float32

@@ -1,0 +1,57 @@
+"""The fee table: what is in force on a day, and one clear line where nothing is known."""
+
+from datetime import date
+
+import pytest
+
+from market.errors import ConfigError, DataError
+from market.fee_schedules import ENTRIES, FeeEntry, fee_entry, fees_in_force, round_trip_bp
+from market.sources import DECODERS
+
+
+def test_a_tier_charges_what_was_in_force_on_the_day() -> None:
+    old, new = (fees_in_force("binance-usdm", "vip0", day) for day in (date(2023, 4, 4), date(2024, 8, 8)))
+    assert (old.maker, old.taker) == pytest.approx((0.0002, 0.0004))
+    assert (new.maker, new.taker) == pytest.approx((0.0002, 0.0005))
+
+
+def test_an_entry_holds_from_its_first_day_until_the_day_before_its_end() -> None:
+    entries = (
+        FeeEntry("v", "a", date(2024, 1, 1), date(2024, 2, 1), 1.0, 2.0, "x"),
+        FeeEntry("v", "a", date(2024, 3, 1), None, 0.5, 1.0, "x"),
+    )
+    assert [fee_entry("v", "a", date(2024, *day), entries).taker_bp for day in ((1, 1), (1, 31), (3, 1))] == [2, 2, 1]
+    for day in ((2, 1), (2, 29)):
+        with pytest.raises(DataError, match="no entry of v a for 2024-02-.*covers 2024-01-01 to 2024-02-01, 2024-03"):
+            fee_entry("v", "a", date(2024, *day), entries)
+
+
+def test_what_is_not_known_is_an_error_and_never_0() -> None:
+    with pytest.raises(DataError, match="no entry of binance-usdm vip0 for 2018-01-01; it covers 2021-06-30"):
+        fees_in_force("binance-usdm", "vip0", date(2018, 1, 1))
+    with pytest.raises(DataError, match="nothing for binance-usdm vip12; it holds binance-coinm vip0"):
+        fees_in_force("binance-usdm", "vip12", date(2024, 8, 8))
+
+
+def test_an_entry_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(ConfigError, match="until=2024-01-01 must lie after since=2024-01-01"):
+        FeeEntry("v", "a", date(2024, 1, 1), date(2024, 1, 1), 1.0, 2.0, "x")
+
+
+def test_every_entry_is_of_a_venue_that_we_read_names_its_source_and_charges_makers_no_more_than_takers() -> None:
+    for entry in ENTRIES:
+        assert entry.venue in DECODERS
+        assert entry.source
+        assert entry.fees.maker <= entry.fees.taker
+
+
+def test_no_two_entries_of_a_tier_overlap() -> None:
+    for entry in ENTRIES:
+        others = [each for each in ENTRIES if each is not entry and each.since == entry.since]
+        assert (entry.venue, entry.tier) not in [(each.venue, each.tier) for each in others]
+
+
+@pytest.mark.parametrize(("taker_legs", "budget_bp"), [(0, 4.0), (1, 7.0), (2, 10.0)])
+def test_a_round_trip_pays_both_legs(taker_legs: int, budget_bp: float) -> None:
+    entry = fee_entry("binance-usdm", "vip0", date(2024, 8, 8))
+    assert round_trip_bp(entry, taker_legs=taker_legs) == budget_bp
