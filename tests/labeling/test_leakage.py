@@ -93,7 +93,7 @@ def test_poison_beyond_goes_by_the_venues_time():
     st.sampled_from(INSTRUMENTS),
     st.sampled_from(["walk", "mid", "vwap"]),
     st.sampled_from(["mid", "vwap"]),
-    st.integers(300, 1_500),
+    st.integers(450, 1_500),
 )
 def test_labels_ignore_what_comes_after_their_exit(seed, instrument, leave, target, at_ms):
     parameters = label_parameters(exit=leave, target=target)
