@@ -3,7 +3,8 @@
 Each order lives alone: sent at a random instant of a recording, at or near the touch, and cancelled some seconds
 later. Both must end it the same way at the same nanosecond. Left out is what is not alike by intent: best bids and
 offers, which the peer passes over; orders of more lots, which it fills whole whatever was printed; and a book that
-crosses without a print, where ours is set to fill as its does.
+crosses without a print, where ours is set to fill as its does. Its log model is not ours: it takes logarithms of
+coins, ours of lots.
 """
 
 import sys
@@ -23,7 +24,7 @@ from market.events import BBO
 from market.kernel_cache import use_kernel_cache
 
 ORDERS: Final = 5_000  # under each queue model
-MODELS: Final[tuple[QueueModel, ...]] = ("risk_averse", "power", "log")
+MODELS: Final[tuple[QueueModel, ...]] = ("risk_averse", "power")
 
 
 def main() -> None:
