@@ -8,6 +8,7 @@ import polars as pl
 
 from assets.checks import Verdict
 from assets.features import aligned_day, opening_state
+from assets.label_latency import latency_inputs, row_latencies
 from assets.partitions import Part, day_and_after, day_beside, part_of, symbol_days
 from assets.plots import heat_map, markdown_table
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
@@ -24,6 +25,7 @@ from storage.lake import Lake
 SEAM_NS = 10_000_000_000  # beyond the longest horizon: how late a message of the next day may still arrive
 SAMPLES = 4  # stretches of a day that the leakage check labels anew, from its beginning to its end
 SAMPLE_ROWS = 400  # of each
+LONGEST_WAIT = "longest_wait_ns"  # fact: from a row to its entry, at most
 TOLD_BEFORE = 50_000  # events before a stretch among which its funding rate and mark were said
 
 
@@ -33,6 +35,7 @@ def labels_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     beside = content_shas(passed(lake, "features", day_beside(part, -1)))[1:]
     after = content_shas(passed(lake, "aligned_events", day_beside(part, 1)))[:1]
     upstream = [[content_shas(manifest)[:1] for manifest in here], beside, after]
+    upstream += latency_inputs(settings, lake, part.symbol)
     used = [settings.labels, settings.instrument(part.symbol)]
     return inputs_sha("labels", used, upstream, ["market", "labeling"])
 
@@ -50,7 +53,8 @@ def labels(
     part, instrument = part_of(context), settings.instrument(part_of(context).symbol)
     row_ts = lake.scan("features", part.symbol, [part.key]).select("row_ts").collect()["row_ts"].to_numpy()
     tape = tape_with_seam(settings, lake, part)
-    frame = label_rows(tape, row_ts, settings.labels, instrument, opening_state(settings, lake, part)[:3])
+    latency_ns, book = row_latencies(settings, lake, part.symbol, tape, row_ts), opening_state(settings, lake, part)[:3]
+    frame = label_rows(tape, row_ts, settings.labels, instrument, book, latency_ns=latency_ns)
     grid = tradeable_grid(frame, settings.labels, instrument.contract)
     facts: dict[str, object] = {"seam": lake.holds("aligned_events", *day_beside(part, 1)), **label_facts(frame, grid)}
     table = Table(frame, facts, pages={"cells": dg.MetadataValue.md(grid_page(grid))})
@@ -88,7 +92,8 @@ def label_facts(frame: pl.DataFrame, grid: pl.DataFrame) -> dict[str, float | st
     """Of each horizon the share of rows with a label, of those that the book was too thin for, and how many
     independent labels they are worth; of each cell the no-trade share; and the cells that are not trained on."""
     horizons = grid["horizon_ms"].unique(maintain_order=True)
-    facts: dict[str, float | str] = {}
+    waited = (frame["te"] - frame["row_ts"]).to_numpy()
+    facts: dict[str, float | str] = {LONGEST_WAIT: int(waited.max(initial=0))}
     for horizon in horizons:
         status, te = frame[f"status_{horizon}"].to_numpy(), frame["te"].to_numpy()
         known = te[status == OK]
@@ -134,7 +139,9 @@ def leakage(settings: Settings, lake: Lake, part: Part, frame: pl.DataFrame) -> 
         place = int(np.searchsorted(tape.times, rows["row_ts"][0])) if rows.height else done
         apply_events(book, tape.events[tape.order[done:place]])
         done = place
-        sample = stretch_of(tape, place, int(rows["te"][-1]) + settings.labels.longest_ns if rows.height else 0)
+        sample = stretch_of(
+            tape, place, int(rows["te"].to_numpy().max()) + settings.labels.longest_ns if rows.height else 0
+        )
         reports.append(stretch_leaks(settings, part, rows, sample, (book[0], book[1], book[2])))
     leaks = [report.first_ts for report in reports if report.first_ts is not None]
     checked = sum(report.checked for report in reports)

@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from assets.checks import Verdict
+from assets.labels import LONGEST_WAIT
 from assets.partitions import WHOLE, Part, part_of, slices, symbols, valid_slice, whole_symbol
 from assets.tables import Table, blocking, inputs_sha, judge, passed, publish
 from config.settings import Settings
@@ -96,9 +97,10 @@ def purge_facts(settings: Settings, lake: Lake, symbol: str) -> dict[str, int]:
     """What a purge has to cover, ns: longest trained horizon, order latency with the slowest feed, clock error."""
     days = [manifest.metadata for manifest in passed_days(lake, "aligned_events", symbol)]
     slowest_ms = max((day["delay_p999_ms"] for day in days), default=0.0)
+    waits = [day.metadata.get(LONGEST_WAIT, 0) for day in passed_days(lake, "labels", symbol)]
     return {
         "longest_horizon_ns": settings.models.horizons_ms[-1] * 1_000_000,
-        "latency_ns": settings.labels.latency_ns + round(slowest_ms * 1e6),
+        "latency_ns": max(settings.labels.latency_ns, *waits, 0) + round(slowest_ms * 1e6),
         "clock_error_ns": round(max((day["clock_error_ms"] for day in days), default=0.0) * 1e6),
     }
 

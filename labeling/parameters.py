@@ -12,6 +12,8 @@ Exit = Literal["walk", "mid", "vwap"]
 ANCHORS: Final = ("executable", "gross")
 TARGETS: Final = ("mid", "vwap")
 EXITS: Final = ("walk", "mid", "vwap")
+Latency = Literal["constant", "journal"]
+LATENCIES: Final = ("constant", "journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class LabelParameters:
     fee_budgets_bp: tuple[float, ...]  # fees of a whole round trip, bp of notional, rising; below 0 is a rebate
     infer_latency_ms: float  # from the row to the decision
     order_latency_ms: float  # from the decision to the venue
+    latency: Latency  # from the row to the venue: the two constants, or drawn from the symbol's live journal
+    latency_seed: int  # of those draws
+    latency_min_orders: int  # answered orders that a journal must hold for them
     order_notional_usd: float  # quote currency walked through the book, on both legs
     margin_bp: float  # what a net return must exceed to be called up or down
     anchor: Anchor  # gross return that trains: "gross" t to t + h, "executable" te to te + h
@@ -42,9 +47,12 @@ class LabelParameters:
                 raise ConfigError(f"{key}={getattr(self, key)} must be 0 or above")
         if not self.order_notional_usd > 0:
             raise ConfigError(f"order_notional_usd={self.order_notional_usd} must be above 0")
-        for key, allowed in (("anchor", ANCHORS), ("target", TARGETS), ("exit", EXITS)):
+        for key, allowed in (("anchor", ANCHORS), ("target", TARGETS), ("exit", EXITS), ("latency", LATENCIES)):
             if getattr(self, key) not in allowed:
                 raise ConfigError(f"{key}={getattr(self, key)!r} is not one of {', '.join(allowed)}")
+        for key, low in (("latency_seed", 0), ("latency_min_orders", 1)):
+            if getattr(self, key) < low:
+                raise ConfigError(f"{key}={getattr(self, key)} must be at least {low}")
         if not 0 <= self.min_tradeable_share <= 1:
             raise ConfigError(f"min_tradeable_share={self.min_tradeable_share} must lie in 0 to 1")
 

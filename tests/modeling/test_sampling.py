@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from features.batch import Rows
 from features.catalogue import SILENT
-from labeling.parameters import LabelParameters
 from labeling.replay import OK, PAST_END
 from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
@@ -22,9 +21,10 @@ from modeling.sampling import (
     weighted_by_uniqueness,
     window,
 )
+from tests.builders_labels import label_parameters
 from tests.builders_modeling import ROW_NS, START, labelled_rows
 
-LABELS = LabelParameters((250, 1000), (0.0, 2.0), 1.0, 9.0, 10_000.0, 0.0, "executable", "mid", "walk", 0.02)
+LABELS = label_parameters(fee_budgets_bp=(0.0, 2.0), infer_latency_ms=1.0, order_latency_ms=9.0)
 CELLS = (Cell(250, 0.0), Cell(1000, 2.0))
 
 
