@@ -266,7 +266,9 @@ def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symbol", required=True, help="an instrument of the configuration that the lake holds")
     parser.add_argument("--from", required=True, dest="start", metavar="T", help="ISO time, UTC, or ns")
     parser.add_argument("--to", required=True, dest="end", metavar="T", help="likewise")
-    parser.add_argument("--latency", default="constant", help="constant, or stress:K times that")
+    parser.add_argument(
+        "--latency", default="constant", help="constant, stress:K times that, bootstrap from the journal, bootstrap:K"
+    )
     parser.add_argument("--queue", help="queue model; venue.queue_model unless given")
     parser.add_argument("--policy", default="take", help="take, or another of the policies")
     parser.add_argument("--fees", metavar="MAKER,TAKER", help="bp a leg; those of the venue unless given")

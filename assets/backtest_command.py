@@ -26,15 +26,18 @@ from backtest.runs import Run, grouped
 from backtest.surface import Grid
 from config.settings import Settings, config_sha
 from features.catalogue import VALID, catalogue_content
-from market.errors import BundleError, ConfigError, NotEnoughData, RegistryError
+from market.errors import BundleError, ConfigError, DataError, NotEnoughData, RegistryError
 from market.events import GAP
+from market.latency import LatencyTable, stressed
 from modeling.streaming import forecaster_from
 from storage.bundle import MANIFEST, Bundle, bundle_sha, read_bundle
 from storage.files import replace_file
 from storage.lake import Lake
 from storage.registry import CHALLENGER, CHAMPION, Registry
+from storage.venue_models import VenueModels
 from trading.parameters import PolicyKind
 
+BOOTSTRAP: Final = "bootstrap"  # legs drawn from the newest table that was fitted from the symbol's journal
 _AXES: Final = ("fee", "latency", "size")
 _FEWEST_DIGITS: Final = 6  # of a sha that names a bundle
 _HEADLINE: Final = (
@@ -66,6 +69,7 @@ class Asked(NamedTuple):
     settings: Settings
     venue: VenueParameters  # the configured one with the fees, the queue model and the latency asked for
     stress: float  # times the configured latencies
+    latency: LatencyTable | None  # what legs are drawn from; None: the constants
     symbol: str
     policy: PolicyKind
     window: Window
@@ -111,6 +115,7 @@ def read_arguments(settings: Settings, arguments: argparse.Namespace) -> Asked:
         settings,
         venue,
         stress(arguments.latency),
+        fitted_latency(settings, arguments.symbol, arguments.latency),
         arguments.symbol,
         arguments.policy,
         window,
@@ -152,12 +157,12 @@ def venue_on_terms(venue: VenueParameters, latency: str, queue: str | None, fees
 
 def stress(latency: str) -> float:
     """Times the configured latencies: 1 for ``constant``, K for ``stress:K``. Raises ConfigError for anything else."""
-    if latency == "constant":
+    if latency in ("constant", BOOTSTRAP):
         return 1.0
     kind, _, factor = latency.partition(":")
-    if kind == "stress" and factor:
+    if kind in ("stress", BOOTSTRAP) and factor:
         return numbers("latency stress", factor, 1)[0]
-    raise ConfigError(f"latency={latency!r} is not constant or stress:K")
+    raise ConfigError(f"latency={latency!r} is not constant, stress:K, {BOOTSTRAP} or {BOOTSTRAP}:K")
 
 
 def queue_terms(queue: str) -> dict[str, Any]:
@@ -245,7 +250,22 @@ def open_case(asked: Asked, lake: Lake, bundle: Bundle) -> Case:
     case = case_of(asked.settings, asked.symbol, bundle.model, asked.policy, asked.window, stretch)
     terms = case.desk.terms
     infer_ns = round(terms.infer_latency_ns * asked.stress)
-    return case._replace(desk=replace(case.desk, terms=terms._replace(venue=asked.venue, infer_latency_ns=infer_ns)))
+    terms = terms._replace(venue=asked.venue, infer_latency_ns=infer_ns, latency=asked.latency)
+    return case._replace(desk=replace(case.desk, terms=terms))
+
+
+def fitted_latency(settings: Settings, symbol: str, latency: str) -> LatencyTable | None:
+    """The table that ``bootstrap`` draws from, stressed as asked; None where the legs are the configured constants.
+
+    Raises DataError if no table was fitted for the symbol.
+    """
+    if latency.partition(":")[0] != BOOTSTRAP:
+        return None
+    stored = VenueModels(settings.paths.venue_models).newest(symbol)
+    if stored is None or stored.fit.latency is None:
+        why = stored.fit.lacking["latency"] if stored else "no journal of it was fitted; run the job live"
+        raise DataError(f"latency={latency}, but {symbol} has no latency table: {why}")
+    return stressed(stored.fit.latency, stress(latency))
 
 
 def notes_on(stretch: Compiled, window: Window, run: Run) -> list[str]:
@@ -272,12 +292,18 @@ def facts_of(asked: Asked, bundle: Bundle, sha: str) -> dict[str, str]:
         "window": f"{_utc(asked.window.start)} to {_utc(asked.window.end)}",
         "policy": asked.policy,
         "fees": f"maker {1e4 * venue.maker_fee:g} bp, taker {1e4 * venue.taker_fee:g} bp a leg",
-        "latency": f"orders {venue.order_latency_ms:g} ms, answers {venue.ack_latency_ms:g} ms",
+        "latency": _latency_text(asked),
         "queue model": venue.queue_model,
         "bundle sha": sha,
         "bundle made under config sha": bundle.config_sha,
         "config sha": config_sha(asked.settings),
     }
+
+
+def _latency_text(asked: Asked) -> str:
+    if asked.latency is not None:
+        return f"drawn from {len(asked.latency.feed_ns):,} answered orders, {asked.stress:g} times as long"
+    return f"orders {asked.venue.order_latency_ms:g} ms, answers {asked.venue.ack_latency_ms:g} ms"
 
 
 def plain_of(run: Run, study: Study, facts: dict[str, str], notes: list[str]) -> dict[str, Any]:

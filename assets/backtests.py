@@ -18,6 +18,7 @@ from assets.simulation import WARM_MARGIN_ROWS
 from assets.slice_data import compiled_before, slice_of, upstream_shas
 from assets.studies import case_of, configured_grid, study_of
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
+from assets.venue_models import traded_against, venue_in_force
 from backtest.engine import Window
 from backtest.report import Page, Study, render
 from backtest.runs import Run, grouped
@@ -48,6 +49,7 @@ class Results(NamedTuple):
 def backtests_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what a slice's backtests are made from."""
     upstream = [upstream_shas(lake, part), content_shas(passed(lake, "models", part))[:1], config_sha(settings)]
+    upstream.append(venue_in_force(settings, part.symbol).sha256)
     return inputs_sha("backtests", [settings.reports], upstream, MODEL_ROOMS)
 
 
@@ -99,6 +101,8 @@ def run_policies(settings: Settings, lake: Lake, part: Part) -> Results:
     stretch = compiled_before(settings, lake, part.symbol, span, memory)
     found = {kind: slice_model(settings, lake, part, kind) for kind in (NETWORK, MEDIAN_BAND)}
     cases = {name: case_of(settings, part.symbol, found[kind], policy, span, stretch) for name, kind, policy in RUNS}
+    venue = venue_in_force(settings, part.symbol)
+    cases = {name: case._replace(desk=traded_against(case.desk, venue)) for name, case in cases.items()}
     runs = {name: case.run(name) for name, case in cases.items()}
     grids, jobs = {ON_SURFACE: configured_grid(settings)}, settings.reports.jobs
     studies = [study_of(settings, cases[name], run, grids.get(name), jobs) for name, run in runs.items()]
@@ -153,6 +157,9 @@ def write_page(settings: Settings, lake: Lake, part: Part, results: Results) -> 
         "bundle sha": made["bundle_sha"],
         "config sha": config_sha(settings),
         "captures": settings.data.described(part.symbol),
+        "venue": ", ".join(
+            f"{name} {source}" for name, source in venue_in_force(settings, part.symbol).sources.items()
+        ),
     }
     scores, path = scores_on_test(settings, lake, part), report_path(settings, part)
     page = Page(f"{part.symbol}, {part.key}", notes, facts, scores, results.studies)

@@ -18,6 +18,7 @@ from backtest.answers import answers_of
 from backtest.fits import fit_venue, fitted_parameters, sources_of
 from backtest.parameters import VenueParameters
 from backtest.queue_fit import DeskTape
+from backtest.surface import Desk
 from config.settings import Settings
 from market.latency import LatencyTable, stressed
 from market.orders import REPORT
@@ -33,7 +34,8 @@ class VenueInForce(NamedTuple):
     """The venue that backtests of a symbol trade against."""
 
     parameters: VenueParameters
-    table: LatencyTable | None  # to bootstrap latencies from, stressed as configured; None: the parameters' constants
+    stress: float  # how many times as long its legs are, all of them
+    table: LatencyTable | None  # to bootstrap latencies from, stressed; None: the parameters' constants
     version: int  # of the fitted models, 0 if none is used
     sha256: str  # of that version, empty if none is used
     sources: Mapping[str, str]  # part of the venue -> "fitted", or "configured" and why
@@ -59,15 +61,24 @@ def venue_in_force(settings: Settings, symbol: str) -> VenueInForce:
     stored = VenueModels(settings.paths.venue_models).newest(symbol) if models.use == "fitted" else None
     if stored is None:
         why = "no journal of this symbol was fitted" if models.use == "fitted" else "venue_models.use says so"
-        return VenueInForce(stressed_constants(configured, models.latency_stress), None, 0, "", {"all": why})
+        constants = stressed_constants(configured, models.latency_stress)
+        return VenueInForce(constants, models.latency_stress, None, 0, "", {"all": f"configured: {why}"})
     table = stored.fit.latency
     return VenueInForce(
         stressed_constants(fitted_parameters(configured, stored.fit), models.latency_stress),
+        models.latency_stress,
         stressed(table, models.latency_stress) if table else None,
         stored.version,
         stored.sha256,
         sources_of(stored.fit),
     )
+
+
+def traded_against(desk: Desk, venue: VenueInForce) -> Desk:
+    """The same desk at the venue in force."""
+    infer_ns = round(desk.terms.infer_latency_ns * venue.stress)
+    terms = desk.terms._replace(venue=venue.parameters, infer_latency_ns=infer_ns, latency=venue.table)
+    return replace(desk, terms=terms)
 
 
 def newest_hours(journal: pl.DataFrame, hours: float) -> pl.DataFrame:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.engine import Result, Window, run_backtest
+from backtest.latency import SampledLatency
 from backtest.ledger import Ledger
 from backtest.mids import MidPath
 from backtest.orders import CLOCK, WHOLE
@@ -23,6 +24,7 @@ from features.stream import Row
 from market.book import Book, apply_events
 from market.events import Events
 from market.instrument import Instrument
+from market.latency import LatencyTable, message_stamps
 from market.orders import Orders
 from modeling.forecast import Floats
 from modeling.streaming import Forecaster
@@ -59,6 +61,7 @@ class Terms(NamedTuple):
     venue: VenueParameters
     window: Window
     infer_latency_ns: int
+    latency: LatencyTable | None = None  # what inference, entry and acknowledgement are drawn from; None: the constants
 
 
 class Trace(NamedTuple):
@@ -127,11 +130,20 @@ def run_compiled(
 
     Raises BacktestError as ``run_backtest`` does.
     """
-    venue = opened(SimulatedVenue(terms.instrument, terms.venue), compiled.venue)
+    drawn = _drawn(terms, compiled.tape)
+    venue = opened(SimulatedVenue(terms.instrument, terms.venue, drawn), compiled.venue)
     stream = CompiledStream(compiled, forecasts, parameters)
     session = Session(stream, strategy, Ledger(terms.instrument))  # type: ignore[arg-type]
-    result = run_backtest(compiled.tape, session, venue, terms.window, terms.infer_latency_ns)
+    infer = drawn.infer_ns if drawn else terms.infer_latency_ns
+    result = run_backtest(compiled.tape, session, venue, terms.window, infer)
     return Trace(result, venue.orders)
+
+
+def _drawn(terms: Terms, tape: Events) -> SampledLatency | None:
+    """The legs of a run with a latency table; the feed leg stays as recorded, because the rows were made from it."""
+    if terms.latency is None:
+        return None
+    return SampledLatency(terms.latency, terms.venue.seed, message_stamps(tape))
 
 
 def opened(venue: SimulatedVenue, dump: Mapping[str, NDArray[Any]]) -> SimulatedVenue:

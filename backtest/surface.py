@@ -15,6 +15,7 @@ from backtest.parameters import QUEUE_MODELS, VenueParameters
 from backtest.runs import Asked, Run, judged
 from features.parameters import FeatureParameters
 from market.costs import leg_fee
+from market.latency import stressed
 from modeling.forecast import Cell, Floats, ForecastShape
 from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
@@ -54,6 +55,7 @@ class Desk:
             terms=self.terms._replace(
                 venue=venue_at(self.terms.venue, point),
                 infer_latency_ns=round(self.terms.infer_latency_ns * point.latency),
+                latency=stressed(self.terms.latency, point.latency) if self.terms.latency else None,
             ),
             trading=scaled(self.trading, point.size),
         )

@@ -13,7 +13,7 @@ from backtest.engine import Window
 from backtest.surface import Grid
 from config.loading import load_settings
 from config.settings import Paths, Settings
-from market.errors import BundleError, ConfigError, NotEnoughData
+from market.errors import BundleError, ConfigError, DataError, NotEnoughData
 from market.schema import schema_sha
 from storage.lake import Lake
 
@@ -51,6 +51,11 @@ def test_terms_of_the_command_line_stand_in_place_of_the_configured_ones(setting
     assert (venue.maker_fee, venue.taker_fee) == pytest.approx((-0.5e-4, 4e-4))
     assert asked.window == Window(instant("from", "2024-08-08T23:55Z"), instant("to", "2024-08-09T01:01+01:00"))
     assert read_arguments(settings, arguments()).venue == configured
+
+
+def test_a_bootstrap_without_a_fitted_table_is_one_clear_error(settings: Settings) -> None:
+    with pytest.raises(DataError, match="has no latency table: no journal of it was fitted"):
+        read_arguments(settings, arguments(latency="bootstrap:2"))
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_the_fitted_venue_is_in_force_and_stressed(traded: tuple[Settings, Lake]
 def test_the_configured_venue_is_in_force_where_asked_or_nothing_was_fitted(traded: tuple[Settings, Lake]) -> None:
     settings, _ = traded
     stranger = venue_in_force(settings, "another-symbol")
-    assert (stranger.version, stranger.sources) == (0, {"all": "no journal of this symbol was fitted"})
+    assert (stranger.version, stranger.sources) == (0, {"all": "configured: no journal of this symbol was fitted"})
     asked = replace(settings, venue_models=replace(settings.venue_models, use="configured"))
     assert venue_in_force(asked, SYMBOL).parameters == settings.venue
     assert venue_in_force(asked, SYMBOL).table is None

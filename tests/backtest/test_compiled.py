@@ -1,13 +1,16 @@
 """A run over compiled rows is the run that makes every row as it comes, to the last byte."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from backtest.compiled import Known, opened, run_compiled
 from backtest.engine import run_backtest
 from backtest.runs import grouped, judged
-from backtest.surface import run_desk
+from backtest.surface import Point, run_desk
 from backtest.venue import SimulatedVenue
+from market.latency import Legs, constant
 from tests.builders_backtest import ASKED, desk, imbalance_forecasts, stretch
 from tests.builders_market import COINM_BTC
 from tests.builders_trading import VENUE, session
@@ -73,3 +76,13 @@ def test_what_is_judged_after_the_fact_looks_past_the_window() -> None:
     assert found.markouts["horizon_ms"].unique().sort().to_list() == list(ASKED.markouts_ms)
     near = found.markouts.filter((found.markouts["kind"] == "taker") & (found.markouts["horizon_ms"] == 250))
     assert near["fills"][0] + near["unknown"][0] == (~found.fills["maker"]).sum() > 0
+
+
+def test_a_table_of_the_constants_is_the_constants_and_a_surface_stretches_it() -> None:
+    own, table = desk("probe"), constant(Legs(0, 0, VENUE.order_latency_ns, VENUE.ack_latency_ns))
+    drawn = replace(own, terms=own.terms._replace(latency=table))
+    one, same = (run_desk("probe", each, stretch()[0], imbalance_forecasts()) for each in (own, drawn))
+    assert one.result.reports.size > 10
+    assert one.result.reports.tobytes() == same.result.reports.tobytes()
+    slower = run_desk("probe", drawn.at(Point(None, 3.0, 1.0)), stretch()[0], imbalance_forecasts())
+    assert (slower.orders["arrival_ts"] - slower.orders["sent_ts"]).unique().to_list() == [3 * VENUE.order_latency_ns]
