@@ -19,7 +19,7 @@ from assets.slice_data import data_fingerprint, upstream_shas
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings, config_sha
 from features.catalogue import catalogue_content, catalogue_sha, feature_names
-from market.errors import BundleError, NotEnoughData
+from market.errors import BundleError, NotEnoughData, TickloopError
 from market.kernel_cache import kernel_sha
 from modeling.baselines import fit_baselines
 from modeling.parameters import TrainingParameters, network_parameters
@@ -68,6 +68,7 @@ def models(
     specs=blocking(
         "models",
         bundles_prove_themselves="Every bundle of the table is on disk, with its hashes, catalogue and forecasts.",
+        exports_agree="Torch, ONNX Runtime and the streaming runtime forecast the same to 1e-5.",
         fast_enough="One streaming step keeps to the latency budget.",
     )
 )
@@ -77,7 +78,9 @@ def models_hold(
     """Each bundle reads back with its hashes, catalogue and golden forecasts, and forecasts in time."""
     part = part_of(context)
     table = lake.scan("models", part.symbol, [part.key], unchecked=True).collect()
-    yield from judge(lake, "models", part, [proved(settings, part, table), fast_enough(table)])
+    yield from judge(
+        lake, "models", part, [proved(settings, part, table), exported(settings, part), fast_enough(table)]
+    )
 
 
 def bundle_folder(settings: Settings, part: Part, kind: str) -> Path:
@@ -123,18 +126,28 @@ def store(
     on: Bench, model: ModelSnapshot, folder: Path, stamps: dict[str, str], metrics: dict[str, float]
 ) -> dict[str, object]:
     """Write one bundle; its row in the table of models."""
-    settings, duration = on.settings, step_us(model)
+    settings, duration, golden = on.settings, step_us(model), golden_of(on, model)
     bundle = Bundle(
         model=model,
         normalizer=catalogue_content(on.features),
         policy={"trading": asdict(settings.trading), "venue": asdict(settings.venue)},
-        golden=golden_of(on, model),
+        golden=golden,
         metrics={**metrics, "step_us": duration} if model.kind != MEDIAN_BAND else {"step_us": duration},
         latency_budget_us=LATENCY_BUDGET_US,
+        onnx=export_of(model, golden),
         **stamps,
     )
     row: dict[str, object] = {"sha": write_bundle(folder, bundle), "step_us": duration}
     return row | {"receptive_rows": forecaster_from(model).receptive_rows}
+
+
+def export_of(model: ModelSnapshot, golden: Golden) -> bytes | None:
+    """A network as ONNX, proved on the newest golden rows that follow each other; None for a median band."""
+    if model.kind == MEDIAN_BAND:
+        return None
+    from modeling.export import export_onnx
+
+    return export_onnx(model, golden.values[int(np.flatnonzero(~golden.valid).max(initial=-1)) + 1 :])
 
 
 def golden_of(on: Bench, model: ModelSnapshot) -> Golden:
@@ -158,6 +171,20 @@ def proved(settings: Settings, part: Part, table: pl.DataFrame) -> Verdict:
         if bundle_sha(folder) != sha:
             return Verdict("bundles_prove_themselves", False, {"fault": f"{kind} is another bundle than the table's"})
     return Verdict("bundles_prove_themselves", table.height > 0, {"bundles": table.height})
+
+
+def exported(settings: Settings, part: Part) -> Verdict:
+    """The network's ONNX file still forecasts what torch and streaming do on the golden rows."""
+    from modeling.export import require_agreement
+
+    try:
+        bundle = read_bundle(
+            bundle_folder(settings, part, NETWORK), catalogue_content(settings.features_of(part.symbol))
+        )
+        require_agreement(bundle.model, bundle.onnx or b"", bundle.golden.values)
+    except TickloopError as error:
+        return Verdict("exports_agree", False, {"fault": str(error)})
+    return Verdict("exports_agree", True, {"bytes": len(bundle.onnx or b"")})
 
 
 def fast_enough(table: pl.DataFrame) -> Verdict:

@@ -28,6 +28,7 @@ class Architecture:
     """What all networks share: branches over columns of a row, fused in the head. Made as one of the kinds below."""
 
     kind: ClassVar[str]
+    endless: ClassVar[bool] = False  # whether a forecast depends on every row since the restart
 
     forecast: ForecastShape
     features: int  # numbers in a row
@@ -168,6 +169,7 @@ class GruArchitecture(Architecture):
     """Branches of gated recurrent units, which start from nothing and are asked once they have settled."""
 
     kind = "gru"
+    endless = True
 
     blocks: int  # recurrent layers of each branch
     settle_rows: int  # that a fresh state sees before the first forecast

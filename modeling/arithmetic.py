@@ -1,7 +1,8 @@
 """Compiled arithmetic of a vector: what the blocks of every network are made of.
 
 Plain float32 without fast-math: a sum is taken in the same order wherever it is compiled, so that a loop over rows
-and a call per row give the same bytes. Weights lie in one array; ``at`` says where.
+and a call per row give the same bytes. A division by zero gives what IEEE says: a check would forbid vectors.
+Weights lie in one array; ``at`` says where.
 """
 
 import math
@@ -34,7 +35,7 @@ _Q: Final = tuple(
 )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def start(weights, at, inputs, out):
     """Put the bias, which follows ``inputs`` rows of weights, into ``out``."""
     bias = weights[at + inputs * out.size : at + (inputs + 1) * out.size]
@@ -42,7 +43,7 @@ def start(weights, at, inputs, out):
         out[o] = bias[o]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def accumulate(weights, at, inputs, out):
     """Add ``inputs @ W`` to ``out``; four rows of W at a time, to touch ``out`` less.
 
@@ -61,7 +62,7 @@ def accumulate(weights, at, inputs, out):
             out[o] += x0 * w0[o]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def linear(weights, at, inputs, out):
     """``inputs @ W + b`` into ``out``; returns where the weights end."""
     start(weights, at, inputs.size, out)
@@ -69,7 +70,7 @@ def linear(weights, at, inputs, out):
     return at + (inputs.size + 1) * out.size
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def normalise(weights, at, x, out):
     """LayerNorm over channels, its gain and shift at ``at``, into ``out``; returns where the weights end."""
     gain, shift = weights[at : at + x.size], weights[at + x.size : at + 2 * x.size]
@@ -86,7 +87,7 @@ def normalise(weights, at, x, out):
     return at + 2 * x.size
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def gelu(x):
     """GELU by the error function, in place; the loop holds no call, so that it vectorises."""
     for o in range(x.size):
@@ -108,7 +109,7 @@ def gelu(x):
         x[o] = _HALF * y * (_ONE + t * p / q)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def softmax(x):
     """Softmax in place."""
     highest = x[0]
@@ -122,7 +123,7 @@ def softmax(x):
         x[i] /= total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def sigmoid(x):
     """The logistic function of a number."""
     return _ONE / (_ONE + math.exp(-x))

@@ -24,7 +24,7 @@ from modeling.layout import (
 )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def project(weights, layer, columns, row, picked, x):
     """The branch's columns of a row, through its projection, into ``x``."""
     picked = picked[: layer[INPUTS]]
@@ -33,7 +33,7 @@ def project(weights, layer, columns, row, picked, x):
     linear(weights, layer[WEIGHTS], picked, x)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def dilated(weights, layer, count, memory, scratch, x):
     """Residual convolution: a ring holds as many rows as the taps reach back."""
     size, ring_rows, at = x.size, layer[RING_ROWS], layer[WEIGHTS]
@@ -53,7 +53,7 @@ def dilated(weights, layer, count, memory, scratch, x):
         x[o] += y[o]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def attention(weights, layer, count, memory, scratch, x):
     """Attention over the newest rows of the band, then the feed-forward part, both residual.
 
@@ -77,7 +77,7 @@ def attention(weights, layer, count, memory, scratch, x):
         x[o] += y[o]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _remember(memory, layer, newest, qkv):
     """Write the newest key and value over the oldest."""
     size, band = qkv.size // 3, layer[BAND_ROWS]
@@ -90,7 +90,7 @@ def _remember(memory, layer, newest, qkv):
         values[head * band * each + newest * each + o - head * each] = qkv[2 * size + o]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _attend(weights, at, layer, newest, memory, query, scores, out):
     """What each head reads from the band; ``at`` is where the biases by distance lie, a row a head."""
     band, each = layer[BAND_ROWS], query.size // layer[HEADS]
@@ -111,7 +111,7 @@ def _attend(weights, at, layer, newest, memory, query, scores, out):
         accumulate(memory, values_at + head * each * band, scores, out[part])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def recurrent(weights, layer, count, memory, scratch, x):
     """Gated recurrent unit as torch computes it; its hidden state is its output."""
     size = x.size

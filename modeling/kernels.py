@@ -29,7 +29,7 @@ SCRATCH: Final = 4  # rows of scratch that the blocks work in; the branches' fol
 _SMALLEST: Final = 1e-12  # as modeling.calibration reads a probability
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def network_step(model, state, row, valid):
     """Take in one row and write the state's forecast and its members'.
 
@@ -59,7 +59,7 @@ def network_step(model, state, row, valid):
             seen[0] = 0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _finite(row):
     total = _ZERO
     for i in range(row.size):
@@ -67,7 +67,7 @@ def _finite(row):
     return total == 0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _branches(weights, layout, member, columns, count, memory, scratch, row):
     """The newest row of each branch of a member, left in the rows of ``scratch`` behind the blocks' own."""
     at, size = layout[1 + member, FIRST], layout[1 + member, WIDTH]
@@ -84,7 +84,7 @@ def _branches(weights, layout, member, columns, count, memory, scratch, row):
         at += 1 + layout[1 + member, DEPTH]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _heads(weights, layout, member, scratch, forecast):
     """Fuse the branches of a member and write its forecast, not calibrated."""
     size, branches, cells = layout[1 + member, WIDTH], layout[1 + member, MEMBER_BRANCHES], layout[0, CELLS]
@@ -101,7 +101,7 @@ def _heads(weights, layout, member, scratch, forecast):
         _softmax3(forecast[3 * cell : 3 * cell + 3])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _pool(layout, members, columns, forecast):
     """The mixture of the members: mean probabilities, and for each class the mean return weighted by them."""
     count, cells, horizons = members.shape[0], layout[0, CELLS], layout[0, HORIZONS]
@@ -119,7 +119,7 @@ def _pool(layout, members, columns, forecast):
             forecast[3 * (cells + horizon) + c] = total / weight
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _calibrate(calibration, forecast):
     """Bend a forecast's probabilities by the calibration of each cell, in place."""
     for cell in range(calibration.shape[1]):
@@ -130,7 +130,7 @@ def _calibrate(calibration, forecast):
         _softmax3(three)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _softmax3(scores):
     """Softmax of three scores in place, its sum in float64."""
     highest, total = max(scores[0], scores[1], scores[2]), 0.0
@@ -141,7 +141,7 @@ def _softmax3(scores):
         scores[c] /= total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def finish(forecast):
     """Set ready, or clear a forecast that holds a number which is not finite."""
     total = np.float32(0.0)
@@ -153,7 +153,7 @@ def finish(forecast):
         forecast[:] = 0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def network_run(model, state, values, valid, forecasts):
     """``network_step`` for each row of a table."""
     for i in range(values.shape[0]):
@@ -161,7 +161,7 @@ def network_run(model, state, values, valid, forecasts):
         forecasts[i] = state[2]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def members_run(model, state, values, valid, forecasts):
     """``network_step`` for each row of a table, kept member by member."""
     for i in range(values.shape[0]):
@@ -169,7 +169,7 @@ def members_run(model, state, values, valid, forecasts):
         forecasts[i] = state[4]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def band_step(model, state, row, valid):
     """Forecast of a median regression: one linear form a horizon, a table a cell."""
     linear, bands, tables, returns, horizon_of_cell = model
@@ -192,7 +192,7 @@ def band_step(model, state, row, valid):
     finish(forecast)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def band_run(model, state, values, valid, forecasts):
     """``band_step`` for each row of a table."""
     for i in range(values.shape[0]):

@@ -1,7 +1,8 @@
 """Model bundles: the folder that carries a fitted model from research to whoever forecasts with it.
 
 Nothing in a bundle is executable: JSON, safetensors and arrays without pickle. A bundle is published by a rename,
-and read back only when every file has its promised hash and the golden rows give the promised forecasts.
+and read back only when every file has its promised hash and the golden rows give the promised forecasts. A network's
+ONNX file is for other programs: it is hashed, never run here, and left out of what goes to a runner.
 """
 
 import hashlib
@@ -26,10 +27,12 @@ from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 from storage.files import sync_folder, temporary_beside
 
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE: Final = (1, 2)  # 1 had no ONNX file
 TOLERANCE: Final = 1e-5  # between a golden forecast and the one computed here
 MANIFEST: Final = "manifest.json"
 FILES: Final = ("weights.safetensors", "normalizer.json", "calibration.json", "policy.json", "golden.npz")
+ONNX: Final = "model.onnx"  # of networks; a runner's copy of the bundle lacks it
 _STAMPS: Final = ("catalogue_sha", "config_sha", "data_fingerprint", "code_version", "created", "latency_budget_us")
 
 
@@ -57,6 +60,7 @@ class Bundle:
     code_version: str
     created: str  # UTC, ISO 8601
     latency_budget_us: float  # of one step
+    onnx: bytes | None = None  # of networks, what modeling.export makes; None also in a runner's copy
 
 
 def golden_rows(model: ModelSnapshot, values: Floats, valid: NDArray[np.bool_]) -> Golden:
@@ -129,6 +133,7 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
         "calibration.json": _json(bundle.model.calibration.as_dict()),
         "policy.json": _json(bundle.policy),
         "golden.npz": arrays.getvalue(),
+        **({} if bundle.onnx is None else {ONNX: bundle.onnx}),
     }
 
 
@@ -176,15 +181,15 @@ def _bytes(folder: Path, name: str) -> bytes:
 
 
 def _verified(folder: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
-    if manifest["bundle_version"] != VERSION:
-        raise BundleError(f"bundle {folder.name} has version {manifest['bundle_version']}, readable is {VERSION}")
-    if set(manifest["files"]) != set(FILES):
+    if manifest["bundle_version"] not in READABLE:
+        raise BundleError(f"bundle {folder.name} has version {manifest['bundle_version']}, readable are {READABLE}")
+    if set(manifest["files"]) - {ONNX} != set(FILES):
         raise BundleError(f"bundle {folder.name} promises files {sorted(manifest['files'])}, expected {sorted(FILES)}")
     present = {path.name for path in folder.iterdir()}
-    if present != {*FILES, MANIFEST}:
-        odd = sorted(present ^ {*FILES, MANIFEST})
-        raise BundleError(f"bundle {folder.name} lacks files or holds others: {odd}")
-    contents = {name: _bytes(folder, name) for name in FILES}
+    allowed = {*FILES, MANIFEST} | (present & {ONNX} & set(manifest["files"]))
+    if present != allowed:
+        raise BundleError(f"bundle {folder.name} lacks files or holds others: {sorted(present ^ allowed)}")
+    contents = {name: _bytes(folder, name) for name in present - {MANIFEST}}
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != manifest["files"][name]:
             raise BundleError(f"bundle {folder.name} is torn: {name} does not have its promised sha256")
@@ -200,6 +205,7 @@ def _assemble(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Bundle
         policy=json.loads(contents["policy.json"]),
         golden=_golden(contents["golden.npz"]),
         metrics=manifest["metrics"],
+        onnx=contents.get(ONNX),
         **{name: manifest[name] for name in _STAMPS},
     )
 

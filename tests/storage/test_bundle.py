@@ -13,8 +13,11 @@ import pytest
 
 from features.catalogue import content_sha
 from market.errors import BundleError
+from modeling.calibration import identity
+from modeling.snapshot import ensemble_of
 from modeling.streaming import forecaster_from
-from storage.bundle import Bundle, bundle_sha, golden_rows, read_bundle, write_bundle
+from storage.bundle import FILES, Bundle, bundle_sha, golden_rows, read_bundle, write_bundle
+from storage.deployment import pack, unpack
 from tests.builders_modeling import random_model, random_rows
 
 CATALOGUE = {"version": "2.0", "features": [{"name": "a", "unit": "ms"}], "parameters": {"row_interval_ms": 20}}
@@ -186,3 +189,47 @@ def test_bundle_is_read_and_run_without_torch(folder):
         "assert not {'torch', 'pytorch_lightning', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _exported(folder: Path, onnx: bytes = b"an export") -> Path:
+    write_bundle(folder, replace(_bundle(), onnx=onnx))
+    return folder
+
+
+def test_bundle_carries_an_export_and_a_runner_does_without(folder):
+    assert read_bundle(_exported(folder), CATALOGUE).onnx == b"an export"
+    sha = bundle_sha(folder)
+    assert set(unpack(pack(folder))) == {"manifest.json", *FILES}
+    (folder / "model.onnx").unlink()
+    read = read_bundle(folder, CATALOGUE)
+    assert (read.onnx, bundle_sha(folder)) == (None, sha)
+
+
+def test_export_that_was_changed_or_never_promised_is_refused(folder):
+    (_exported(folder) / "model.onnx").write_bytes(b"another")
+    with pytest.raises(BundleError, match="torn: model.onnx"):
+        read_bundle(folder, CATALOGUE)
+    write_bundle(folder, _bundle())
+    (folder / "model.onnx").write_bytes(b"an export")
+    with pytest.raises(BundleError, match="holds others: .*model.onnx"):
+        read_bundle(folder, CATALOGUE)
+
+
+def test_bundle_of_the_first_version_is_still_read_and_one_of_the_next_is_not(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for version, readable in ((1, True), (3, False)):
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "bundle_version": version}))
+        if readable:
+            assert read_bundle(folder, CATALOGUE).onnx is None
+        else:
+            with pytest.raises(BundleError, match="has version 3, readable are"):
+                read_bundle(folder, CATALOGUE)
+
+
+def test_ensemble_comes_back_as_written(folder):
+    members = [replace(random_model(seed), calibration=identity(3)) for seed in range(3)]
+    model, values = ensemble_of(members), random_rows(80)
+    write_bundle(folder, replace(_bundle(), model=model, golden=golden_rows(model, values, np.ones(80, np.bool_))))
+    expected = forecaster_from(model).run_members(values, np.ones(80, np.bool_))
+    read = forecaster_from(read_bundle(folder, CATALOGUE).model)
+    assert np.array_equal(read.run_members(values, np.ones(80, np.bool_)), expected)
