@@ -9,22 +9,25 @@ import numpy as np
 import polars as pl
 
 from assets.checks import day_start
-from assets.features import REGIME, aligned_day, opening_state, require_catalogue
+from assets.features import REGIME, aligned_day, leader_days, opening_state, require_catalogue
 from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
 from assets.walk_forward_slices import NS_PER_S, frame_slices
 from backtest.compiled import Compiled, Rows
 from backtest.engine import Window
+from backtest.latency import restamped
 from backtest.mids import mid_path
 from backtest.venue import SimulatedVenue
 from config.settings import Settings
-from features.batch import frame_to_rows
+from features.batch import feature_rows, frame_to_rows, seen_by_rows
 from features.catalogue import feature_names
 from features.layout import NS_PER_MS
 from labeling.targets import DOWN, NO_TRADE, UP, tradeable_grid
 from market.book import Book
 from market.errors import LakeError, NotEnoughData
+from market.events import Events
 from market.instrument import Contract
+from market.latency import LatencyTable
 from modeling.forecast import Cell
 from modeling.sampling import TrainingSet, cells_of, learnable, training_set, weighted_by_uniqueness, window
 from modeling.walk_forward import Slice, split_validation
@@ -98,8 +101,12 @@ def data_fingerprint(lake: Lake, part: Part) -> str:
     return hashlib.sha256(repr(upstream_shas(lake, part)).encode()).hexdigest()
 
 
-def compiled_before(settings: Settings, lake: Lake, symbol: str, span: Window, warm_rows: int) -> Compiled:
+def compiled_before(
+    settings: Settings, lake: Lake, symbol: str, span: Window, warm_rows: int, table: LatencyTable | None = None
+) -> Compiled:
     """A window and ``warm_rows`` before it: rows as the lake holds them, books as they stood, and the tape.
+
+    table : from which each message's feed leg is drawn anew; rows are then made again, of what we would have known
 
     Raises NotEnoughData if the lake holds no day or no row of the window, LakeError if a day's features are of another
     catalogue than today's.
@@ -118,12 +125,16 @@ def compiled_before(settings: Settings, lake: Lake, symbol: str, span: Window, w
     before, after = (events[events["ingest_ts"] <= cut], events[events["ingest_ts"] > cut])
     venue = venue_with_book(settings, symbol, opening_state(settings, lake, Part(symbol, days[0]))[:3])
     venue.on_events(before)
-    opened, mids_end = venue.dump(), span.end + last
+    opened, mids_end, inside = venue.dump(), span.end + last, Window(cut + 1, span.end)
+    rows = stored_rows(settings, lake, symbol, days, inside)
+    if table is not None:
+        after = restamped(after, table, settings.venue.seed)
+        rows = rows_made_anew(settings, lake, Part(symbol, days[0]), cut, (before, after), rows)
     return Compiled(
         tape=after[after["ingest_ts"] <= span.end + AFTER_WINDOW_NS],
         venue=opened,
         book=(opened["ladder"], opened["spill"], opened["head"]),
-        rows=stored_rows(settings, lake, symbol, days, Window(cut + 1, span.end)),
+        rows=rows,
         mids=mid_path(venue.book, after[after["ingest_ts"] <= mids_end]),
     )
 
@@ -139,6 +150,23 @@ def stored_rows(settings: Settings, lake: Lake, symbol: str, days: Sequence[str]
     row_ts, status, best_bid, best_ask, regime = (frame[name].to_numpy(writable=True) for name in heads)
     values = frame.select(names).to_numpy().astype(np.float32, order="C")
     return Rows(row_ts, status, best_bid, best_ask, values, regime)
+
+
+def rows_made_anew(
+    settings: Settings, lake: Lake, opening: Part, cut: int, tapes: tuple[Events, Events], stored: Rows
+) -> Rows:
+    """The rows at the instants of ``stored`` from another tape behind the same opening; their regimes are kept.
+
+    opening : the first day; tapes : what was received on it up to ``cut`` (ns), and all that was received later
+    """
+    parameters, before, until = settings.features_of(opening.symbol), tapes[0], int(stored.row_ts[-1])
+    days = days_of(lake, opening.symbol, day_start(opening.key), until)
+    state, leader = opening_state(settings, lake, opening), leader_days(settings, lake, opening.symbol, days)
+    seen, ahead = seen_by_rows(leader, before, state, parameters, cut)
+    feature_rows(before, state, parameters, cut, seen)
+    events = tapes[1][tapes[1]["ingest_ts"] <= until]
+    made = feature_rows(events, state, parameters, until, seen_by_rows(ahead, events, state, parameters, until)[0])
+    return Rows(made.row_ts, made.status, made.best_bid, made.best_ask, made.values, stored.regime[-made.row_ts.size :])
 
 
 def venue_with_book(settings: Settings, symbol: str, book: Book) -> SimulatedVenue:
