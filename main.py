@@ -270,7 +270,7 @@ def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
         "--latency", default="constant", help="constant, stress:K times that, bootstrap from the journal, bootstrap:K"
     )
     parser.add_argument("--queue", help="queue model; venue.queue_model unless given")
-    parser.add_argument("--policy", default="take", help="take, or another of the policies")
+    parser.add_argument("--policy", default="take", help="take, quote or probe")
     parser.add_argument("--fees", metavar="MAKER,TAKER", help="bp a leg; those of the venue unless given")
     parser.add_argument("--sweep", nargs="+", metavar="AXIS=V,V", help="fee (round trip, bp), latency and size (times)")
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the points of a sweep")

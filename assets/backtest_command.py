@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -37,6 +37,7 @@ from storage.registry import CHALLENGER, CHAMPION, Registry
 from storage.venue_models import VenueModels
 from trading.parameters import PolicyKind
 
+POLICIES: Final[tuple[PolicyKind, ...]] = ("take", "quote", "probe")  # execute works a parent order, and needs one
 BOOTSTRAP: Final = "bootstrap"  # legs drawn from the newest table that was fitted from the symbol's journal
 _AXES: Final = ("fee", "latency", "size")
 _FEWEST_DIGITS: Final = 6  # of a sha that names a bundle
@@ -106,8 +107,8 @@ def read_arguments(settings: Settings, arguments: argparse.Namespace) -> Asked:
     window = Window(instant("from", arguments.start), instant("to", arguments.end))
     if window.start >= window.end:
         raise ConfigError(f"from={arguments.start} is not before to={arguments.end}: the window is empty")
-    if arguments.policy not in get_args(PolicyKind):
-        raise ConfigError(f"policy={arguments.policy!r} is not one of {', '.join(get_args(PolicyKind))}")
+    if arguments.policy not in POLICIES:
+        raise ConfigError(f"policy={arguments.policy!r} is not one of {', '.join(POLICIES)}")
     if arguments.jobs < 1:
         raise ConfigError(f"jobs={arguments.jobs} must be at least 1")
     venue = venue_on_terms(settings.venue, arguments.latency, arguments.queue, arguments.fees)
@@ -244,7 +245,7 @@ def _span(lake: Lake, symbol: str) -> str:
 def open_case(asked: Asked, lake: Lake, bundle: Bundle) -> Case:
     """The bundle's model at the window's start, warmed up."""
     rows = forecaster_from(bundle.model).receptive_rows + WARM_MARGIN_ROWS
-    stretch = compiled_before(asked.settings, lake, asked.symbol, asked.window, rows)
+    stretch = compiled_before(asked.settings, lake, asked.symbol, asked.window, rows, asked.latency)
     if int(stretch.rows.row_ts[-1]) < asked.window.start:
         raise NotEnoughData(f"the lake holds no row of {asked.symbol} in this window, only rows before it")
     case = case_of(asked.settings, asked.symbol, bundle.model, asked.policy, asked.window, stretch)

@@ -140,7 +140,7 @@ def run_compiled(
 
 
 def _drawn(terms: Terms, tape: Events) -> SampledLatency | None:
-    """The legs of a run with a latency table; the feed leg stays as recorded, because the rows were made from it."""
+    """The legs of a run with a latency table; the feed leg is in the tape that the rows were made from."""
     if terms.latency is None:
         return None
     return SampledLatency(terms.latency, terms.venue.seed, message_stamps(tape))

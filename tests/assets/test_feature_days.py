@@ -31,6 +31,7 @@ from features.step import new_state
 from features.stream import dump_state, load_state
 from market.errors import ConfigError, DataError, LakeError
 from market.events import Events
+from market.latency import Legs, constant
 from market.schema import events_to_frame, schema_sha
 from modeling.walk_forward import Slice
 from storage.lake import Lake, Manifest
@@ -259,3 +260,20 @@ def test_a_backtest_of_a_follower_that_opens_cold_sees_the_rows_of_the_day(
     assert np.array_equal(rows.regime, within[REGIME].to_numpy())
     row_ns = settings.features.row_interval_ms * 1_000_000
     assert 0 < rows.row_ts[0] - compiled.tape["ingest_ts"][0] <= row_ns  # the first row closes over the first event
+
+
+def test_a_feed_leg_that_is_drawn_anew_moves_the_tape_and_what_the_rows_know(
+    led: tuple[Settings, dict[str, dg.ExecuteInProcessResult]],
+) -> None:
+    settings, lake = led[0], Lake(led[0].paths.lake)
+    row_ts = lake.scan("features", FOLLOWER, [DAY]).select("row_ts").collect()["row_ts"]
+    span = Window(int(row_ts[row_ts.len() // 2]), int(row_ts[-1]))
+    late = constant(Legs(60 * MS, 0, 0, 0))
+    kept, moved = (compiled_before(settings, lake, FOLLOWER, span, 50, table) for table in (None, late))
+    assert np.median(moved.tape["delay_ns"]) == 60 * MS
+    assert moved.tape.size == kept.tape.size
+    assert set(moved.rows.row_ts) <= set(kept.rows.row_ts)
+    assert moved.rows.row_ts[-1] == kept.rows.row_ts[-1]
+    assert np.isfinite(moved.rows.values).all()
+    shared = kept.rows.values[-moved.rows.row_ts.size :]
+    assert (moved.rows.values != shared).any(axis=1).mean() > 0.5
