@@ -153,6 +153,14 @@ def backtest(settings: Settings, arguments: argparse.Namespace) -> None:
     print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
 
 
+def benchmark(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Train and score on a public data set, beside what is published; FI2010_DIR says where it lies."""
+    from assets.fi2010_command import benchmark_report
+
+    report = benchmark_report(settings, arguments, os.environ)
+    print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
+
+
 def parity(_: Settings, arguments: argparse.Namespace) -> None:
     """Replay a journal, orders first and then decisions; the exit status is 0 if both come out bit for bit."""
     from live.parity import parity_of
@@ -193,12 +201,15 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+_ON_DATA = (fetch, lake, warehouse, registry, export, backtest, benchmark)
+
+
 def command_line() -> argparse.ArgumentParser:
     """What may stand on the command line."""
     parser = argparse.ArgumentParser(prog="main.py", description="Raw order-book ticks to a model that trades.")
     parser.add_argument("--config", type=Path, help="a settings file instead of the profile that APP_ENV names")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, run, fetch, lake, warehouse, registry, ui, exchange, live, record, export, backtest, parity):
+    for command in (demo, run, *_ON_DATA, ui, exchange, live, record, parity):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
     _add_data_arguments(commands.choices)
@@ -214,6 +225,7 @@ def _add_data_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
     commands["lake"].add_argument("--json", action="store_true", help="print JSON instead of lines")
     _add_warehouse_arguments(commands["warehouse"])
     _add_export_arguments(commands["export"])
+    _add_benchmark_arguments(commands["benchmark"])
 
 
 def _add_warehouse_arguments(parser: argparse.ArgumentParser) -> None:
@@ -275,6 +287,16 @@ def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sweep", nargs="+", metavar="AXIS=V,V", help="fee (round trip, bp), latency and size (times)")
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the points of a sweep")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write the tear sheet there")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+
+
+def _add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=("fi2010",), help="the data set")
+    splits = ("setup2", *(f"anchored{fold}" for fold in range(1, 10)))
+    parser.add_argument("--split", choices=splits, default="setup2", help="seven days and three, or a fold a day")
+    parser.add_argument(
+        "--normalisation", choices=("ZScore", "DecPre", "MinMax"), default="ZScore", help="of its files"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
 
 

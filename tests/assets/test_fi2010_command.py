@@ -1,0 +1,59 @@
+"""``main.py benchmark fi2010`` on small files: everybody in one table, and one clear error where a file is wrong."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import main
+from assets.fi2010_command import MODEL
+from config.loading import load_settings
+from modeling.parameters import CnnParameters
+from tests.builders_fi2010 import write_files
+from tests.builders_modeling import quick_training
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    settings = load_settings("dev")
+    small = replace(
+        settings.models,
+        network=CnnParameters("cnn", 64, 2, 3, 2, 0.1),
+        training=quick_training(epochs=2, chunk_rows=256),
+    )
+    monkeypatch.setattr(main, "load_settings", lambda: replace(settings, models=small))
+    monkeypatch.setattr(sys, "argv", ["main.py", "benchmark", "fi2010", *words])
+    status = main.main()
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_benchmark_prints_every_predictor_at_every_horizon(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("FI2010_DIR", str(write_files(tmp_path)))
+    status, out, _ = _run(monkeypatch, capsys, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["windows"] == [621, 81, 561]
+    assert found["published_macro_f1_pct"]["TLOB"]["100"] == 93.0
+    scores = {(line["model"], line["horizon_events"]): line for line in found["scores"]}
+    assert {name for name, _ in scores} >= {"class_prior", "persistence", "imbalance", "median_band", MODEL}
+    assert {events for _, events in scores} == {10, 20, 30, 50, 100}
+    assert scores["imbalance", 10]["macro_f1"] > 0.8
+    assert scores[MODEL, 10]["nll"] < scores["class_prior", 10]["nll"]
+
+
+def test_wrong_folder_and_wrong_file_are_told_in_one_line(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.delenv("FI2010_DIR", raising=False)
+    assert _run(monkeypatch, capsys)[::2] == (
+        1,
+        "tickloop: FI2010_DIR='' must name the folder that FI-2010 was unpacked in\n",
+    )
+    monkeypatch.setenv("FI2010_DIR", str(tmp_path))
+    assert "0 files Train_Dst_NoAuction_ZScore_CF_7.txt below" in _run(monkeypatch, capsys)[2]
+    torn = next(Path(write_files(tmp_path)).rglob("Test*_CF_8.txt"))
+    torn.write_text(torn.read_text()[:-20_000])
+    status, _, err = _run(monkeypatch, capsys)
+    assert status == 1
+    assert err.startswith(f"tickloop: {torn}: row ")
+    assert err.count("\n") == 1
