@@ -200,6 +200,20 @@ class CalibrationParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class ConformalParameters:
+    """Sets and intervals that hold what comes as often as asked, however the market drifts."""
+
+    miscoverage: float  # share of labels that may lie outside
+    rate: float  # how far one label moves the level; 0: split conformal, which does not adapt
+    window: int  # newest known scores that the quantile is taken over
+
+    def __post_init__(self) -> None:
+        _within(self, "miscoverage", 0.01, 0.5)
+        _within(self, "rate", 0.0, 0.1)
+        _within(self, "window", 50, 100_000)
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineParameters:
     """The rules that stand beside every model."""
 
@@ -210,3 +224,19 @@ class BaselineParameters:
         if not self.imbalance_feature:
             raise ConfigError("imbalance_feature='' must name a catalogued feature")
         _within(self, "quantile_smoothing", 1e-3, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerParameters:
+    """Logistic and LightGBM beside every model, on its rows and features."""
+
+    logistic_ridge: float  # pull of the coefficients of standardised features to 0, beside a mean log-loss
+    lightgbm_trials: int  # candidates for each cell, of which Val's first part chooses: the budget of its search
+    lightgbm_rounds: int  # trees for each class, at most; it stops earlier by Val's first part
+    seed: int
+
+    def __post_init__(self) -> None:
+        _within(self, "logistic_ridge", 0.0, 1.0)
+        _within(self, "lightgbm_trials", 1, 1000)
+        _within(self, "lightgbm_rounds", 1, 10_000)
+        _within(self, "seed", 0, 2**31 - 1)

@@ -1,0 +1,238 @@
+"""How sure a forecast is: spread of members, adaptive conformal sets and intervals, and how all of it is judged.
+
+Shapes: M members, N rows, C cells, H horizons; classes come as DOWN, NO_TRADE, UP.
+"""
+
+import heapq
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.targets import NO_CLASS
+from market.errors import ModelError, NotEnoughData
+from modeling.forecast import CLASSES
+from modeling.parameters import ConformalParameters
+
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+_SMALLEST: Final = 1e-12  # a probability below it is read as this
+BINS: Final = 15  # of equal mass, of the expected calibration error
+
+
+class Spread(NamedTuple):
+    """What the members of an ensemble say together, and how far they are apart; shapes (N, C, 3) and (N, C)."""
+
+    probabilities: Doubles  # of the mixture
+    disagreement: Doubles  # nats: entropy of the mixture less the members' mean entropy; 0 where all say the same
+    deviation: Doubles  # largest standard deviation of a class's probability over the members
+
+
+def member_spread(members: NDArray[np.floating]) -> Spread:
+    """The mixture of probabilities of shape (M, N, C, 3), every member counting the same.
+
+    >>> spread = member_spread(np.array([[[[1.0, 0.0, 0.0]]], [[[0.0, 0.0, 1.0]]]]))
+    >>> spread.probabilities[0, 0].tolist(), round(float(spread.disagreement[0, 0]), 3), float(spread.deviation[0, 0])
+    ([0.5, 0.0, 0.5], 0.693, 0.5)
+    """
+    if members.ndim != 4 or not len(members) or members.shape[-1] != CLASSES:
+        raise ModelError(f"members of shape {members.shape}, expected (members, rows, cells, {CLASSES})")
+    doubles = members.astype(np.float64)
+    mixture = doubles.mean(0)
+    apart = np.maximum(entropy(mixture) - entropy(doubles).mean(0), 0.0)
+    return Spread(mixture, apart, doubles.std(0).max(-1))
+
+
+def entropy(probabilities: Doubles) -> Doubles:
+    """Entropy over the last axis, nats."""
+    return -(probabilities * np.log(np.maximum(probabilities, _SMALLEST))).sum(-1)
+
+
+def return_moments(probabilities: NDArray[np.floating], returns_bp: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
+    """Mean and standard deviation of the return that a forecast expects, bp; both of shape (N, H).
+
+    The deviation is that between the classes alone: what lies inside a class, the conformal scale makes up for.
+
+    probabilities : shape (N, H, 3), of each horizon's anchor; returns_bp : shape (N, H, 3)
+
+    >>> return_moments(np.array([[[0.25, 0.5, 0.25]]]), np.array([[[-2.0, 0.0, 2.0]]]))[1].round(3).tolist()
+    [[1.414]]
+    """
+    mean = (probabilities * returns_bp).sum(-1)
+    variance = (probabilities * (returns_bp - mean[..., None]) ** 2).sum(-1)
+    return mean.astype(np.float64), np.sqrt(np.maximum(variance, 0.0)).astype(np.float64)
+
+
+def class_scores(probabilities: NDArray[np.floating]) -> Doubles:
+    """How strange each class would be: the mass of all likelier ones and half of its own; shape as given, in [0, 1].
+
+    The score of adaptive prediction sets, with a half where those draw a random share, so that equal forecasts get
+    equal sets. Classes that are equally likely come in their order.
+
+    >>> class_scores(np.array([0.1, 0.6, 0.3])).round(3).tolist()
+    [0.95, 0.3, 0.75]
+    """
+    order = np.argsort(-probabilities, axis=-1, kind="stable")
+    ranked = np.take_along_axis(probabilities.astype(np.float64), order, -1)
+    scores = np.empty_like(ranked)
+    np.put_along_axis(scores, order, ranked.cumsum(-1) - 0.5 * ranked, -1)
+    return scores
+
+
+def true_scores(scores: Doubles, classes: NDArray[np.int8]) -> Doubles:
+    """The scores of what came, shape (N,); NaN where no label is known. scores : shape (N, 3)."""
+    known = classes != NO_CLASS
+    places = np.where(known, classes, 0).astype(np.int64) + 1
+    return np.where(known, scores[np.arange(len(scores)), places], np.nan)
+
+
+def interval_scores(gross_bp: NDArray[np.floating], mean_bp: Doubles, deviation_bp: Doubles) -> Doubles:
+    """Distance of what came from the mean, in deviations (at least a thousandth bp); NaN where no label is known."""
+    return np.abs(gross_bp.astype(np.float64) - mean_bp) / np.maximum(deviation_bp, 1e-3)
+
+
+@dataclass
+class AdaptiveConformal:
+    """Turns scores into thresholds that as many later scores keep to as are asked for, however the scores drift.
+
+    A threshold is a quantile of the newest known scores; which one, ``alpha``, moves up by ``rate * target`` with every
+    score that kept to its threshold, and down by ``rate * (1 - target)`` with every one that did not. Nothing is learnt
+    from a score before its label is known. Holds its state; ``as_dict`` and ``from_dict`` carry it over a restart.
+    Source: Gibbs & Candes (2021), Adaptive Conformal Inference Under Distribution Shift, equation 2
+    """
+
+    parameters: ConformalParameters
+    alpha: float
+    newest: list[float] = field(default_factory=list)  # known scores, a ring of ``window``
+    learnt: int = 0
+    waiting: list[tuple[int, int, float, float]] = field(
+        default_factory=list
+    )  # heap: known_ts, number, score, threshold
+    expected: int = 0
+
+    @classmethod
+    def started(cls, parameters: ConformalParameters, scores: Doubles) -> "AdaptiveConformal":
+        """A state that has seen the scores of an earlier window, whose labels are all known.
+
+        Raises NotEnoughData if none is known.
+        """
+        known = scores[np.isfinite(scores)]
+        if not known.size:
+            raise NotEnoughData(f"none of {len(scores)} scores is known to begin a conformal window with")
+        newest = [float(score) for score in known[-parameters.window :]]
+        return cls(parameters, parameters.miscoverage, newest, len(newest))
+
+    def threshold(self) -> float:
+        """The largest score that is still let in: infinite where all is, minus infinite where nothing is."""
+        count = len(self.newest)
+        rank = math.ceil((count + 1) * (1.0 - self.alpha))
+        if rank > count:
+            return math.inf
+        return float(np.partition(self.newest, rank - 1)[rank - 1]) if rank > 0 else -math.inf
+
+    def learn(self, now: int) -> None:
+        """Take in the scores whose labels are known at ``now``, ns UTC."""
+        while self.waiting and self.waiting[0][0] <= now:
+            _, _, score, threshold = heapq.heappop(self.waiting)
+            missed = score > threshold
+            self.alpha += self.parameters.rate * (self.parameters.miscoverage - missed)
+            self._keep(score)
+
+    def expect(self, known_ts: int, score: float, threshold: float) -> None:
+        """Remember a score until its label is known; NaN is never known."""
+        if math.isfinite(score):
+            heapq.heappush(self.waiting, (known_ts, self.expected, score, threshold))
+            self.expected += 1
+
+    def run(self, row_ts: NDArray[np.int64], scores: Doubles, known_ts: NDArray[np.int64]) -> Doubles:
+        """The threshold at each row, in order of time; all arrays of shape (N,), a score NaN where no label comes."""
+        thresholds = np.empty(len(row_ts))
+        for place, (now, score, known) in enumerate(
+            zip(row_ts.tolist(), scores.tolist(), known_ts.tolist(), strict=True)
+        ):
+            self.learn(now)
+            thresholds[place] = threshold = self.threshold()
+            self.expect(known, score, threshold)
+        return thresholds
+
+    def _keep(self, score: float) -> None:
+        if len(self.newest) < self.parameters.window:
+            self.newest.append(score)
+        else:
+            self.newest[self.learnt % self.parameters.window] = score
+        self.learnt += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, the inverse of ``from_dict``; an infinite threshold that still waits is written as text."""
+        waiting = [[known, number, score, str(threshold)] for known, number, score, threshold in self.waiting]
+        counts = {"learnt": self.learnt, "expected": self.expected}
+        return {"alpha": self.alpha, "newest": list(self.newest), "waiting": waiting, **counts}
+
+    @classmethod
+    def from_dict(cls, parameters: ConformalParameters, stored: Mapping[str, Any]) -> "AdaptiveConformal":
+        """The state that ``as_dict`` wrote. Raises ModelError if it holds more scores than the window."""
+        if len(stored["newest"]) > parameters.window:
+            raise ModelError(f"{len(stored['newest'])} scores for a conformal window of {parameters.window}")
+        waiting = [(int(known), int(number), float(s), float(limit)) for known, number, s, limit in stored["waiting"]]
+        newest = [float(score) for score in stored["newest"]]
+        return cls(parameters, float(stored["alpha"]), newest, int(stored["learnt"]), waiting, int(stored["expected"]))
+
+
+class Coverage(NamedTuple):
+    """How conformal sets did."""
+
+    coverage: float  # share of labels that lay in their set
+    set_size: float  # mean classes in a set
+    rows: int  # with a known label
+
+
+def conformal_sets(
+    state: AdaptiveConformal,
+    row_ts: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    classes: NDArray[np.int8],
+    known_ts: NDArray[np.int64],
+) -> Bools:
+    """Which classes each row lets in, shape (N, 3); ``state`` is carried on. Of one cell: (N,), (N, 3), (N,), (N,)."""
+    scores = class_scores(probabilities)
+    return scores <= state.run(row_ts, true_scores(scores, classes), known_ts)[:, None]
+
+
+def coverage_of(sets: Bools, classes: NDArray[np.int8]) -> Coverage:
+    """How sets of shape (N, 3) did on the labels that are known. Raises NotEnoughData if none is."""
+    known = np.flatnonzero(classes != NO_CLASS)
+    if not known.size:
+        raise NotEnoughData(f"none of {len(classes)} rows has a label to check a conformal set on")
+    inside = sets[known, classes[known].astype(np.int64) + 1]
+    return Coverage(float(inside.mean()), float(sets[known].sum(1).mean()), int(known.size))
+
+
+def calibration_error(probabilities: NDArray[np.floating], truth: NDArray[np.int64], bins: int = BINS) -> float:
+    """Expected calibration error of the likeliest class, in [0, 1], over bins of equal mass.
+
+    Rows are sorted by the probability of their likeliest class and cut into ``bins`` parts of equal size; the error is
+    the mean over the parts of |share of hits - mean probability|, weighted by rows. ``truth`` is -1, 0 or +1.
+
+    >>> calibration_error(np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1]]), np.array([-1, 0]), bins=1).__round__(3)
+    0.3
+    """
+    confidence = probabilities.max(-1).astype(np.float64)
+    hits = probabilities.argmax(-1) == truth + 1
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, min(bins, len(order))) if part.size]
+    return float(sum(abs(hits[part].mean() - confidence[part].mean()) * part.size for part in parts) / len(order))
+
+
+def risk_coverage(
+    confidence: Doubles, wrong: Bools, shares: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 1.0)
+) -> dict[float, float]:
+    """Share of errors among the most confident rows, for each share of rows kept.
+
+    >>> risk_coverage(np.array([0.9, 0.8, 0.7, 0.6]), np.array([False, False, True, True]), (0.5, 1.0))
+    {0.5: 0.0, 1.0: 0.5}
+    """
+    errors = wrong[np.argsort(-confidence, kind="stable")].astype(np.float64)
+    return {share: float(errors[: max(1, round(share * len(errors)))].mean()) for share in shares}
