@@ -2,18 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.regimes import REGIME_NAMES
 from market.errors import NotEnoughData
-from modeling.baselines import Baseline
 from modeling.forecast import CLASSES, Floats, ForecastShape
 from modeling.sampling import TrainingSet
+from modeling.uncertainty import calibration_error
 
 Doubles = NDArray[np.float64]
 _SMALLEST = 1e-9  # a probability below it is scored as this
+SHARES_KEPT: Final = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the most confident rows
+
+
+class Predictor(Protocol):
+    """What a baseline is to a score."""
+
+    @property
+    def name(self) -> str:
+        """Of the predictor, in tables."""
+
+    def predict(self, data: TrainingSet) -> NDArray[np.int8]:
+        """Classes, shape (N, C)."""
+
+    def predict_proba(self, data: TrainingSet) -> Doubles:
+        """Probabilities of the classes, shape (N, C, 3)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +49,7 @@ def model_prediction(name: str, shape: ForecastShape, forecasts: Floats) -> Pred
     return Prediction(name, likeliest.astype(np.int8), probabilities)
 
 
-def baseline_prediction(baseline: Baseline, data: TrainingSet) -> Prediction:
+def baseline_prediction(baseline: Predictor, data: TrainingSet) -> Prediction:
     """What a baseline says of the same rows."""
     return Prediction(baseline.name, baseline.predict(data), baseline.predict_proba(data))
 
@@ -43,7 +60,8 @@ def evaluate(
     """One row a cell and predictor, over the same rows for all: those where ``scored`` (N, C) holds.
 
     Columns model, horizon_ms, budget_bp, rows, moved_rows, signals, macro_f1, mcc, nll, nll_skill (against ``prior``),
-    hit_rate (on moved rows), gross_edge_bp (mean gross return on the side signalled). Null where nothing can be said.
+    ece, hit_rate (on moved rows), gross_edge_bp (mean gross return on the side signalled), breakeven_fee_bp (a leg),
+    p_t (see ``complete_correct``). Null where nothing can be said.
     Raises NotEnoughData if a cell has no row to score.
     """
     lines = []
@@ -52,24 +70,73 @@ def evaluate(
         if not rows.size:
             raise NotEnoughData(f"no row of cell {cell.name} to score, of {len(data)}")
         truth = data.classes[rows, place].astype(np.int64)
-        gross = data.gross_bp[rows, data.shape.horizon_of_cell[place]].astype(np.float64)
+        horizon = data.shape.horizon_of_cell[place]
+        gross, cost = (array[rows, horizon].astype(np.float64) for array in (data.gross_bp, data.cost_bp))
         prior_nll = log_loss(prior.probabilities[rows, place], truth)
         for one in (prior, *others):
             line = {"model": one.name, "horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "rows": rows.size}
-            scores = _scores(one.classes[rows, place], one.probabilities[rows, place], truth, gross)
+            scores = _scores(one.classes[rows, place], one.probabilities[rows, place], truth, (gross, cost))
             lines.append(line | scores | {"nll_skill": 1.0 - float(scores["nll"] or 0.0) / prior_nll})
     return pl.DataFrame(lines, infer_schema_length=None).select(*_COLUMNS)
 
 
 _COLUMNS = (
     *("model", "horizon_ms", "budget_bp", "rows", "moved_rows", "signals"),
-    *("macro_f1", "mcc", "nll", "nll_skill", "hit_rate", "gross_edge_bp"),
+    *("macro_f1", "mcc", "nll", "nll_skill", "ece", "hit_rate", "gross_edge_bp", "breakeven_fee_bp", "p_t"),
 )
 
 
+def evaluate_regimes(
+    data: TrainingSet,
+    scored: NDArray[np.bool_],
+    regimes: NDArray[np.int8],
+    prior: Prediction,
+    others: Sequence[Prediction],
+) -> pl.DataFrame:
+    """``evaluate`` on the rows of each regime that every cell has a row of, the regime's name in the first column.
+
+    regimes : shape (N,), keys of REGIME_NAMES. Raises NotEnoughData if no regime has a row of every cell.
+    """
+    tables = []
+    for code, name in REGIME_NAMES.items():
+        inside = scored & (regimes == code)[:, None]
+        if inside.any(0).all():
+            table = evaluate(data, inside, prior, others)
+            tables.append(table.select(pl.lit(name).alias("regime"), *table.columns))
+    if not tables:
+        raise NotEnoughData(f"no regime has a row of every cell among {len(data)} rows")
+    return pl.concat(tables, how="vertical_relaxed")
+
+
+def evaluate_coverage(data: TrainingSet, scored: NDArray[np.bool_], predictions: Sequence[Prediction]) -> pl.DataFrame:
+    """Errors and macro-F1 among the most confident rows of each cell; a line a predictor, cell and share kept.
+
+    Columns model, horizon_ms, budget_bp, share, rows, error, macro_f1. Confidence is the probability of the likeliest
+    class; equal ones keep their order of time, so that a predictor which is never surer keeps its earliest rows.
+    """
+    lines = []
+    for place, cell in enumerate(data.shape.cells):
+        rows = np.flatnonzero(scored[:, place])
+        truth = data.classes[rows, place].astype(np.int64)
+        for one in predictions:
+            said, sure = one.classes[rows, place].astype(np.int64), one.probabilities[rows, place].max(-1)
+            order = np.argsort(-sure, kind="stable")
+            for share in SHARES_KEPT:
+                kept = order[: max(1, round(share * len(order)))]
+                where = {"model": one.name, "horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "share": share}
+                error, f1 = float((said[kept] != truth[kept]).mean()), macro_f1(confusion(truth[kept], said[kept]))
+                lines.append(where | {"rows": len(kept), "error": error, "macro_f1": f1})
+    return pl.DataFrame(lines)
+
+
 def _scores(
-    classes: NDArray[np.int8], probabilities: NDArray[np.floating], truth: NDArray[np.int64], gross: Doubles
+    classes: NDArray[np.int8],
+    probabilities: NDArray[np.floating],
+    truth: NDArray[np.int64],
+    returns: tuple[Doubles, Doubles],
 ) -> dict[str, float | int | None]:
+    """``returns`` are gross return and cost of the round trip, bp."""
+    gross, cost = returns
     counts = confusion(truth, classes.astype(np.int64))
     signalled = classes != 0
     return {
@@ -78,9 +145,39 @@ def _scores(
         "macro_f1": macro_f1(counts),
         "mcc": matthews(counts),
         "nll": log_loss(probabilities, truth),
+        "ece": calibration_error(probabilities, truth),
         "hit_rate": hit_rate(probabilities, gross),
         "gross_edge_bp": float((classes * gross)[signalled].mean()) if signalled.any() else None,
+        "breakeven_fee_bp": breakeven_fee_bp(classes, gross, cost),
+        "p_t": complete_correct(classes, truth),
     }
+
+
+def breakeven_fee_bp(classes: NDArray[np.int8], gross_bp: Doubles, cost_bp: Doubles) -> float | None:
+    """Fee a leg at which trading every signal for its horizon breaks even, bp; below 0 where spread and slippage alone
+    cost more than the edge. None without a signal whose cost is known.
+
+    >>> breakeven_fee_bp(np.array([1, 0, -1], np.int8), np.array([3.0, 9.0, -5.0]), np.array([1.0, 1.0, 2.0]))
+    1.25
+    """
+    net = (classes * gross_bp - cost_bp)[(classes != 0) & np.isfinite(cost_bp)]
+    return float(net.mean()) / 2 if net.size else None
+
+
+def complete_correct(classes: NDArray[np.int8], truth: NDArray[np.int64]) -> float | None:
+    """p_T: share of complete transactions that are right at both ends, in [0, 1]; None if none is complete.
+
+    A transaction opens at a signal up or down and is complete at the first signal of the other side, which opens the
+    next one; signals of the same side in between change nothing. An end is right where its signal is what came. The
+    definition is ours: published scores of that name may count otherwise.
+
+    >>> complete_correct(np.array([1, 1, -1, 0, 1], np.int8), np.array([1, 0, -1, 0, -1]))
+    0.5
+    """
+    signals = np.flatnonzero(classes)
+    turns = signals[np.flatnonzero(np.diff(classes[signals], prepend=np.int8(0)))]
+    right = classes[turns] == truth[turns]
+    return float((right[:-1] & right[1:]).mean()) if turns.size > 1 else None
 
 
 def confusion(truth: NDArray[np.int64], said: NDArray[np.int64]) -> Doubles:

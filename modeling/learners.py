@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from market.errors import NotEnoughData
 from modeling.forecast import CLASSES
 from modeling.parameters import LearnerParameters
 from modeling.sampling import TrainingSet, learnable, require_classes
@@ -57,10 +58,9 @@ def fit_learners(
     """Logistic and LightGBM, in this order, on the rows that a network of that memory learns from; as weighted there.
 
     val : by which LightGBM stops and chooses among its candidates, as a network's search does
-    Raises NotEnoughData if a cell lacks a class to learn or to choose by.
+    Raises NotEnoughData if a cell lacks a class to learn, or a row to choose by.
     """
     require_classes(train, receptive_rows)
-    require_classes(val, receptive_rows)
     cells = range(len(train.shape.cells))
     pairs = [(_labelled(train, cell, receptive_rows), _labelled(val, cell, receptive_rows)) for cell in cells]
     return (
@@ -71,6 +71,8 @@ def fit_learners(
 
 def _labelled(data: TrainingSet, cell: int, receptive_rows: int) -> _Labelled:
     rows = np.flatnonzero(learnable(data, receptive_rows)[:, cell])
+    if not rows.size:
+        raise NotEnoughData(f"cell {data.shape.cells[cell].name} has no row to learn or choose by, of {len(data)}")
     weights = data.weights[rows].astype(np.float64)
     return _Labelled(data.values[rows].astype(np.float64), data.classes[rows, cell].astype(np.int64) + 1, weights)
 

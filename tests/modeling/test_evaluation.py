@@ -5,13 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.regimes import RANGE, TREND, UNKNOWN
 from market.errors import NotEnoughData
 from modeling.baselines import fit_baselines
 from modeling.evaluation import (
     Prediction,
     baseline_prediction,
+    breakeven_fee_bp,
+    complete_correct,
     confusion,
     evaluate,
+    evaluate_coverage,
+    evaluate_regimes,
     hit_rate,
     log_loss,
     macro_f1,
@@ -84,3 +89,45 @@ def test_nothing_to_score_is_refused():
     prior = Prediction("prior", np.zeros((4, 3), np.int8), np.full((4, 3, 3), 1 / 3))
     with pytest.raises(NotEnoughData, match="no row of cell h250_b0"):
         evaluate(data, np.zeros((4, 3), np.bool_), prior, [])
+
+
+def test_transactions_count_where_both_ends_were_right():
+    said = np.array([0, 1, 1, -1, -1, 0, 1, -1], np.int8)
+    truth = np.array([0, 1, -1, -1, 1, 0, 1, 1])
+    assert complete_correct(said, truth) == pytest.approx(2 / 3)  # up-down, down-up, and one whose end was wrong
+    assert complete_correct(np.array([1, 0, 1], np.int8), np.array([1, 0, 1])) is None
+    assert complete_correct(np.zeros(3, np.int8), np.zeros(3, np.int64)) is None
+
+
+def test_breakeven_fee_is_what_costs_leave_of_the_edge_on_each_leg():
+    gross, cost = np.array([4.0, -2.0, 8.0]), np.array([1.0, 1.0, np.nan])
+    assert breakeven_fee_bp(np.array([1, 1, 1], np.int8), gross, cost) == 0.0
+    assert breakeven_fee_bp(np.array([0, -1, 0], np.int8), gross, cost) == 0.5
+    assert breakeven_fee_bp(np.array([0, 0, 1], np.int8), gross, cost) is None
+
+
+def test_regimes_are_scored_apart_and_one_without_rows_is_left_out():
+    data = labelled_rows(600)
+    prior, regimes = Prediction("prior", data.classes, np.full((600, 3, 3), 1 / 3)), np.full(600, RANGE, np.int8)
+    regimes[100:350] = TREND
+    other = Prediction("other", np.zeros_like(data.classes), prior.probabilities)
+    table = evaluate_regimes(data, np.ones((600, 3), np.bool_), regimes, prior, [other])
+    rows = {(line["regime"], line["model"], line["horizon_ms"]): line["rows"] for line in table.to_dicts()}
+    assert rows["trend", "prior", 250] == 250
+    assert rows["range", "other", 1000] == 350
+    assert len(rows) == 8
+    with pytest.raises(NotEnoughData, match="no regime"):
+        evaluate_regimes(data, np.zeros((600, 3), np.bool_), np.full(600, UNKNOWN, np.int8), prior, [])
+
+
+def test_errors_fall_where_only_confident_rows_are_kept():
+    data = labelled_rows(400)
+    sure = np.arange(400)[::-1] < 100
+    said = np.where(sure[:, None], data.classes, np.int8(0)).astype(np.int8)
+    probabilities = np.where(sure[:, None, None], [0.0, 0.1, 0.9], 1 / 3) * np.ones((400, 3, 1))
+    table = evaluate_coverage(data, np.ones((400, 3), np.bool_), [Prediction("one", said, probabilities)])
+    cell = table.filter((table["horizon_ms"] == 250) & (table["budget_bp"] == 0.0))
+    assert cell["share"].to_list() == [0.1, 0.25, 0.5, 0.75, 1.0]
+    assert cell["rows"].to_list() == [40, 100, 200, 300, 400]
+    assert cell["error"].to_list()[:2] == [0.0, 0.0]
+    assert cell["error"][4] > cell["error"][2] > 0.1

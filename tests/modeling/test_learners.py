@@ -73,4 +73,6 @@ def test_rows_before_the_memory_of_the_network_teach_nothing() -> None:
 def test_cell_without_one_class_is_refused() -> None:
     train = labelled_rows()
     with pytest.raises(NotEnoughData, match="lacks a class"):
-        fit_learners(train, replace(train, classes=np.abs(train.classes)), PARAMETERS, 1)
+        fit_learners(replace(train, classes=np.abs(train.classes)), train, PARAMETERS, 1)
+    with pytest.raises(NotEnoughData, match="h250_b0 has no row to learn or choose by, of 9"):
+        fit_learners(train, train.rows(slice(9)), PARAMETERS, 10)
