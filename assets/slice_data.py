@@ -183,15 +183,16 @@ def _slice_rows(settings: Settings, lake: Lake, symbol: str, piece: Slice, memor
     within = pl.col("row_ts").is_between(start, end, closed="left")
     frames = [lake.scan(table, symbol, days).filter(within).collect() for table in ("features", "labels")]
     rows, labels = frame_to_rows(frames[0].drop(REGIME), settings.features_of(symbol)), frames[1]
+    regimes = frames[0][REGIME].to_numpy()
     contract = settings.instrument(symbol).contract
     tradeable = trainable_cells(settings, labels.filter(pl.col("row_ts") < piece.train[1]), contract)
     cells = learnable_cells(
-        window(training_set(rows, labels, settings.labels, tradeable, contract), *piece.train), memory
+        window(training_set(rows, labels, settings.labels, tradeable, contract, regimes=regimes), *piece.train), memory
     )
     if traded_cell(settings) not in cells:
         traded, names = traded_cell(settings).name, ", ".join(cell.name for cell in cells)
         raise NotEnoughData(f"slice {piece.key}: Train cannot teach the traded cell {traded}, only {names or 'none'}")
-    return training_set(rows, labels, settings.labels, cells, contract)
+    return training_set(rows, labels, settings.labels, cells, contract, regimes=regimes)
 
 
 def trainable_cells(settings: Settings, train: pl.DataFrame, contract: Contract) -> tuple[Cell, ...]:

@@ -2,6 +2,8 @@
 
 Needs the repository and torch, numpy, numba, polars and pytorch_lightning; nothing has to be installed:
     python benchmarks/bench_training.py --device cuda --json
+With --mode networks it fits every kind of network from several seeds, by the trainer that the chain uses:
+    python benchmarks/bench_training.py --mode networks --device cuda --json
 """
 
 import argparse
@@ -10,7 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +26,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.harness import Figure, print_figures
 from benchmarks.planted import COLUMNS, FEATURES, ROW_MS, SHAPE, WINDOWS_MS, planted_rows
 from modeling.architecture import architecture, base_dilations
-from modeling.networks.network import Network
-from modeling.parameters import CnnParameters, TrainingParameters
-from modeling.sampling import TrainingSet
-from modeling.training import Batch, class_moments, dense_loss
+from modeling.batches import Batch
+from modeling.parameters import (
+    CnnParameters,
+    GruParameters,
+    NetworkParameters,
+    TrainingParameters,
+    TransformerParameters,
+)
+from modeling.sampling import InMemory, TrainingSet, survey
+from modeling.snapshot import NETWORKS
+from modeling.training import dense_loss, fit, start_of
 
 SETTINGS: Final = TrainingParameters(
     learning_rate=3e-4,
@@ -41,7 +51,16 @@ SETTINGS: Final = TrainingParameters(
     patience=5,
     chunk_rows=4096,
     batch_chunks=1,
+    mixup_alpha=0.0,
+    cutout_share=0.0,
+    cutout_least_rows=10,
+    cutout_most_rows=30,
+    high_volatility_share=0.4,
     seed=7,
+    accelerator="auto",
+    devices=1,
+    strategy="auto",
+    precision="auto",
 )
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PEAK_TFLOPS: Final = {  # dense, without sparsity, of the vendor's data sheets; fp32 without TF32
@@ -105,9 +124,8 @@ class Trainer:
 
     def __init__(self, bench: Bench, batches: Iterator[Batch], forecasts: int) -> None:
         self.bench, self.batches, self.forecasts = bench, batches, forecasts
-        self.network = Network(bench.network)
-        self.network.start_from(*class_moments(bench.rows, bench.network))
-        self.network.to(bench.device)
+        found = survey(InMemory(bench.rows), bench.network.receptive_rows, SETTINGS.chunk_rows)
+        self.network = start_of(bench.network, found).to(bench.device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=SETTINGS.learning_rate, weight_decay=SETTINGS.weight_decay
         )
@@ -194,6 +212,52 @@ def _speed_at(bench: Bench, dtype: str) -> list[Figure]:
     ]
 
 
+def networks(options: argparse.Namespace) -> list[Figure]:
+    """Validation losses of every kind of network, dtype and seed, beside the class prior's; lines as they come."""
+    train, val = planted_rows(options.rows, SETTINGS.seed), planted_rows(VAL_ROWS, SETTINGS.seed + 1)
+    found = []
+    for kind, dtype in product(options.kinds, options.dtype):
+        fits = [_fit(options, kind, dtype, seed, train, val) for seed in range(options.seeds)]
+        losses = [nll for nll, _, _ in fits]
+        name = f"{kind}, width {options.width}, {dtype}"
+        found += [
+            Figure(
+                f"{name}: validation loss, mean of {options.seeds} seeds", float(np.mean(losses)), fits[0][1], "nats"
+            ),
+            Figure(f"{name}: spread of the seeds", float(np.ptp(losses)), None, "nats"),
+            Figure(f"{name}: trained and validated", float(np.median([rate for _, _, rate in fits])), None, "rows/s"),
+        ]
+    return found
+
+
+def _fit(
+    options: argparse.Namespace, kind: str, dtype: str, seed: int, train: TrainingSet, val: TrainingSet
+) -> tuple[float, float, float]:
+    """Validation loss, the prior's over the same rows, and rows a second."""
+    network = architecture(_kinds(options)[kind], COLUMNS, base_dilations(WINDOWS_MS, ROW_MS), FEATURES, SHAPE)
+    accelerator = "gpu" if options.device == "cuda" else "cpu"
+    sizes = {"chunk_rows": options.fit_rows, "batch_chunks": options.fit_chunks, "epochs": options.epochs}
+    settings = replace(SETTINGS, seed=seed, precision=dtype, accelerator=accelerator, **sizes)
+    begin = time.perf_counter()
+    result = fit(network, train, val, settings)
+    rate = len(result.history) * (len(train) + len(val)) / (time.perf_counter() - begin)
+    shares = survey(InMemory(train), network.receptive_rows, 1).shares
+    truth = survey(InMemory(val), network.receptive_rows, 1).shares
+    prior = float(-(truth * np.log(shares)).sum(1).mean())
+    curve = " ".join(f"{epoch.val_nll:.4f}" for epoch in result.history)
+    print(f"{kind} {dtype} seed {seed}: {result.val_nll:.4f} (prior {prior:.4f}), {curve}", file=sys.stderr, flush=True)
+    return result.val_nll, prior, rate
+
+
+def _kinds(options: argparse.Namespace) -> dict[str, NetworkParameters]:
+    """Settings of each kind of network, of one width."""
+    return {
+        "cnn": CnnParameters("cnn", options.width, options.depth, 3, 2, 0.1),
+        "transformer": TransformerParameters("transformer", options.width, 2, 4, 256, 2, 0.1),
+        "gru": GruParameters("gru", options.width, 1, 512, 0.1),
+    }
+
+
 def _prior_nll(bench: Bench) -> float:
     """Validation loss of the class shares of Train, nats."""
     losses = []
@@ -211,7 +275,7 @@ def _peak(options: argparse.Namespace, dtype: str) -> float | None:
     return next((tflops * 1e12 for (part, kind), tflops in PEAK_TFLOPS.items() if part in name and kind == dtype), None)
 
 
-MODES: Final[dict[str, Callable[[argparse.Namespace], list[Figure]]]] = {"speed": speed}
+MODES: Final[dict[str, Callable[[argparse.Namespace], list[Figure]]]] = {"speed": speed, "networks": networks}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -241,18 +305,28 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--windows", type=int, help="in a batch of windows")
     parser.add_argument("--seconds", type=float, help="of training, each way")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", choices=NETWORKS, default=NETWORKS, help="of --mode networks")
+    parser.add_argument("--seeds", type=int, default=3, help="of --mode networks")
+    parser.add_argument("--epochs", type=int, help="of --mode networks, at most")
+    parser.add_argument("--fit-rows", type=int, default=1024, help="forecasts of a chunk, of --mode networks")
+    parser.add_argument("--fit-chunks", type=int, help="in a batch, of --mode networks")
     parser.add_argument("--peak-tflops", type=float, help="of the device, where it is not known here")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     if options.device == "auto":
         options.device = "cuda" if torch.cuda.is_available() else "cpu"
     large = options.device == "cuda"
-    sizes = {"dtype": ["fp32", "bf16"] if large else ["fp32"], "rows": 2_000_000 if large else 1_000_000}
+    sizes = {
+        "dtype": ["fp32", "bf16"] if large else ["fp32"],
+        "rows": 2_000_000 if large else (1_000_000 if options.mode == "speed" else 50_000),
+    }
     sizes |= {
         "chunk_rows": 4096 if large else 1024,
         "chunks": 16 if large else 1,
         "windows": 1024 if large else 64,
         "seconds": 20.0,
+        "epochs": 6 if large else 1,
+        "fit_chunks": 16 if large else 1,
     }
     for name, value in sizes.items():
         if getattr(options, name) is None:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.regimes import HIGH_VOLATILITY, RANGE, TREND
 from market.simulator.fast import fast_rows
 from market.simulator.parameters import AlphaParameters, SimulationParameters
 from modeling.forecast import Cell, ForecastShape
@@ -23,6 +24,7 @@ COLUMNS: Final = tuple(
     (*range(INSTANT), *range(INSTANT + WINDOWED * branch, INSTANT + WINDOWED * (branch + 1)))
     for branch in range(len(WINDOWS_MS))
 )
+_REGIMES: Final = np.array([TREND, RANGE, HIGH_VOLATILITY], np.int8)  # of the simulator's codes
 _MARGIN_SIGMA: Final = 0.43  # of the horizon's return: about a third of the rows is no trade
 _ALPHA: Final = AlphaParameters(ic=0.6, horizon_s=5.0, halflife_s=5.0)
 
@@ -30,14 +32,14 @@ _ALPHA: Final = AlphaParameters(ic=0.6, horizon_s=5.0, halflife_s=5.0)
 def planted_rows(count: int, seed: int) -> TrainingSet:
     """``count`` rows of 20 ms whose imbalance leans towards the return of the next seconds.
 
-    Features are causal: instant ones, and means over each window. The market's volatility is constant but for its
-    daily cycle, so the margin of a class, 0.43 deviations of the horizon's return, is fixed by these rows alone.
+    Features are causal: instant ones, and means over each window. A class's margin is 0.43 deviations of the horizon's
+    return at the market's base volatility, whatever the rows hold.
     """
     longest = max(HORIZONS_MS) // ROW_MS
     frame = _frame(count + longest, seed)
     mid = frame["mid"].to_numpy()
     gross = np.column_stack([mid[h // ROW_MS :][:count] / mid[:count] - 1 for h in HORIZONS_MS]) * 1e4
-    margin = _MARGIN_SIGMA * gross.std(axis=0)
+    margin = _MARGIN_SIGMA * SimulationParameters().volatility.volatility_bp * (np.array(HORIZONS_MS) / 1e3) ** 0.5
     row_ts = frame["ts"].to_numpy()[:count]
     return TrainingSet(
         shape=SHAPE,
@@ -49,6 +51,7 @@ def planted_rows(count: int, seed: int) -> TrainingSet:
         cost_bp=np.broadcast_to(margin.astype(np.float32), gross.shape),
         known_ts=row_ts[:, None] + np.array(HORIZONS_MS) * 1_000_000,
         weights=np.ones(count, np.float32),
+        regimes=_REGIMES[frame["regime"].to_numpy()[:count]],
     )
 
 

@@ -129,13 +129,30 @@ class TrainingParameters:
     return_weight: float  # weight of the return loss beside the class loss
     cost_weight: float  # weight of the penalty on trades whose cost exceeds the predicted edge
     gradient_clip: float  # largest norm of a gradient
+    mixup_alpha: float  # Beta of the share that a chunk keeps when mixed with one of its regime; 0: never mixed
+    cutout_share: float  # share of chunks in which some rows repeat the one before them
+    cutout_least_rows: int  # rows of such a cut, at least
+    cutout_most_rows: int  # and at most
+    high_volatility_share: float  # of the total weight of training rows, at most
     epochs: int  # at most
     patience: int  # evaluations without a better validation loss before it stops
     chunk_rows: int  # rows predicted in one pass
     batch_chunks: int  # chunks in one step of the optimiser
     seed: int
+    accelerator: Literal["cpu", "gpu", "auto"]  # what it runs on; auto: a GPU where there is one
+    devices: int  # of that kind
+    strategy: Literal["auto", "ddp", "ddp_spawn"]  # how several devices share a fit
+    precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 products on a GPU, else float32
 
     def __post_init__(self) -> None:
+        _one_of(self, "accelerator", "cpu", "gpu", "auto")
+        _one_of(self, "strategy", "auto", "ddp", "ddp_spawn")
+        _one_of(self, "precision", "auto", "fp32", "bf16")
+        _within(self, "devices", 1, 1024)
+        _within(self, "mixup_alpha", 0.0, 1.0)
+        _within(self, "cutout_share", 0.0, 1.0)
+        _within(self, "cutout_least_rows", 1, self.cutout_most_rows)
+        _within(self, "high_volatility_share", 0.01, 1.0)
         _within(self, "learning_rate", *LEARNING_RATES)
         _within(self, "weight_decay", 0.0, 1e-2)
         _within(self, "label_smoothing", 0.0, 0.1)

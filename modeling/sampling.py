@@ -1,7 +1,8 @@
 """Rows and labels side by side, cut by time; which rows a model may learn from, and the chunks it learns them in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from features.batch import Rows
 from features.catalogue import VALID
+from features.regimes import HIGH_VOLATILITY, REGIME_NAMES, UNKNOWN
 from labeling.parameters import LabelParameters
 from labeling.targets import NO_CLASS, classes, regression_target
 from labeling.uniqueness import uniqueness_weights
@@ -33,6 +35,7 @@ class TrainingSet:
     cost_bp: Floats  # (N, H) spread and slippage of the round trip, without fees
     known_ts: NDArray[np.int64]  # (N, H) the last instant that a label reads, ns UTC
     weights: Floats  # (N,) what a row counts in training
+    regimes: NDArray[np.int8]  # (N,) a key of features.regimes.REGIME_NAMES
 
     def __len__(self) -> int:
         return len(self.row_ts)
@@ -55,9 +58,15 @@ def cells_of(grid: pl.DataFrame) -> tuple[Cell, ...]:
 
 
 def training_set(
-    rows: Rows, labels: pl.DataFrame, parameters: LabelParameters, cells: Sequence[Cell], contract: Contract
+    rows: Rows,
+    labels: pl.DataFrame,
+    parameters: LabelParameters,
+    cells: Sequence[Cell],
+    contract: Contract,
+    *,
+    regimes: NDArray[np.int8] | None = None,
 ) -> TrainingSet:
-    """Rows beside their labels, every row counting the same.
+    """Rows beside their labels, every row counting the same; without regimes none is known.
 
     Raises ModelError if the two are not of the same instants, or no rows are there.
     """
@@ -75,6 +84,7 @@ def training_set(
         cost_bp=_in_bp([(labels[f"spread_{h}"] + labels[f"slippage_{h}"]).to_numpy() for h in horizons]),
         known_ts=np.column_stack([te + h * _NS_PER_MS for h in horizons]),
         weights=np.ones(len(rows.row_ts), np.float32),
+        regimes=np.full(len(rows.row_ts), UNKNOWN, np.int8) if regimes is None else regimes,
     )
 
 
@@ -136,13 +146,159 @@ def learnable(data: TrainingSet, receptive_rows: int) -> NDArray[np.bool_]:
     return ready_rows(data.valid, receptive_rows)[:, None] & (data.classes != NO_CLASS)
 
 
+class TrainingSource(Protocol):
+    """Training rows in parts that follow each other in time, each read when it is its turn: more than memory holds."""
+
+    @property
+    def shape(self) -> ForecastShape:
+        """The cells and horizons."""
+
+    def __len__(self) -> int:
+        """How many parts."""
+
+    def part(self, place: int) -> TrainingSet:
+        """The rows of one part, behind earlier ones that fill a model's memory and whose labels are hidden."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A training set as a source of one part."""
+
+    data: TrainingSet
+
+    @property
+    def shape(self) -> ForecastShape:
+        """The cells and horizons."""
+        return self.data.shape
+
+    def __len__(self) -> int:
+        return 1
+
+    def part(self, place: int) -> TrainingSet:
+        """The whole of it."""
+        return self.data
+
+
+@dataclass(frozen=True)
+class LazyParts:
+    """Spans of time that are read anew whenever they are asked for; none is kept."""
+
+    shape: ForecastShape
+    spans: tuple[tuple[int, int], ...]  # half-open [start, end), ns UTC, in order
+    read: Callable[[int, int], TrainingSet]  # the rows of a span with their context
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def part(self, place: int) -> TrainingSet:
+        """The rows of one span."""
+        return self.read(*self.spans[place])
+
+
+def equal_spans(start: int, end: int, longest: int) -> tuple[tuple[int, int], ...]:
+    """[start, end) cut into spans of ``longest``, the last one shorter; all in ns.
+
+    >>> equal_spans(0, 10, 4)
+    ((0, 4), (4, 8), (8, 10))
+    """
+    return tuple((at, min(at + longest, end)) for at in range(start, end, longest))
+
+
+@dataclass
+class Survey:
+    """What training has to know of all rows before the first step; gathered part by part."""
+
+    shape: ForecastShape
+    rows: int
+    counts: NDArray[np.int64]  # (C, 3) learnable rows by class
+    sums: NDArray[np.float64]  # (H, 3) gross return by class of the anchor cell, bp
+    squares: NDArray[np.float64]  # (H,) of those returns
+    known: NDArray[np.int64]  # (H, 3) how many those are
+    weights: NDArray[np.float64]  # (regimes,) total weight of learnable rows
+    chunks: list[int]  # of each part
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Class shares, (C, 3)."""
+        return self.counts / self.counts.sum(1, keepdims=True)
+
+    @property
+    def mean_returns_bp(self) -> NDArray[np.float64]:
+        """Mean gross return of each class, (H, 3); 0 where a class has none."""
+        return self.sums / np.maximum(self.known, 1)
+
+    @property
+    def deviation_bp(self) -> NDArray[np.float64]:
+        """Standard deviation of gross returns, (H,): the unit of the return loss."""
+        count = np.maximum(self.known.sum(1), 1)
+        variance = self.squares / count - (self.sums.sum(1) / count) ** 2
+        return np.sqrt(np.maximum(variance, 1e-12))
+
+
+def survey(source: TrainingSource, receptive_rows: int, chunk_rows: int) -> Survey:
+    """One pass over all parts.
+
+    Raises NotEnoughData unless every cell has rows of all three classes to learn from.
+    """
+    cells, horizons = len(source.shape.cells), len(source.shape.horizons_ms)
+    zeros = np.zeros((cells, CLASSES), np.int64), np.zeros((horizons, CLASSES)), np.zeros(horizons)
+    found = Survey(source.shape, 0, *zeros, np.zeros((horizons, CLASSES), np.int64), np.zeros(len(REGIME_NAMES)), [])
+    for place in range(len(source)):
+        _count(found, source.part(place), receptive_rows, chunk_rows)
+    _require_classes(found.counts, source.shape, found.rows, receptive_rows)
+    return found
+
+
+def _count(found: Survey, data: TrainingSet, receptive_rows: int, chunk_rows: int) -> None:
+    usable = learnable(data, receptive_rows)
+    found.rows += len(data)
+    found.counts += _class_counts(data, usable)
+    for horizon, anchor in enumerate(data.shape.anchors):
+        known = usable[:, anchor] & np.isfinite(data.gross_bp[:, horizon])
+        gross = data.gross_bp[known, horizon].astype(np.float64)
+        classes = data.classes[known, anchor].astype(np.int64) + 1
+        found.sums[horizon] += np.bincount(classes, gross, CLASSES)
+        found.known[horizon] += np.bincount(classes, minlength=CLASSES)
+        found.squares[horizon] += gross @ gross
+    weight = data.weights * usable.any(1)
+    found.weights += np.bincount(data.regimes, weight, len(REGIME_NAMES))
+    found.chunks.append(len(chunk_starts(usable, receptive_rows, chunk_rows)))
+
+
+def chunk_starts(usable: NDArray[np.bool_], receptive_rows: int, chunk_rows: int) -> list[int]:
+    """The first forecast row of every chunk that has anything to learn, one behind the other from the first row on."""
+    firsts = range(receptive_rows - 1, len(usable), chunk_rows)
+    return [first for first in firsts if usable[first : first + chunk_rows].any()]
+
+
+def high_volatility_factor(weights: NDArray[np.float64], most: float) -> float:
+    """What rows of high volatility are multiplied by so that they hold at most a share of the total weight.
+
+    weights : (regimes,) total weight by regime
+
+    >>> round(high_volatility_factor(np.array([0.0, 3.0, 1.0, 6.0]), 0.4), 6)
+    0.444444
+    """
+    high, rest = weights[HIGH_VOLATILITY], weights.sum() - weights[HIGH_VOLATILITY]
+    if high <= most * (high + rest) or rest == 0:
+        return 1.0
+    return float(most * rest / ((1 - most) * high))
+
+
 def require_classes(data: TrainingSet, receptive_rows: int) -> None:
     """Raise NotEnoughData unless every cell has rows of all three classes to learn from."""
-    usable = learnable(data, receptive_rows)
-    if not usable.any():
-        raise NotEnoughData(f"none of {len(data)} rows is labelled and follows {receptive_rows} valid rows")
-    for place, cell in enumerate(data.shape.cells):
-        counts = np.bincount(data.classes[usable[:, place], place].astype(np.int64) + 1, minlength=CLASSES)
-        if not counts.all():
-            down, no_trade, up = counts.tolist()
+    counts = _class_counts(data, learnable(data, receptive_rows))
+    _require_classes(counts, data.shape, len(data), receptive_rows)
+
+
+def _class_counts(data: TrainingSet, usable: NDArray[np.bool_]) -> NDArray[np.int64]:
+    kinds = np.arange(CLASSES, dtype=np.int8) - 1
+    return np.stack([((data.classes == kind) & usable).sum(0) for kind in kinds], 1)
+
+
+def _require_classes(counts: NDArray[np.int64], shape: ForecastShape, rows: int, receptive_rows: int) -> None:
+    if not counts.any():
+        raise NotEnoughData(f"none of {rows} rows is labelled and follows {receptive_rows} valid rows")
+    for cell, (down, no_trade, up) in zip(shape.cells, counts.tolist(), strict=True):
+        if not (down and no_trade and up):
             raise NotEnoughData(f"cell {cell.name} lacks a class: {down} rows down, {no_trade} no trade, {up} up")

@@ -1,11 +1,13 @@
 """Dense training by Lightning: a chunk of rows gets all its forecasts in one pass. Only heavy callers import this."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -13,21 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from market.errors import ModelError
 from modeling.architecture import Architecture
+from modeling.batches import Batch, DenseBatches
 from modeling.calibration import identity
-from modeling.forecast import CLASSES
 from modeling.losses import cost_loss, focal_loss, return_loss
 from modeling.networks.network import Network, network_weights
 from modeling.parameters import TrainingParameters
-from modeling.sampling import TrainingSet, learnable, require_classes
+from modeling.sampling import InMemory, Survey, TrainingSet, TrainingSource, survey
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 
 Report = Callable[[int, float], None]  # epoch and its validation loss, nats; may raise to end the fit
-Batch = dict[str, Tensor]
+CHECKPOINT: Final = "last.ckpt"  # in the folder of a fit that can be resumed
+_PRECISIONS: Final = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -54,41 +57,82 @@ class Fit:
 
 def fit(
     network: Architecture,
-    train: TrainingSet,
-    val: TrainingSet,
+    train: TrainingSet | TrainingSource,
+    val: TrainingSet | TrainingSource,
     parameters: TrainingParameters,
     report: Report | None = None,
+    *,
+    folder: Path | None = None,
 ) -> Fit:
-    """Train until the validation loss stops falling and keep the best weights; the same bytes from the same seed.
+    """Train until the validation loss stops falling and keep the best weights; on a CPU the same bytes from one seed.
 
-    Raises NotEnoughData if a cell lacks a class to learn or check on, ModelError if the loss is not a number.
+    A source of several parts is read part by part, epoch by epoch. Validation counts every row alike.
+
+    folder : where each epoch's end is kept; a fit that was killed goes on from there, to the same bytes
+    Raises NotEnoughData if a cell lacks a class to learn or check on, ModelError if the loss is not a number, or the
+    folder holds another fit.
     """
-    require_classes(train, network.receptive_rows)
-    loaders = [_loader(network, data, parameters, shuffle) for data, shuffle in ((train, True), (val, False))]
+    sources = [InMemory(data) if isinstance(data, TrainingSet) else data for data in (train, val)]
+    surveys = [survey(source, network.receptive_rows, parameters.chunk_rows) for source in sources]
     with _reproducible(parameters.seed):
-        module = _DenseFit(network, train, parameters, report)
-        _trainer(parameters).fit(module, *loaders)
+        module = _DenseFit(network, surveys[0], parameters, report)
+        loaders = [
+            DenseBatches(network, *pair, parameters, learning=learning)
+            for learning, pair in zip((True, False), zip(sources, surveys, strict=True), strict=True)
+        ]
+        loaders[0].epoch = lambda: len(module.history)  # Lightning's own count lags while a fit is resumed
+        trainer = _trainer(parameters, folder)
+        resumed = folder / CHECKPOINT if folder is not None and (folder / CHECKPOINT).exists() else None
+        trainer.fit(module, *map(_loader, loaders), ckpt_path=resumed)
     module.network.load_state_dict(module.best_weights)
-    model = ModelSnapshot(
-        network.kind, network.as_dict(), network_weights(module.network), identity(len(train.shape.cells))
-    )
-    _require_agreement(module.network, model, val)
+    module.network.cpu()
+    weights = network_weights(module.network)
+    model = ModelSnapshot(network.kind, network.as_dict(), weights, identity(len(network.forecast.cells)))
+    _require_agreement(module.network, model, sources[1].part(0))
     return Fit(model, tuple(module.history), module.best_epoch)
 
 
-def _trainer(parameters: TrainingParameters) -> lightning.Trainer:
+def _loader(batches: DenseBatches) -> DataLoader[Batch]:
+    """Its own generator, from which torch draws a number at each iteration: dropout's must not depend on that."""
+    return DataLoader(batches, batch_size=None, generator=torch.Generator())
+
+
+def _trainer(parameters: TrainingParameters, folder: Path | None) -> lightning.Trainer:
+    accelerator, precision = parameters.accelerator, parameters.precision
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    if precision == "auto":
+        precision = "bf16" if accelerator == "gpu" else "fp32"
     return lightning.Trainer(
-        accelerator="cpu",
-        devices=1,
+        accelerator=accelerator,
+        devices=parameters.devices,
+        strategy=parameters.strategy,
+        precision=_PRECISIONS[precision],
         max_epochs=parameters.epochs,
         gradient_clip_val=parameters.gradient_clip,
-        deterministic=True,
+        deterministic=accelerator == "cpu",
+        callbacks=[] if folder is None else [_KeepEpochs(folder)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,
     )
+
+
+class _KeepEpochs(lightning.Callback):
+    """Writes the state behind every epoch in place of the one before."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / CHECKPOINT
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        unfinished = self._path.with_suffix(".part")
+        trainer.save_checkpoint(unfinished)
+        if trainer.is_global_zero:
+            os.replace(unfinished, self._path)
 
 
 @contextmanager
@@ -96,7 +140,7 @@ def _reproducible(seed: int) -> Iterator[None]:
     """One thread, one seed, no chatter; the process's random state, threads and log levels come back afterwards."""
     threads, logger = torch.get_num_threads(), logging.getLogger("pytorch_lightning")
     level, deterministic = logger.level, torch.are_deterministic_algorithms_enabled()
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         logger.setLevel(logging.ERROR)
@@ -110,56 +154,18 @@ def _reproducible(seed: int) -> Iterator[None]:
             logger.setLevel(level)
 
 
-class _DenseChunks(Dataset[Batch]):
-    """Chunks of rows, each with the rows before it that its first forecast depends on."""
-
-    def __init__(self, network: Architecture, data: TrainingSet, chunk_rows: int) -> None:
-        self.context, self.chunk_rows = network.receptive_rows - 1, chunk_rows
-        usable = learnable(data, network.receptive_rows)
-        firsts = range(self.context, len(data), chunk_rows)
-        self.firsts = [first for first in firsts if usable[first : first + chunk_rows].any()]
-        self.values = _padded(data.values, chunk_rows)
-        self.labels = {
-            "truth": _padded(np.where(usable, data.classes, 0).astype(np.int64) + 1, chunk_rows),
-            "weights": _padded(usable * data.weights[:, None], chunk_rows),
-            "gross": _padded(data.gross_bp, chunk_rows),
-            "cost": _padded(data.cost_bp, chunk_rows),
-        }
-
-    def __len__(self) -> int:
-        return len(self.firsts)
-
-    def __getitem__(self, place: int) -> Batch:
-        first = self.firsts[place]
-        rows = slice(first, first + self.chunk_rows)
-        x = self.values[first - self.context : first + self.chunk_rows]
-        return {"x": x, **{name: tensor[rows] for name, tensor in self.labels.items()}}
-
-
-def _padded(array: NDArray[Any], rows: int) -> Tensor:
-    """A tensor with ``rows`` zero rows behind, so that every chunk is as long; their weight is zero as well."""
-    return torch.from_numpy(np.concatenate((array, np.zeros((rows, *array.shape[1:]), array.dtype))))
-
-
-def _loader(
-    network: Architecture, data: TrainingSet, parameters: TrainingParameters, shuffle: bool
-) -> DataLoader[Batch]:
-    chunks = _DenseChunks(network, data, parameters.chunk_rows)
-    if not len(chunks):
-        require_classes(data, network.receptive_rows)
-    order = torch.Generator().manual_seed(parameters.seed)
-    return DataLoader(chunks, batch_size=parameters.batch_chunks, shuffle=shuffle, generator=order)
-
-
 def dense_loss(network: Network, batch: Batch, parameters: TrainingParameters) -> Tensor:
     """What a step of the optimiser minimises: class loss, return loss and cost penalty, each by its weight.
 
-    batch : x (B, T, F); truth, weights (B, R, C) and gross, cost (B, R, H) of the newest R rows that x allows
+    batch : x (B, T, F); truth, weights (B, R, C) and gross, cost (B, R, H) of the newest R rows that x allows, or of
+        a multiple of R: a mixed chunk answers to the labels of both its parts
     """
     forecast, scale = network.architecture.forecast, network.return_scale
     anchors, horizon_of_cell = list(forecast.anchors), list(forecast.horizon_of_cell)
     budgets = scale.new_tensor([cell.budget_bp for cell in forecast.cells])
-    logits, returns = (output.flatten(0, 1).float() for output in network(batch["x"]))
+    said = network(batch["x"])
+    copies = batch["truth"].shape[1] // said[0].shape[1]
+    logits, returns = (torch.cat([output] * copies, 1).flatten(0, 1).float() for output in said)
     truth, weights, gross, cost = (batch[name].flatten(0, 1) for name in ("truth", "weights", "gross", "cost"))
     predicted = returns.gather(-1, truth[:, anchors, None])[..., 0]
     probabilities = logits.softmax(-1)
@@ -173,19 +179,29 @@ def dense_loss(network: Network, batch: Batch, parameters: TrainingParameters) -
     return loss + parameters.cost_weight * penalty
 
 
+def start_of(network: Architecture, found: Survey) -> Network:
+    """A new network that begins at the class shares and mean returns of Train."""
+    module = Network(network)
+    moments = (found.shares, found.mean_returns_bp, found.deviation_bp)
+    module.start_from(*(torch.from_numpy(moment).float() for moment in moments))
+    return module
+
+
 class _DenseFit(lightning.LightningModule):
     """The network, its loss, and the best weights so far."""
 
     def __init__(
-        self, network: Architecture, train: TrainingSet, parameters: TrainingParameters, report: Report | None
+        self, network: Architecture, found: Survey, parameters: TrainingParameters, report: Report | None
     ) -> None:
         super().__init__()
-        self.network, self.settings, self.report = Network(network), parameters, report
-        self.network.start_from(*class_moments(train, network))
+        self.network, self.settings, self.report = start_of(network, found), parameters, report
         self.history: list[Epoch] = []
-        self.best_epoch, self.best_weights = -1, self.network.state_dict()
-        self._train_losses: list[float] = []
+        self.best_epoch, self.best_weights = -1, self._weights()
+        self._train_losses: list[Tensor] = []
         self._val_sums = torch.zeros(2, dtype=torch.float64)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         settings = self.settings
@@ -193,45 +209,57 @@ class _DenseFit(lightning.LightningModule):
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
 
+    def on_train_epoch_start(self) -> None:
+        """Dropout draws from the seed and the epoch alone, so that a resumed fit draws what a whole one does."""
+        torch.manual_seed((self.settings.seed + 1) * 1_000_003 + len(self.history) * 1_009 + self.global_rank)
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = dense_loss(self.network, batch, self.settings)
-        if not torch.isfinite(loss):
-            raise ModelError(f"the training loss is {loss.item()} in epoch {self.current_epoch}")
-        self._train_losses.append(loss.item())
+        self._train_losses.append(loss.detach())
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits, _returns = self.network(batch["x"])
-        nll = functional.cross_entropy(logits.flatten(0, 2), batch["truth"].flatten(), reduction="none")
+        nll = functional.cross_entropy(logits.float().flatten(0, 2), batch["truth"].flatten(), reduction="none")
         known = batch["weights"].flatten() > 0
-        self._val_sums += torch.stack((nll[known].double().sum(), known.sum().double()))
+        sums = torch.stack((nll[known].double().sum(), known.sum().double()))
+        self._val_sums = self._val_sums.to(sums.device) + sums
 
     def on_validation_epoch_end(self) -> None:
-        val_nll = float(self._val_sums[0] / self._val_sums[1])
-        self._val_sums.zero_()
-        if not np.isfinite(val_nll):
-            raise ModelError(f"the validation loss is {val_nll} in epoch {self.current_epoch}")
-        self.history.append(Epoch(float(np.mean(self._train_losses)), val_nll))
+        sums = (torch.stack(self._train_losses).double().mean(), *self._val_sums)
+        train, nll, rows = (float(self.trainer.strategy.reduce(value, reduce_op="sum")) for value in sums)
+        losses = {"training": train / self.trainer.world_size, "validation": nll / rows}
+        for name, loss in losses.items():
+            if not np.isfinite(loss):
+                raise ModelError(f"the {name} loss is {loss} in epoch {self.current_epoch}")
         self._train_losses.clear()
-        if val_nll < self.history[self.best_epoch].val_nll or len(self.history) == 1:
-            self.best_epoch = len(self.history) - 1
-            self.best_weights = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        self._val_sums.zero_()
+        self.history.append(Epoch(*losses.values()))
+        val_nll = self.history[-1].val_nll
+        if len(self.history) == 1 or val_nll < self.history[self.best_epoch].val_nll:
+            self.best_epoch, self.best_weights = len(self.history) - 1, self._weights()
         self.trainer.should_stop = len(self.history) - 1 - self.best_epoch >= self.settings.patience
+
+    def on_train_epoch_end(self) -> None:
+        """Tell whoever waits, once the epoch is kept."""
         if self.report is not None:
-            self.report(len(self.history) - 1, val_nll)
+            self.report(len(self.history) - 1, self.history[-1].val_nll)
 
+    def _identity(self) -> dict[str, Any]:
+        return {"network": self.network.architecture.as_dict(), "training": asdict(self.settings)}
 
-def class_moments(train: TrainingSet, network: Architecture) -> tuple[Tensor, Tensor, Tensor]:
-    """Class shares (cells, 3), mean gross return of each class (horizons, 3) and its deviation (horizons,) [bp]."""
-    usable = learnable(train, network.receptive_rows)
-    kinds = np.arange(CLASSES) - 1
-    shares = [[np.mean(train.classes[usable[:, c], c] == kind) for kind in kinds] for c in range(usable.shape[1])]
-    returns, scales = [], []
-    for horizon, anchor in enumerate(network.forecast.anchors):
-        gross, classes = train.gross_bp[usable[:, anchor], horizon], train.classes[usable[:, anchor], anchor]
-        returns.append([gross[classes == kind].mean() for kind in kinds])
-        scales.append(max(float(gross.std()), 1e-6))
-    return torch.tensor(np.array(shares)).float(), torch.tensor(np.array(returns)).float(), torch.tensor(scales)
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What a resumed fit needs beside Lightning's own."""
+        checkpoint["fit"] = self._identity()
+        checkpoint["history"] = [asdict(epoch) for epoch in self.history]
+        checkpoint["best"] = {"epoch": self.best_epoch, "weights": self.best_weights}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up where it was left. Raises ModelError if that was another fit."""
+        if checkpoint["fit"] != self._identity():
+            raise ModelError(f"{CHECKPOINT} is of a fit with other settings; remove it to begin anew")
+        self.history = [Epoch(**epoch) for epoch in checkpoint["history"]]
+        self.best_epoch, self.best_weights = checkpoint["best"]["epoch"], checkpoint["best"]["weights"]
 
 
 def _require_agreement(network: Network, model: ModelSnapshot, data: TrainingSet) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from features.regimes import RANGE
 from modeling.architecture import Architecture, CnnArchitecture, GruArchitecture, TransformerArchitecture
 from modeling.calibration import Calibration
 from modeling.forecast import Cell, ForecastShape
@@ -84,10 +85,11 @@ def labelled_rows(count: int = 1200, seed: int = 0) -> TrainingSet:
         cost_bp=np.full((count, 2), 0.1, np.float32),
         known_ts=row_ts[:, None] + np.array(SHAPE.horizons_ms) * 1_000_000,
         weights=np.ones(count, np.float32),
+        regimes=np.full(count, RANGE, np.int8),
     )
 
 
-def quick_training(**changes: float) -> TrainingParameters:
+def quick_training(**changes: float | str) -> TrainingParameters:
     """A fit of a few seconds."""
     settings = TrainingParameters(
         learning_rate=3e-4,
@@ -102,6 +104,15 @@ def quick_training(**changes: float) -> TrainingParameters:
         patience=5,
         chunk_rows=64,
         batch_chunks=1,
+        mixup_alpha=0.0,
+        cutout_share=0.0,
+        cutout_least_rows=10,
+        cutout_most_rows=30,
+        high_volatility_share=0.4,
         seed=3,
+        accelerator="cpu",
+        devices=1,
+        strategy="auto",
+        precision="fp32",
     )
     return replace(settings, **changes)

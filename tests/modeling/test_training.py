@@ -1,17 +1,23 @@
 """Training: it learns, it repeats itself byte for byte, and it refuses what it cannot learn from."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
+from modeling.sampling import InMemory, LazyParts, equal_spans, learnable, survey, window
 from modeling.streaming import forecaster_from
-from tests.builders_modeling import SHAPE, labelled_rows, quick_training, small_network
+from tests.builders_modeling import ROW_NS, SHAPE, labelled_rows, quick_training, small_network, small_networks
 
 torch = pytest.importorskip("torch")
-from modeling.training import fit  # noqa: E402  (needs torch)
+from modeling.training import dense_loss, fit, start_of  # noqa: E402  (needs torch)
 
 NETWORK = small_network(width=16, depth=1)
 
@@ -114,3 +120,88 @@ def test_missing_labels_leave_the_loss_finite(sets):
     gross[100:200], cost[100:200], classes[100:200] = np.nan, np.nan, NO_CLASS
     train = replace(sets[0], gross_bp=gross, cost_bp=cost, classes=classes)
     assert np.isfinite(fit(NETWORK, train, sets[1], quick_training(epochs=1)).history[0].train_loss)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from modeling.training import fit
+from tests.builders_modeling import labelled_rows, quick_training
+from tests.modeling.test_training import AUGMENTED, NETWORK
+
+def report(epoch, val_nll):
+    if epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sets = labelled_rows(seed=1), labelled_rows(seed=2)
+fit(NETWORK, *sets, quick_training(**AUGMENTED), report, folder=Path(sys.argv[1]))
+"""
+AUGMENTED = {"epochs": 4, "mixup_alpha": 0.4, "cutout_share": 0.5}
+
+
+def test_a_killed_fit_goes_on_to_the_same_bytes(sets, tmp_path):
+    root = Path(__file__).parents[2]
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], env=os.environ | {"PYTHONPATH": str(root)})
+    assert killed.returncode == -signal.SIGKILL
+    seen = []
+    resumed = fit(NETWORK, *sets, quick_training(**AUGMENTED), lambda *line: seen.append(line), folder=tmp_path)
+    whole = fit(NETWORK, *sets, quick_training(**AUGMENTED))
+    assert [epoch for epoch, _ in seen] == [2, 3]
+    assert resumed.history == whole.history
+    for name, array in whole.model.weights.items():
+        assert array.tobytes() == resumed.model.weights[name].tobytes()
+    with pytest.raises(ModelError, match=r"last.ckpt is of a fit with other settings"):
+        fit(NETWORK, *sets, quick_training(**AUGMENTED, seed=4), folder=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "gru"])
+def test_every_network_learns(sets, kind):
+    network = small_networks(16)[kind]
+    found = fit(network, *sets, quick_training(epochs=8, chunk_rows=32))
+    shares = np.bincount(sets[1].classes[:, 0] + 1) / len(sets[1])
+    assert found.model.kind == kind
+    assert found.val_nll < 0.9 * -(shares * np.log(shares)).sum()
+
+
+def test_parts_that_are_read_lazily_teach_as_well(sets):
+    def read(start, end):
+        return window(sets[0], start, end, NETWORK.receptive_rows - 1)
+
+    spans = equal_spans(int(sets[0].row_ts[0]), int(sets[0].row_ts[-1]) + 1, 300 * ROW_NS)
+    lazy = fit(NETWORK, LazyParts(SHAPE, spans, read), sets[1], quick_training(epochs=6))
+    whole = fit(NETWORK, *sets, quick_training(epochs=6))
+    assert lazy.val_nll == pytest.approx(whole.val_nll, rel=0.03)
+
+
+def test_bfloat16_learns_what_float32_does(sets):
+    full, half = (fit(NETWORK, *sets, quick_training(epochs=4, precision=name)) for name in ("fp32", "bf16"))
+    assert half.val_nll == pytest.approx(full.val_nll, rel=0.02)
+    assert half.val_nll != full.val_nll
+    assert all(array.dtype == np.float32 for array in half.model.weights.values())
+
+
+def test_labels_of_a_mixed_chunk_share_its_loss():
+    torch.manual_seed(0)
+    network = start_of(NETWORK, survey(InMemory(labelled_rows()), NETWORK.receptive_rows, 50)).eval()
+    rows, settings = 20, quick_training()
+    batch = {
+        "x": torch.randn(2, NETWORK.receptive_rows - 1 + rows, 5),
+        "truth": torch.randint(0, 3, (2, rows, 3)),
+        "weights": torch.ones(2, rows, 3),
+        "gross": torch.randn(2, rows, 2),
+        "cost": torch.ones(2, rows, 2),
+    }
+    other = batch | {"truth": 2 - batch["truth"], "gross": -batch["gross"]}
+    both = {name: batch[name] if name == "x" else torch.cat((batch[name], other[name]), 1) for name in batch}
+    both["weights"] = torch.cat((0.75 * batch["weights"], 0.25 * other["weights"]), 1)
+    mixed, one, two = (dense_loss(network, each, settings).item() for each in (both, batch, other))
+    assert mixed == pytest.approx(0.75 * one + 0.25 * two, rel=1e-6)
+    assert abs(one - two) > 1e-4
+
+
+def test_return_loss_turns_linear_at_half_a_deviation_of_training(sets):
+    wide = replace(sets[0], gross_bp=sets[0].gross_bp * 10)
+    found = survey(InMemory(wide), NETWORK.receptive_rows, 50)
+    usable = learnable(wide, NETWORK.receptive_rows)[:, list(SHAPE.anchors)]
+    expected = [wide.gross_bp[usable[:, horizon], horizon].std() for horizon in range(2)]
+    assert np.allclose(start_of(NETWORK, found).return_scale.numpy(), expected, rtol=1e-4)

@@ -1,0 +1,137 @@
+"""Batches: every learnable row once an epoch, parts read one at a time, weights that keep to their cap."""
+
+import gc
+import weakref
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from features.regimes import HIGH_VOLATILITY, RANGE
+from modeling.sampling import InMemory, LazyParts, TrainingSet, equal_spans, learnable, survey, window
+from tests.builders_modeling import ROW_NS, labelled_rows, quick_training, small_network
+
+torch = pytest.importorskip("torch")
+from modeling.batches import DenseBatches  # noqa: E402  (needs torch)
+
+NETWORK = small_network(width=16, depth=1)
+CONTEXT = NETWORK.receptive_rows - 1
+
+
+def _batches(source, learning=True, **changes):
+    settings = quick_training(chunk_rows=50, batch_chunks=2, **changes)
+    found = survey(source, NETWORK.receptive_rows, settings.chunk_rows)
+    return DenseBatches(NETWORK, source, found, settings, learning=learning)
+
+
+class _CountedReads:
+    """Reads spans of a set, and knows how many of its parts were alive at once."""
+
+    def __init__(self, data: TrainingSet) -> None:
+        self._data, self._parts, self.spans, self.most_alive = data, [], [], 0
+
+    def __call__(self, start: int, end: int) -> TrainingSet:
+        part = window(self._data, start, end, CONTEXT)
+        gc.collect()
+        self._parts.append(weakref.ref(part))
+        self.spans.append((start, end))
+        self.most_alive = max(self.most_alive, sum(part() is not None for part in self._parts))
+        return part
+
+
+def _lazily(data: TrainingSet, rows: int) -> tuple[LazyParts, _CountedReads]:
+    read = _CountedReads(data)
+    spans = equal_spans(int(data.row_ts[0]), int(data.row_ts[-1]) + 1, rows * ROW_NS)
+    return LazyParts(data.shape, spans, read), read
+
+
+def test_parts_are_read_once_an_epoch_and_one_at_a_time():
+    source, read = _lazily(labelled_rows(1000), 200)
+    batches = _batches(source)
+    assert sorted(read.spans) == list(source.spans)
+    for epoch in (0, 1):
+        read.spans.clear()
+        batches.epoch = lambda epoch=epoch: epoch
+        assert sum(len(batch["truth"]) for batch in batches) == 20
+        assert sorted(read.spans) == list(source.spans)
+    assert read.most_alive == 1
+
+
+def test_lazy_parts_hold_the_rows_of_the_whole():
+    data = labelled_rows(1000)
+    source, _ = _lazily(data, 200)
+    lazy, whole = survey(source, NETWORK.receptive_rows, 50), survey(InMemory(data), NETWORK.receptive_rows, 50)
+    assert np.array_equal(lazy.counts, whole.counts)
+    assert np.allclose(lazy.mean_returns_bp, whole.mean_returns_bp)
+    assert np.allclose(lazy.deviation_bp, whole.deviation_bp)
+    assert np.allclose(lazy.weights, whole.weights)
+
+
+@pytest.mark.parametrize("lazily", [False, True])
+def test_every_learnable_row_comes_once_an_epoch(lazily):
+    data = labelled_rows(1000)
+    source = _lazily(data, 200)[0] if lazily else InMemory(data)
+    seen = sum(int((batch["weights"] > 0).sum()) for batch in _batches(source))
+    assert seen == learnable(data, NETWORK.receptive_rows).sum()
+
+
+def test_order_comes_from_seed_and_epoch_alone():
+    source = InMemory(labelled_rows(1000))
+
+    def first_rows(epoch, **changes):
+        batches = _batches(source, **changes)
+        batches.epoch = lambda: epoch
+        return [batch["x"][:, 0, 0].tolist() for batch in batches]
+
+    assert first_rows(3) == first_rows(3)
+    assert first_rows(3) != first_rows(4)
+    assert first_rows(3) != first_rows(3, seed=9)
+    assert sorted(chain(*first_rows(3))) == sorted(chain(*first_rows(4)))
+
+
+def test_chunks_keep_their_rows_in_order_of_time():
+    data = labelled_rows(600)
+    data.values[:, 0] = np.arange(600)
+    for batch in _batches(InMemory(data)):
+        rows = batch["x"][..., 0]
+        inside = rows[:, 1:] > 0  # behind the newest row of all stand zeros
+        assert ((rows.diff(dim=1) == 1) | ~inside).all()
+
+
+def test_high_volatility_keeps_to_its_share_in_training_and_counts_fully_in_validation():
+    regimes = np.where(np.arange(1000) % 10 < 8, HIGH_VOLATILITY, RANGE).astype(np.int8)
+    data = replace(labelled_rows(1000), regimes=regimes)
+    data.values[:, 0] = regimes  # to know them again
+    for learning, expected in ((True, 0.4), (False, 0.8)):
+        high = total = 0.0
+        for batch in _batches(InMemory(data), learning=learning, high_volatility_share=0.4):
+            weights, rows = batch["weights"][..., 0], batch["x"][:, CONTEXT:, 0]
+            high += float(weights[rows == HIGH_VOLATILITY].sum())
+            total += float(weights.sum())
+        assert high / total == pytest.approx(expected, abs=0.01)
+
+
+def test_rows_weigh_in_training_what_they_are_given_and_alike_in_validation():
+    data = replace(labelled_rows(600), weights=np.linspace(0.5, 1.5, 600).astype(np.float32))
+    weights = {
+        learning: torch.cat([batch["weights"][..., 0].flatten() for batch in _batches(InMemory(data), learning)])
+        for learning in (True, False)
+    }
+    assert weights[True].unique().numel() > 500
+    assert set(weights[False].unique().tolist()) <= {0.0, 1.0}
+
+
+def test_training_batches_are_augmented_and_validation_is_not():
+    data, plain = labelled_rows(1000), {}
+    for learning in (True, False):
+        batches = _batches(InMemory(data), learning, mixup_alpha=0.4, cutout_share=1.0)
+        plain[learning] = list(batches)
+    chunk = 50 + CONTEXT
+    assert {batch["truth"].shape[1] for batch in plain[True]} == {100}
+    assert {batch["truth"].shape[1] for batch in plain[False]} == {50}
+    still = [(batch["x"].diff(dim=1) == 0).all(-1).sum(1) for batch in plain[True]]
+    assert all(10 <= int(count) <= 30 for counts in still[:3] for count in counts)
+    values = np.lib.stride_tricks.sliding_window_view(data.values, (chunk, 5))[:, 0]
+    first = plain[False][0]["x"][0].numpy()
+    assert (values == first).all((1, 2)).sum() == 1
