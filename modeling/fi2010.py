@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.regimes import UNKNOWN
 from market.errors import DataError, NotEnoughData
 from modeling.forecast import Cell, ForecastShape
 from modeling.parameters import CnnParameters
@@ -161,6 +162,7 @@ def training_rows(matrix: Matrix) -> TrainingSet:
         cost_bp=np.zeros((count, len(HORIZONS)), np.float32),
         known_ts=places[:, None] + ahead,
         weights=np.ones(count, np.float32),
+        regimes=np.full(count, UNKNOWN, np.int8),
     )
 
 
