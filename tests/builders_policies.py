@@ -6,10 +6,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.compiled import Compiled, CompiledStream, Known, Rows
 from backtest.engine import Result, Window, run_backtest
 from backtest.ledger import Ledger
+from backtest.mids import MidPath
 from backtest.venue import SimulatedVenue
-from features.stream import FeatureStream
+from features.batch import feature_rows
+from features.step import new_state
+from market.book import new_book
 from market.clock import align, new_clock
 from market.events import Events
 from market.simulator.alpha import expected_return_bp
@@ -17,29 +21,42 @@ from market.simulator.layout import SIGNAL_STEP_NS
 from market.simulator.parameters import AlphaParameters, FeedParameters, FlowParameters, Mode, SimulationParameters
 from market.simulator.path import DAY_NS, market_path, signal_path
 from market.simulator.tape import SimulatedTape
+from modeling.forecast import Floats
 from tests.builders_market import CLOCK, COINM_BTC
 from tests.builders_trading import FEATURES, VENUE
 from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
-from trading.session import Forecaster, Session, Strategy
-from trading.strategy import NoForecast
+from trading.session import Session, Strategy
 
 START: Final = 1_723_161_600_000_000_000
 SECOND: Final = 1_000_000_000
-ROW_NS: Final = FEATURES.row_interval_ms * 1_000_000
+NO_MIDS: Final = MidPath(np.zeros(0, np.int64), np.zeros(0), 0)
 WARM_NS: Final = 10 * SECOND  # normalisers and volatilities settle
 
 
 class Planted(NamedTuple):
-    """A simulated tape, and what its signal says at each row: the mean return to come, bp."""
+    """A simulated tape, its rows, and what its signal says at each of them: the mean return to come, bp."""
 
     tape: Events
+    rows: Rows
     returns_bp: NDArray[np.float64]
 
     @property
     def window(self) -> Window:
         """The rows behind the warm-up."""
         return Window(START + WARM_NS, int(self.tape["ingest_ts"][-1]))
+
+    @property
+    def told(self) -> Floats:
+        """The same return in each class, without any doubt."""
+        mean = self.returns_bp.astype(np.float32)
+        shares = np.broadcast_to(np.array([[0.3, 0.4, 0.3]], np.float32), (mean.size, 3))
+        return np.column_stack([shares, mean, mean, mean, np.ones(mean.size, np.float32)])
+
+    @property
+    def silence(self) -> Floats:
+        """A forecast that is never ready."""
+        return np.zeros((self.returns_bp.size, 7), np.float32)
 
 
 @cache
@@ -51,45 +68,28 @@ def planted(seconds: int, mode: Mode = "alpha", seed: int = 0) -> Planted:
     parameters = SimulationParameters(seed=seed, mode=mode, alpha=alpha, flow=flow, feed=feed)
     tape = np.concatenate(list(SimulatedTape(parameters, COINM_BTC, START).batches(START + seconds * SECOND)))
     align(new_clock(CLOCK), CLOCK, tape)
-    first_row = -(-int(tape["ingest_ts"][0]) // ROW_NS) * ROW_NS
-    rows = np.arange(first_row, int(tape["ingest_ts"][-1]) + ROW_NS, ROW_NS)
+    made = feature_rows(tape, new_state(FEATURES), FEATURES, int(tape["ingest_ts"][-1]))
+    rows = Rows(*made[:4], made.values, np.ones(made.row_ts.size, np.int8))
     day = START // DAY_NS
-    since = rows - day * DAY_NS
+    since = rows.row_ts - day * DAY_NS
     signal = signal_path(parameters, day, SIGNAL_STEP_NS)[since // SIGNAL_STEP_NS]
     sigma_bp = parameters.volatility.volatility_bp * market_path(parameters, day).multiplier[since // SECOND]
-    return Planted(tape, np.asarray(expected_return_bp(alpha, "alpha", signal, sigma_bp), np.float64))
-
-
-class ToldForecaster:
-    """Says at each row what it was told to say: a mean return without any doubt."""
-
-    receptive_rows = 1
-
-    def __init__(self, returns_bp: NDArray[np.float64]) -> None:
-        self.returns_bp = returns_bp
-
-    def new_state(self) -> NDArray[np.int64]:
-        """The row that comes next."""
-        return np.zeros(1, np.int64)
-
-    def step(self, state: NDArray[np.int64], values: NDArray[np.float32], valid: bool) -> NDArray[np.float32]:
-        """The same return in each class."""
-        mean = self.returns_bp[state[0]]
-        state[0] += 1
-        return np.array([0.3, 0.4, 0.3, mean, mean, mean, 1.0], np.float32)
+    return Planted(tape, rows, np.asarray(expected_return_bp(alpha, "alpha", signal, sigma_bp), np.float64))
 
 
 def desk(
-    kind: PolicyKind, parameters: TradingParameters, forecaster: Forecaster | None = None
+    market: Planted, kind: PolicyKind, parameters: TradingParameters, forecasts: Floats
 ) -> tuple[Session, SimulatedVenue]:
-    """A fresh session under the rules, and a venue; without a forecaster the forecast is never ready."""
+    """A fresh session under the rules that is told ``forecasts``, a row each, and a venue."""
     limits = limits_of(parameters, COINM_BTC, kind, VENUE.fees)
-    strategy = Strategy(forecaster or NoForecast(), np.arange(6), limits, *VENUE.fees)
-    session = Session(FeatureStream(FEATURES), strategy, Ledger(COINM_BTC))
-    return session, SimulatedVenue(COINM_BTC, VENUE)
+    venue = SimulatedVenue(COINM_BTC, VENUE)
+    opening = Compiled(market.tape, venue.dump(), new_book(), market.rows, NO_MIDS)
+    strategy = Strategy(Known(), np.arange(6), limits, *VENUE.fees)
+    stream = CompiledStream(opening, forecasts, FEATURES)
+    return Session(stream, strategy, Ledger(COINM_BTC)), venue  # type: ignore[arg-type]
 
 
 def traded(market: Planted, kind: PolicyKind, parameters: TradingParameters) -> tuple[Result, Session]:
     """A policy that is told the signal, over the whole market."""
-    session, venue = desk(kind, parameters, ToldForecaster(market.returns_bp))
+    session, venue = desk(market, kind, parameters, market.told)
     return run_backtest(market.tape, session, venue, market.window, 1_000_000), session

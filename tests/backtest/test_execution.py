@@ -25,7 +25,7 @@ from market.errors import BacktestError
 from market.events import BUY, SELL
 from market.orders import FILL, REPORT
 from tests.builders_market import COINM_BTC, USDM_BTC
-from tests.builders_policies import SECOND, ToldForecaster, desk, planted
+from tests.builders_policies import SECOND, desk, planted
 from tests.builders_trading import TRADING, trading
 from trading.parameters import ExecuteParameters
 from trading.parent import ParentOrder
@@ -113,16 +113,16 @@ def test_savings_are_paired_and_too_few_parents_are_insufficient() -> None:
     assert savings_frame(few)["parents"].to_list() == [29]
 
 
-def simulated(forecasts: bool, own: ExecuteParameters = PATIENT) -> Comparison:
-    market = planted(420)
+def simulated(forecasts: bool, seed: int = 0) -> Comparison:
+    market = planted(420, seed=seed)
     span = Window(market.window.start, market.window.end - 2 * SECOND)
     parents = staggered(span, 40, 5 * SECOND, SECOND, np.random.default_rng(1))
 
     def opened(settings: ExecuteParameters):  # type: ignore[no-untyped-def]
-        forecaster = ToldForecaster(market.returns_bp) if forecasts else None
-        return (market.tape, *desk("execute", replace(FREE, execute=settings), forecaster))
+        said = market.told if forecasts else market.silence
+        return (market.tape, *desk(market, "execute", replace(FREE, execute=settings), said))
 
-    return compare(opened, own, parents, market.window, 1_000_000, np.random.default_rng(2))
+    return compare(opened, PATIENT, parents, market.window, 1_000_000, np.random.default_rng(2))
 
 
 def test_who_knows_the_signal_saves_against_twap_and_who_does_not_saves_nothing() -> None:

@@ -12,11 +12,11 @@ from trading.parameters import NEVER_BP
 
 
 @cache
-def earned_usd(forecast_share: float, pull_bp: float) -> float:
+def earned_usd(forecast_share: float, pull_bp: float, seed: int = 0) -> float:
     """Profit of a run, USD at 60,000; checks that it traded."""
     keys: dict[str, Any] = {"forecast_share": forecast_share, "pull_bp": pull_bp}
     rules = trading(quote=keys, risk={"max_drawdown_usd": 1e9, "loss_streak": 10**6})
-    result, _ = traded(planted(420), "quote", rules)
+    result, _ = traded(planted(420, seed=seed), "quote", rules)
     assert (result.reports["kind"] == FILL).sum() > 50
     assert np.abs(result.decisions["position"]).max() <= 40  # 4,000 USD
     return float(result.decisions["equity"][-1]) * 60_000
