@@ -14,6 +14,7 @@ from assets.models import NETWORK, bundle_folder
 from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import scores_on_test
 from assets.search import MODEL_ROOMS
+from assets.search_verdict import metrics_of
 from assets.slice_data import data_fingerprint, upstream_shas
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings, config_sha
@@ -86,6 +87,7 @@ def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, s
         return known
     artifacts = {"bundle": bundle_folder(settings, part, NETWORK), "report": report_path(lake, part)}
     metrics = score_metrics(scores) | figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
+    metrics |= metrics_of(lake.manifest("search", *part).metadata["statistics"])
     run = RunRecord(f"{part.symbol} {part.key}", run_params(settings, lake, part), metrics, tags, artifacts)
     return registry.record(experiment, run)
 

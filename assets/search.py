@@ -10,6 +10,7 @@ import polars as pl
 from assets.checks import Verdict
 from assets.fitting import bench, run_study
 from assets.partitions import Part, part_of, symbol_slices, whole_symbol
+from assets.search_verdict import facts_of, verdict_of, whole_ledger
 from assets.slice_data import upstream_shas
 from assets.tables import Table, blocking, inputs_sha, judge, publish
 from config.settings import Settings
@@ -38,7 +39,9 @@ def search(
     inputs = search_inputs(settings, lake, part)
     folder = settings.paths.trials / part.symbol / part.key / inputs[:12]
     best, trials = run_study(bench(settings, lake, part), folder, context.log.info)
+    verdict = facts_of(verdict_of(settings, whole_ledger(folder.parent)))
     facts = {"trials": len(trials), "network": asdict(best.network), "training": asdict(best.training)}
+    facts |= {"statistics": verdict}
     return publish(lake, "search", part, Table(trial_frame(trials), facts), inputs)
 
 

@@ -142,6 +142,18 @@ def test_the_registry_holds_the_figures_that_the_lake_holds(built: tuple[Setting
     )
 
 
+def test_the_statistics_judge_a_search_by_its_whole_ledger(built: tuple[Settings, ChainReport]) -> None:
+    lake, registry = Lake(built[0].paths.lake), Registry(built[0].paths.mlflow)
+    part = Part(SYNTHETIC, lake.dates("search", SYNTHETIC)[-1])
+    found = lake.manifest("search", *part).metadata
+    judged = found["statistics"]
+    assert judged["trials"] == found["trials"] > 0
+    assert judged["verdict"] == "insufficient"  # of a minute
+    assert len(judged["sentences"]) == 6
+    run = registry.client.get_run(lake.manifest("evaluation", *part).metadata["mlflow_run"])
+    assert run.data.metrics["search/trials"] == found["trials"]
+
+
 def test_the_command_comes_to_the_figures_of_the_chain(built: tuple[Settings, ChainReport], tmp_path: Path) -> None:
     lake = Lake(built[0].paths.lake)
     figures = lake.manifest("backtests", SYNTHETIC, lake.dates("backtests", SYNTHETIC)[-1]).metadata["figures"]

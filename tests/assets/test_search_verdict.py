@@ -1,0 +1,45 @@
+"""What the statistics say of a search: every study of the slice counts, and what is no number is no metric."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from assets.search_verdict import LEDGER, facts_of, metrics_of, verdict_of, whole_ledger
+from config.loading import load_settings
+
+MINUTE_NS = 60_000_000_000
+
+
+def write_ledger(folder: Path, lift: float, minutes: int) -> None:
+    """Three trials with a series, one without."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            "study": "search",
+            "number": number,
+            "minute_ts": [MINUTE_NS * place for place in range(minutes)] if number < 3 else [],
+            "minute_net": (rng.normal(size=minutes) + lift * (number == 0)).tolist() if number < 3 else [],
+        }
+        for number in range(4)
+    ]
+    (folder / LEDGER).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_trials_of_every_study_of_a_slice_count(tmp_path: Path) -> None:
+    write_ledger(tmp_path / "aaa", 0.0, 400)
+    write_ledger(tmp_path / "bbb", 0.8, 400)
+    facts = facts_of(verdict_of(load_settings("dev"), whole_ledger(tmp_path)))
+    assert (facts["trials"], facts["silent"], facts["minutes"]) == (8, 2, 400)
+    assert facts["verdict"] == "better"
+    assert facts["spa_p"] < 0.05 < facts["deflated_sharpe"]
+    assert metrics_of(facts)["search/spa_p"] == facts["spa_p"]
+
+
+def test_a_search_over_minutes_is_insufficient_and_has_no_number_but_its_counts(tmp_path: Path) -> None:
+    write_ledger(tmp_path / "aaa", 0.8, 5)
+    facts = facts_of(verdict_of(load_settings("dev"), whole_ledger(tmp_path)))
+    assert facts["verdict"] == "insufficient"
+    assert set(metrics_of(facts)) == {f"search/{name}" for name in ("trials", "silent", "step_m_better", "minutes")}
+    json.dumps(facts, allow_nan=False)
