@@ -70,7 +70,7 @@ def study_of(settings: Settings, case: Case, run: Run, grid: Grid | None, jobs: 
     """
     sweep, fees_bp = each_once(sweep_of(settings, case, jobs)), settings.labels.fee_budgets_bp
     rests = bool(run.orders.filter(pl.col("tif").is_in(RESTING)).height)
-    wanted = [*budget_points(fees_bp), *grid.points] if grid else []
+    wanted = [*budget_points(case.desk, fees_bp), *grid.points] if grid else []
     sweep(wanted + (band_points() if rests else []))  # all at once: one set of workers
-    over_fees = (budgets(sweep, run, fees_bp), surface(sweep, grid)) if grid else (None, None)
+    over_fees = (budgets(sweep, case.desk, run, fees_bp), surface(sweep, grid)) if grid else (None, None)
     return Study(run.name, *over_fees, queue_band(sweep) if rests else None)

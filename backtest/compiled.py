@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.engine import Result, Window, run_backtest
-from backtest.latency import SampledLatency
+from backtest.engine import Market, Result, Window, run_backtest
+from backtest.latency import SampledLatency, TracedLatency
 from backtest.ledger import Ledger
 from backtest.mids import MidPath
 from backtest.orders import CLOCK, WHOLE
 from backtest.parameters import VenueParameters
+from backtest.portfolio import PortfolioGateway
 from backtest.venue import SimulatedVenue
 from features.catalogue import VALID
 from features.parameters import FeatureParameters
@@ -61,7 +62,7 @@ class Terms(NamedTuple):
     venue: VenueParameters
     window: Window
     infer_latency_ns: int
-    latency: LatencyTable | None = None  # what inference, entry and acknowledgement are drawn from; None: the constants
+    latency: LatencyTable | TracedLatency | None = None  # where the other three legs come from; None: the constants
 
 
 class Trace(NamedTuple):
@@ -130,19 +131,30 @@ def run_compiled(
 
     Raises BacktestError as ``run_backtest`` does.
     """
-    drawn = _drawn(terms, compiled.tape)
+    drawn = legs_in_force(terms, compiled.tape)
     venue = opened(SimulatedVenue(terms.instrument, terms.venue, drawn), compiled.venue)
-    stream = CompiledStream(compiled, forecasts, parameters)
-    session = Session(stream, strategy, Ledger(terms.instrument))  # type: ignore[arg-type]
+    tape, session, _, _ = market_on(compiled, forecasts, strategy, parameters, venue)
     infer = drawn.infer_ns if drawn else terms.infer_latency_ns
-    result = run_backtest(compiled.tape, session, venue, terms.window, infer)
-    return Trace(result, venue.orders)
+    return Trace(run_backtest(tape, session, venue, terms.window, infer), venue.orders)
 
 
-def _drawn(terms: Terms, tape: Events) -> SampledLatency | None:
-    """The legs of a run with a latency table; the feed leg is in the tape that the rows were made from."""
-    if terms.latency is None:
-        return None
+def market_on(
+    compiled: Compiled,
+    forecasts: Floats,
+    strategy: Strategy,
+    parameters: FeatureParameters,
+    gateway: PortfolioGateway | SimulatedVenue,
+) -> Market:
+    """A compiled stretch as a market of a run; its gateway must be opened as the stretch begins."""
+    stream = CompiledStream(compiled, forecasts, parameters)
+    session = Session(stream, strategy, Ledger(gateway.instrument))  # type: ignore[arg-type]
+    return Market(compiled.tape, session, gateway)
+
+
+def legs_in_force(terms: Terms, tape: Events) -> SampledLatency | TracedLatency | None:
+    """The legs of a run with a latency table or a trace; the feed leg is in the tape that the rows were made from."""
+    if terms.latency is None or isinstance(terms.latency, TracedLatency):
+        return terms.latency
     return SampledLatency(terms.latency, terms.venue.seed, message_stamps(tape))
 
 

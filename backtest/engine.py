@@ -1,7 +1,6 @@
 """Runs sessions against simulated venues over tapes, and keeps everything that was decided, sent and filled."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +17,8 @@ from trading.session import Decision, Gateway, Session, at, close_row
 
 END_OF_WINDOW: Final = "end of window"
 END_OF_TAPE: Final = "end of tape"
+
+NO_TALLIES: Final[Mapping[str, int]] = {}
 
 InferLeg = int | Callable[[int], int]  # ns from the end of a row to its decision; or that, of the row's time
 
@@ -36,7 +37,8 @@ class Result(NamedTuple):
     intents: NDArray[np.void]  # INTENT, orders and cancels in the order they left
     reports: Reports  # as they became visible
     end_reason: str
-    tallies: Mapping[str, int] = MappingProxyType({})  # what the venue met, backtest.orders.TALLIES
+    tallies: Mapping[str, int] = NO_TALLIES  # what the venue met, backtest.orders.TALLIES
+    funding: NDArray[np.float64] = np.zeros(0)  # paid less received by each decision, settlement currency; empty: none
 
     def shares(self) -> dict[str, float]:
         """Of orders and of cancels that the venue met, the shares that came to nothing, by what happened to them.
@@ -63,6 +65,7 @@ class Market(NamedTuple):
     tape: Events
     session: Session
     gateway: CountingGateway
+    infer: InferLeg | None = None  # its own; None: the run's
 
 
 class RecordedReports:
@@ -102,6 +105,7 @@ class Course:
         self._gateway = RecordedReports(market.gateway)
         self._window, self._last_ts = window, int(tape["ingest_ts"].max())
         self._made: list[Decision] = []
+        self._funding: list[float] = []
         market.session.queue.push(tape)
         warm(market.session, self._gateway, window.start)
 
@@ -118,13 +122,16 @@ class Course:
     def decide(self, infer: InferLeg) -> None:
         """Close the open row and decide on it."""
         row_ts = self.next_row_ts
-        leg_ns = infer if isinstance(infer, int) else infer(row_ts)
+        leg = infer if self.market.infer is None else self.market.infer
+        leg_ns = leg if isinstance(leg, int) else leg(row_ts)
         self._made.append(close_row(self.market.session, self._gateway, row_ts, at(row_ts + leg_ns)).decision)
+        self._funding.append(self.market.session.books.funding)
 
     def result(self) -> Result:
         """What it left behind."""
         reason = END_OF_WINDOW if self.next_row_ts >= self._window.end else END_OF_TAPE
-        return collect(self._made, self._gateway.seen, reason, self.market.gateway.tallies)
+        made = collect(self._made, self._gateway.seen, reason, self.market.gateway.tallies)
+        return made._replace(funding=np.array(self._funding, np.float64))
 
 
 def run_markets(markets: Sequence[Market], window: Window, infer: InferLeg) -> list[Result]:
@@ -149,7 +156,7 @@ def run_backtest(
 
 
 def collect(
-    made: list[Decision], seen: list[Reports], end_reason: str, tallies: Mapping[str, int] = MappingProxyType({})
+    made: list[Decision], seen: list[Reports], end_reason: str, tallies: Mapping[str, int] = NO_TALLIES
 ) -> Result:
     """One result out of many decisions and reports."""
     return Result(

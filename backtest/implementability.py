@@ -6,6 +6,7 @@ the move from the price of each fill to that same mid, less the fee and the mode
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -15,8 +16,24 @@ from backtest.markouts import move_bp
 from backtest.mids import MidPath
 from market.instrument import Instrument
 from market.orders import POST_ONLY
-from trading.records import PLACE
+from trading.records import (
+    BAD_INPUT,
+    DELAYED,
+    DRAWDOWN,
+    EXPOSURE,
+    KILLED,
+    LATE_DECISION,
+    LOSS_STREAK,
+    PLACE,
+    RATE,
+    SILENT,
+    STOOD_DOWN,
+    THIN_BOOK,
+)
 
+STOPPED: Final = -1  # order id of a signal that no order was sent for
+CAPS: Final = (RATE, EXPOSURE)
+GATES: Final = (BAD_INPUT, DELAYED, SILENT, LATE_DECISION, THIN_BOOK, LOSS_STREAK, DRAWDOWN, KILLED, STOOD_DOWN)
 TOLERANCE_BP = 1e-6  # of rounding, on a price that is exactly the modelled one
 
 
@@ -24,7 +41,7 @@ TOLERANCE_BP = 1e-6  # of rounding, on a price that is exactly the modelled one
 class Implementability:
     """What became of the signals of a run; None: nothing to take a share of."""
 
-    signals: int  # decisions that asked for more exposure
+    signals: int  # decisions that asked for more exposure, those that a cap stopped among them
     signalled_lots: int
     inside_lots: int  # filled at or inside the modelled cost
     quantity_share: float | None  # inside_lots of signalled_lots
@@ -32,12 +49,15 @@ class Implementability:
     signalled_bp: float | None  # mean promised net profit of a judged signal, bp, weighted by lots
     survived_bp: float | None  # what its fills kept, bp of what was signalled
     profit_share: float | None  # survived of signalled, where something was promised
+    capped: int  # signals that a cap on rate or exposure stopped: nothing of them was filled
+    gated_rows: int  # rows on which a gate or halt silenced a ready forecast; how much it wanted is not known
 
 
 def signals(decisions: NDArray[np.void], intents: NDArray[np.void]) -> pl.DataFrame:
     """One row an opening order: order_id, side, lots that open, lots that close, mid (ticks), cost_bp, decided_ts.
 
-    A resting quote opens with all of its lots; an immediate order with what takes the position beyond where it was.
+    An order that a cap stopped has the id ``STOPPED``; one that is stopped row after row is one signal. A resting quote
+    opens with all of its lots; an immediate order with what takes the position beyond where it was.
     What was decided without a forecast, and so without a modelled cost, is no signal.
     """
     placed = intents[intents["verb"] == PLACE]
@@ -57,13 +77,41 @@ def signals(decisions: NDArray[np.void], intents: NDArray[np.void]) -> pl.DataFr
             "decided_ts": made["infer_ts"],
         }
     )
-    return frame.filter((pl.col("opens") > 0) & pl.col("cost_bp").is_finite())
+    asked = pl.concat([frame, _stopped(decisions)]).sort("decided_ts", maintain_order=True)
+    return asked.filter((pl.col("opens") > 0) & pl.col("cost_bp").is_finite())
+
+
+def gated_rows(decisions: NDArray[np.void]) -> int:
+    """Rows on which a gate or halt silenced a forecast that was ready."""
+    return int((np.isin(decisions["reason"], GATES) & (decisions["ready"] != 0)).sum())
+
+
+def _stopped(decisions: NDArray[np.void]) -> pl.DataFrame:
+    """What caps on rate and exposure kept from being sent, the first row of each stretch that wanted one side."""
+    side = np.sign(decisions["target"].astype(np.int64) - decisions["position"])
+    stopped = np.isin(decisions["reason"], CAPS) & (decisions["orders"] == 0)
+    again = np.zeros(stopped.size, bool)
+    again[1:] = stopped[1:] & stopped[:-1] & (side[1:] == side[:-1])
+    made, side = decisions[stopped & ~again], side[stopped & ~again]
+    position, target = made["position"].astype(np.int64), made["target"].astype(np.int64)
+    reverses = position * target < 0
+    return pl.DataFrame(
+        {
+            "order_id": np.full(made.size, STOPPED, np.int64),
+            "side": side,
+            "opens": np.where(reverses, np.abs(target), np.maximum(np.abs(target) - np.abs(position), 0)),
+            "closes": np.where(reverses, np.abs(position), 0),
+            "mid": 0.5 * (made["best_bid"] + made["best_ask"]),
+            "cost_bp": made["cost_bp"],
+            "decided_ts": made["infer_ts"],
+        }
+    )
 
 
 def implementability(
-    asked: pl.DataFrame, fills: pl.DataFrame, mids: MidPath, horizon_ms: int, instrument: Instrument
+    asked: pl.DataFrame, fills: pl.DataFrame, mids: MidPath, horizon_ms: int, instrument: Instrument, *, gated: int = 0
 ) -> Implementability:
-    """What became of ``asked`` (see ``signals``) in a run's ``fills`` (see ``fills_frame``)."""
+    """What became of ``asked`` (see ``signals``) in a run's ``fills`` (see ``fills_frame``); gated: ``gated_rows``."""
     horizon_mid = mids.at(asked["decided_ts"].to_numpy() + horizon_ms * 1_000_000)
     asked = asked.with_columns(
         promised_bp=_moved(asked, horizon_mid, instrument) - asked["cost_bp"].to_numpy(), later=horizon_mid
@@ -84,6 +132,8 @@ def implementability(
         signalled_bp=promised / weight if weight else None,
         survived_bp=survived / weight if weight else None,
         profit_share=survived / promised if promised > 0 else None,
+        capped=int((asked["order_id"] == STOPPED).sum()),
+        gated_rows=gated,
     )
 
 

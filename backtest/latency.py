@@ -11,9 +11,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from backtest.answers import legs_of_answers
 from market.errors import BacktestError
 from market.events import FIRST, Events, aligned_ts, connection_of
-from market.latency import LatencyTable, Legs, draw_all, draw_legs, message_rates, message_stamps
+from market.latency import LatencyTable, Legs, draw_all, draw_legs, message_rates, message_stamps, stressed
 
 
 @njit(cache=True)
@@ -36,6 +37,11 @@ class LatencyModel(Protocol):
 
     def legs_of(self, order_id: int, sent_ts: int) -> Legs:
         """Legs of what left for the venue at ``sent_ts`` (ns UTC)."""
+
+
+def slower(latency: "LatencyTable | TracedLatency", factor: float) -> "LatencyTable | TracedLatency":
+    """The same source of legs, each so many times as long."""
+    return latency.stressed(factor) if isinstance(latency, TracedLatency) else stressed(latency, factor)
 
 
 class ConstantLatency:
@@ -69,6 +75,63 @@ class SampledLatency:
     def infer_ns(self, row_ts: int) -> int:
         """The inference leg of the decision on a row (ns UTC), as ``run_backtest`` asks for it."""
         return self.legs_of(0, row_ts).infer_ns
+
+
+class TracedLatency:
+    """The legs that a journal recorded, for orders of its own and, by time, for those of another run.
+
+    What left as the journal's did (same order id, same instant) meets exactly that order's legs. What the journal does
+    not have meets those of its newest answered order or cancel that left no later.
+    """
+
+    def __init__(self, answers: NDArray[np.void], factor: float = 1.0) -> None:
+        """``answers``: of one desk (``backtest.answers``); ``factor``: times as long, all legs."""
+        told = answers[answers["kind"] != 0]
+        told = told[(legs_of_answers(told) >= 0).all(axis=1)]  # a clock that is off has answers before their orders
+        self.answers, self.factor = told[np.argsort(told["sent_ts"], kind="stable")], factor
+        self._legs = [Legs(*legs) for legs in np.rint(legs_of_answers(self.answers) * factor).astype(int).tolist()]
+        self._own = dict(zip(self.answers[["order_id", "sent_ts"]].tolist(), self._legs, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Orders and cancels that were answered."""
+        return len(self._legs)
+
+    @property
+    def first_ts(self) -> int:
+        """When the first of them left, ns UTC; there must be one."""
+        return int(self.answers["sent_ts"][0])
+
+    @property
+    def last_ts(self) -> int:
+        """When the last of them left, ns UTC; there must be one."""
+        return int(self.answers["sent_ts"][-1])
+
+    def speaks_of(self, start: int, end: int) -> bool:
+        """Whether one of them left in [start, end)."""
+        first, last = np.searchsorted(self.answers["sent_ts"], [start, end])
+        return bool(first < last)
+
+    def stressed(self, factor: float) -> "TracedLatency":
+        """The same with every leg so many times as long."""
+        return TracedLatency(self.answers, self.factor * factor)
+
+    def legs_of(self, order_id: int, sent_ts: int) -> Legs:
+        """The legs. Raises BacktestError before the journal's first answered order left."""
+        return self._own.get((order_id, sent_ts)) or self._legs_at(self.answers["sent_ts"], sent_ts)
+
+    def infer_ns(self, row_ts: int) -> int:
+        """The inference leg of the decision on a row, ns: that of the newest row decided with an order, or this one."""
+        return self._legs_at(self.answers["sent_ts"] - self.answers["infer_ns"], row_ts).infer_ns
+
+    def _legs_at(self, stamps: NDArray[np.int64], moment: int) -> Legs:
+        place = int(np.searchsorted(stamps, moment, side="right")) - 1
+        if place < 0:
+            since = f"the first of its {self.size:,} left at {self.first_ts} ns" if self.size else "it has none"
+            raise BacktestError(
+                f"no answered order of the journal left by {moment} ns: {since}; begin the window there"
+            )
+        return self._legs[place]
 
 
 class RecordedLatency:

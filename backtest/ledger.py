@@ -31,7 +31,7 @@ VOLUME: Final = 3  # traded value
 FUNDING: Final = 4  # paid; what was received lowers it
 MONEY: Final = 5
 
-_MARK_UNIT: Final = 1e-8  # of a MARK event's price, quote currency
+MARK_UNIT: Final = 1e-8  # of a MARK event's price, quote currency
 _RATE_UNIT: Final = 1e-12  # of a FUNDING event's rate
 
 
@@ -112,7 +112,7 @@ class Ledger:
         """
         for event in events[(events["kind"] == market.MARK) | (events["kind"] == market.FUNDING)]:
             if event["kind"] == market.MARK:
-                self._mark_ticks = int(event["price"]) * _MARK_UNIT / self.instrument.tick_size
+                self._mark_ticks = int(event["price"]) * MARK_UNIT / self.instrument.tick_size
                 continue
             rate, due_ts = self._funding
             if due_ts and event["qty"] > due_ts and self._mark_ticks > 0:

@@ -4,20 +4,23 @@ Money is in settlement currency unless a name says otherwise. A figure that too 
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.ledger import Ledger
+from backtest.ledger import MARK_UNIT, Ledger
 from backtest.mids import MidPath
 from backtest.resampling import FEWEST_BUCKETS, Interval, block_length, information_ratio, interval_of, ratio_of_sums
+from market.events import MARK, Events
 from market.instrument import Instrument
 from trading.records import REASON_NAMES
 
 MINUTE_NS: Final = 60_000_000_000
 HOUR_NS: Final = 60 * MINUTE_NS
+MARK_PRICE: Final = "the last mark price"
+LAST_MID: Final = "the last mid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,13 @@ class Figures:
     round_trips: int  # flat to flat, counted where they began
     hit_rate: float | None  # share of round trips with a net profit
     average_r_bp: float | None  # mean net return of a round trip on its entry notional
-    net: float  # profit after fees, open position at the last mid
+    net: float  # trading + funding - fees, open position at the last mid
+    trading: float  # profit of fills and of the open position
+    funding: float  # received less paid
     fees: float
     volume: float  # traded notional
     net_bp: float | None  # net over traded notional
-    breakeven_fee_bp: float | None  # fee a leg at which net would be 0
+    breakeven_fee_bp: float | None  # fee a leg at which net would be 0, funding counted
     breakeven_low_bp: float | None  # its 95 % interval, by blocks of minutes
     breakeven_high_bp: float | None
     cost_pct: float | None  # fees and distance from the venue's mid, % of traded notional
@@ -57,15 +62,25 @@ class Performance(Figures):
     currency: str
     quote: str
     orders: int  # orders and cancels
-    net_quote: float  # net in quote currency at the last mid
+    net_quote: float  # net in quote currency
+    settlement_price: float  # quote currency a unit of settlement currency
+    valued_at: str  # MARK_PRICE or LAST_MID: the price by which that was found
     open_lots: int  # position when the run ended
     end_reason: str
+
+
+class Valuation(NamedTuple):
+    """The price at which settlement currency is worth quote currency when a run ends."""
+
+    price: float  # quote currency; 1 where the two are one
+    source: str  # MARK_PRICE or LAST_MID
 
 
 class Steps:
     """A run cut into its rows, so that any choice of them can be summed up.
 
-    rows : row_ts, minute, net (profit booked at the row) and whatever column it is to be grouped by
+    rows : row_ts, minute, net (profit booked at the row), funding (of it; received less paid) and whatever column it is
+        to be grouped by
     fills : see ``fills_frame``, with ``row``, the place of the row that saw it, and ``off_mid``
     trips : see ``round_trips``, likewise with ``row``, that of its first fill
     """
@@ -90,9 +105,12 @@ def steps_of(
     regimes: NDArray[np.int8],
     instrument: Instrument,
     horizon_ms: int,
+    *,
+    funding: NDArray[np.float64],
 ) -> Steps:
     """A run by rows, each with its UTC hour and regime.
 
+    funding : (decisions,), paid less received by each; empty where none could be
     regimes : (decisions,), see features.regimes
     horizon_ms : of the forecast that was traded; blocks of minutes are never short of it
     """
@@ -104,6 +122,7 @@ def steps_of(
             "hour": row_ts // HOUR_NS % 24,
             "regime": regimes,
             "net": np.diff(equity, prepend=0.0),
+            "funding": -np.diff(funding, prepend=0.0) if funding.size else np.zeros(equity.size),
         }
     )
     seen = fills.with_columns(_row(fills["visible_ts"], row_ts), off_mid=off_mid(fills, mids, instrument))
@@ -132,6 +151,7 @@ def figures(steps: Steps) -> Figures:
     """Figures of some rows."""
     fills, trips, net = steps.fills, steps.trips, float(steps.rows["net"].sum())
     volume, fees, lots = (float(fills[name].sum()) for name in ("notional", "fee", "qty"))
+    funding = float(steps.rows["funding"].sum())
     net_trips, known = trips["net"].to_numpy(), fills.filter(pl.col("off_mid").is_not_null())
     cost = (known["fee"] + known["off_mid"]).sum()
     minutes = minute_sums(steps)
@@ -144,6 +164,8 @@ def figures(steps: Steps) -> Figures:
         hit_rate=float(np.mean(net_trips > 0)) if trips.height else None,
         average_r_bp=float(np.mean(1e4 * net_trips / trips["entry"].to_numpy())) if trips.height else None,
         net=net,
+        trading=net - funding + fees,
+        funding=funding,
         fees=fees,
         volume=volume,
         net_bp=1e4 * net / volume if volume else None,
@@ -160,9 +182,7 @@ def figures(steps: Steps) -> Figures:
     )
 
 
-def performance(
-    steps: Steps, decisions: NDArray[np.void], orders: int, instrument: Instrument, end_reason: str
-) -> Performance:
+def performance(steps: Steps, valued: Valuation, orders: int, instrument: Instrument, end_reason: str) -> Performance:
     """Figures of a whole run.
 
     orders : orders and cancels that were sent
@@ -173,14 +193,27 @@ def performance(
         currency=instrument.settlement,
         quote=instrument.quote,
         orders=orders,
-        net_quote=whole.net * _last_mid(decisions, instrument) if instrument.inverse else whole.net,
+        net_quote=whole.net * valued.price,
+        settlement_price=valued.price,
+        valued_at=valued.source,
         open_lots=int(steps.fills["position"][-1]) if steps.fills.height else 0,
         end_reason=end_reason,
     )
 
 
+def valuation(decisions: NDArray[np.void], tape: Events, instrument: Instrument) -> Valuation:
+    """The newest mark price that the tape told by the last decision, else the last mid that a decision saw.
+
+    A contract that settles in its quote currency needs neither: its price is 1.
+    """
+    marks = tape[tape["kind"] == MARK]
+    told = marks[marks["ingest_ts"] <= decisions["row_ts"][-1]] if decisions.size else marks[:0]
+    price, source = (int(told["price"][-1]) * MARK_UNIT, MARK_PRICE) if told.size else _last_mid(decisions, instrument)
+    return Valuation(price if instrument.inverse else 1.0, source)
+
+
 def minute_sums(steps: Steps) -> pl.DataFrame:
-    """Net profit, profit before fees and traded notional of each UTC minute that holds a row."""
+    """Net profit, profit before fees (funding counted) and traded notional of each UTC minute that holds a row."""
     minutes = steps.rows.group_by("minute", maintain_order=True).agg(pl.col("net").sum())
     of_fills = steps.fills.with_columns(minute=pl.col("visible_ts") // MINUTE_NS * MINUTE_NS)
     traded = of_fills.group_by("minute").agg(pl.col("fee").sum(), pl.col("notional").sum())
@@ -248,11 +281,11 @@ def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else factor * value
 
 
-def _last_mid(decisions: NDArray[np.void], instrument: Instrument) -> float:
+def _last_mid(decisions: NDArray[np.void], instrument: Instrument) -> tuple[float, str]:
     quoted = decisions[(decisions["best_bid"] > 0) & (decisions["best_ask"] > 0)]
     if quoted.size == 0:
-        return 0.0
-    return instrument.price(0.5 * (int(quoted["best_bid"][-1]) + int(quoted["best_ask"][-1])))
+        return 0.0, LAST_MID
+    return instrument.price(0.5 * (int(quoted["best_bid"][-1]) + int(quoted["best_ask"][-1]))), LAST_MID
 
 
 def round_trips(fills: pl.DataFrame) -> pl.DataFrame:

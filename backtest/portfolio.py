@@ -114,6 +114,11 @@ class PortfolioGateway:
         self._portfolio = portfolio
 
     @property
+    def instrument(self) -> Instrument:
+        """What it trades."""
+        return self.holding.instrument
+
+    @property
     def tallies(self) -> dict[str, int]:
         """The venue's."""
         return self.venue.tallies

@@ -18,7 +18,12 @@ from market.instrument import Instrument
 _LABELS: Final = {
     "currency": "currency",
     "net": "net profit",
-    "net_quote": "net profit, {quote} at the last mid",
+    "trading": "– of trading",
+    "funding": "– of funding, received less paid",
+    "fees": "– fees, taken off",
+    "net_quote": "net profit, {quote}",
+    "settlement_price": "– {quote} a unit of what it settles in",
+    "valued_at": "– valued at",
     "net_bp": "net, bp of turnover",
     "breakeven_fee_bp": "break-even fee a leg, bp",
     "breakeven_low_bp": "– its 95 % interval, low",
@@ -28,7 +33,6 @@ _LABELS: Final = {
     "average_r_bp": "average R, bp",
     "max_drawdown": "largest drawdown",
     "volume": "turnover",
-    "fees": "fees",
     "cost_pct": "cost, % of turnover",
     "information_ratio": "information ratio, one minute",
     "information_ratio_low": "– its 95 % interval, low",
@@ -52,10 +56,13 @@ _IMPLEMENTABILITY: Final = {
     "judged": "– with a mid at the horizon",
     "signalled_lots": "signalled lots",
     "inside_lots": "lots inside the modelled cost",
+    "capped": "signals that a cap on rate or exposure stopped, counted as not filled",
+    "gated_rows": "rows on which a gate or halt silenced a ready forecast, of unknown size and not counted",
 }
 _COLUMNS: Final = {
     "queue_model": "queue model",
     "fee_bp": "round-trip fee, bp",
+    "head_bp": "class head, bp",
     "same_fills_net_bp": "same fills, net bp",
     "latency": "latency, times",
     "size": "size, times",
@@ -177,7 +184,11 @@ def figures_table(runs: Sequence[Run], instrument: Instrument) -> str:
 
 def _money(instrument: Instrument) -> str:
     settled = f"Money is in {instrument.settlement}, which {escape(instrument.name)} settles in."
-    mark = f" In {instrument.quote} it is valued at the last mid." if instrument.inverse else ""
+    mark = (
+        f" In {instrument.quote} it is valued at the last mark price, or else the last mid."
+        if instrument.inverse
+        else ""
+    )
     return f"<p>{settled}{mark} A dash: too little data for that figure.</p>"
 
 
@@ -229,7 +240,10 @@ def _implementability(runs: Sequence[Run]) -> str:
 def _study(study: Study) -> str:
     name, parts = escape(study.name), ""
     if study.budgets is not None:
-        about = "The run's own fills at each round-trip fee, and beside it a run that decides afresh under that fee."
+        about = (
+            "The run's own fills at each round-trip fee, and beside it a run that decides afresh under that fee, by "
+        )
+        about += "the class head of that budget where the model has one; the column says which head it was."
         parts += f"<h2>Fee budgets, {name}</h2><p>{about}</p>{_frame_table(study.budgets)}"
     if study.surface is not None:
         about = "Net bp of turnover; each point is a run of its own, and a dash is one that did not trade."

@@ -8,9 +8,9 @@ import polars as pl
 
 from backtest.compiled import Compiled, Terms, Trace
 from backtest.engine import Result, fills_frame, orders_frame
-from backtest.implementability import Implementability, implementability, signals
+from backtest.implementability import Implementability, gated_rows, implementability, signals
 from backtest.markouts import markouts
-from backtest.performance import Figures, Performance, Steps, figures, performance, steps_of
+from backtest.performance import Figures, Performance, Steps, figures, performance, steps_of, valuation
 from features.regimes import REGIME_NAMES
 
 KEYS: Final = {"run": pl.String, "scope": pl.String, "group": pl.String}
@@ -44,11 +44,15 @@ def judged(name: str, trace: Trace, compiled: Compiled, terms: Terms, asked: Ask
     orders = orders_frame(trace.orders, result.intents, fills, instrument)
     decided = np.searchsorted(compiled.rows.row_ts, result.decisions["row_ts"])
     regimes = compiled.rows.regime[decided]
-    steps = steps_of(result.decisions, fills, compiled.mids, regimes, instrument, asked.horizon_ms)
-    whole = performance(steps, result.decisions, len(result.intents), instrument, result.end_reason)
+    steps = steps_of(
+        result.decisions, fills, compiled.mids, regimes, instrument, asked.horizon_ms, funding=result.funding
+    )
+    valued = valuation(result.decisions, compiled.tape, instrument)
+    whole = performance(steps, valued, len(result.intents), instrument, result.end_reason)
     after = markouts(fills, compiled.mids, asked.markouts_ms, instrument)
     signalled = signals(result.decisions, result.intents)
-    survived = implementability(signalled, fills, compiled.mids, asked.horizon_ms, instrument)
+    gated = gated_rows(result.decisions)
+    survived = implementability(signalled, fills, compiled.mids, asked.horizon_ms, instrument, gated=gated)
     return Run(name, instrument.name, result, orders, fills, steps, whole, after, survived)
 
 

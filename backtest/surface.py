@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from backtest.compiled import Compiled, Known, Terms, run_compiled
+from backtest.latency import slower
 from backtest.parameters import QUEUE_MODELS, VenueParameters
 from backtest.runs import Asked, Run, judged
 from features.parameters import FeatureParameters
 from market.costs import leg_fee
-from market.latency import stressed
 from modeling.forecast import Cell, Floats, ForecastShape
 from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
@@ -35,6 +35,7 @@ class Point:
     latency: float  # times the configured legs
     size: float  # times the configured caps and order sizes
     queue_model: str | None = None  # None: as configured
+    head_bp: float | None = None  # fee budget of the class head that decides; None: the traded one
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,17 @@ class Desk:
             terms=self.terms._replace(
                 venue=venue_at(self.terms.venue, point),
                 infer_latency_ns=round(self.terms.infer_latency_ns * point.latency),
-                latency=stressed(self.terms.latency, point.latency) if self.terms.latency else None,
+                latency=slower(self.terms.latency, point.latency) if self.terms.latency else None,
             ),
-            trading=scaled(self.trading, point.size),
+            trading=scaled(self._listening(point.head_bp), point.size),
         )
+
+    def has_head(self, budget_bp: float) -> bool:
+        """Whether the model has the class head of a fee budget at the traded horizon."""
+        return Cell(self.trading.horizon_ms, float(budget_bp)) in self.shape.cells
+
+    def _listening(self, head_bp: float | None) -> TradingParameters:
+        return self.trading if head_bp is None else replace(self.trading, budget_bp=head_bp)
 
     @property
     def strategy(self) -> Strategy:
@@ -142,7 +150,7 @@ def each_once(sweep: Sweep) -> Sweep:
 
 def surface(sweep: Sweep, grid: Grid) -> pl.DataFrame:
     """A row a point of the grid, see SHOWN; ``sweep`` runs points here or in other processes."""
-    return point_frame(sweep(grid.points)).drop("queue_model")
+    return point_frame(sweep(grid.points)).drop("queue_model", "head_bp")
 
 
 def band_points() -> list[Point]:
@@ -154,18 +162,23 @@ def band_points() -> list[Point]:
 
 def queue_band(sweep: Sweep) -> pl.DataFrame:
     """A row a queue model, see ``band_points``."""
-    frame = point_frame(sweep(band_points())).drop("fee_bp", "latency", "size")
+    frame = point_frame(sweep(band_points())).drop("fee_bp", "latency", "size", "head_bp")
     return frame.select("queue_model", *SHOWN)
 
 
-def budget_points(budgets_bp: Sequence[float]) -> list[Point]:
-    """The terms in force at other fees."""
-    return [Point(float(fee), 1.0, 1.0) for fee in budgets_bp]
+def budget_points(desk: Desk, budgets_bp: Sequence[float]) -> list[Point]:
+    """The terms in force at other fees, each by the class head of its own budget where the model has that one."""
+    own = [fee if desk.has_head(fee) and fee != desk.trading.budget_bp else None for fee in map(float, budgets_bp)]
+    return [Point(float(fee), 1.0, 1.0, head_bp=head) for fee, head in zip(budgets_bp, own, strict=True)]
 
 
-def budgets(sweep: Sweep, run: Run, budgets_bp: Sequence[float]) -> pl.DataFrame:
-    """A row a fee budget: what the run's own fills would have earned at it, and what deciding afresh at it earns."""
-    afresh = point_frame(sweep(budget_points(budgets_bp))).drop("latency", "size", "queue_model")
+def budgets(sweep: Sweep, desk: Desk, run: Run, budgets_bp: Sequence[float]) -> pl.DataFrame:
+    """A row a fee budget: what the run's own fills would have earned at it, and what deciding afresh at it earns.
+
+    ``head_bp`` is the budget of the class head that decided: its own, or the traded one where the model has no other.
+    """
+    afresh = point_frame(sweep(budget_points(desk, budgets_bp))).drop("latency", "size", "queue_model")
+    afresh = afresh.with_columns(pl.col("head_bp").fill_null(float(desk.trading.budget_bp)))
     gross, volume = run.performance.net + run.performance.fees, run.performance.volume
     same = [1e4 * (gross / volume - leg_fee(fee)) if volume else None for fee in budgets_bp]
     return afresh.insert_column(1, pl.Series("same_fills_net_bp", same, pl.Float64))

@@ -51,6 +51,10 @@ class Books(Protocol):
     def cash(self) -> float:
         """Settlement currency, the position not valued."""
 
+    @property
+    def funding(self) -> float:
+        """Paid less received so far, settlement currency."""
+
     def on_events(self, events: Events) -> None:
         """Book what the market's events bring: funding."""
 

@@ -1,5 +1,6 @@
 """A run over compiled rows is the run that makes every row as it comes, to the last byte."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 
 from backtest.compiled import Known, opened, run_compiled
 from backtest.engine import run_backtest
+from backtest.performance import LAST_MID, MARK_PRICE
 from backtest.runs import grouped, judged
 from backtest.surface import Point, run_desk
 from backtest.venue import SimulatedVenue
+from market.events import FIRST, FUNDING, LAST, MARK
 from market.latency import Legs, constant
-from tests.builders_backtest import ASKED, desk, imbalance_forecasts, stretch
+from tests.builders_backtest import ASKED, SECOND, desk, imbalance_forecasts, stretch
 from tests.builders_market import COINM_BTC
 from tests.builders_trading import VENUE, session
 from trading.parameters import PolicyKind
@@ -86,3 +89,25 @@ def test_a_table_of_the_constants_is_the_constants_and_a_surface_stretches_it() 
     assert one.result.reports.tobytes() == same.result.reports.tobytes()
     slower = run_desk("probe", drawn.at(Point(None, 3.0, 1.0)), stretch()[0], imbalance_forecasts())
     assert (slower.orders["arrival_ts"] - slower.orders["sent_ts"]).unique().to_list() == [3 * VENUE.order_latency_ns]
+
+
+def test_funding_that_falls_due_is_a_part_of_what_the_run_earned() -> None:
+    compiled, own = stretch()[0], desk("probe")
+    whole = run_desk("probe", own, compiled, imbalance_forecasts())
+    held = whole.result.decisions[whole.result.decisions["position"] != 0]
+    moment = int(held["row_ts"][held.size // 2]) + 1  # the position is still that of the row before
+    told = compiled.tape[compiled.tape["ingest_ts"] < moment]
+    said = np.zeros(3, compiled.tape.dtype)
+    said["ingest_ts"], said["flags"] = moment, FIRST | LAST
+    said["kind"], said["price"] = (MARK, FUNDING, FUNDING), (50_000 * 10**8, 10**9, 10**9)  # 1e-3 at 50,000
+    said["qty"][1:] = moment, moment + 8 * 3_600 * SECOND
+    paid = compiled._replace(tape=np.concatenate([told, said, compiled.tape[told.size :]]))
+    run = run_desk("probe", own, paid, imbalance_forecasts())
+    position = int(held["position"][held.size // 2])
+    figures = run.performance
+    assert figures.funding == pytest.approx(-1e-3 * position * 100 / 50_000)
+    assert figures.net == pytest.approx(figures.trading + figures.funding - figures.fees)
+    assert figures.trading == pytest.approx(whole.performance.trading)
+    assert figures.valued_at == MARK_PRICE
+    assert whole.performance.valued_at == LAST_MID
+    assert pickle.loads(pickle.dumps(run.result)).tallies == run.result.tallies

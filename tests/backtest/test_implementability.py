@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from backtest.implementability import implementability, signals
+from backtest.implementability import STOPPED, gated_rows, implementability, signals
 from market.events import BUY, SELL
 from market.orders import IOC, POST_ONLY
 from tests.builders_backtest import MS, SECOND, decisions, fills, mids
 from tests.builders_market import USDM_BTC
-from trading.records import CANCEL, INTENT, PLACE
+from trading.records import BAD_INPUT, CANCEL, DELAYED, EXPOSURE, INTENT, PLACE, RATE
 
 
 def two_signals() -> tuple[np.ndarray, np.ndarray]:
@@ -82,3 +82,25 @@ def test_a_quote_on_a_forecast_asks_for_all_of_its_lots() -> None:
     made, sent = two_signals()
     sent["tif"] = POST_ONLY
     assert signals(made, sent)["opens"].to_list() == [10, 15]
+
+
+def test_what_a_cap_stops_is_a_signal_that_nothing_was_filled_of() -> None:
+    made = decisions([SECOND * place for place in range(6)], [0.0] * 6)
+    made["best_bid"], made["best_ask"], made["cost_bp"] = 999, 1_001, 20.0
+    made["reason"] = [RATE, RATE, EXPOSURE, 0, EXPOSURE, DELAYED]
+    made["position"], made["target"] = [0, 0, 0, 0, 4, 0], [10, 12, -5, 0, -3, 9]
+    made["ready"] = [1, 1, 1, 1, 1, 1]
+    table = signals(made, np.zeros(0, INTENT))
+    # the second row wants what the first wanted; a gate sizes nothing
+    assert table.select("order_id", "side", "opens", "closes").rows() == [
+        (STOPPED, BUY, 10, 0),
+        (STOPPED, SELL, 5, 0),
+        (STOPPED, SELL, 3, 4),
+    ]
+    path = mids((0, 1_000.0), end=60 * SECOND)
+    found = implementability(table, fills(USDM_BTC), path, 1_000, USDM_BTC, gated=gated_rows(made))
+    assert (found.signals, found.capped, found.signalled_lots, found.inside_lots) == (3, 3, 18, 0)
+    assert found.quantity_share == 0.0
+    assert found.gated_rows == 1
+    made["reason"], made["ready"] = BAD_INPUT, [0, 0, 0, 0, 1, 1]
+    assert gated_rows(made) == 2

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from backtest.answers import answers_of
 from backtest.engine import Window, run_backtest
-from backtest.latency import RecordedLatency, SampledLatency, restamped
+from backtest.latency import RecordedLatency, SampledLatency, TracedLatency, restamped
 from backtest.venue import SimulatedVenue
 from features.catalogue import VALID, feature_names
 from market.errors import BacktestError
@@ -71,6 +72,33 @@ def test_a_recorded_order_has_its_own_legs_and_a_stranger_none() -> None:
     assert latency.legs_of(4, 200) == Legs(5, 6, 7, 8)
     with pytest.raises(BacktestError, match="no recorded latency for order 4 sent at 300 ns"):
         latency.legs_of(4, 300)
+
+
+def test_a_trace_gives_its_own_orders_their_legs_and_others_those_of_the_newest_before() -> None:
+    simulated_tape = simulated(16.0)
+    start, end = int(simulated_tape["ingest_ts"][0]) + 8 * SECOND, int(simulated_tape["ingest_ts"][-1])
+    rows = np.random.default_rng(1).integers(1, 90, (40, 4)) * MS
+    table = latency_table(rows, rates=np.zeros(40), spacing_ns=20 * MS, block_rows=4)
+    drawn = SampledLatency(table, 7, message_stamps(simulated_tape))
+    made = run_backtest(
+        simulated_tape, session("probe"), SimulatedVenue(COINM_BTC, TRADED, drawn), Window(start, end), 0
+    )
+    answers = answers_of(made.decisions, made.intents, made.reports)
+    trace = TracedLatency(answers)
+    again = run_backtest(
+        simulated_tape, session("probe"), SimulatedVenue(COINM_BTC, TRADED, trace), Window(start, end), 0
+    )
+    told = answers[answers["kind"] != 0]
+    assert told.size > 20
+    assert again.reports[: told.size].tobytes() == made.reports[: told.size].tobytes()
+    first, second = told[np.argsort(told["sent_ts"], kind="stable")][:2]
+    stranger = trace.legs_of(-1, int(first["sent_ts"]) + 1)
+    assert stranger.entry_ns == first["venue_ts"] - first["sent_ts"] or second["sent_ts"] == first["sent_ts"]
+    assert trace.stressed(2.0).legs_of(-1, int(first["sent_ts"]) + 1).ack_ns == 2 * stranger.ack_ns
+    with pytest.raises(BacktestError, match="no answered order of the journal left by 5 ns"):
+        trace.legs_of(1, 5)
+    assert trace.speaks_of(start, end)
+    assert not trace.speaks_of(end, end + SECOND)
 
 
 def test_by_hand_a_tape_is_received_after_the_leg_of_its_rate() -> None:

@@ -8,19 +8,23 @@ from hypothesis import strategies as st
 
 from backtest.mids import MidPath
 from backtest.performance import (
+    LAST_MID,
+    MARK_PRICE,
     Performance,
     Steps,
+    Valuation,
     effective_size,
     figures,
     performance,
     reason_counts,
     round_trips,
     steps_of,
+    valuation,
 )
-from market.events import BUY, SELL
+from market.events import BUY, EVENT, MARK, SELL
 from tests import builders_backtest as build
 from tests.builders_backtest import MINUTE
-from tests.builders_market import USDM_BTC
+from tests.builders_market import COINM_BTC, USDM_BTC
 
 STILL = build.mids((0, 500_000.0), end=2**62)
 
@@ -34,13 +38,19 @@ def decisions(equity: list[float], step: int = MINUTE) -> np.ndarray:
     return build.decisions([step * place for place in range(len(equity))], equity)
 
 
-def steps(made: np.ndarray, table: pl.DataFrame, regimes: np.ndarray | None = None, path: MidPath = STILL) -> Steps:
+def steps(
+    made: np.ndarray,
+    table: pl.DataFrame,
+    regimes: np.ndarray | None = None,
+    path: MidPath = STILL,
+    paid: np.ndarray | None = None,
+) -> Steps:
     codes = np.ones(made.size, np.int8) if regimes is None else regimes
-    return steps_of(made, table, path, codes, USDM_BTC, horizon_ms=1_000)
+    return steps_of(made, table, path, codes, USDM_BTC, horizon_ms=1_000, funding=np.zeros(0) if paid is None else paid)
 
 
 def whole(made: np.ndarray, table: pl.DataFrame, orders: int = 0) -> Performance:
-    return performance(steps(made, table), made, orders, USDM_BTC, "end of window")
+    return performance(steps(made, table), Valuation(1.0, LAST_MID), orders, USDM_BTC, "end of window")
 
 
 def test_a_round_trip_runs_from_flat_to_flat() -> None:
@@ -66,6 +76,23 @@ def test_figures_agree_with_a_run_worked_by_hand() -> None:
     assert figures.breakeven_low_bp is figures.breakeven_high_bp is None
     assert figures.max_drawdown == pytest.approx(20.0)
     assert (figures.hit_rate, figures.maker_share, figures.open_lots) == (1.0, 0.0, 0)
+
+
+def test_funding_is_a_part_of_net_and_of_the_break_even_fee() -> None:
+    table = fills((BUY, 500_000, 1_000), (SELL, 501_000, 1_000))
+    found = figures(steps(decisions([0.0, -20.0, 59.99]), table, paid=np.array([0.0, 40.0, 30.0])))
+    assert found.net == pytest.approx(59.99)
+    assert (found.trading, found.funding, found.fees) == pytest.approx((100.0, -30.0, 10.01))
+    assert found.breakeven_fee_bp == pytest.approx(1e4 * 70.0 / 100_100)
+
+
+def test_coin_is_worth_the_newest_mark_told_by_the_last_decision_else_the_last_mid() -> None:
+    made, tape = decisions([0.0, 0.0]), np.zeros(3, EVENT)
+    tape["kind"], tape["ingest_ts"] = MARK, [0, MINUTE, MINUTE + 1]
+    tape["price"] = [49_000 * 10**8, 49_500 * 10**8, 51_000 * 10**8]
+    assert valuation(made, tape, COINM_BTC) == (49_500.0, MARK_PRICE)
+    assert valuation(made, tape[2:], COINM_BTC) == (50_000.0, LAST_MID)
+    assert valuation(made, tape, USDM_BTC).price == 1.0
 
 
 def test_too_few_minutes_give_no_ratio() -> None:
@@ -117,12 +144,13 @@ def test_groups_add_up_to_the_whole(seed: int, column: str) -> None:
     table = fills(*((int(side), 500_000, int(size)) for side, size in zip(sides, lots, strict=True)))
     table = table.with_columns(visible_ts=pl.Series(np.sort(generator.integers(0, 250 * MINUTE, count))))
     made = decisions(list(np.cumsum(generator.normal(size=28))), 9 * MINUTE)  # too few for intervals, which take time
-    run = steps(made, table, generator.integers(0, 4, made.size).astype(np.int8))
+    paid = np.cumsum(generator.normal(size=28))
+    run = steps(made, table, generator.integers(0, 4, made.size).astype(np.int8), paid=paid)
     parts, everything = [figures(part) for part in run.by(column).values()], figures(run)
     assert len(parts) > 2
     for name in ("decisions", "fills", "round_trips"):
         assert sum(getattr(part, name) for part in parts) == getattr(everything, name)
-    for name in ("net", "fees", "volume"):
+    for name in ("net", "trading", "funding", "fees", "volume"):
         assert sum(getattr(part, name) for part in parts) == pytest.approx(getattr(everything, name))
 
 

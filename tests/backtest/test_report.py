@@ -14,7 +14,9 @@ def test_a_page_shows_every_figure_note_score_and_fact() -> None:
     compiled, forecasts = stretch()[0], imbalance_forecasts()
     runs = [run_desk(name, desk(kind), compiled, forecasts) for name, kind in (("model", "take"), ("probe", "probe"))]
     sweep = lambda points: [figures_at(desk("take"), compiled, forecasts, point) for point in points]  # noqa: E731
-    study = Study("model", budgets(sweep, runs[0], (0.0, 2.0)), surface(sweep, Grid((0.0,), (1.0, 2.0), (1.0,))))
+    study = Study(
+        "model", budgets(sweep, desk("take"), runs[0], (0.0, 2.0)), surface(sweep, Grid((0.0,), (1.0, 2.0), (1.0,)))
+    )
     band = Study("probe", queue_band=queue_band(sweep))
     scores = pl.DataFrame({"model": ["cnn <3>"], "macro_f1": [0.512]})
     notes, facts = ("minutes only, no claim about profit",), {"bundle": "abc123"}

@@ -1,5 +1,7 @@
 """Points of a surface: what changes on other terms, and what they are compared with."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -8,6 +10,7 @@ from backtest.surface import (
     Grid,
     Point,
     band_points,
+    budget_points,
     budgets,
     each_once,
     figures_at,
@@ -18,8 +21,10 @@ from backtest.surface import (
     surface,
     venue_at,
 )
+from modeling.forecast import Cell, ForecastShape
 from tests.builders_backtest import desk, imbalance_forecasts, stretch
 from tests.builders_trading import TRADING, VENUE
+from trading.strategy import forecast_columns
 
 
 def serial(kind: str) -> object:
@@ -52,11 +57,22 @@ def test_every_combination_of_a_grid_is_one_row_and_the_first_point_is_the_run_i
 
 def test_budgets_reprice_the_run_and_decide_afresh() -> None:
     run = run_desk("model", desk("take"), stretch()[0], imbalance_forecasts())
-    table = budgets(serial("take"), run, (0.0, 2.0, 400.0))
+    table = budgets(serial("take"), desk("take"), run, (0.0, 2.0, 400.0))
     before_fees = run.performance.net_bp or 0.0
     assert table["same_fills_net_bp"].to_list() == pytest.approx([before_fees, before_fees - 1.0, before_fees - 200.0])
     assert table["net_bp"][0] == pytest.approx(before_fees)
     assert (table["fills"][2], table["net_bp"][2]) == (0, None)  # nobody trades at 4 %
+    assert table["head_bp"].to_list() == [TRADING.budget_bp] * 3  # the model has no other
+
+
+def test_a_budget_is_decided_by_its_own_class_head_where_the_model_has_one() -> None:
+    cells = (Cell(TRADING.horizon_ms, TRADING.budget_bp), Cell(TRADING.horizon_ms, 4.0))
+    own = replace(desk("take"), shape=ForecastShape(cells))
+    points = budget_points(own, (TRADING.budget_bp, 2.0, 4.0))
+    assert [point.head_bp for point in points] == [None, None, 4.0]
+    columns = [own.at(point).strategy.columns.tolist() for point in points]
+    assert columns[0] == columns[1] == own.strategy.columns.tolist()
+    assert columns[2] == forecast_columns(own.shape, cells[1]).tolist() != columns[0]
 
 
 def test_the_queue_band_runs_from_the_pessimistic_model_to_the_optimistic_one() -> None:
