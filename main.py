@@ -146,10 +146,10 @@ def export(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def backtest(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Backtest one bundle over a window of the lake: figures, page, and sweeps over fee, latency and size."""
-    from assets.backtest_command import backtest_report
+    """Backtest a bundle over a window of the lake, on one symbol or several: figures, page, and sweeps."""
+    from assets.backtest_together import backtest_reports
 
-    report = backtest_report(settings, arguments)
+    report = backtest_reports(settings, arguments)
     print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
 
 
@@ -274,16 +274,21 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bundle", required=True, help="its folder, champion, challenger, or first digits of its sha")
-    parser.add_argument("--symbol", required=True, help="an instrument of the configuration that the lake holds")
+    many = {"required": True, "action": "append"}
+    parser.add_argument("--bundle", **many, help="folder, champion, challenger, or digits of its sha; one, or one each")
+    parser.add_argument("--symbol", **many, help="an instrument that the lake holds; repeatable: all on one clock")
+    parser.add_argument("--deposit", action="append", metavar="CURRENCY=AMOUNT", help="of one account for all symbols")
+    parser.add_argument("--margin", type=float, default=1.0, help="initial margin of that account, share of notional")
     parser.add_argument("--from", required=True, dest="start", metavar="T", help="ISO time, UTC, or ns")
     parser.add_argument("--to", required=True, dest="end", metavar="T", help="likewise")
     parser.add_argument(
-        "--latency", default="constant", help="constant, stress:K times that, bootstrap from the journal, bootstrap:K"
+        "--latency",
+        default="constant",
+        help="constant, stress:K times that, bootstrap from the journal, or trace as it was",
     )
     parser.add_argument("--queue", help="queue model; venue.queue_model unless given")
     parser.add_argument("--policy", default="take", help="take, quote or probe")
-    parser.add_argument("--fees", metavar="MAKER,TAKER", help="bp a leg; those of the venue unless given")
+    parser.add_argument("--fees", metavar="MAKER,TAKER|TIER", help="bp a leg, or vip3; as configured unless given")
     parser.add_argument("--sweep", nargs="+", metavar="AXIS=V,V", help="fee (round trip, bp), latency and size (times)")
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the points of a sweep")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write the tear sheet there")

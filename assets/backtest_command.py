@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 import polars as pl
 
+from assets.backtest_terms import latency_asked, latency_text, numbers, stress, venue_on_terms, with_fees
 from assets.live_deployment import bundle_of
 from assets.registered_model import model_name
 from assets.resources import lake_of
@@ -20,30 +20,34 @@ from assets.slice_data import NS_PER_S, compiled_before, days_of
 from assets.studies import Case, case_of, configured_grid, study_of
 from backtest.compiled import Compiled
 from backtest.engine import Window
-from backtest.parameters import QUEUE_MODELS, VenueParameters
+from backtest.latency import TracedLatency
+from backtest.parameters import VenueParameters
 from backtest.report import Page, Study, figure_text, render
 from backtest.runs import Run, grouped
 from backtest.surface import Grid
 from config.settings import Settings, config_sha
 from features.catalogue import VALID, catalogue_content
-from market.errors import BundleError, ConfigError, DataError, NotEnoughData, RegistryError
+from market.errors import BundleError, ConfigError, NotEnoughData, RegistryError
 from market.events import GAP
-from market.latency import LatencyTable, stressed
+from market.latency import LatencyTable
 from modeling.streaming import forecaster_from
 from storage.bundle import MANIFEST, Bundle, bundle_sha, read_bundle
 from storage.files import replace_file
 from storage.lake import Lake
 from storage.registry import CHALLENGER, CHAMPION, Registry
-from storage.venue_models import VenueModels
 from trading.parameters import PolicyKind
 
 POLICIES: Final[tuple[PolicyKind, ...]] = ("take", "quote", "probe")  # execute works a parent order, and needs one
-BOOTSTRAP: Final = "bootstrap"  # legs drawn from the newest table that was fitted from the symbol's journal
 _AXES: Final = ("fee", "latency", "size")
 _FEWEST_DIGITS: Final = 6  # of a sha that names a bundle
 _HEADLINE: Final = (
     ("net_bp", "net, bp of turnover"),
-    ("net", "net profit"),
+    ("net", "net profit = trading + funding - fees"),
+    ("trading", "  trading"),
+    ("funding", "  funding, received less paid"),
+    ("fees", "  fees"),
+    ("net_quote", "  net in quote currency"),
+    ("valued_at", "  valued at"),
     ("breakeven_fee_bp", "break-even fee a leg, bp"),
     ("round_trips", "round trips"),
     ("hit_rate", "hit rate"),
@@ -70,7 +74,7 @@ class Asked(NamedTuple):
     settings: Settings
     venue: VenueParameters  # the configured one with the fees, the queue model and the latency asked for
     stress: float  # times the configured latencies
-    latency: LatencyTable | None  # what legs are drawn from; None: the constants
+    latency: LatencyTable | TracedLatency | None  # what legs come from; None: the constants
     symbol: str
     policy: PolicyKind
     window: Window
@@ -79,21 +83,23 @@ class Asked(NamedTuple):
     page: Path | None
 
 
+class Opened(NamedTuple):
+    """A command line of one symbol, ready to run."""
+
+    asked: Asked
+    case: Case
+    facts: dict[str, str]
+
+
 def backtest_report(settings: Settings, arguments: argparse.Namespace) -> Report:
     """Run the backtest; write its page where one is asked for.
 
     Raises TickloopError, one line, if the command line or the lake does not allow it.
     """
-    asked, lake = read_arguments(settings, arguments), lake_of(settings)
-    require_days(lake, asked.symbol, asked.window)
-    with TemporaryDirectory() as folder:
-        found = find_bundle(settings, asked.symbol, arguments.bundle, Path(folder))
-        bundle, sha = read_bundle(found, catalogue_content(settings.features_of(asked.symbol))), bundle_sha(found)
-    case = open_case(asked, lake, bundle)
+    asked, case, facts = open_asked(settings, lake_of(settings), arguments)
     run = case.run(asked.policy)
     wanted = asked.grid or (configured_grid(settings) if asked.page else None)
     study = study_of(asked.settings, case, run, wanted, asked.jobs)
-    facts = facts_of(asked, bundle, sha)
     notes = notes_on(case.stretch, asked.window, run)
     if asked.page:
         page = Page(f"{asked.symbol}, {facts['window']}", tuple(notes), facts, None, [study])
@@ -101,9 +107,22 @@ def backtest_report(settings: Settings, arguments: argparse.Namespace) -> Report
     return Report(text_of(run, study, facts, notes), plain_of(run, study, facts, notes))
 
 
-def read_arguments(settings: Settings, arguments: argparse.Namespace) -> Asked:
-    """What the command line asks for. Raises ConfigError, naming the argument, if it makes no sense."""
-    settings.instrument(arguments.symbol)
+def open_asked(settings: Settings, lake: Lake, arguments: argparse.Namespace) -> Opened:
+    """What one symbol's command line asks for, ready to run. Raises TickloopError if it, or the lake, forbids it."""
+    asked = read_arguments(settings, lake, arguments)
+    require_days(lake, asked.symbol, asked.window)
+    with TemporaryDirectory() as folder:
+        found = find_bundle(settings, asked.symbol, arguments.bundle, Path(folder))
+        bundle, sha = read_bundle(found, catalogue_content(settings.features_of(asked.symbol))), bundle_sha(found)
+    return Opened(asked, open_case(asked, lake, bundle), facts_of(asked, bundle, sha))
+
+
+def read_arguments(settings: Settings, lake: Lake, arguments: argparse.Namespace) -> Asked:
+    """What the command line asks for.
+
+    Raises ConfigError, naming the argument, if it makes no sense, and DataError if nothing is known of what it names.
+    """
+    instrument = settings.instrument(arguments.symbol)
     window = Window(instant("from", arguments.start), instant("to", arguments.end))
     if window.start >= window.end:
         raise ConfigError(f"from={arguments.start} is not before to={arguments.end}: the window is empty")
@@ -111,12 +130,12 @@ def read_arguments(settings: Settings, arguments: argparse.Namespace) -> Asked:
         raise ConfigError(f"policy={arguments.policy!r} is not one of {', '.join(POLICIES)}")
     if arguments.jobs < 1:
         raise ConfigError(f"jobs={arguments.jobs} must be at least 1")
-    venue = venue_on_terms(settings.venue, arguments.latency, arguments.queue, arguments.fees)
+    venue = venue_on_terms(settings.venue, arguments.latency, arguments.queue)
     return Asked(
         settings,
-        venue,
+        with_fees(venue, arguments.fees, instrument, window.start),
         stress(arguments.latency),
-        fitted_latency(settings, arguments.symbol, arguments.latency),
+        latency_asked(settings, lake, arguments.symbol, arguments.latency, window),
         arguments.symbol,
         arguments.policy,
         window,
@@ -140,49 +159,6 @@ def instant(name: str, text: str) -> int:
         raise ConfigError(f"{name}={text!r} is no ISO 8601 time and no ns since 1970") from error
     whole = found.replace(tzinfo=found.tzinfo or UTC)
     return int(whole.replace(microsecond=0).timestamp()) * NS_PER_S + whole.microsecond * 1_000
-
-
-def venue_on_terms(venue: VenueParameters, latency: str, queue: str | None, fees: str | None) -> VenueParameters:
-    """The configured venue with the latency, queue model and fees of the command line.
-
-    Raises ConfigError if one of them is not known.
-    """
-    factor = stress(latency)
-    changes: dict[str, Any] = {key: getattr(venue, key) * factor for key in ("order_latency_ms", "ack_latency_ms")}
-    if queue is not None:
-        changes |= queue_terms(queue)
-    if fees is not None:
-        changes |= dict(zip(("maker_fee", "taker_fee"), (fee * 1e-4 for fee in numbers("fees", fees, 2)), strict=True))
-    return replace(venue, **changes)
-
-
-def stress(latency: str) -> float:
-    """Times the configured latencies: 1 for ``constant``, K for ``stress:K``. Raises ConfigError for anything else."""
-    if latency in ("constant", BOOTSTRAP):
-        return 1.0
-    kind, _, factor = latency.partition(":")
-    if kind in ("stress", BOOTSTRAP) and factor:
-        return numbers("latency stress", factor, 1)[0]
-    raise ConfigError(f"latency={latency!r} is not constant, stress:K, {BOOTSTRAP} or {BOOTSTRAP}:K")
-
-
-def queue_terms(queue: str) -> dict[str, Any]:
-    """The venue's settings of a queue model: its name, or ``power:N``. Raises ConfigError for one that is not known."""
-    name, _, power = queue.partition(":")
-    if name not in QUEUE_MODELS or (power and name != "power"):
-        raise ConfigError(f"queue={queue!r} is not one of {', '.join(QUEUE_MODELS)}")
-    return {"queue_model": name} | ({"queue_power": numbers("queue power", power, 1)[0]} if power else {})
-
-
-def numbers(name: str, text: str, count: int = 0) -> list[float]:
-    """Finite numbers between commas. Raises ConfigError unless they are ``count`` of them, or at least one."""
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"{name}={text!r} must be numbers between commas") from error
-    if not np.isfinite(found).all() or (count and len(found) != count):
-        raise ConfigError(f"{name}={text!r} must be {count or 'finite'} numbers between commas")
-    return found
 
 
 def read_grid(words: Sequence[str]) -> Grid:
@@ -245,7 +221,8 @@ def _span(lake: Lake, symbol: str) -> str:
 def open_case(asked: Asked, lake: Lake, bundle: Bundle) -> Case:
     """The bundle's model at the window's start, warmed up."""
     rows = forecaster_from(bundle.model).receptive_rows + WARM_MARGIN_ROWS
-    stretch = compiled_before(asked.settings, lake, asked.symbol, asked.window, rows, asked.latency)
+    redrawn = asked.latency if isinstance(asked.latency, LatencyTable) else None
+    stretch = compiled_before(asked.settings, lake, asked.symbol, asked.window, rows, redrawn)
     if int(stretch.rows.row_ts[-1]) < asked.window.start:
         raise NotEnoughData(f"the lake holds no row of {asked.symbol} in this window, only rows before it")
     case = case_of(asked.settings, asked.symbol, bundle.model, asked.policy, asked.window, stretch)
@@ -253,20 +230,6 @@ def open_case(asked: Asked, lake: Lake, bundle: Bundle) -> Case:
     infer_ns = round(terms.infer_latency_ns * asked.stress)
     terms = terms._replace(venue=asked.venue, infer_latency_ns=infer_ns, latency=asked.latency)
     return case._replace(desk=replace(case.desk, terms=terms))
-
-
-def fitted_latency(settings: Settings, symbol: str, latency: str) -> LatencyTable | None:
-    """The table that ``bootstrap`` draws from, stressed as asked; None where the legs are the configured constants.
-
-    Raises DataError if no table was fitted for the symbol.
-    """
-    if latency.partition(":")[0] != BOOTSTRAP:
-        return None
-    stored = VenueModels(settings.paths.venue_models).newest(symbol)
-    if stored is None or stored.fit.latency is None:
-        why = stored.fit.lacking["latency"] if stored else "no journal of it was fitted; run the job live"
-        raise DataError(f"latency={latency}, but {symbol} has no latency table: {why}")
-    return stressed(stored.fit.latency, stress(latency))
 
 
 def notes_on(stretch: Compiled, window: Window, run: Run) -> list[str]:
@@ -293,18 +256,12 @@ def facts_of(asked: Asked, bundle: Bundle, sha: str) -> dict[str, str]:
         "window": f"{_utc(asked.window.start)} to {_utc(asked.window.end)}",
         "policy": asked.policy,
         "fees": f"maker {1e4 * venue.maker_fee:g} bp, taker {1e4 * venue.taker_fee:g} bp a leg",
-        "latency": _latency_text(asked),
+        "latency": latency_text(asked.latency, venue, asked.stress),
         "queue model": venue.queue_model,
         "bundle sha": sha,
         "bundle made under config sha": bundle.config_sha,
         "config sha": config_sha(asked.settings),
     }
-
-
-def _latency_text(asked: Asked) -> str:
-    if asked.latency is not None:
-        return f"drawn from {len(asked.latency.feed_ns):,} answered orders, {asked.stress:g} times as long"
-    return f"orders {asked.venue.order_latency_ms:g} ms, answers {asked.venue.ack_latency_ms:g} ms"
 
 
 def plain_of(run: Run, study: Study, facts: dict[str, str], notes: list[str]) -> dict[str, Any]:

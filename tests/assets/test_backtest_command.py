@@ -9,16 +9,20 @@ import polars as pl
 import pytest
 
 from assets.backtest_command import find_bundle, instant, read_arguments, read_grid, require_days
+from assets.backtest_together import account_of, one_by_one
 from backtest.engine import Window
 from backtest.surface import Grid
 from config.loading import load_settings
 from config.settings import Paths, Settings
-from market.errors import BundleError, ConfigError, DataError, NotEnoughData
+from market.errors import BacktestError, BundleError, ConfigError, DataError, NotEnoughData
 from market.schema import schema_sha
 from storage.lake import Lake
 
 DAY_NS = 86_400_000_000_000
 START = 1_723_075_200_000_000_000  # 2024-08-08 UTC
+
+
+NONE = Lake(Path("/nowhere"))
 
 
 def arguments(**changes: Any) -> argparse.Namespace:
@@ -45,17 +49,31 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_terms_of_the_command_line_stand_in_place_of_the_configured_ones(settings: Settings) -> None:
-    asked = read_arguments(settings, arguments(latency="stress:3", fees="-0.5,4", queue="risk_averse", jobs=2))
+    asked = read_arguments(settings, NONE, arguments(latency="stress:3", fees="-0.5,4", queue="risk_averse", jobs=2))
     venue, configured = asked.venue, settings.venue
     assert (venue.order_latency_ms, venue.ack_latency_ms) == (30.0, 30.0)
     assert (venue.maker_fee, venue.taker_fee) == pytest.approx((-0.5e-4, 4e-4))
     assert asked.window == Window(instant("from", "2024-08-08T23:55Z"), instant("to", "2024-08-09T01:01+01:00"))
-    assert read_arguments(settings, arguments()).venue == configured
+    assert read_arguments(settings, NONE, arguments()).venue == configured
 
 
 def test_a_bootstrap_without_a_fitted_table_is_one_clear_error(settings: Settings) -> None:
     with pytest.raises(DataError, match="has no latency table: no journal of it was fitted"):
-        read_arguments(settings, arguments(latency="bootstrap:2"))
+        read_arguments(settings, NONE, arguments(latency="bootstrap:2"))
+
+
+def test_a_trace_without_a_journal_is_one_clear_error(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="latency=trace, but the lake holds no journal of binance-coinm-btcusd_perp"):
+        read_arguments(settings, Lake(tmp_path), arguments(latency="trace"))
+
+
+def test_fees_may_be_a_tier_of_the_schedule_in_force_when_the_window_begins(settings: Settings) -> None:
+    venue = read_arguments(settings, NONE, arguments(fees="VIP1")).venue
+    assert (venue.maker_fee, venue.taker_fee) == pytest.approx((1.6e-4, 4e-4))
+    with pytest.raises(DataError, match="holds nothing for binance-coinm vip9"):
+        read_arguments(settings, NONE, arguments(fees="vip9"))
+    with pytest.raises(DataError, match="no entry of binance-coinm vip1 for 2021-08-08"):
+        read_arguments(settings, NONE, arguments(fees="vip1", start="2021-08-08"))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +99,7 @@ def test_a_bootstrap_without_a_fitted_table_is_one_clear_error(settings: Setting
 )
 def test_a_wrong_argument_is_one_line_that_names_it(settings: Settings, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        read_arguments(settings, arguments(**changes))
+        read_arguments(settings, NONE, arguments(**changes))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -107,3 +125,25 @@ def test_a_missing_day_is_a_gap_and_a_window_without_a_day_is_said(tmp_path: Pat
         require_days(lake, "coin", Window(START, START + 3 * DAY_NS))
     with pytest.raises(NotEnoughData, match="no day of coin in this window; it has 2024-08-08 to 2024-08-10"):
         require_days(lake, "coin", Window(START + 9 * DAY_NS, START + 10 * DAY_NS))
+
+
+def test_several_symbols_share_one_bundle_or_bring_one_each() -> None:
+    given = arguments(symbol=["a", "b"], bundle=["champion"])
+    assert [(one.symbol, one.bundle) for one in one_by_one(given)] == [("a", "champion"), ("b", "champion")]
+    given = arguments(symbol=["a", "b"], bundle=["x", "y"])
+    assert [(one.symbol, one.bundle) for one in one_by_one(given)] == [("a", "x"), ("b", "y")]
+    with pytest.raises(ConfigError, match="2 bundles for 3 symbols"):
+        one_by_one(arguments(symbol=["a", "b", "c"], bundle=["x", "y"]))
+    with pytest.raises(ConfigError, match="names one twice"):
+        one_by_one(arguments(symbol=["a", "a"], bundle=["x"]))
+
+
+def test_deposits_are_words_of_currency_and_amount() -> None:
+    account = account_of(["BTC=0.5", "USDT=1000"], 0.1)
+    assert account is not None
+    assert account.deposits == {"BTC": 0.5, "USDT": 1000.0}
+    assert account_of(None, 1.0) is None
+    with pytest.raises(ConfigError, match="deposit BTC='' must be numbers"):
+        account_of(["BTC"], 0.1)
+    with pytest.raises(BacktestError, match="initial_margin=2.0 is outside"):
+        account_of(["BTC=1"], 2.0)
