@@ -266,7 +266,6 @@ def facts_of(asked: Asked, bundle: Bundle, sha: str) -> dict[str, str]:
 
 def plain_of(run: Run, study: Study, facts: dict[str, str], notes: list[str]) -> dict[str, Any]:
     """Every figure, JSON-able."""
-    tables = {"budgets": study.budgets, "surface": study.surface, "queue_band": study.queue_band}
     return {
         "facts": facts,
         "notes": notes,
@@ -274,7 +273,7 @@ def plain_of(run: Run, study: Study, facts: dict[str, str], notes: list[str]) ->
         "groups": grouped([run]).drop("run").to_dicts(),
         "markouts": run.markouts.to_dicts(),
         "implementability": asdict(run.implementability),
-        **{name: frame.to_dicts() for name, frame in tables.items() if frame is not None},
+        **{name: frame.to_dicts() for name, frame in study.tables.items()},
     }
 
 
@@ -291,10 +290,8 @@ def text_of(run: Run, study: Study, facts: dict[str, str], notes: list[str]) -> 
     for kind in run.markouts.partition_by("kind", maintain_order=True):
         found = (f"{ms / 1e3:g} s {figure_text(bp)}" for ms, bp in kind.select("horizon_ms", "markout_bp").rows())
         lines.append(f"{'markout bp, ' + kind['kind'][0]:<30}{'  '.join(found)}")
-    tables = {"fee budgets": study.budgets, "surface": study.surface, "queue band": study.queue_band}
-    for name, frame in tables.items():
-        if frame is not None:
-            lines += ["", name, *_frame_lines(frame)]
+    for name, frame in study.tables.items():
+        lines += ["", name.replace("_", " "), *_frame_lines(frame)]
     return "\n".join(lines)
 
 

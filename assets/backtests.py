@@ -1,4 +1,4 @@
-"""What a slice's models would have done on Test: network, median band and the quoting probe, with a tear sheet."""
+"""What a slice's models would have done on Test: network, median band, quotes and the probe, with a tear sheet."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from assets.checks import Verdict
+from assets.execution_study import execution_table
 from assets.fitting import longest_memory_rows
 from assets.models import NETWORK, slice_model
 from assets.partitions import Part, part_of, symbol_slices
@@ -32,6 +33,7 @@ from trading.parameters import PolicyKind
 RUNS: tuple[tuple[str, str, PolicyKind], ...] = (
     ("model", NETWORK, "take"),
     ("median band", MEDIAN_BAND, "take"),
+    ("quote", NETWORK, "quote"),
     ("probe", NETWORK, "probe"),
 )
 ON_SURFACE: Final = "model"  # the run that is also made at other fees, latencies and sizes
@@ -106,6 +108,8 @@ def run_policies(settings: Settings, lake: Lake, part: Part) -> Results:
     runs = {name: case.run(name) for name, case in cases.items()}
     grids, jobs = {ON_SURFACE: configured_grid(settings)}, settings.reports.jobs
     studies = [study_of(settings, cases[name], run, grids.get(name), jobs) for name, run in runs.items()]
+    executed = execution_table(cases[ON_SURFACE])
+    studies = [study._replace(execution=executed) if study.name == ON_SURFACE else study for study in studies]
     return Results(list(runs.values()), studies)
 
 
@@ -122,7 +126,12 @@ def figures_of(results: Results) -> dict[str, dict[str, Any]]:
         for run in results.runs
     }
     for study in results.studies:
-        tables = {"budgets": study.budgets, "surface": study.surface, "queue_band": study.queue_band}
+        tables = {
+            "budgets": study.budgets,
+            "surface": study.surface,
+            "queue_band": study.queue_band,
+            "execution": study.execution,
+        }
         found[study.name] |= {name: frame.to_dicts() for name, frame in tables.items() if frame is not None}
     return found
 

@@ -24,7 +24,12 @@ from storage.lake import Lake
 from storage.registry import Registry, RunRecord
 
 SCORES = ("macro_f1", "mcc", "nll", "nll_skill", "hit_rate", "gross_edge_bp")
-STUDIES = {"budgets": ("fee_bp",), "surface": ("fee_bp", "latency", "size"), "queue_band": ("queue_model",)}
+STUDIES = {
+    "budgets": ("fee_bp",),
+    "surface": ("fee_bp", "latency", "size"),
+    "queue_band": ("queue_model",),
+    "execution": ("baseline",),
+}
 
 
 def evaluation_inputs(settings: Settings, lake: Lake, part: Part) -> str:

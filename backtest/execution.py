@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.engine import Result, Window, fills_frame, run_backtest
+from backtest.engine import InferLeg, Result, Window, fills_frame, run_backtest
 from backtest.ledger import Ledger, lot_value_at
 from backtest.resampling import Interval, block_length, interval_of, mean
 from backtest.venue import SimulatedVenue
@@ -86,7 +86,7 @@ def compare(
     own: ExecuteParameters,
     parents: Sequence[ParentOrder],
     window: Window,
-    infer_latency_ns: int,
+    infer: InferLeg,
     generator: np.random.Generator,
 ) -> Comparison:
     """Each way over the same parent orders, and what ``own`` saved against each baseline.
@@ -98,7 +98,7 @@ def compare(
     for name, settings in ways(own).items():
         tape, session, venue = desk(settings)
         session.work(parents)
-        result = run_backtest(tape, session, venue, window, infer_latency_ns)
+        result = run_backtest(tape, session, venue, window, infer)
         found[name] = shortfalls(result, parents, venue.instrument, venue.parameters.fees)
     return Comparison(found, savings(found, generator))
 

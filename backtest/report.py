@@ -61,6 +61,10 @@ _IMPLEMENTABILITY: Final = {
 }
 _COLUMNS: Final = {
     "queue_model": "queue model",
+    "baseline": "against",
+    "saved_bp": "saved, bp",
+    "low_bp": "low",
+    "high_bp": "high",
     "fee_bp": "round-trip fee, bp",
     "head_bp": "class head, bp",
     "same_fills_net_bp": "same fills, net bp",
@@ -134,6 +138,12 @@ class Study(NamedTuple):
     budgets: pl.DataFrame | None = None
     surface: pl.DataFrame | None = None
     queue_band: pl.DataFrame | None = None
+    execution: pl.DataFrame | None = None  # see backtest.execution
+
+    @property
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Those that were asked for, by name."""
+        return {name: table for name, table in self._asdict().items() if isinstance(table, pl.DataFrame)}
 
 
 class Page(NamedTuple):
@@ -252,6 +262,9 @@ def _study(study: Study) -> str:
     if study.queue_band is not None:
         about = "The same orders under every queue model, from the most pessimistic to the most optimistic."
         parts += f"<h2>Queue band, {name}</h2><p>{about}</p>{_frame_table(study.queue_band)}"
+    if study.execution is not None:
+        about = "What a parent order worked by this forecast saved against other ways, bp of its arrival value."
+        parts += f"<h2>Parent orders, {name}</h2><p>{about}</p>{_frame_table(study.execution)}"
     return parts
 
 

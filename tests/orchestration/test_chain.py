@@ -129,6 +129,8 @@ def test_every_order_fill_and_figure_of_a_backtest_lies_in_the_lake(built: tuple
     )
     assert [len(figures["model"][name]) for name in ("budgets", "surface")] == [2, 8]
     assert figures["probe"]["queue_band"]
+    assert {row["baseline"] for row in figures["model"]["execution"]} == {"TWAP", "always-take", "always-post"}
+    assert "quote" in figures
 
 
 def test_the_registry_holds_the_figures_that_the_lake_holds(built: tuple[Settings, ChainReport]) -> None:
