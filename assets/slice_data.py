@@ -1,15 +1,16 @@
 """Rows, labels and tape of one walk-forward slice, read from the days that it spans."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from assets.checks import day_start
-from assets.features import REGIME, aligned_day, leader_days, opening_state, require_catalogue
+from assets.features import REGIME, leader_days, opening_state, require_catalogue
 from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
 from assets.walk_forward_slices import NS_PER_S, frame_slices
@@ -25,13 +26,15 @@ from features.layout import NS_PER_MS
 from labeling.targets import DOWN, NO_TRADE, UP, tradeable_grid
 from market.book import Book
 from market.errors import LakeError, NotEnoughData
-from market.events import Events
+from market.events import EVENT, Events
 from market.instrument import Contract
 from market.latency import LatencyTable
+from market.schema import frame_to_events
 from modeling.forecast import Cell
 from modeling.sampling import TrainingSet, cells_of, learnable, training_set, weighted_by_uniqueness, window
 from modeling.walk_forward import Slice, split_validation
 from storage.lake import Lake
+from storage.spool import Spool
 
 AFTER_WINDOW_NS = NS_PER_S  # of tape behind a backtest, so that its last row can still close
 CLASS_ROWS = 30  # of a class in Train; fewer teach nothing
@@ -117,26 +120,59 @@ def compiled_before(
     if not days:
         raise NotEnoughData(f"the lake holds no day of {symbol} between {_utc_date(cut)} and {_utc_date(span.end)}")
     require_catalogue(settings, lake, symbol, days)
-    last = max(settings.reports.markouts_ms) * NS_PER_MS
-    events = np.concatenate(
-        [aligned_day(lake, Part(symbol, day)) for day in days_of(lake, symbol, cut, span.end + last)]
-    )
-    cut = max(cut, int(events["ingest_ts"][0]), day_start(days[0]))
-    before, after = (events[events["ingest_ts"] <= cut], events[events["ingest_ts"] > cut])
+    mids_end = span.end + max(settings.reports.markouts_ms) * NS_PER_MS
+    read = Window(cut, max(mids_end, span.end + AFTER_WINDOW_NS))
+    batches = _aligned(lake, symbol, days_of(lake, symbol, *read))
+    first = next(batches)
+    cut = max(cut, int(first["ingest_ts"][0]), day_start(days[0]))
     venue = venue_with_book(settings, symbol, opening_state(settings, lake, Part(symbol, days[0]))[:3])
-    venue.on_events(before)
-    opened, mids_end, inside = venue.dump(), span.end + last, Window(cut + 1, span.end)
+    kept = None if table is None else Spool(settings.paths.sweeps, EVENT)
+    spool = Spool(settings.paths.sweeps, EVENT)
+    after = _opened_with(venue, chain([first], batches), Window(cut, read.end), spool, kept)
+    opened, inside = venue.dump(), Window(cut + 1, span.end)
     rows = stored_rows(settings, lake, symbol, days, inside)
-    if table is not None:
+    if table is not None and kept is not None:
         after = restamped(after, table, settings.venue.seed)
-        rows = rows_made_anew(settings, lake, Part(symbol, days[0]), cut, (before, after), rows)
+        rows = rows_made_anew(settings, lake, Part(symbol, days[0]), cut, (kept.mapped(), after), rows)
     return Compiled(
-        tape=after[after["ingest_ts"] <= span.end + AFTER_WINDOW_NS],
+        tape=_until(after, span.end + AFTER_WINDOW_NS),
         venue=opened,
         book=(opened["ladder"], opened["spill"], opened["head"]),
         rows=rows,
-        mids=mid_path(venue.book, after[after["ingest_ts"] <= mids_end]),
+        mids=mid_path(venue.book, _until(after, mids_end)),
     )
+
+
+def _aligned(lake: Lake, symbol: str, days: Sequence[str]) -> Iterator[Events]:
+    """Aligned events of some days, a row group at a time."""
+    frames = lake.batches("aligned_events", symbol, days)
+    return (events for events in map(frame_to_events, frames) if events.size)
+
+
+def _opened_with(
+    venue: SimulatedVenue, batches: Iterable[Events], span: Window, tape: Spool, opening: Spool | None
+) -> Events:
+    """Show a venue what was received up to the start of ``span``; returns what was from there to its end, mapped.
+
+    Memory holds a batch. opening : also takes what the venue was shown, where a feed leg is to be drawn anew
+    """
+    for events in batches:
+        stamps = events["ingest_ts"]
+        before = events[stamps <= span.start]
+        venue.on_events(before)
+        if opening is not None:
+            opening.append(before)
+        tape.append(events[(stamps > span.start) & (stamps <= span.end)])
+        if stamps.min() > span.end:
+            break
+    return tape.mapped()
+
+
+def _until(events: Events, end: int) -> Events:
+    """Those received by an instant, a view where nothing received later stands among them."""
+    within = events["ingest_ts"] <= end
+    count = int(within.sum())
+    return events[:count] if within[:count].all() else events[within]
 
 
 def stored_rows(settings: Settings, lake: Lake, symbol: str, days: Sequence[str], span: Window) -> Rows:
