@@ -274,11 +274,7 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
-    many = {"required": True, "action": "append"}
-    parser.add_argument("--bundle", **many, help="folder, champion, challenger, or digits of its sha; one, or one each")
-    parser.add_argument("--symbol", **many, help="an instrument that the lake holds; repeatable: all on one clock")
-    parser.add_argument("--deposit", action="append", metavar="CURRENCY=AMOUNT", help="of one account for all symbols")
-    parser.add_argument("--margin", type=float, default=1.0, help="initial margin of that account, share of notional")
+    _add_symbol_arguments(parser)
     parser.add_argument("--from", required=True, dest="start", metavar="T", help="ISO time, UTC, or ns")
     parser.add_argument("--to", required=True, dest="end", metavar="T", help="likewise")
     parser.add_argument(
@@ -303,6 +299,14 @@ def _add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         "--normalisation", choices=("ZScore", "DecPre", "MinMax"), default="ZScore", help="of its files"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+
+
+def _add_symbol_arguments(parser: argparse.ArgumentParser) -> None:
+    many = {"required": True, "action": "append"}
+    parser.add_argument("--bundle", **many, help="folder, champion, challenger, or digits of its sha; one, or one each")
+    parser.add_argument("--symbol", **many, help="an instrument that the lake holds; repeatable: all on one clock")
+    parser.add_argument("--deposit", action="append", metavar="CURRENCY=AMOUNT", help="of one account for all symbols")
+    parser.add_argument("--margin", type=float, default=1.0, help="initial margin of that account, share of notional")
 
 
 def main() -> int:

@@ -132,7 +132,7 @@ def test_symbols_that_run_together_come_out_as_they_do_alone() -> None:
         return Market(events, session("probe"), portfolio.open(COINM_BTC, TRADED_VENUE))
 
     together = run_markets([market(events) for events in tapes], window, 0)
-    alone = [run_backtest(*market(events), window, 0) for events in tapes]
+    alone = [run_backtest(*market(events)[:3], window, 0) for events in tapes]
     assert together[0].decisions.size > 100
     assert all(result.reports.size > 0 for result in together)
     for one, other in zip(together, alone, strict=True):
