@@ -12,18 +12,20 @@ import polars as pl
 from assets.checks import Verdict
 from assets.models import NETWORK, bundle_folder
 from assets.partitions import Part, part_of, symbol_slices
-from assets.scores import scores_on_test
+from assets.scores import Evaluation, evaluation_on_test, headline, verdict_of
 from assets.search import MODEL_ROOMS
 from assets.search_verdict import metrics_of
-from assets.slice_data import data_fingerprint, upstream_shas
+from assets.slice_data import data_fingerprint, traded_cell, upstream_shas
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings, config_sha
 from features.catalogue import CATALOGUE_VERSION, catalogue_sha
 from modeling.forecast import Cell
+from storage.files import replace_file
 from storage.lake import Lake
 from storage.registry import Registry, RunRecord
 
-SCORES = ("macro_f1", "mcc", "nll", "nll_skill", "hit_rate", "gross_edge_bp")
+SCORES = ("macro_f1", "mcc", "nll", "nll_skill", "ece", "hit_rate", "gross_edge_bp", "breakeven_fee_bp", "p_t")
+DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 STUDIES = {
     "budgets": ("fee_bp",),
     "surface": ("fee_bp", "latency", "size"),
@@ -48,10 +50,14 @@ def evaluation(
 ) -> dg.MaterializeResult:
     """Scores of the model and of every baseline, cell by cell, on Test."""
     part = part_of(context)
-    scores = scores_on_test(settings, lake, part)
-    run_id = record_run(settings, lake, registry, part, scores)
-    pages = {"scores": dg.MetadataValue.md(score_page(scores))}
-    table = Table(scores, {"mlflow_run": run_id, **run_tags(settings, lake, part)}, pages=pages)
+    found = evaluation_on_test(settings, lake, part)
+    run_id, verdict = (
+        record_run(settings, lake, registry, part, found),
+        verdict_of(found.comparisons, traded_cell(settings)),
+    )
+    pages = {name: dg.MetadataValue.md(page) for name, page in evaluation_pages(found).items()}
+    facts = {"mlflow_run": run_id, "verdict": verdict, **headline(settings, found), **run_tags(settings, lake, part)}
+    table = Table(found.scores, facts, pages=pages)
     return publish(lake, "evaluation", part, table, evaluation_inputs(settings, lake, part))
 
 
@@ -83,17 +89,28 @@ def run_tags(settings: Settings, lake: Lake, part: Part) -> dict[str, str]:
     }
 
 
-def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, scores: pl.DataFrame) -> str:
-    """Id of the MLflow run of this bundle; one that is there already is found again."""
+def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, found: Evaluation) -> str:
+    """Id of the MLflow run of this bundle; one that is there already is found again.
+
+    Its description is the verdict, and its page of the evaluation lies beside the bundle and the tear sheet.
+    """
     experiment, tags = settings.registry.experiment, run_tags(settings, lake, part)
     registry.end_interrupted_runs(experiment)
     known = registry.find_run(experiment, {name: tags[name] for name in ("bundle_sha", "config_sha")})
     if known is not None:
         return known
-    artifacts = {"bundle": bundle_folder(settings, part, NETWORK), "report": report_path(lake, part)}
-    metrics = score_metrics(scores) | figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
+    page = report_path(lake, part).with_suffix(".evaluation.md")
+    replace_file(page, "\n\n".join(f"## {name}\n\n{text}" for name, text in evaluation_pages(found).items()).encode())
+    artifacts = {
+        "bundle": bundle_folder(settings, part, NETWORK),
+        "report": report_path(lake, part),
+        "evaluation": page,
+    }
+    metrics = headline(settings, found) | score_metrics(found.scores) | conformal_metrics(found.conformal)
+    metrics |= regime_metrics(found.regimes) | figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
     metrics |= metrics_of(lake.manifest("search", *part).metadata["statistics"])
-    run = RunRecord(f"{part.symbol} {part.key}", run_params(settings, lake, part), metrics, tags, artifacts)
+    described = tags | {DESCRIPTION: "\n\n".join(verdict_of(found.comparisons, traded_cell(settings)))}
+    run = RunRecord(f"{part.symbol} {part.key}", run_params(settings, lake, part), metrics, described, artifacts)
     return registry.record(experiment, run)
 
 
@@ -113,11 +130,34 @@ def run_params(settings: Settings, lake: Lake, part: Part) -> dict[str, object]:
 def score_metrics(scores: pl.DataFrame) -> dict[str, float]:
     """``test/<score>/<cell>/<predictor>`` for every score that is a number."""
     return {
-        f"test/{score}/{Cell(row['horizon_ms'], row['budget_bp']).name}/{row['model']}": float(row[score])
+        f"test/{score}/{_cell(row)}/{row['model']}": float(row[score])
         for row in scores.iter_rows(named=True)
         for score in SCORES
         if row[score] is not None and np.isfinite(row[score])
     }
+
+
+def regime_metrics(regimes: pl.DataFrame) -> dict[str, float]:
+    """``test/<score>/<cell>/<predictor>/<regime>`` for macro-F1 and skill."""
+    return {
+        f"test/{score}/{_cell(row)}/{row['model']}/{row['regime'].replace(' ', '_')}": float(row[score])
+        for row in regimes.iter_rows(named=True)
+        for score in ("macro_f1", "nll_skill")
+        if row[score] is not None and np.isfinite(row[score])
+    }
+
+
+def conformal_metrics(conformal: pl.DataFrame) -> dict[str, float]:
+    """``test/conformal_<figure>/<cell>/<regime>`` for coverage and set size."""
+    return {
+        f"test/conformal_{figure}/{_cell(row)}/{row['regime'].replace(' ', '_')}": float(row[figure])
+        for row in conformal.iter_rows(named=True)
+        for figure in ("coverage", "set_size")
+    }
+
+
+def _cell(row: dict[str, Any]) -> str:
+    return Cell(row["horizon_ms"], row["budget_bp"]).name
 
 
 def figure_metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -144,8 +184,17 @@ def _of_markouts(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {f"markout_bp/{row['kind']}_{row['horizon_ms']}": row["markout_bp"] for row in rows}
 
 
+def evaluation_pages(found: Evaluation) -> dict[str, str]:
+    """Verdicts, scores, regimes, confidence and conformal sets, each in Markdown."""
+    verdicts = "\n".join(f"- {one.sentence}" for one in found.comparisons)
+    tables = {"regimes": found.regimes, "coverage": found.coverage, "conformal": found.conformal}
+    return {"verdicts": verdicts, "scores": score_page(found.scores)} | {
+        name: score_page(table) for name, table in tables.items()
+    }
+
+
 def score_page(scores: pl.DataFrame) -> str:
-    """The scores as a Markdown table."""
+    """A table in Markdown."""
     with pl.Config(tbl_formatting="ASCII_MARKDOWN", tbl_hide_dataframe_shape=True, tbl_rows=-1, tbl_cols=-1):
         return str(scores)
 

@@ -1,23 +1,164 @@
-"""Scores of a slice's model on Test, beside all baselines, over the same rows."""
+"""A slice's model on Test beside all baselines, over the same rows: scores, regimes, confidence, sets and a verdict."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from assets.fitting import longest_memory_rows, score_rows
+from assets.features import REGIME
+from assets.fitting import longest_memory_rows
 from assets.models import NETWORK, slice_model
 from assets.partitions import Part
-from assets.slice_data import slice_data
+from assets.slice_data import days_of, slice_data, traded_cell
+from backtest.comparison import Comparison, compare
 from config.settings import Settings
 from features.catalogue import feature_names
+from features.regimes import REGIME_NAMES
+from labeling.targets import NO_CLASS
+from market.errors import LakeError
 from modeling.baselines import fit_baselines
-from modeling.evaluation import baseline_prediction
+from modeling.evaluation import (
+    Prediction,
+    baseline_prediction,
+    evaluate,
+    evaluate_coverage,
+    evaluate_regimes,
+    model_prediction,
+)
+from modeling.forecast import Cell
+from modeling.learners import fit_learners
+from modeling.parameters import ConformalParameters
+from modeling.sampling import TrainingSet, learnable
+from modeling.streaming import forecaster_from
+from modeling.uncertainty import AdaptiveConformal, class_scores, conformal_sets, coverage_of, true_scores
 from storage.lake import Lake
+
+MODEL = "model"
+OVERALL = "overall"
+
+
+class Judged(NamedTuple):
+    """What everybody said of Test, and what the model said of the second part of Val before it."""
+
+    calibration: TrainingSet
+    test: TrainingSet
+    scored: NDArray[np.bool_]  # (N, C) rows of Test that all are scored on
+    said: tuple[Prediction, ...]  # the class prior first, the model last
+    before: Prediction  # of the model, on ``calibration``
+    memory_rows: int  # of the model
+
+
+class Evaluation(NamedTuple):
+    """All that is said of one model."""
+
+    scores: pl.DataFrame  # see modeling.evaluation.evaluate
+    regimes: pl.DataFrame
+    coverage: pl.DataFrame  # see modeling.evaluation.evaluate_coverage
+    conformal: pl.DataFrame  # see conformal_table
+    comparisons: list[Comparison]
 
 
 def scores_on_test(settings: Settings, lake: Lake, part: Part) -> pl.DataFrame:
     """One row a cell and predictor; see ``modeling.evaluation.evaluate``."""
-    data = slice_data(settings, lake, part, longest_memory_rows(settings))
-    baselines, _ = fit_baselines(
-        data.train, feature_names(settings.features_of(part.symbol)), settings.models.baselines
+    return _scores(judged(settings, lake, part))
+
+
+def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation:
+    """Scores, regimes, confidence, conformal sets and comparisons of a slice's model."""
+    found = judged(settings, lake, part)
+    regimes = regimes_at(lake, part.symbol, found.test.row_ts)
+    model, generator = found.said[-1], np.random.default_rng(settings.models.training.seed)
+    return Evaluation(
+        _scores(found),
+        evaluate_regimes(found.test, found.scored, regimes, found.said[0], found.said[1:]),
+        evaluate_coverage(found.test, found.scored, found.said),
+        conformal_table(settings.models.conformal, found, regimes),
+        compare(found.test, found.scored, model, found.said[:-1], generator),
     )
-    others = [baseline_prediction(baseline, data.test) for baseline in baselines]
-    return score_rows(data.test, slice_model(settings, lake, part, NETWORK), others)
+
+
+def _scores(found: Judged) -> pl.DataFrame:
+    return evaluate(found.test, found.scored, found.said[0], found.said[1:])
+
+
+def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
+    """The slice's model and all baselines, fitted on Train, on the same rows and features, asked about Test."""
+    data, models = slice_data(settings, lake, part, longest_memory_rows(settings)), settings.models
+    forecaster = forecaster_from(slice_model(settings, lake, part, NETWORK))
+    rules, _ = fit_baselines(data.train, feature_names(settings.features_of(part.symbol)), models.baselines)
+    learners = fit_learners(data.train, data.search, models.learners, forecaster.receptive_rows)
+    before, model = (
+        model_prediction(MODEL, forecaster.shape, forecaster.run(rows.values, rows.valid))
+        for rows in (data.calibration, data.test)
+    )
+    said = (*(baseline_prediction(one, data.test) for one in (*rules, *learners)), model)
+    scored = learnable(data.test, forecaster.receptive_rows)
+    return Judged(data.calibration, data.test, scored, said, before, forecaster.receptive_rows)
+
+
+def regimes_at(lake: Lake, symbol: str, row_ts: NDArray[np.int64]) -> NDArray[np.int8]:
+    """The regime of each row of the lake at these instants. Raises LakeError if the lake holds others."""
+    first, last = int(row_ts[0]), int(row_ts[-1])
+    rows = lake.scan("features", symbol, days_of(lake, symbol, first, last + 1))
+    frame = rows.filter(pl.col("row_ts").is_between(first, last)).select("row_ts", REGIME).collect()
+    if not np.array_equal(frame["row_ts"].to_numpy(), row_ts):
+        raise LakeError(f"{symbol}: {frame.height} rows of features where {len(row_ts)} were judged")
+    return frame[REGIME].to_numpy().astype(np.int8)
+
+
+def conformal_table(parameters: ConformalParameters, found: Judged, regimes: NDArray[np.int8]) -> pl.DataFrame:
+    """How the model's adaptive conformal sets did on Test: a line a cell and regime, and one over all.
+
+    Columns horizon_ms, budget_bp, regime, coverage, set_size, rows. Each begins with the second part of Val, and learns
+    from labels of Test as they become known.
+    """
+    lines = []
+    for place, cell in enumerate(found.test.shape.cells):
+        sets, classes = _sets(parameters, found, place)
+        for regime, inside in _scopes(regimes, classes != NO_CLASS):
+            figures = coverage_of(sets[inside], classes[inside])._asdict()
+            lines.append({"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "regime": regime, **figures})
+    return pl.DataFrame(lines)
+
+
+def _sets(parameters: ConformalParameters, found: Judged, place: int) -> tuple[NDArray[np.bool_], NDArray[np.int8]]:
+    """Sets of one cell on Test, and the classes that they are held against, NO_CLASS where nobody is scored."""
+    horizon = found.test.shape.horizon_of_cell[place]
+    known = learnable(found.calibration, found.memory_rows)[:, place]
+    earlier = true_scores(
+        class_scores(found.before.probabilities[known, place]), found.calibration.classes[known, place]
+    )
+    classes = np.where(found.scored[:, place], found.test.classes[:, place], np.int8(NO_CLASS)).astype(np.int8)
+    state = AdaptiveConformal.started(parameters, earlier)
+    said, known_ts = found.said[-1].probabilities[:, place], found.test.known_ts[:, horizon]
+    return conformal_sets(state, found.test.row_ts, said, classes, known_ts), classes
+
+
+def _scopes(regimes: NDArray[np.int8], known: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
+    apart = [(name, (regimes == code) & known) for code, name in REGIME_NAMES.items()]
+    return [(name, inside) for name, inside in ((OVERALL, known), *apart) if inside.any()]
+
+
+def verdict_of(comparisons: Sequence[Comparison], traded: Cell) -> list[str]:
+    """What the model can claim, in plain words: over all cells, then against each baseline in the traded one."""
+    cells = list(dict.fromkeys(one.cell for one in comparisons))
+    won = [cell for cell in cells if all(o.difference.verdict == "above zero" for o in comparisons if o.cell == cell)]
+    named = ", ".join(cell.name for cell in won) or "none"
+    summary = f"The model beats every baseline in {len(won)} of {len(cells)} cells: {named}."
+    return [summary, *(one.sentence for one in comparisons if one.cell == traded)]
+
+
+def headline(settings: Settings, found: Evaluation) -> dict[str, float]:
+    """The few numbers to compare two models by, at the traded cell; ``headline/<figure>``."""
+    cell = traded_cell(settings)
+    at = (pl.col("horizon_ms") == cell.horizon_ms) & (pl.col("budget_bp") == cell.budget_bp)
+    scores = found.scores.filter(at)
+    (model,) = scores.filter(pl.col("model") == MODEL).to_dicts()
+    (sets,) = found.conformal.filter(at, pl.col("regime") == OVERALL).to_dicts()
+    best = max(scores.filter(pl.col("model") != MODEL)["macro_f1"].to_list())
+    figures = {key: model[key] for key in ("macro_f1", "mcc", "nll_skill", "ece", "hit_rate", "gross_edge_bp", "p_t")}
+    figures |= {"breakeven_fee_bp": model["breakeven_fee_bp"], "macro_f1_over_best_baseline": model["macro_f1"] - best}
+    figures |= {"conformal_coverage": sets["coverage"], "conformal_set_size": sets["set_size"]}
+    return {f"headline/{key}": float(value) for key, value in figures.items() if value is not None}

@@ -16,6 +16,8 @@ from market.parameters import ClockParameters
 from modeling.parameters import (
     BaselineParameters,
     CalibrationParameters,
+    ConformalParameters,
+    LearnerParameters,
     NetworkParameters,
     SearchParameters,
     TrainingParameters,
@@ -181,7 +183,7 @@ class LakeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """The models: horizons, network, training, slices, search, calibration, baselines."""
+    """The models: horizons, network, training, slices, search, calibration, conformal sets, baselines."""
 
     horizons_ms: tuple[int, ...]  # those of labels.horizons_ms that models learn; the purge covers the longest
     network: NetworkParameters
@@ -189,7 +191,9 @@ class ModelSettings:
     walk_forward: WalkForwardParameters
     search: SearchParameters
     calibration: CalibrationParameters
+    conformal: ConformalParameters
     baselines: BaselineParameters
+    learners: LearnerParameters
 
 
 @dataclass(frozen=True, slots=True)

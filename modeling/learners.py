@@ -16,7 +16,7 @@ from modeling.parameters import LearnerParameters
 from modeling.sampling import TrainingSet, learnable, require_classes
 
 Doubles = NDArray[np.float64]
-Forecast = Callable[[NDArray[np.floating]], Doubles]  # (N, features) -> (N, 3)
+Forecast = Callable[[Doubles], Doubles]  # (N, features) -> (N, 3)
 
 LOGISTIC: Final = "logistic"
 LIGHTGBM: Final = "lightgbm"
@@ -39,8 +39,9 @@ class Learner:
         return (self.predict_proba(data).argmax(-1) - 1).astype(np.int8)
 
     def predict_proba(self, data: TrainingSet) -> Doubles:
-        """Probabilities of the classes, shape (N, C, 3)."""
-        return np.stack([forecast(data.values) for forecast in self.forecasts], 1)
+        """Probabilities of the classes, shape (N, C, 3); of an invalid row they mean nothing."""
+        values = np.where(data.valid[:, None], data.values, np.float32(0.0)).astype(np.float64)
+        return np.stack([forecast(values) for forecast in self.forecasts], 1)
 
 
 @dataclass(frozen=True)

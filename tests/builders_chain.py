@@ -37,6 +37,7 @@ def tiny_settings(var: Path) -> Settings:
             training=replace(models.training, epochs=2, chunk_rows=128),
             walk_forward=replace(models.walk_forward, train_s=20, val_s=14, test_s=8, purge_s=2),
             search=replace(models.search, trials=1, dilation_growths=(1,)),
+            learners=replace(models.learners, lightgbm_rounds=5),
         ),
     )
 

@@ -1,0 +1,109 @@
+"""What an evaluation says beyond its scores: conformal coverage, headline figures, and the verdict in plain words."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.evaluation import conformal_metrics, evaluation_pages, regime_metrics, score_metrics
+from assets.scores import OVERALL, Evaluation, Judged, conformal_table, headline, verdict_of
+from backtest.comparison import compare
+from config.loading import load_settings
+from features.regimes import RANGE, TREND
+from labeling.targets import NO_CLASS
+from modeling.evaluation import Prediction, evaluate, evaluate_coverage, evaluate_regimes
+from modeling.parameters import ConformalParameters
+from tests.builders_modeling import CELLS, labelled_rows
+
+ROWS = 3000
+PARAMETERS = ConformalParameters(0.1, 0.01, 300)
+FURTHEST = 1.01 / (
+    ROWS * 0.01
+)  # the paper's bound, (1 + rate) / (rows x rate): a forecast of two sureness values comes near
+
+
+def _said(name: str, classes: np.ndarray, sureness: float) -> Prediction:
+    """Gives ``sureness`` to the class it says, the rest to the others."""
+    rest = np.full((*classes.shape, 3), (1 - sureness) / 2)
+    np.put_along_axis(rest, classes[..., None].astype(np.int64) + 1, sureness, -1)
+    return Prediction(name, classes, rest)
+
+
+@pytest.fixture(scope="module")
+def found() -> Judged:
+    val, test = labelled_rows(600, seed=1), labelled_rows(ROWS, seed=2)
+    test = replace(test, row_ts=test.row_ts[0] + np.arange(ROWS) * 100_000_000)
+    test = replace(test, known_ts=test.row_ts[:, None] + np.array([250, 1000]) * 1_000_000)
+    rng = np.random.default_rng(0)
+    model = np.where(rng.random(test.classes.shape) < 0.2, np.int8(0), test.classes)
+    prior = _said("class_prior", np.zeros_like(test.classes), 0.6)
+    before = _said("model", np.where(rng.random(val.classes.shape) < 0.2, np.int8(0), val.classes), 0.8)
+    scored = np.ones(test.classes.shape, np.bool_)
+    scored[:20] = False
+    return Judged(val, test, scored, (prior, _said("model", model, 0.8)), before, 1)
+
+
+@pytest.fixture(scope="module")
+def evaluation(found: Judged) -> Evaluation:
+    regimes = np.where(np.arange(ROWS) < ROWS // 2, RANGE, TREND).astype(np.int8)
+    data, scored, said = found.test, found.scored, found.said
+    return Evaluation(
+        evaluate(data, scored, said[0], said[1:]),
+        evaluate_regimes(data, scored, regimes, said[0], said[1:]),
+        evaluate_coverage(data, scored, said),
+        conformal_table(PARAMETERS, found, regimes),
+        compare(data, scored, said[-1], said[:-1], np.random.default_rng(0)),
+    )
+
+
+def test_conformal_sets_are_judged_over_all_and_by_regime(evaluation: Evaluation) -> None:
+    overall = evaluation.conformal.filter(pl.col("regime") == OVERALL)
+    assert overall.height == len(CELLS)
+    assert overall["rows"].to_list() == [ROWS - 20] * len(CELLS)
+    assert overall["coverage"].to_list() == pytest.approx([0.9] * len(CELLS), abs=FURTHEST)
+    assert set(evaluation.conformal["regime"]) == {OVERALL, "range", "trend"}
+
+
+def test_labels_that_nobody_is_scored_on_are_not_covered_either(found: Judged) -> None:
+    hidden = replace(found.test, classes=found.test.classes.copy())
+    hidden.classes[-100:] = NO_CLASS
+    scored = found.scored & (hidden.classes != NO_CLASS)
+    table = conformal_table(PARAMETERS, found._replace(test=hidden, scored=scored), np.full(ROWS, RANGE, np.int8))
+    assert table["rows"].unique().to_list() == [ROWS - 120]
+
+
+def test_verdict_says_where_the_model_beats_all_and_where_it_does_not(found: Judged, evaluation: Evaluation) -> None:
+    first, *sentences = verdict_of(evaluation.comparisons, CELLS[2])
+    assert first == "The model beats every baseline in 3 of 3 cells: h250_b0, h250_b2, h1000_b0."
+    assert sentences[0].startswith("model beats class_prior at h1000_b0: macro-F1 +0.")
+    twin = replace(found.said[-1], name="twin")
+    compared = compare(found.test, found.scored, found.said[-1], [twin], np.random.default_rng(0))
+    first, *sentences = verdict_of(compared, CELLS[0])
+    assert first == "The model beats every baseline in 0 of 3 cells: none."
+    assert sentences[0].startswith("model does not beat twin at h250_b0")
+
+
+def test_headline_is_of_the_traded_cell_and_every_metric_is_finite(evaluation: Evaluation) -> None:
+    settings = load_settings("dev")
+    settings = replace(settings, trading=replace(settings.trading, horizon_ms=250, budget_bp=2))
+    figures = headline(settings, evaluation)
+    row = evaluation.scores.filter(pl.col("model") == "model", pl.col("budget_bp") == 2.0).to_dicts()[0]
+    assert figures["headline/macro_f1"] == row["macro_f1"]
+    assert figures["headline/macro_f1_over_best_baseline"] > 0.2
+    assert figures["headline/conformal_coverage"] == pytest.approx(0.9, abs=FURTHEST)
+    metrics = score_metrics(evaluation.scores) | regime_metrics(evaluation.regimes)
+    metrics |= conformal_metrics(evaluation.conformal) | figures
+    assert {
+        "test/macro_f1/h250_b2/model/trend",
+        "test/conformal_coverage/h250_b0/overall",
+        "test/ece/h250_b0/model",
+    } <= set(metrics)
+    assert np.isfinite(list(metrics.values())).all()
+
+
+def test_pages_hold_the_verdicts_and_every_table(evaluation: Evaluation) -> None:
+    pages = evaluation_pages(evaluation)
+    assert list(pages) == ["verdicts", "scores", "regimes", "coverage", "conformal"]
+    assert pages["verdicts"].count("- model beats class_prior") == 3
+    assert all(page.startswith("|") for page in list(pages.values())[1:])
