@@ -7,17 +7,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assets.features import REGIME
 from assets.fitting import longest_memory_rows
 from assets.models import NETWORK, slice_model
 from assets.partitions import Part
-from assets.slice_data import days_of, slice_data, traded_cell
+from assets.slice_data import slice_data, traded_cell
 from backtest.comparison import Comparison, compare
 from config.settings import Settings
 from features.catalogue import feature_names
 from features.regimes import REGIME_NAMES
 from labeling.targets import NO_CLASS
-from market.errors import LakeError
 from modeling.baselines import fit_baselines
 from modeling.evaluation import (
     Prediction,
@@ -68,13 +66,12 @@ def scores_on_test(settings: Settings, lake: Lake, part: Part) -> pl.DataFrame:
 def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation:
     """Scores, regimes, confidence, conformal sets and comparisons of a slice's model."""
     found = judged(settings, lake, part)
-    regimes = regimes_at(lake, part.symbol, found.test.row_ts)
     model, generator = found.said[-1], np.random.default_rng(settings.models.training.seed)
     return Evaluation(
         _scores(found),
-        evaluate_regimes(found.test, found.scored, regimes, found.said[0], found.said[1:]),
+        evaluate_regimes(found.test, found.scored, found.said[0], found.said[1:]),
         evaluate_coverage(found.test, found.scored, found.said),
-        conformal_table(settings.models.conformal, found, regimes),
+        conformal_table(settings.models.conformal, found),
         compare(found.test, found.scored, model, found.said[:-1], generator),
     )
 
@@ -98,17 +95,7 @@ def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
     return Judged(data.calibration, data.test, scored, said, before, forecaster.receptive_rows)
 
 
-def regimes_at(lake: Lake, symbol: str, row_ts: NDArray[np.int64]) -> NDArray[np.int8]:
-    """The regime of each row of the lake at these instants. Raises LakeError if the lake holds others."""
-    first, last = int(row_ts[0]), int(row_ts[-1])
-    rows = lake.scan("features", symbol, days_of(lake, symbol, first, last + 1))
-    frame = rows.filter(pl.col("row_ts").is_between(first, last)).select("row_ts", REGIME).collect()
-    if not np.array_equal(frame["row_ts"].to_numpy(), row_ts):
-        raise LakeError(f"{symbol}: {frame.height} rows of features where {len(row_ts)} were judged")
-    return frame[REGIME].to_numpy().astype(np.int8)
-
-
-def conformal_table(parameters: ConformalParameters, found: Judged, regimes: NDArray[np.int8]) -> pl.DataFrame:
+def conformal_table(parameters: ConformalParameters, found: Judged) -> pl.DataFrame:
     """How the model's adaptive conformal sets did on Test: a line a cell and regime, and one over all.
 
     Columns horizon_ms, budget_bp, regime, coverage, set_size, rows. Each begins with the second part of Val, and learns
@@ -117,7 +104,7 @@ def conformal_table(parameters: ConformalParameters, found: Judged, regimes: NDA
     lines = []
     for place, cell in enumerate(found.test.shape.cells):
         sets, classes = _sets(parameters, found, place)
-        for regime, inside in _scopes(regimes, classes != NO_CLASS):
+        for regime, inside in _scopes(found.test.regimes, classes != NO_CLASS):
             figures = coverage_of(sets[inside], classes[inside])._asdict()
             lines.append({"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "regime": regime, **figures})
     return pl.DataFrame(lines)

@@ -87,19 +87,15 @@ _COLUMNS = (
 
 
 def evaluate_regimes(
-    data: TrainingSet,
-    scored: NDArray[np.bool_],
-    regimes: NDArray[np.int8],
-    prior: Prediction,
-    others: Sequence[Prediction],
+    data: TrainingSet, scored: NDArray[np.bool_], prior: Prediction, others: Sequence[Prediction]
 ) -> pl.DataFrame:
     """``evaluate`` on the rows of each regime that every cell has a row of, the regime's name in the first column.
 
-    regimes : shape (N,), keys of REGIME_NAMES. Raises NotEnoughData if no regime has a row of every cell.
+    Raises NotEnoughData if no regime has a row of every cell.
     """
     tables = []
     for code, name in REGIME_NAMES.items():
-        inside = scored & (regimes == code)[:, None]
+        inside = scored & (data.regimes == code)[:, None]
         if inside.any(0).all():
             table = evaluate(data, inside, prior, others)
             tables.append(table.select(pl.lit(name).alias("regime"), *table.columns))

@@ -34,6 +34,7 @@ def _said(name: str, classes: np.ndarray, sureness: float) -> Prediction:
 def found() -> Judged:
     val, test = labelled_rows(600, seed=1), labelled_rows(ROWS, seed=2)
     test = replace(test, row_ts=test.row_ts[0] + np.arange(ROWS) * 100_000_000)
+    test = replace(test, regimes=np.where(np.arange(ROWS) < ROWS // 2, RANGE, TREND).astype(np.int8))
     test = replace(test, known_ts=test.row_ts[:, None] + np.array([250, 1000]) * 1_000_000)
     rng = np.random.default_rng(0)
     model = np.where(rng.random(test.classes.shape) < 0.2, np.int8(0), test.classes)
@@ -46,13 +47,12 @@ def found() -> Judged:
 
 @pytest.fixture(scope="module")
 def evaluation(found: Judged) -> Evaluation:
-    regimes = np.where(np.arange(ROWS) < ROWS // 2, RANGE, TREND).astype(np.int8)
     data, scored, said = found.test, found.scored, found.said
     return Evaluation(
         evaluate(data, scored, said[0], said[1:]),
-        evaluate_regimes(data, scored, regimes, said[0], said[1:]),
+        evaluate_regimes(data, scored, said[0], said[1:]),
         evaluate_coverage(data, scored, said),
-        conformal_table(PARAMETERS, found, regimes),
+        conformal_table(PARAMETERS, found),
         compare(data, scored, said[-1], said[:-1], np.random.default_rng(0)),
     )
 
@@ -69,8 +69,8 @@ def test_labels_that_nobody_is_scored_on_are_not_covered_either(found: Judged) -
     hidden = replace(found.test, classes=found.test.classes.copy())
     hidden.classes[-100:] = NO_CLASS
     scored = found.scored & (hidden.classes != NO_CLASS)
-    table = conformal_table(PARAMETERS, found._replace(test=hidden, scored=scored), np.full(ROWS, RANGE, np.int8))
-    assert table["rows"].unique().to_list() == [ROWS - 120]
+    table = conformal_table(PARAMETERS, found._replace(test=hidden, scored=scored))
+    assert table.filter(pl.col("regime") == OVERALL)["rows"].unique().to_list() == [ROWS - 120]
 
 
 def test_verdict_says_where_the_model_beats_all_and_where_it_does_not(found: Judged, evaluation: Evaluation) -> None:

@@ -1,11 +1,13 @@
 """Scores: by hand, against scikit-learn, and side by side in one table."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.regimes import RANGE, TREND, UNKNOWN
+from features.regimes import RANGE, TREND
 from market.errors import NotEnoughData
 from modeling.baselines import fit_baselines
 from modeling.evaluation import (
@@ -110,14 +112,15 @@ def test_regimes_are_scored_apart_and_one_without_rows_is_left_out():
     data = labelled_rows(600)
     prior, regimes = Prediction("prior", data.classes, np.full((600, 3, 3), 1 / 3)), np.full(600, RANGE, np.int8)
     regimes[100:350] = TREND
+    data = replace(data, regimes=regimes)
     other = Prediction("other", np.zeros_like(data.classes), prior.probabilities)
-    table = evaluate_regimes(data, np.ones((600, 3), np.bool_), regimes, prior, [other])
+    table = evaluate_regimes(data, np.ones((600, 3), np.bool_), prior, [other])
     rows = {(line["regime"], line["model"], line["horizon_ms"]): line["rows"] for line in table.to_dicts()}
     assert rows["trend", "prior", 250] == 250
     assert rows["range", "other", 1000] == 350
     assert len(rows) == 8
     with pytest.raises(NotEnoughData, match="no regime"):
-        evaluate_regimes(data, np.zeros((600, 3), np.bool_), np.full(600, UNKNOWN, np.int8), prior, [])
+        evaluate_regimes(data, np.zeros((600, 3), np.bool_), prior, [])
 
 
 def test_errors_fall_where_only_confident_rows_are_kept():
