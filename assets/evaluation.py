@@ -185,9 +185,14 @@ def _of_markouts(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def evaluation_pages(found: Evaluation) -> dict[str, str]:
-    """Verdicts, scores, regimes, confidence and conformal sets, each in Markdown."""
+    """Verdicts, scores, regimes, confidence, conformal sets and intervals, each in Markdown."""
     verdicts = "\n".join(f"- {one.sentence}" for one in found.comparisons)
-    tables = {"regimes": found.regimes, "coverage": found.coverage, "conformal": found.conformal}
+    tables = {
+        "regimes": found.regimes,
+        "coverage": found.coverage,
+        "conformal": found.conformal,
+        "intervals": found.intervals,
+    }
     return {"verdicts": verdicts, "scores": score_page(found.scores)} | {
         name: score_page(table) for name, table in tables.items()
     }

@@ -15,6 +15,7 @@ from modeling.baselines import fit_baselines
 from modeling.calibration import fit_calibration
 from modeling.evaluation import Prediction, baseline_prediction, evaluate, model_prediction
 from modeling.fi2010 import HORIZONS, IMBALANCE, NAMES, PUBLISHED, SPLITS, WINDOW, Parts, branch_bases, parts_of
+from modeling.learners import fit_learners
 from modeling.parameters import CnnParameters
 from modeling.sampling import learnable
 from modeling.snapshot import ModelSnapshot
@@ -60,7 +61,9 @@ def fit_network(settings: Settings, parts: Parts) -> ModelSnapshot:
 def predictions(settings: Settings, parts: Parts, model: ModelSnapshot) -> list[Prediction]:
     """What the baselines, the class prior first, and the network say of Test."""
     rules = replace(settings.models.baselines, imbalance_feature=IMBALANCE)
-    said = [baseline_prediction(rule, parts.test) for rule in fit_baselines(parts.train, NAMES, rules)[0]]
+    learners = fit_learners(parts.train, parts.val, settings.models.learners, WINDOW)
+    fitted = (*fit_baselines(parts.train, NAMES, rules)[0], *learners)
+    said = [baseline_prediction(one, parts.test) for one in fitted]
     forecaster = forecaster_from(model)
     forecasts = forecaster.run(parts.test.values, parts.test.valid)
     return [*said, model_prediction(MODEL, forecaster.shape, forecasts)]

@@ -25,13 +25,24 @@ from modeling.evaluation import (
     evaluate_regimes,
     model_prediction,
 )
-from modeling.forecast import Cell
+from modeling.forecast import Cell, Floats, ForecastShape
 from modeling.learners import fit_learners
 from modeling.parameters import ConformalParameters
 from modeling.sampling import TrainingSet, learnable
 from modeling.streaming import forecaster_from
-from modeling.uncertainty import AdaptiveConformal, class_scores, conformal_sets, coverage_of, true_scores
+from modeling.uncertainty import (
+    AdaptiveConformal,
+    class_scores,
+    conformal_sets,
+    coverage_of,
+    interval_scores,
+    return_intervals,
+    return_moments,
+    true_scores,
+)
 from storage.lake import Lake
+
+Moments = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and deviation, bp, both (N, H)
 
 MODEL = "model"
 OVERALL = "overall"
@@ -45,6 +56,7 @@ class Judged(NamedTuple):
     scored: NDArray[np.bool_]  # (N, C) rows of Test that all are scored on
     said: tuple[Prediction, ...]  # the class prior first, the model last
     before: Prediction  # of the model, on ``calibration``
+    expected: tuple[Moments, Moments]  # returns that the model expects, on ``calibration`` and on ``test``
     memory_rows: int  # of the model
 
 
@@ -55,6 +67,7 @@ class Evaluation(NamedTuple):
     regimes: pl.DataFrame
     coverage: pl.DataFrame  # see modeling.evaluation.evaluate_coverage
     conformal: pl.DataFrame  # see conformal_table
+    intervals: pl.DataFrame  # see interval_table
     comparisons: list[Comparison]
 
 
@@ -72,6 +85,7 @@ def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation
         evaluate_regimes(found.test, found.scored, found.said[0], found.said[1:]),
         evaluate_coverage(found.test, found.scored, found.said),
         conformal_table(settings.models.conformal, found),
+        interval_table(settings.models.conformal, found),
         compare(found.test, found.scored, model, found.said[:-1], generator),
     )
 
@@ -86,13 +100,17 @@ def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
     forecaster = forecaster_from(slice_model(settings, lake, part, NETWORK))
     rules, _ = fit_baselines(data.train, feature_names(settings.features_of(part.symbol)), models.baselines)
     learners = fit_learners(data.train, data.search, models.learners, forecaster.receptive_rows)
-    before, model = (
-        model_prediction(MODEL, forecaster.shape, forecaster.run(rows.values, rows.valid))
-        for rows in (data.calibration, data.test)
-    )
+    forecasts = [forecaster.run(rows.values, rows.valid) for rows in (data.calibration, data.test)]
+    before, model = (model_prediction(MODEL, forecaster.shape, made) for made in forecasts)
+    expected = moments_of(forecaster.shape, forecasts[0]), moments_of(forecaster.shape, forecasts[1])
     said = (*(baseline_prediction(one, data.test) for one in (*rules, *learners)), model)
     scored = learnable(data.test, forecaster.receptive_rows)
-    return Judged(data.calibration, data.test, scored, said, before, forecaster.receptive_rows)
+    return Judged(data.calibration, data.test, scored, said, before, expected, forecaster.receptive_rows)
+
+
+def moments_of(shape: ForecastShape, forecasts: Floats) -> Moments:
+    """Mean and deviation of the returns that forecasts expect, by the classes of each horizon's cheapest cell."""
+    return return_moments(shape.probabilities(forecasts)[:, list(shape.anchors)], shape.returns_bp(forecasts))
 
 
 def conformal_table(parameters: ConformalParameters, found: Judged) -> pl.DataFrame:
@@ -108,6 +126,33 @@ def conformal_table(parameters: ConformalParameters, found: Judged) -> pl.DataFr
             figures = coverage_of(sets[inside], classes[inside])._asdict()
             lines.append({"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "regime": regime, **figures})
     return pl.DataFrame(lines)
+
+
+def interval_table(parameters: ConformalParameters, found: Judged) -> pl.DataFrame:
+    """How the model's adaptive intervals of gross returns did on Test: a line a horizon and regime, and one over all.
+
+    Columns horizon_ms, regime, coverage, width_bp (median; null where endless), rows. Otherwise as ``conformal_table``.
+    """
+    lines = []
+    for place, horizon in enumerate(found.test.shape.horizons_ms):
+        low, high, gross = _intervals(parameters, found, place)
+        for regime, inside in _scopes(found.test.regimes, np.isfinite(gross)):
+            held, width = (low <= gross) & (gross <= high), float(np.median((high - low)[inside]))
+            figures = {"coverage": float(held[inside].mean()), "width_bp": width if np.isfinite(width) else None}
+            lines.append({"horizon_ms": horizon, "regime": regime, **figures, "rows": int(inside.sum())})
+    return pl.DataFrame(lines, infer_schema_length=None)
+
+
+def _intervals(parameters: ConformalParameters, found: Judged, place: int) -> tuple[NDArray[np.float64], ...]:
+    """Lowest and highest return of one horizon on Test, and what came, NaN where nobody is scored."""
+    anchor = found.test.shape.anchors[place]
+    known = learnable(found.calibration, found.memory_rows)[:, anchor]
+    (mean, deviation), (later_mean, later_deviation) = found.expected
+    earlier = interval_scores(found.calibration.gross_bp[known, place], mean[known, place], deviation[known, place])
+    gross = np.where(found.scored[:, anchor], found.test.gross_bp[:, place], np.nan).astype(np.float64)
+    state, known_ts = AdaptiveConformal.started(parameters, earlier), found.test.known_ts[:, place]
+    expected = later_mean[:, place], later_deviation[:, place]
+    return (*return_intervals(state, found.test.row_ts, expected, gross, known_ts).T, gross)
 
 
 def _sets(parameters: ConformalParameters, found: Judged, place: int) -> tuple[NDArray[np.bool_], NDArray[np.int8]]:

@@ -20,6 +20,7 @@ from modeling.parameters import ConformalParameters
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 _SMALLEST: Final = 1e-12  # a probability below it is read as this
+_LEAST_DEVIATION_BP: Final = 1e-3  # a forecast that expects no move is not wholly sure of it
 BINS: Final = 15  # of equal mass, of the expected calibration error
 
 
@@ -91,7 +92,7 @@ def true_scores(scores: Doubles, classes: NDArray[np.int8]) -> Doubles:
 
 def interval_scores(gross_bp: NDArray[np.floating], mean_bp: Doubles, deviation_bp: Doubles) -> Doubles:
     """Distance of what came from the mean, in deviations (at least a thousandth bp); NaN where no label is known."""
-    return np.abs(gross_bp.astype(np.float64) - mean_bp) / np.maximum(deviation_bp, 1e-3)
+    return np.abs(gross_bp.astype(np.float64) - mean_bp) / np.maximum(deviation_bp, _LEAST_DEVIATION_BP)
 
 
 @dataclass
@@ -199,6 +200,25 @@ def conformal_sets(
     """Which classes each row lets in, shape (N, 3); ``state`` is carried on. Of one cell: (N,), (N, 3), (N,), (N,)."""
     scores = class_scores(probabilities)
     return scores <= state.run(row_ts, true_scores(scores, classes), known_ts)[:, None]
+
+
+def return_intervals(
+    state: AdaptiveConformal,
+    row_ts: NDArray[np.int64],
+    expected: tuple[Doubles, Doubles],
+    gross_bp: NDArray[np.floating],
+    known_ts: NDArray[np.int64],
+) -> Doubles:
+    """Lowest and highest return that each row lets in, bp, shape (N, 2); ``state`` is carried on.
+
+    An interval is infinite where the state lets all in, and holds NaN where it lets nothing in. Of one horizon.
+
+    expected : mean and deviation of each row, as ``return_moments`` gives them; all other arrays of shape (N,)
+    """
+    mean, deviation = expected
+    limits = state.run(row_ts, interval_scores(gross_bp, mean, deviation), known_ts)
+    half = np.where(limits < 0, np.nan, limits) * np.maximum(deviation, _LEAST_DEVIATION_BP)
+    return np.stack((mean - half, mean + half), -1)
 
 
 def coverage_of(sets: Bools, classes: NDArray[np.int8]) -> Coverage:

@@ -14,6 +14,8 @@ from modeling.parameters import CnnParameters
 from tests.builders_fi2010 import write_files
 from tests.builders_modeling import quick_training
 
+PREDICTORS = ("class_prior", "persistence", "imbalance", "median_band", "logistic", "lightgbm", MODEL)
+
 
 def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     settings = load_settings("dev")
@@ -21,6 +23,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
         settings.models,
         network=CnnParameters("cnn", 64, 2, 3, 2, 0.1),
         training=quick_training(epochs=2, chunk_rows=256),
+        learners=replace(settings.models.learners, lightgbm_rounds=10),
     )
     monkeypatch.setattr(main, "load_settings", lambda: replace(settings, models=small))
     monkeypatch.setattr(sys, "argv", ["main.py", "benchmark", "fi2010", *words])
@@ -37,9 +40,10 @@ def test_benchmark_prints_every_predictor_at_every_horizon(tmp_path, monkeypatch
     assert found["windows"] == [621, 81, 561]
     assert found["published_macro_f1_pct"]["TLOB"]["100"] == 93.0
     scores = {(line["model"], line["horizon_events"]): line for line in found["scores"]}
-    assert {name for name, _ in scores} >= {"class_prior", "persistence", "imbalance", "median_band", MODEL}
+    assert {name for name, _ in scores} == set(PREDICTORS)
     assert {events for _, events in scores} == {10, 20, 30, 50, 100}
     assert scores["imbalance", 10]["macro_f1"] > 0.8
+    assert scores["logistic", 10]["nll_skill"] > 0.5
     assert scores[MODEL, 10]["nll"] < scores["class_prior", 10]["nll"]
 
 

@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 
 from assets.evaluation import conformal_metrics, evaluation_pages, regime_metrics, score_metrics
-from assets.scores import OVERALL, Evaluation, Judged, conformal_table, headline, verdict_of
+from assets.scores import OVERALL, Evaluation, Judged, conformal_table, headline, interval_table, moments_of, verdict_of
 from backtest.comparison import compare
 from config.loading import load_settings
 from features.regimes import RANGE, TREND
 from labeling.targets import NO_CLASS
 from modeling.evaluation import Prediction, evaluate, evaluate_coverage, evaluate_regimes
+from modeling.forecast import ForecastShape
 from modeling.parameters import ConformalParameters
 from tests.builders_modeling import CELLS, labelled_rows
 
@@ -42,7 +43,8 @@ def found() -> Judged:
     before = _said("model", np.where(rng.random(val.classes.shape) < 0.2, np.int8(0), val.classes), 0.8)
     scored = np.ones(test.classes.shape, np.bool_)
     scored[:20] = False
-    return Judged(val, test, scored, (prior, _said("model", model, 0.8)), before, 1)
+    sure = [(0.8 * rows.gross_bp.astype(np.float64), np.ones((len(rows), 2))) for rows in (val, test)]
+    return Judged(val, test, scored, (prior, _said("model", model, 0.8)), before, (sure[0], sure[1]), 1)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,7 @@ def evaluation(found: Judged) -> Evaluation:
         evaluate_regimes(data, scored, said[0], said[1:]),
         evaluate_coverage(data, scored, said),
         conformal_table(PARAMETERS, found),
+        interval_table(PARAMETERS, found),
         compare(data, scored, said[-1], said[:-1], np.random.default_rng(0)),
     )
 
@@ -63,6 +66,23 @@ def test_conformal_sets_are_judged_over_all_and_by_regime(evaluation: Evaluation
     assert overall["rows"].to_list() == [ROWS - 20] * len(CELLS)
     assert overall["coverage"].to_list() == pytest.approx([0.9] * len(CELLS), abs=FURTHEST)
     assert set(evaluation.conformal["regime"]) == {OVERALL, "range", "trend"}
+
+
+def test_intervals_of_returns_hold_nine_in_ten_and_have_a_width(evaluation: Evaluation) -> None:
+    overall = evaluation.intervals.filter(pl.col("regime") == OVERALL)
+    assert overall["horizon_ms"].to_list() == [250, 1000]
+    assert overall["coverage"].to_list() == pytest.approx([0.9, 0.9], abs=0.01)
+    narrow, wide = overall["width_bp"].to_list()
+    assert wide == pytest.approx(2 * narrow, rel=0.15)  # returns at 1 s are twice as large here
+
+
+def test_expected_returns_are_those_of_the_cheapest_cell() -> None:
+    shape = ForecastShape(CELLS)
+    forecasts = np.zeros((1, shape.size), np.float32)
+    forecasts[0, :9] = (0.5, 0.0, 0.5, 0.1, 0.8, 0.1, 0.0, 0.0, 1.0)
+    forecasts[0, 9:15] = (-2.0, 0.0, 4.0, -5.0, 0.0, 6.0)
+    mean, deviation = moments_of(shape, forecasts)
+    assert (mean.tolist(), deviation.tolist()) == ([[1.0, 6.0]], [[3.0, 0.0]])
 
 
 def test_labels_that_nobody_is_scored_on_are_not_covered_either(found: Judged) -> None:
@@ -104,6 +124,6 @@ def test_headline_is_of_the_traded_cell_and_every_metric_is_finite(evaluation: E
 
 def test_pages_hold_the_verdicts_and_every_table(evaluation: Evaluation) -> None:
     pages = evaluation_pages(evaluation)
-    assert list(pages) == ["verdicts", "scores", "regimes", "coverage", "conformal"]
+    assert list(pages) == ["verdicts", "scores", "regimes", "coverage", "conformal", "intervals"]
     assert pages["verdicts"].count("- model beats class_prior") == 3
     assert all(page.startswith("|") for page in list(pages.values())[1:])

@@ -19,6 +19,7 @@ from modeling.uncertainty import (
     coverage_of,
     interval_scores,
     member_spread,
+    return_intervals,
     return_moments,
     risk_coverage,
     true_scores,
@@ -117,10 +118,23 @@ def test_return_intervals_hold_nine_returns_in_ten_by_the_same_machine() -> None
     rng = np.random.default_rng(6)
     mean, deviation = rng.normal(size=5000), np.exp(rng.normal(size=5000))
     gross = mean + deviation * rng.standard_t(3, 5000) * np.linspace(1.0, 3.0, 5000)
-    scores = interval_scores(gross, mean, deviation)
-    state = AdaptiveConformal.started(PARAMETERS, scores[:400])
-    limits = state.run(np.arange(4600), scores[400:], np.arange(4600) + DELAY)
-    assert np.mean(scores[400:] <= limits) == pytest.approx(0.9, abs=0.01)
+    state = AdaptiveConformal.started(PARAMETERS, interval_scores(gross, mean, deviation)[:400])
+    rows = np.arange(4600)
+    low, high = return_intervals(state, rows, (mean[400:], deviation[400:]), gross[400:], rows + DELAY).T
+    assert np.mean((low <= gross[400:]) & (gross[400:] <= high)) == pytest.approx(0.9, abs=0.01)
+    assert np.allclose((low + high) / 2, mean[400:])
+
+
+def test_intervals_are_endless_where_all_is_let_in_and_empty_where_nothing_is() -> None:
+    state, one = AdaptiveConformal.started(PARAMETERS, np.ones(50)), np.array([2.0])
+    now, expected = np.array([0]), (one, np.array([0.0]))
+    state.alpha = -0.1
+    assert return_intervals(state, now, expected, one, now + 5).tolist() == [[-np.inf, np.inf]]
+    state.alpha = 1.1
+    assert np.isnan(return_intervals(state, now, expected, one, now + 5)).all()
+    state.alpha = 0.1
+    low, high = return_intervals(state, now, expected, one, now + 5)[0]
+    assert (low, high) == pytest.approx((1.999, 2.001))
 
 
 def test_equal_members_do_not_disagree() -> None:
