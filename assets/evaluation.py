@@ -200,7 +200,9 @@ def evaluation_pages(found: Evaluation) -> dict[str, str]:
 
 def score_page(scores: pl.DataFrame) -> str:
     """A table in Markdown."""
-    with pl.Config(tbl_formatting="ASCII_MARKDOWN", tbl_hide_dataframe_shape=True, tbl_rows=-1, tbl_cols=-1):
+    with pl.Config(
+        tbl_formatting="ASCII_MARKDOWN", tbl_hide_dataframe_shape=True, tbl_rows=-1, tbl_cols=-1, tbl_width_chars=10_000
+    ):
         return str(scores)
 
 

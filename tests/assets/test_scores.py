@@ -127,3 +127,4 @@ def test_pages_hold_the_verdicts_and_every_table(evaluation: Evaluation) -> None
     assert list(pages) == ["verdicts", "scores", "regimes", "coverage", "conformal", "intervals"]
     assert pages["verdicts"].count("- model beats class_prior") == 3
     assert all(page.startswith("|") for page in list(pages.values())[1:])
+    assert "breakeven_fee_bp |" in pages["scores"]  # names stand whole
