@@ -1,5 +1,6 @@
 """Funding of perpetual contracts: what was paid when, and what of it falls into the life of a round trip."""
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -46,20 +47,33 @@ def _marks(times: NDArray[np.int64], prices: Floats, ts: NDArray[np.int64]) -> F
 
 
 def paid_by_longs(
-    paid: Payments, instants: tuple[NDArray[np.int64], NDArray[np.int64]], horizon_ns: int, mids: Floats, inverse: bool
-) -> Floats:
-    """What a long position pays from te (not itself) to te + h, a fraction of its value at the mid of te, shape (N,).
+    paid: Payments,
+    instants: tuple[NDArray[np.int64], NDArray[np.int64]],
+    horizons_ns: NDArray[np.int64],
+    mids: Floats,
+    inverse: bool,
+) -> Iterator[tuple[Floats, NDArray[np.intp]]]:
+    """For each horizon h what a long position pays from te (not itself) to te + h, and the rows that pay, or get, any.
 
+    The first is a fraction of the position's value at the mid of te, shape (N,).
     instants : row_ts, which rises, and te; mids : at te; each (N,)
     0 where no payment falls there. Without a mark a payment is reckoned at the mid of te. Linear: rate x mark / mid;
     inverse, in coin: rate x mid / mark.
     """
-    (row_ts, te), total = instants, np.zeros(mids.size)
+    row_ts, te = instants
     slowest = int((te - row_ts).max(initial=0))
-    for ts, rate, mark in zip(*paid, strict=True):
-        near = slice(*np.searchsorted(row_ts, (ts - horizon_ns - slowest, ts)))
-        held = near.start + np.flatnonzero((te[near] < ts) & (ts <= te[near] + horizon_ns))
-        mid = mids[held]
-        ratio = np.ones(held.size) if np.isnan(mark) else (mid / mark if inverse else mark / mid)
-        total[held] += rate * ratio
-    return total
+    for horizon_ns in horizons_ns:
+        total, payers = np.zeros(mids.size), [np.zeros(0, np.intp)]
+        for ts, rate, mark in zip(*paid, strict=True):
+            near = slice(*np.searchsorted(row_ts, (ts - horizon_ns - slowest, ts)))
+            held = near.start + np.flatnonzero((te[near] < ts) & (ts <= te[near] + horizon_ns))
+            total[held] += rate * _mark_over_entry(mark, mids[held], inverse)
+            payers.append(held)
+        yield total, np.concatenate(payers)
+
+
+def _mark_over_entry(mark: float, mids: Floats, inverse: bool) -> Floats:
+    """Value at the mark over value at the entry."""
+    if np.isnan(mark):
+        return np.ones(mids.size)
+    return mids / mark if inverse else mark / mids

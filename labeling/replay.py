@@ -30,13 +30,19 @@ NO_FEE: Final = 6
 MID: Final = 0
 SELL_AT: Final = 1  # average price of walking the bids
 BUY_AT: Final = 2  # average price of walking the asks
+
+# places in what is remembered of a row under way, one line of a cache
+DECISION_MID: Final = 0
+OVER_DECISION_MID: Final = 1  # 1 / mid: every exit needs the inverses, and a division is dear
+ENTRY_MID: Final = 2
 CROSSING: Final = 3  # half the spread, a fraction of the mid
 WALKING: Final = 4  # what the order pays beyond the touch, the mean of both sides, a fraction of the mid
-INVERSES: Final = 5  # 1 / mid, 1 / sell_at, 1 / buy_at: every exit needs them, and a division is dear
-ENTRY: Final = 8
+OVER: Final = 5  # 1 / mid, 1 / sell_at, 1 / buy_at of the entry
+UNDER_WAY: Final = 8
 
 WALKS: Final = 4  # walks of one book that are kept, a power of two; rows of one minute differ by a lot or two
 FAR: Final = 2**62
+STRIDE_NS: Final = 1_000_000_000  # longest time that is read at once: it bounds how many rows are under way
 MOST_MOVES: Final = 64  # of an event, on average, before a general sort is the faster one
 KERNEL: Final[dict[str, Any]] = BORROWING | {"error_model": "numpy"}  # x / 0 is inf or NaN, unchecked
 
@@ -76,9 +82,18 @@ class Rows(NamedTuple):
     """What a row knows by its entry; prices in ticks, NaN where there was none."""
 
     lots: NDArray[np.int64]  # (N,)
-    gaps: NDArray[np.int64]  # (N,) gaps of the tape up to the decision
-    decision: NDArray[np.float64]  # (N, 2) mid at t, and its inverse
-    entry: NDArray[np.float64]  # (N, ENTRY)
+    mids: NDArray[np.float64]  # (N,) at the decision
+    entry: NDArray[np.float64]  # (3, N) mid, sell_at and buy_at
+
+
+class UnderWay(NamedTuple):
+    """What is remembered of rows between decision and last exit: a ring of R places, row i at i modulo R.
+
+    It stays in the cache, and is no larger for a longer day.
+    """
+
+    gaps: NDArray[np.int64]  # (R,) gaps of the tape up to the decision
+    known: NDArray[np.float64]  # (R, UNDER_WAY)
 
 
 class Labels(NamedTuple):
@@ -144,9 +159,10 @@ def label_tape(
     """
     schedule = _scheduled(*instants, horizons_ns)
     rows, labels = _blank(instants[0].size, horizons_ns.size)
+    under_way = _ring(*instants, horizons_ns)
     walks = Walks(np.zeros(WALKS, np.int64), np.zeros((WALKS, 2)), np.zeros(WALKS), np.array([FAR, 0]))
     told = np.empty(tape.order.size, np.int64)
-    count = _replay(tape, schedule, sizing, book, rows, labels, walks, told)
+    count = _replay(tape, schedule, sizing, book, rows, under_way, labels, walks, told)
     require_room(book[2])
     return rows, labels, told[:count].copy()
 
@@ -163,20 +179,39 @@ def _scheduled(row_ts: NDArray[np.int64], te: NDArray[np.int64], horizons_ns: ND
 
 def _blank(rows: int, horizons: int) -> tuple[Rows, Labels]:
     """Arrays that nothing has filled: the replay writes each place once."""
-    known = Rows(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty((rows, 2)), np.empty((rows, ENTRY)))
+    known = Rows(np.empty(rows, np.int64), np.empty(rows), np.empty((3, rows)))
     shape = (horizons, rows)
     gross, exec_gross, spread, slippage = (np.empty(shape, np.float32) for _ in range(4))
     ratios, status = (np.empty(shape), np.empty(shape)), np.empty(shape, np.uint8)
     return known, Labels(gross, exec_gross, spread, slippage, *ratios, status)
 
 
+def _ring(row_ts: NDArray[np.int64], te: NDArray[np.int64], horizons_ns: NDArray[np.int64]) -> UnderWay:
+    """Room for all rows that can be under way at one time, and a power of two."""
+    life = int((te - row_ts).max(initial=0)) + int(horizons_ns.max()) + STRIDE_NS
+    places = 1 << int(_most_within(row_ts, life)).bit_length()
+    return UnderWay(np.empty(places, np.int64), np.empty((places, UNDER_WAY)))
+
+
 @njit(**KERNEL)
-def _replay(tape, schedule, sizing, book, rows, labels, walks, told):
+def _most_within(ts, span):
+    """Most of the rising instants that lie within a span, ends included."""
+    most, first = 0, 0
+    for last in range(ts.size):
+        while ts[last] - ts[first] > span:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@njit(**KERNEL)
+def _replay(tape, schedule, sizing, book, rows, under_way, labels, walks, told):
     gaps, count, next_due = 0, 0, _next_due(schedule.due_ts)
     for place in range(tape.order.size):
         event = tape.events[tape.order[place]]
-        if tape.times[place] > next_due:
-            next_due = _read_before(tape.times[place], gaps, schedule, sizing, book, rows, labels, walks)
+        while tape.times[place] > next_due:
+            until = min(tape.times[place], next_due + STRIDE_NS)
+            next_due = _read_before(until, gaps, schedule, sizing, book, rows, under_way, labels, walks)
         apply(book, event.kind, event.side, event.price, event.qty, event.update_id, event.flags)
         gaps += event.kind == GAP
         if _spoils(walks.deepest, event):
@@ -184,8 +219,9 @@ def _replay(tape, schedule, sizing, book, rows, labels, walks, told):
         if event.kind == MARK or event.kind == FUNDING:
             told[count] = place
             count += 1
-    if tape.order.size:
-        _read_before(tape.times[-1] + 1, gaps, schedule, sizing, book, rows, labels, walks)
+    while tape.order.size and next_due <= tape.times[-1]:
+        until = min(tape.times[-1] + 1, next_due + STRIDE_NS)
+        next_due = _read_before(until, gaps, schedule, sizing, book, rows, under_way, labels, walks)
     _leave_unread(schedule, rows, labels)
     return count
 
@@ -215,20 +251,20 @@ def _forget(walks):
 
 
 @njit(**KERNEL)
-def _read_before(instant, gaps, schedule, sizing, book, rows, labels, walks):
+def _read_before(instant, gaps, schedule, sizing, book, rows, under_way, labels, walks):
     """Read the book in force for whatever is due before an instant; returns when something is due next."""
     due_ts, horizons = schedule.due_ts, schedule.horizons.size
     mid, half_spread = _touch(book)
     crossing = half_spread / mid
     if due_ts[0] < instant:
-        _decide(instant, gaps, mid, schedule, sizing, rows)
+        _decide(instant, gaps, mid, schedule, sizing, rows, under_way)
     if due_ts[1] < instant:
-        _enter(instant, mid, crossing, schedule, sizing, book, rows, walks)
+        _enter(instant, mid, crossing, schedule, sizing, book, rows, under_way.known, walks)
     for h in range(horizons):
         if due_ts[2 + h] < instant:
-            _anchor(instant, mid, h, schedule, sizing.inverse, rows.decision, labels.gross[h])
+            _anchor(instant, mid, h, schedule, sizing.inverse, under_way.known, labels.gross[h])
         if due_ts[2 + horizons + h] < instant:
-            _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, labels, walks)
+            _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, under_way, labels, walks)
     return _next_due(due_ts)
 
 
@@ -242,12 +278,14 @@ def _touch(book):
 
 
 @njit(**KERNEL, forceinline=True)
-def _decide(instant, gaps, mid, schedule, sizing, rows):
+def _decide(instant, gaps, mid, schedule, sizing, rows, under_way):
     row_ts, i = schedule.row_ts, schedule.due[0]
-    lots, inverse = _lots(mid, sizing), 1 / mid
+    lots, inverse, last = _lots(mid, sizing), 1 / mid, under_way.gaps.size - 1
     while i < row_ts.size and row_ts[i] < instant:
-        rows.decision[i, 0], rows.decision[i, 1] = mid, inverse
-        rows.gaps[i], rows.lots[i] = gaps, lots
+        known = under_way.known[i & last]
+        known[DECISION_MID], known[OVER_DECISION_MID] = mid, inverse
+        rows.mids[i], rows.lots[i] = mid, lots
+        under_way.gaps[i & last] = gaps
         i += 1
     schedule.due[0] = i
     schedule.due_ts[0] = row_ts[i] if i < row_ts.size else FAR
@@ -262,19 +300,21 @@ def _lots(mid, sizing):
 
 
 @njit(**KERNEL, forceinline=True)
-def _enter(instant, mid, crossing, schedule, sizing, book, rows, walks):
+def _enter(instant, mid, crossing, schedule, sizing, book, rows, known, walks):
     te, by_entry, k = schedule.te, schedule.by_entry, schedule.due[1]
+    entry, last = rows.entry, known.shape[0] - 1
     while k < by_entry.size and te[by_entry[k]] < instant:
         i = by_entry[k]
-        entry, lots = rows.entry[i], rows.lots[i]
+        lots, ours = rows.lots[i], known[i & last]
         if lots > 0 and not np.isnan(mid):
             slot = _walked(book, lots, sizing.inverse, walks)
-            entry[MID], entry[SELL_AT], entry[BUY_AT] = mid, walks.prices[slot, BID], walks.prices[slot, ASK]
-            entry[CROSSING], entry[WALKING] = crossing, walks.walking[slot]
+            entry[MID, i], entry[SELL_AT, i], entry[BUY_AT, i] = mid, walks.prices[slot, BID], walks.prices[slot, ASK]
+            ours[ENTRY_MID], ours[CROSSING], ours[WALKING] = mid, crossing, walks.walking[slot]
             for price in range(3):
-                entry[INVERSES + price] = 1 / entry[price]
+                ours[OVER + price] = 1 / entry[price, i]
         else:
-            entry[:] = np.nan
+            entry[:, i] = np.nan
+            ours[ENTRY_MID] = np.nan
         k += 1
     schedule.due[1] = k
     schedule.due_ts[1] = te[by_entry[k]] if k < by_entry.size else FAR
@@ -304,38 +344,40 @@ def _walked(book, lots, inverse, walks):
 
 
 @njit(**KERNEL, forceinline=True)
-def _anchor(instant, mid, h, schedule, inverse, decision, gross):
+def _anchor(instant, mid, h, schedule, inverse, known, gross):
     row_ts, horizon, i = schedule.row_ts, schedule.horizons[h], schedule.due[2 + h]
-    over_mid = 1 / mid
+    over_mid, last = 1 / mid, known.shape[0] - 1
     while i < row_ts.size and row_ts[i] + horizon < instant:
-        gross[i] = (mid - decision[i, 0]) * (over_mid if inverse else decision[i, 1])
+        ours = known[i & last]
+        gross[i] = (mid - ours[DECISION_MID]) * (over_mid if inverse else ours[OVER_DECISION_MID])
         i += 1
     schedule.due[2 + h] = i
     schedule.due_ts[2 + h] = row_ts[i] + horizon if i < row_ts.size else FAR
 
 
 @njit(**KERNEL, forceinline=True)
-def _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, labels, walks):
+def _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, under_way, labels, walks):
     te, by_entry, horizon = schedule.te, schedule.by_entry, schedule.horizons[h]
     stream = 2 + schedule.horizons.size + h
-    k, over_mid = schedule.due[stream], 1 / mid
+    k, over_mid, last = schedule.due[stream], 1 / mid, under_way.gaps.size - 1
     while k < by_entry.size and te[by_entry[k]] + horizon < instant:
         i = by_entry[k]
-        entry = rows.entry[i]
-        status = _readable(rows.decision[i, 0], gaps - rows.gaps[i], entry[MID] + mid + labels.gross[h, i])
+        ours = under_way.known[i & last]
+        others = ours[ENTRY_MID] + mid + labels.gross[h, i]
+        status = _readable(ours[DECISION_MID], gaps - under_way.gaps[i & last], others)
         if status != OK:
             _blank_label(labels, h, i, status)
         else:
-            sell_at, buy_at, spread, slippage = mid, mid, entry[CROSSING], entry[WALKING]
+            sell_at, buy_at, spread, slippage = mid, mid, ours[CROSSING], ours[WALKING]
             if sizing.walks_out:
                 slot = _walked(book, rows.lots[i], sizing.inverse, walks)
                 sell_at, buy_at = walks.prices[slot, BID], walks.prices[slot, ASK]
                 spread += crossing
                 slippage += walks.walking[slot]
-            labels.exec_gross[h, i] = (mid - entry[MID]) * (over_mid if sizing.inverse else entry[INVERSES + MID])
+            labels.exec_gross[h, i] = (mid - ours[ENTRY_MID]) * (over_mid if sizing.inverse else ours[OVER + MID])
             labels.spread[h, i], labels.slippage[h, i] = spread, slippage
-            labels.long_ratio[h, i] = sell_at * entry[INVERSES + BUY_AT]
-            labels.short_ratio[h, i] = buy_at * entry[INVERSES + SELL_AT]
+            labels.long_ratio[h, i] = sell_at * ours[OVER + BUY_AT]
+            labels.short_ratio[h, i] = buy_at * ours[OVER + SELL_AT]
             labels.status[h, i] = DEPTH_SHORT if np.isnan(slippage) else OK
         k += 1
     schedule.due[stream] = k
@@ -364,10 +406,9 @@ def _leave_unread(schedule, rows, labels):
     """What lies past the end of the tape."""
     by_entry, due = schedule.by_entry, schedule.due
     for i in range(due[0], schedule.row_ts.size):
-        rows.decision[i, :] = np.nan
-        rows.gaps[i], rows.lots[i] = 0, 0
+        rows.mids[i], rows.lots[i] = np.nan, 0
     for k in range(due[1], by_entry.size):
-        rows.entry[by_entry[k], :] = np.nan
+        rows.entry[:, by_entry[k]] = np.nan
     horizons = schedule.horizons.size
     for h in range(horizons):
         for k in range(due[2 + horizons + h], by_entry.size):

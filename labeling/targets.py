@@ -76,7 +76,7 @@ def label_rows(
     Raises DataError if ``row_ts`` does not rise, or a latency is below 0.
     """
     rows = np.array(row_ts, dtype=np.int64)
-    if np.any(np.diff(rows) <= 0):
+    if np.any(rows[1:] <= rows[:-1]):
         raise DataError("row_ts of labels must rise from row to row")
     te = rows + (parameters.latency_ns if latency_ns is None else _checked(latency_ns, rows.size))
     tape = venue_tape(np.ascontiguousarray(events))
@@ -115,9 +115,9 @@ def _leave_at_vwap(
     for h, horizon in enumerate(horizons_ns):
         vwap = traded_vwap(tape, te, te + horizon, inverse)
         labels.status[h][(labels.status[h] == OK) & np.isnan(vwap)] = NO_PRINT
-        readable = _readable(labels, h)
-        labels.long_ratio[h] = np.where(readable, vwap / known.entry[:, BUY_AT], np.nan)
-        labels.short_ratio[h] = np.where(readable, vwap / known.entry[:, SELL_AT], np.nan)
+        readable = _readable(labels.status[h])
+        labels.long_ratio[h] = np.where(readable, vwap / known.entry[BUY_AT], np.nan)
+        labels.short_ratio[h] = np.where(readable, vwap / known.entry[SELL_AT], np.nan)
 
 
 def _aimed_at_vwap(
@@ -129,18 +129,18 @@ def _aimed_at_vwap(
     labels: Labels,
 ) -> Labels:
     """Labels whose gross returns lead from the mid to the traded VWAP of (t, t + h], and of (te, te + h]."""
-    gross, mids = [], (known.decision[:, 0], known.entry[:, MID])
+    gross, mids = [], (known.mids, known.entry[MID])
     for ts, mid in zip(instants, mids, strict=True):
         vwaps = [traded_vwap(tape, ts, ts + horizon, inverse) for horizon in horizons_ns]
         returns = [1.0 - mid / vwap if inverse else vwap / mid - 1.0 for vwap in vwaps]
         gross.append(
-            np.array([np.where(_readable(labels, h), each, np.nan) for h, each in enumerate(returns)], np.float32)
+            np.array([np.where(_readable(labels.status[h]), each, np.nan) for h, each in enumerate(returns)], np.float32)
         )
     return labels._replace(gross=gross[0], exec_gross=gross[1])
 
 
-def _readable(labels: Labels, h: int) -> NDArray[np.bool_]:
-    return np.isin(labels.status[h], (OK, DEPTH_SHORT, NO_PRINT))
+def _readable(status: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.isin(status, (OK, DEPTH_SHORT, NO_PRINT))
 
 
 def _funding(
@@ -151,13 +151,12 @@ def _funding(
     known: Rows,
     labels: Labels,
 ) -> list[pl.Series]:
-    """What a long position pays, by horizon; NaN where the label is unknown and a payment is near enough to matter."""
+    """What a long position pays, by horizon; NaN where the label is unknown and a payment falls into it."""
     if not paid.ts.size:
         return [pl.zeros(instants[0].size, pl.Float64, eager=True)] * len(horizons_ns)
     by_horizon = []
-    for h, horizon in enumerate(horizons_ns):
-        charged = paid_by_longs(paid, instants, int(horizon), known.entry[:, MID], inverse)
-        charged[(charged != 0) & ~_readable(labels, h)] = np.nan
+    for h, (charged, payers) in enumerate(paid_by_longs(paid, instants, horizons_ns, known.entry[MID], inverse)):
+        charged[payers[~_readable(labels.status[h][payers])]] = np.nan
         by_horizon.append(pl.Series(charged))
     return by_horizon
 
@@ -170,7 +169,7 @@ def _table(
     parameters: LabelParameters,
     funding: list[pl.Series],
 ) -> pl.DataFrame:
-    entry = {name: known.entry[:, at] for name, at in (("entry_mid", MID), ("sell_at", SELL_AT), ("buy_at", BUY_AT))}
+    entry = {name: known.entry[at] for name, at in (("entry_mid", MID), ("sell_at", SELL_AT), ("buy_at", BUY_AT))}
     columns: dict[str, NDArray[np.generic] | pl.Series] = {"row_ts": rows, "te": te, "lots": known.lots, **entry}
     for h, horizon_ms in enumerate(parameters.horizons_ms):
         columns |= {f"{name}_{horizon_ms}": getattr(labels, name)[h] for name in Labels._fields[:4]}
