@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def live(settings: Settings, arguments: argparse.Namespace) -> None:
     folders = Folders(paths.journal(chosen.symbol), paths.live_bundles(chosen.symbol))
     lines = Lines(chosen.ws_url, chosen.rest_url, chosen.api_port, chosen.venue_patience_s, chosen.swap_patience_s)
     ending = Ending(arguments.until_end, arguments.ready_file, _say)
-    plan = plan_of(settings, chosen.symbol)
+    plan = plan_of(settings, chosen.symbol, time.time_ns())
     serve(plan, folders, paths.ledger, lines, secrets_from(dict(os.environ)), ending)
 
 

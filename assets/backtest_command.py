@@ -133,7 +133,7 @@ def read_arguments(settings: Settings, lake: Lake, arguments: argparse.Namespace
     venue = venue_on_terms(settings.venue, arguments.latency, arguments.queue)
     return Asked(
         settings,
-        with_fees(venue, arguments.fees, instrument, window.start),
+        with_fees(venue, arguments.fees, instrument, window),
         stress(arguments.latency),
         latency_asked(settings, lake, arguments.symbol, arguments.latency, window),
         arguments.symbol,
@@ -255,7 +255,7 @@ def facts_of(asked: Asked, bundle: Bundle, sha: str) -> dict[str, str]:
         "symbol": asked.symbol,
         "window": f"{_utc(asked.window.start)} to {_utc(asked.window.end)}",
         "policy": asked.policy,
-        "fees": f"maker {1e4 * venue.maker_fee:g} bp, taker {1e4 * venue.taker_fee:g} bp a leg",
+        "fees": "maker {:g} bp, taker {:g} bp a leg".format(*(1e4 * fee for fee in venue.fees)),
         "latency": latency_text(asked.latency, venue, asked.stress),
         "queue model": venue.queue_model,
         "bundle sha": sha,

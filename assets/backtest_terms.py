@@ -1,7 +1,6 @@
 """On what terms ``main.py backtest`` trades: fees, latency and queue model as the command line words them."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +8,6 @@ import numpy as np
 from assets.journal_tables import DECISIONS_TABLE, ORDERS_TABLE, REPORTS_TABLE
 from assets.live_journal import live_table
 from assets.partitions import WHOLE
-from assets.slice_data import NS_PER_S
 from assets.venue_models import tapes_of
 from backtest.engine import Window
 from backtest.latency import TracedLatency
@@ -17,7 +15,6 @@ from backtest.parameters import QUEUE_MODELS, VenueParameters
 from config.settings import Settings
 from market.errors import ConfigError, DataError
 from market.events import empty_events
-from market.fee_schedules import fees_in_force
 from market.instrument import Instrument
 from market.latency import LatencyTable, stressed
 from storage.lake import Lake
@@ -38,21 +35,21 @@ def venue_on_terms(venue: VenueParameters, latency: str, queue: str | None) -> V
     return replace(venue, **changes | (queue_terms(queue) if queue is not None else {}))
 
 
-def with_fees(venue: VenueParameters, fees: str | None, instrument: Instrument, start: int) -> VenueParameters:
-    """The venue at the fees asked for: ``MAKER,TAKER`` in bp a leg, or a tier of the venue's schedule at ``start``.
+def with_fees(venue: VenueParameters, fees: str | None, instrument: Instrument, window: Window) -> VenueParameters:
+    """The venue at the fees asked for, ``MAKER,TAKER`` in bp a leg or a tier of its schedule; None: as configured.
 
-    start : ns UTC, of the window; its day says which schedule is in force
-    Raises ConfigError for numbers that are no fees, DataError if the schedule has no such tier on that day.
+    window : its days say which schedule is in force
+    Raises ConfigError for numbers that are no fees, DataError if the schedule has no such tier on those days, or it
+    changes between them.
     """
     if fees is None:
-        return venue
-    if any(sign in fees for sign in ",.") or fees.lstrip("+-").isdigit():
+        asked = venue
+    elif any(sign in fees for sign in ",.") or fees.lstrip("+-").isdigit():
         maker, taker = (fee * 1e-4 for fee in numbers("fees", fees, 2))
+        asked = replace(venue, fee_tier="", maker_fee=maker, taker_fee=taker)
     else:
-        day = datetime.fromtimestamp(start // NS_PER_S, UTC).date()
-        tier = fees_in_force(instrument.venue, fees.lower(), day)
-        maker, taker = tier.maker, tier.taker
-    return replace(venue, maker_fee=maker, taker_fee=taker)
+        asked = replace(venue, fee_tier=fees.lower(), maker_fee=None, taker_fee=None)
+    return asked.charged(instrument.venue, *window)
 
 
 def stress(latency: str) -> float:

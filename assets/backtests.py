@@ -153,12 +153,13 @@ def report_exists(settings: Settings, lake: Lake, part: Part) -> bool:
 def write_page(settings: Settings, lake: Lake, part: Part, results: Results) -> Path:
     """The tear sheet, published whole; returns where it lies."""
     made = lake.manifest("models", *part).metadata
-    piece, fees = slice_of(lake, part), settings.venue
+    piece = slice_of(lake, part)
+    maker, taker = settings.venue.charged(settings.instrument(part.symbol).venue, *piece.test).fees
     seconds = (piece.test[1] - piece.test[0]) / 1e9
     notes = (
         f"{seconds:.0f} s of Test: enough to show that the chain works, far too short for any claim about profit.",
         f"Traded at a round-trip budget of {settings.trading.budget_bp:g} bp: "
-        f"maker fee {1e4 * fees.maker_fee:g} bp, taker fee {1e4 * fees.taker_fee:g} bp a leg.",
+        f"maker fee {1e4 * maker:g} bp, taker fee {1e4 * taker:g} bp a leg.",
     )
     facts = {
         "symbol": part.symbol,

@@ -1,6 +1,7 @@
 """Cost-aware labels of a day's rows: what a round trip from each row would have paid."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 import numpy as np
@@ -75,7 +76,9 @@ def labels_hold(
     part, instrument = part_of(context), settings.instrument(part_of(context).symbol)
     frame = lake.scan("labels", part.symbol, [part.key], unchecked=True).collect()
     grid = tradeable_grid(frame, settings.labels, instrument.contract)
-    yield from judge(lake, "labels", part, [degeneracy(grid), leakage(settings, lake, part, frame)])
+    yield from judge(
+        lake, "labels", part, [degeneracy(grid, taker_budget_bp(settings, part)), leakage(settings, lake, part, frame)]
+    )
 
 
 def tape_with_seam(settings: Settings, lake: Lake, part: Part) -> Events:
@@ -123,10 +126,19 @@ def grid_page(grid: pl.DataFrame) -> str:
     return "\n\n".join([*maps, f"Not trained on: {untradeable(grid)}", table])
 
 
-def degeneracy(grid: pl.DataFrame) -> Verdict:
-    """At least one cell holds enough rows that are worth a trade."""
+def taker_budget_bp(settings: Settings, part: Part) -> float:
+    """What the configured venue charged that day for a round trip that takes twice, bp of notional.
+
+    Raises DataError if a tier is configured, and the fee table has no entry of it for the day.
+    """
+    day_ns = int(datetime.fromisoformat(part.key).replace(tzinfo=UTC).timestamp()) * 1_000_000_000
+    return 2e4 * settings.venue.charged(settings.instrument(part.symbol).venue, day_ns, day_ns).fees[1]
+
+
+def degeneracy(grid: pl.DataFrame, taker_bp: float) -> Verdict:
+    """At least one cell holds enough rows that are worth a trade; ``taker_bp`` stands beside them."""
     tradeable = int(grid["tradeable"].sum())
-    facts = {"cells": grid.height, "tradeable": tradeable, "untradeable": untradeable(grid)}
+    facts = {"cells": grid.height, "tradeable": tradeable, "untradeable": untradeable(grid), "taker_bp": taker_bp}
     return Verdict("degeneracy", tradeable > 0, facts, {"shares": grid_page(grid)})
 
 

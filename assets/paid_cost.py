@@ -26,6 +26,7 @@ from storage.lake import Lake
 from trading.records import PLACE
 
 ORDER: Final = ("desk", "order_id")
+DAY_NS: Final = 86_400 * 1_000_000_000
 
 
 @dg.asset(deps=["live_journal"], group_name="monitoring", kinds={"parquet"})
@@ -88,9 +89,24 @@ def costs_of(joined: pl.DataFrame, events: Events, instrument: Instrument, venue
         arrival_mid=mids_at(events, joined["arrival_ts"].to_numpy()),
         quote_value=lots * each,
         round_trip_bp=joined["cost_bp"].to_numpy(),
-        fee=np.where(maker, venue.maker_fee, venue.taker_fee),
+        fee=fees_of(venue, instrument, joined["infer_ts"].to_numpy(), maker),
     )
     return fill_costs(fills, instrument.inverse).insert_column(0, joined["desk"])
+
+
+def fees_of(
+    venue: VenueParameters, instrument: Instrument, decided_ts: NDArray[np.int64], maker: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Fee of each fill, a fraction of its notional, by the day on which it was decided on.
+
+    Raises DataError if the fee table has no entry for one of the days.
+    """
+    fees, days = np.empty(maker.size), decided_ts // DAY_NS
+    for day in np.unique(days).tolist():
+        on = days == day
+        of_makers, of_takers = venue.charged(instrument.venue, day * DAY_NS, day * DAY_NS).fees
+        fees[on] = np.where(maker[on], of_makers, of_takers)
+    return fees
 
 
 def mids_at(events: Events, instants: NDArray[np.int64]) -> NDArray[np.float64]:

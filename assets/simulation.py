@@ -13,9 +13,9 @@ WARM_MARGIN_ROWS = 100  # beyond the receptive field, so that the first decision
 
 def desk_of(settings: Settings, symbol: str, shape: ForecastShape, kind: PolicyKind, span: Window) -> Desk:
     """Who decides, and on what terms, over a window."""
-    infer_ns = round(settings.labels.infer_latency_ms * 1e6)
+    infer_ns, instrument = round(settings.labels.infer_latency_ms * 1e6), settings.instrument(symbol)
     return Desk(
-        terms=Terms(settings.instrument(symbol), settings.venue, span, infer_ns),
+        terms=Terms(instrument, settings.venue.charged(instrument.venue, *span), span, infer_ns),
         trading=settings.trading,
         kind=kind,
         features=settings.features_of(symbol),

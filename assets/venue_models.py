@@ -75,9 +75,10 @@ def venue_in_force(settings: Settings, symbol: str) -> VenueInForce:
 
 
 def traded_against(desk: Desk, venue: VenueInForce) -> Desk:
-    """The same desk at the venue in force."""
+    """The same desk at the venue in force, which charges what the desk's does."""
     infer_ns = round(desk.terms.infer_latency_ns * venue.stress)
-    terms = desk.terms._replace(venue=venue.parameters, infer_latency_ns=infer_ns, latency=venue.table)
+    charging = venue.parameters.charged(desk.terms.instrument.venue, *desk.terms.window)
+    terms = desk.terms._replace(venue=charging, infer_latency_ns=infer_ns, latency=venue.table)
     return replace(desk, terms=terms)
 
 

@@ -1,10 +1,12 @@
 """Frozen settings of the simulated venue; light to import."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from market.errors import ConfigError
+from market.fee_schedules import fees_over
 
 QueueModel = Literal["risk_averse", "power", "log", "front"]
 RISK_AVERSE: Final = 0
@@ -31,8 +33,9 @@ class VenueParameters:
     queue_model: QueueModel  # how the quantity ahead of a resting order shrinks
     queue_power: float  # n of the model power: the higher, the surer that whoever leaves stood on the longer side
     crossed_book: CrossedBook  # what a resting order gets when the book crosses its price without a print
-    maker_fee: float  # fraction of notional; below 0 is a rebate
-    taker_fee: float  # fraction of notional
+    fee_tier: str  # of market/fee_schedules.py, such as vip0, whose fees of the day are charged; empty: the two below
+    maker_fee: float | None  # fraction of notional, below 0 is a rebate; null where fee_tier says it
+    taker_fee: float | None  # fraction of notional; null where fee_tier says it
     reject_share: float  # of orders that the venue refuses for no reason of ours, [0, 1]
     cancel_reject_share: float  # of cancels that it refuses; the order goes on, [0, 1]
     cancel_lost_share: float  # of cancels that never arrive; both shares of cancels together at most 1
@@ -43,7 +46,7 @@ class VenueParameters:
         for key in ("order_latency_ms", "ack_latency_ms"):
             _check_range(key, getattr(self, key), 0.0, _LONGEST_MS)
         for key in ("maker_fee", "taker_fee"):
-            _check_range(key, getattr(self, key), -_LARGEST_FEE, _LARGEST_FEE)
+            _check_fee(key, getattr(self, key), self.fee_tier)
         if self.queue_model not in QUEUE_MODELS:
             raise ConfigError(f"queue_model={self.queue_model!r} is not one of {sorted(QUEUE_MODELS)}")
         if self.crossed_book not in CROSSED_BOOKS:
@@ -73,8 +76,20 @@ class VenueParameters:
 
     @property
     def fees(self) -> tuple[float, float]:
-        """Maker's and taker's, fractions of notional."""
+        """Maker's and taker's, fractions of notional. Raises ConfigError for a tier before ``charged``."""
+        if self.maker_fee is None or self.taker_fee is None:
+            raise ConfigError(f"what fee_tier={self.fee_tier} charges depends on venue and day")
         return self.maker_fee, self.taker_fee
+
+    def charged(self, venue: str, start_ns: int, end_ns: int) -> Self:
+        """The same, with what the tier charges at a venue from one instant to another, ns UTC, in place of its name.
+
+        Raises DataError if the fee table has no entry for those days, or the fees change in between.
+        """
+        if not self.fee_tier:
+            return self
+        fees = fees_over(venue, self.fee_tier, _day_of(start_ns), _day_of(end_ns))
+        return replace(self, fee_tier="", maker_fee=fees.maker, taker_fee=fees.taker)
 
     @property
     def queue_code(self) -> int:
@@ -109,6 +124,17 @@ class ReportParameters:
             value = getattr(self, key)
             if (value if key == "jobs" else value[0]) < least:
                 raise ConfigError(f"{key}={value} must not go below {least:g}")
+
+
+def _day_of(ts: int) -> date:
+    return datetime.fromtimestamp(ts // 1_000_000_000, UTC).date()
+
+
+def _check_fee(key: str, fee: float | None, tier: str) -> None:
+    if (fee is None) != bool(tier):
+        raise ConfigError(f"{key}={fee} with fee_tier={tier!r}: either a tier says the fees, or the two numbers do")
+    if fee is not None:
+        _check_range(key, fee, -_LARGEST_FEE, _LARGEST_FEE)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

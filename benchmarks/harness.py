@@ -18,6 +18,7 @@ from statistics import median
 from types import ModuleType
 from typing import Final
 
+Clock = Callable[[], float]
 HISTORY: Final = Path(__file__).with_name("history")
 FIGURES_FILE: Final = "TICKLOOP_FIGURES"  # environment: where a benchmark leaves its figures for tools/bench.py
 PACKAGES: Final = (
@@ -99,10 +100,15 @@ def median_of(run: Callable[[], object], repeats: int = 5) -> float:
     return median(_seconds(run) for _ in range(repeats))
 
 
-def medians_of(ours: Callable[[], object], peer: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
-    """Medians of the seconds of two calls made in turn, so that whatever slows the machine slows both."""
+def medians_of(
+    ours: Callable[[], object], peer: Callable[[], object], repeats: int = 5, clock: Clock = time.perf_counter
+) -> tuple[float, float]:
+    """Medians of the seconds of two calls made in turn, so that whatever slows the machine slows both.
+
+    clock : ``time.process_time`` for the processor's seconds, which other processes do not lengthen
+    """
     ours(), peer()
-    pairs = [(_seconds(ours), _seconds(peer)) for _ in range(repeats)]
+    pairs = [(_seconds(ours, clock), _seconds(peer, clock)) for _ in range(repeats)]
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
 
 
@@ -166,10 +172,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _seconds(run: Callable[[], object], clock: Clock = time.perf_counter) -> float:
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _cpu_model() -> str:

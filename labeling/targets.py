@@ -134,7 +134,9 @@ def _aimed_at_vwap(
         vwaps = [traded_vwap(tape, ts, ts + horizon, inverse) for horizon in horizons_ns]
         returns = [1.0 - mid / vwap if inverse else vwap / mid - 1.0 for vwap in vwaps]
         gross.append(
-            np.array([np.where(_readable(labels.status[h]), each, np.nan) for h, each in enumerate(returns)], np.float32)
+            np.array(
+                [np.where(_readable(labels.status[h]), each, np.nan) for h, each in enumerate(returns)], np.float32
+            )
         )
     return labels._replace(gross=gross[0], exec_gross=gross[1])
 

@@ -42,22 +42,23 @@ class LivePlan:
     build: str  # interpreter, compiler and processor: bits are equal on one build only
 
 
-def plan_of(settings: Settings, symbol: str) -> LivePlan:
+def plan_of(settings: Settings, symbol: str, start_ns: int) -> LivePlan:
     """The plan of a profile for one symbol: the model's desk, and the probe beside it.
 
-    Raises ConfigError if the symbol follows a leader.
+    start_ns : ns UTC; the fees of that day hold until the runner ends
+    Raises ConfigError if the symbol follows a leader, DataError if the fee table does not know that day.
     """
-    features = settings.features_of(symbol)
+    features, instrument = settings.features_of(symbol), settings.instrument(symbol)
     if features.leader:
         raise ConfigError(
             f"{symbol} follows {features.leader}; the runner reads one symbol: take it out of data.leaders"
         )
     return LivePlan(
-        instrument=settings.instrument(symbol),
+        instrument=instrument,
         clock=settings.clock,
         features=features,
         trading=settings.trading,
-        venue=settings.venue,
+        venue=settings.venue.charged(instrument.venue, start_ns, start_ns),
         desks=("take", "probe"),
         config_sha=config_sha(settings),
         catalogue_sha=catalogue_sha(features),

@@ -1,25 +1,9 @@
-"""What trading costs: fees of a venue, and the average price of walking its book."""
-
-from dataclasses import dataclass
+"""What trading costs: the fee of a leg, and the average price of walking a book."""
 
 import numpy as np
 from numba import njit
 
 from market.book import next_level, quantity
-from market.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class FeeTier:
-    """Fees of one tier, fractions of a leg's notional; a rebate is below 0."""
-
-    maker: float
-    taker: float
-
-    def __post_init__(self) -> None:
-        for key in ("maker", "taker"):
-            if not -0.01 <= getattr(self, key) <= 0.01:
-                raise ConfigError(f"{key}={getattr(self, key)} is a fraction of notional, allowed -0.01 to 0.01")
 
 
 def leg_fee(budget_bp: float) -> float:

@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from market.costs import FeeTier
 from market.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, slots=True)
+class FeeTier:
+    """Fees of one tier, fractions of a leg's notional; a rebate is below 0."""
+
+    maker: float
+    taker: float
+
+    def __post_init__(self) -> None:
+        for key in ("maker", "taker"):
+            if not -0.01 <= getattr(self, key) <= 0.01:
+                raise ConfigError(f"{key}={getattr(self, key)} is a fraction of notional, allowed -0.01 to 0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +97,12 @@ def fee_entry(venue: str, tier: str, on: date, entries: tuple[FeeEntry, ...] = E
     return max(in_force, key=lambda entry: entry.since)
 
 
-def fees_in_force(venue: str, tier: str, on: date) -> FeeTier:
-    """Maker and taker fee of a venue's tier on a day, fractions of a leg's notional. Raises DataError as fee_entry."""
-    return fee_entry(venue, tier, on).fees
+def fees_over(venue: str, tier: str, first: date, last: date) -> FeeTier:
+    """Maker and taker fee of a tier that hold on every day from the first to the last.
 
-
-def round_trip_bp(entry: FeeEntry, *, taker_legs: int) -> float:
-    """Fees of a whole round trip, bp of notional, of which so many legs (0 to 2) take.
-
-    >>> round_trip_bp(fee_entry("binance-usdm", "vip9", date(2024, 8, 8)), taker_legs=2)
-    3.4
+    Raises DataError as fee_entry, and if another entry comes into force in between.
     """
-    return entry.taker_bp * taker_legs + entry.maker_bp * (2 - taker_legs)
+    entry, later = fee_entry(venue, tier, first), fee_entry(venue, tier, last)
+    if later != entry:
+        raise DataError(f"fees of {venue} {tier} change between {first} and {last}, on {later.since}; split the window")
+    return entry.fees

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from backtest.ledger import Ledger
 from labeling.leakage import LeakReport, Rows, ignores_future, poison_after, truncate_after
-from labeling.parameters import LabelParameters
+from labeling.parameters import Exit, LabelParameters
 from labeling.targets import label_rows, tradeable_grid
-from market.book import ASK, BID, Book, apply_events, new_book, next_level, quantity
+from market.book import ASK, BEST_ASK, BEST_BID, BID, Book, apply_events, new_book, next_level, quantity
 from market.events import BUY, FIRST, LAST, LEVEL, SELL, SNAPSHOT, TRADE, Events, empty_events, venue_ts
 from market.instrument import Instrument
 from tests.builders_market import RUNS
@@ -134,17 +134,38 @@ def walked_fills(book: Book, side: int, lots: int) -> list[tuple[int, int, int]]
 
 
 def booked_round_trip(
-    events: Events, instrument: Instrument, side: int, lots: int, te: int, tx: int, fee: float
+    events: Events, instrument: Instrument, side: int, lots: int, te: int, tx: int, fee: float, *, leave: Exit = "walk"
 ) -> float:
-    """Net return per entry notional of taking the book at te and giving it back at tx, level by level."""
-    ledger = Ledger(instrument)
+    """Net return per entry notional of taking the book at te, level by level, and leaving at tx; funding is paid."""
+    ledger, times = Ledger(instrument), venue_ts(events)
+    order = np.argsort(times, kind="stable")
+    heard = events[order], times[order]
+    ledger.on_events(heard[0][heard[1] <= te])
     for fill in walked_fills(venue_book(events, te), side, lots):
         ledger.book_fill(*fill, fee)
     entry_notional = ledger.volume
-    for fill in walked_fills(venue_book(events, tx), -side, lots):
+    ledger.on_events(heard[0][(te < heard[1]) & (heard[1] <= tx)])
+    for fill in _leaving_fills(events, instrument, (-side, lots), (te, tx), leave):
         ledger.book_fill(*fill, fee)
     assert ledger.position == 0
     return ledger.equity(float("nan")) / entry_notional
+
+
+def _leaving_fills(
+    events: Events, instrument: Instrument, order: tuple[int, int], life: tuple[int, int], leave: Exit
+) -> list[tuple[int, Any, int]]:
+    """(side, price, lots) by which an order of (side, lots) leaves: price may lie between ticks."""
+    (side, lots), book = order, venue_book(events, life[1])
+    if leave == "walk":
+        return list(walked_fills(book, side, lots))
+    if leave == "mid":
+        return [(side, (int(book[2][BEST_BID]) + int(book[2][BEST_ASK])) / 2, lots)]
+    times = venue_ts(events)
+    printed = events[(events["kind"] == TRADE) & (life[0] < times) & (times <= life[1])]
+    pairs = list(zip(printed["price"].tolist(), printed["qty"].tolist(), strict=True))
+    whole = sum(qty for _, qty in pairs)
+    value = sum(qty / price if instrument.inverse else qty * price for price, qty in pairs)
+    return [(side, whole / value if instrument.inverse else value / whole, lots)]
 
 
 def features_ignore_future(

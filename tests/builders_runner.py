@@ -36,7 +36,7 @@ Frames = list[tuple[int, bytes]]  # ingest_ts, raw bytes
 @cache
 def quick_plan() -> LivePlan:
     """The dev profile's plan, with rows that are valid after two seconds and time to decide on a busy machine."""
-    plan = plan_of(load_settings("dev"), COINM_BTC.name)
+    plan = plan_of(load_settings("dev"), COINM_BTC.name, START)
     routing = replace(plan.trading.routing, max_decision_lag_ms=1_000.0)
     features = replace(plan.features, normalizer_min_samples=2)
     trading = replace(plan.trading, routing=routing)

@@ -51,6 +51,7 @@ VENUE = VenueParameters(
     cancel_reject_share=0.0,
     cancel_lost_share=0.0,
     reconcile_ms=1000.0,
+    fee_tier="",
     maker_fee=0.0,
     taker_fee=0.0,
     seed=1,
@@ -137,7 +138,7 @@ class ImbalanceForecaster:
 def strategy(kind: PolicyKind, parameters: TradingParameters = TRADING, instrument: Instrument = COINM_BTC) -> Strategy:
     """Trades ``ImbalanceForecaster`` without fees."""
     limits = limits_of(parameters, instrument, kind, VENUE.fees)
-    return Strategy(ImbalanceForecaster(), np.arange(6), limits, VENUE.maker_fee, VENUE.taker_fee)
+    return Strategy(ImbalanceForecaster(), np.arange(6), limits, *VENUE.fees)
 
 
 def session(kind: PolicyKind, parameters: TradingParameters = TRADING, instrument: Instrument = COINM_BTC) -> Session:

@@ -28,6 +28,7 @@ VENUE: Final = VenueParameters(
     cancel_reject_share=0.0,
     cancel_lost_share=0.0,
     reconcile_ms=20.0,
+    fee_tier="",
     maker_fee=0.0,
     taker_fee=0.0,
     seed=0,

@@ -52,7 +52,7 @@ def test_terms_of_the_command_line_stand_in_place_of_the_configured_ones(setting
     asked = read_arguments(settings, NONE, arguments(latency="stress:3", fees="-0.5,4", queue="risk_averse", jobs=2))
     venue, configured = asked.venue, settings.venue
     assert (venue.order_latency_ms, venue.ack_latency_ms) == (30.0, 30.0)
-    assert (venue.maker_fee, venue.taker_fee) == pytest.approx((-0.5e-4, 4e-4))
+    assert venue.fees == pytest.approx((-0.5e-4, 4e-4))
     assert asked.window == Window(instant("from", "2024-08-08T23:55Z"), instant("to", "2024-08-09T01:01+01:00"))
     assert read_arguments(settings, NONE, arguments()).venue == configured
 
@@ -69,7 +69,7 @@ def test_a_trace_without_a_journal_is_one_clear_error(settings: Settings, tmp_pa
 
 def test_fees_may_be_a_tier_of_the_schedule_in_force_when_the_window_begins(settings: Settings) -> None:
     venue = read_arguments(settings, NONE, arguments(fees="VIP1")).venue
-    assert (venue.maker_fee, venue.taker_fee) == pytest.approx((1.6e-4, 4e-4))
+    assert venue.fees == pytest.approx((1.6e-4, 4e-4))
     with pytest.raises(DataError, match="holds nothing for binance-coinm vip9"):
         read_arguments(settings, NONE, arguments(fees="vip9"))
     with pytest.raises(DataError, match="no entry of binance-coinm vip1 for 2021-08-08"):

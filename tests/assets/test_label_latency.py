@@ -8,10 +8,13 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from assets.journal_tables import DECISIONS_TABLE, EVENTS_TABLE, ORDERS_TABLE, REPORTS_TABLE, TABLES
-from assets.label_latency import answered_legs, journal_latencies, latency_inputs, row_latencies
+from assets.label_latency import answered_orders, journal_latencies, latency_inputs, row_latencies
 from assets.partitions import WHOLE
+from assets.venue_models import tapes_of
+from backtest.answers import legs_of_answers
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from labeling.latencies import drawn_latency_ns
@@ -68,21 +71,24 @@ def lake_with(settings: Settings, tables: Tables) -> Lake:
     return lake
 
 
+def answered(tables: Tables) -> NDArray[np.void]:
+    """Answered orders of the one desk of a journal."""
+    names = (DECISIONS_TABLE, ORDERS_TABLE, REPORTS_TABLE)
+    [desk] = tapes_of(frame_to_events(tables[EVENTS_TABLE]), *(tables[name] for name in names))
+    return answered_orders(desk.answers)
+
+
 def test_the_legs_of_an_order_are_those_of_its_records() -> None:
-    tables = journal_of(np.array([4.0, 8.0]))
-    legs = answered_legs(tables[DECISIONS_TABLE], tables[ORDERS_TABLE], tables[REPORTS_TABLE])
-    assert legs.columns == ["sent_ts", "feed_ns", "infer_ns", "entry_ns", "ack_ns"]
-    assert legs.rows() == [
-        (START + SECOND + 2 * MS, 3 * MS, 2 * MS, 4 * MS, 5 * MS),
-        (START + 2 * SECOND + 2 * MS, 3 * MS, 2 * MS, 8 * MS, 5 * MS),
-    ]
+    found = answered(journal_of(np.array([4.0, 8.0])))
+    assert (found["sent_ts"] - START).tolist() == [SECOND + 2 * MS, 2 * SECOND + 2 * MS]
+    assert (legs_of_answers(found) // MS).tolist() == [[3, 2, 4, 5], [3, 2, 8, 5]]
 
 
 def test_cancels_and_orders_without_an_answer_tell_nothing() -> None:
     tables = journal_of(np.full(3, 4.0))
     orders = tables[ORDERS_TABLE].with_columns(verb=pl.Series([PLACE, CANCEL, PLACE], dtype=pl.UInt8))
     reports = tables[REPORTS_TABLE].head(2)
-    assert answered_legs(tables[DECISIONS_TABLE], orders, reports).height == 1
+    assert answered({**tables, ORDERS_TABLE: orders, REPORTS_TABLE: reports})["order_id"].tolist() == [1]
 
 
 def test_rows_draw_what_some_order_met(tmp_path: Path) -> None:

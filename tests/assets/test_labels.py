@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.labels import degeneracy, grid_page, label_facts, leakage, untradeable
+from assets.labels import degeneracy, grid_page, label_facts, leakage, taker_budget_bp, untradeable
 from assets.partitions import Part
 from assets.plots import heat_map
 from assets.slice_data import trainable_cells
 from config.loading import load_settings
 from config.settings import Settings
 from labeling.targets import label_rows, tradeable_grid
+from market.errors import DataError
 from market.schema import events_to_frame, schema_sha
 from modeling.forecast import Cell
 from storage.lake import Lake
@@ -81,7 +82,7 @@ def test_untradeable_cells_are_named_drawn_and_not_trained_on(day: tuple[Setting
     assert "Not trained on: 250 ms 100 bp, 1000 ms 100 bp" in grid_page(grid)
     assert grid_page(grid).count("data:image/svg+xml") == 3
     assert trainable_cells(settings, frame, "inverse") == (Cell(250, 0.0), Cell(1_000, 0.0))
-    assert degeneracy(grid).passed
+    assert degeneracy(grid, 10.0).passed
 
 
 def test_labelled_horizons_that_are_not_trained_make_no_cell(day: tuple[Settings, Lake, pl.DataFrame]) -> None:
@@ -93,7 +94,14 @@ def test_labelled_horizons_that_are_not_trained_make_no_cell(day: tuple[Settings
 def test_a_day_of_which_no_cell_is_tradeable_turns_the_check_red(day: tuple[Settings, Lake, pl.DataFrame]) -> None:
     settings, _, frame = day
     grid = tradeable_grid(frame, replace(settings.labels, fee_budgets_bp=(100.0,)), "inverse")
-    assert not degeneracy(grid).passed
+    assert not degeneracy(grid, 10.0).passed
+
+
+def test_what_the_tier_in_force_costs_stands_beside_the_cells(day: tuple[Settings, Lake, pl.DataFrame]) -> None:
+    tier = replace(day[0], venue=replace(day[0].venue, fee_tier="vip0", maker_fee=None, taker_fee=None))
+    assert taker_budget_bp(tier, Part(SYMBOL, "2024-08-09")) == pytest.approx(10.0)
+    with pytest.raises(DataError, match="no entry of binance-coinm vip0 for 2024-01-01"):
+        taker_budget_bp(tier, Part(SYMBOL, "2024-01-01"))
 
 
 def test_facts_count_labels_thin_books_and_what_the_labels_are_worth(

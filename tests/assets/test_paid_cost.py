@@ -1,6 +1,7 @@
 """Fills of a runner's journal, each beside the decision that sent its order and the book that it met."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -10,7 +11,7 @@ import pytest
 
 from assets.journal_tables import DECISIONS_TABLE, EVENTS_TABLE, ORDERS_TABLE, REPORTS_TABLE
 from assets.live_journal import live_journal, live_journal_hold, live_table
-from assets.paid_cost import costs_of, fills_with_decisions, mids_at, paid_cost, paid_cost_hold
+from assets.paid_cost import costs_of, fees_of, fills_with_decisions, mids_at, paid_cost, paid_cost_hold
 from assets.partitions import WHOLE
 from backtest.parameters import VenueParameters
 from config.loading import load_settings
@@ -108,6 +109,14 @@ def test_costs_are_those_of_the_records_by_hand(tables: Tables) -> None:
         assert found["quote_value"] == coins
         assert found["decided_ts"] == decision["infer_ts"]
         assert found["assumed_bp"] == pytest.approx(decision["cost_bp"] / 2, nan_ok=True)
+
+
+def test_a_tier_charges_each_fill_the_fees_of_its_own_day() -> None:
+    tier = replace(load_settings("dev").venue, fee_tier="vip0", maker_fee=None, taker_fee=None)
+    usdm = load_settings("dev").instrument("binance-usdm-btcusdt")
+    days = [int(datetime(*day, 12, tzinfo=UTC).timestamp()) * 1_000_000_000 for day in ((2023, 4, 4), (2024, 8, 8))]
+    fees = fees_of(tier, usdm, np.array([*days, *days]), np.array([False, False, True, True]))
+    assert fees.tolist() == pytest.approx([0.0004, 0.0005, 0.0002, 0.0002])
 
 
 def test_takers_pay_and_makers_earn_against_the_mid(tables: Tables) -> None:

@@ -35,6 +35,7 @@ GOOD = {"order_latency_ms": 2.0, "ack_latency_ms": 3.0, "queue_model": "risk_ave
     "cancel_reject_share": 0.0,
     "cancel_lost_share": 0.0,
     "reconcile_ms": 20.0,
+    "fee_tier": "",
     "maker_fee": 0.0,
     "taker_fee": 0.0,
     "seed": 0,
@@ -172,6 +173,8 @@ def test_a_sweep_that_waits_for_room_reports_the_same_in_research_mode():
         ({"ack_latency_ms": float("nan")}, "ack_latency_ms=nan"),
         ({"queue_model": "best"}, "queue_model='best' is not one of"),
         ({"taker_fee": 0.5}, "taker_fee=0.5"),
+        ({"taker_fee": None}, "taker_fee=None with fee_tier=''"),
+        ({"fee_tier": "vip0"}, "maker_fee=0.0 with fee_tier='vip0': either a tier says the fees"),
         ({"seed": -1}, "seed=-1"),
     ],
 )

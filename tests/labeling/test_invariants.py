@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from labeling.replay import DEPTH_SHORT, OK
 from labeling.targets import classes, label_rows, net_returns
-from market.events import BUY, LEVEL, SELL, TRADE, empty_events
+from market.events import BUY, FUNDING, LEVEL, MARK, NO_SIDE, SELL, TRADE, empty_events
 from market.instrument import Instrument
 from tests.builders_labels import (
     INSTRUMENTS,
+    INVERSE,
+    LINEAR,
     MS,
     START,
     booked_round_trip,
@@ -37,16 +39,42 @@ def table_of(events, instrument, **changed):
     return label_rows(events, ROWS, label_parameters(**changed), instrument, None)
 
 
-@given(seeds, contracts, notionals, fees, st.integers(0, ROWS.size - 1))
-def test_a_label_equals_what_the_ledger_books(seed, instrument, notional, fee, row):
+@given(seeds, contracts, notionals, fees, st.integers(0, ROWS.size - 1), exits)
+def test_a_label_equals_what_the_ledger_books(seed, instrument, notional, fee, row, leave):
     events = random_tape(seed)
-    table = table_of(events, instrument, order_notional_usd=notional)
+    table = table_of(events, instrument, order_notional_usd=notional, exit=leave)
     assume(table["status_250"][row] == OK)
     te, lots = table["te"][row], table["lots"][row]
-    nets = net_returns(table, 250, fee, instrument.contract)
-    for net, side in zip(nets, (BUY, SELL), strict=True):
-        paid = booked_round_trip(events, instrument, side, lots, te, te + 250 * MS, fee)
+    for net, side in zip(net_returns(table, 250, fee, instrument.contract), (BUY, SELL), strict=True):
+        paid = booked_round_trip(events, instrument, side, lots, te, te + 250 * MS, fee, leave=leave)
         assert net[row] == pytest.approx(paid, abs=1e-12)
+
+
+def tape_with_funding(seed):
+    """A random tape on which a funding of 30 bp, first said to be -10, is paid as the feed names the next one."""
+    due_ms = int(np.random.default_rng(seed).integers(100, 900))
+    due, following = START + due_ms * MS, START + (due_ms + 8 * 3_600_000) * MS
+    told = [event(5.0, MARK, NO_SIDE, round(50_007.3 * 1e8)), event(6.0, FUNDING, NO_SIDE, -(10**9), due)]
+    told += [event(due_ms - 1.0, MARK, NO_SIDE, round(49_900.0 * 1e8))]
+    told += [event(due_ms - 0.5, FUNDING, NO_SIDE, 3 * 10**9, due), event(due_ms, FUNDING, NO_SIDE, 10**9, following)]
+    return tape(*random_tape(seed).tolist(), *told)
+
+
+@given(seeds, st.sampled_from([LINEAR, INVERSE]), notionals, exits, st.integers(0, ROWS.size - 1))
+def test_a_label_pays_the_funding_that_the_ledger_books(seed, instrument, notional, leave, row):
+    events = tape_with_funding(seed)
+    table = table_of(events, instrument, order_notional_usd=notional, exit=leave)
+    assume(table["status_250"][row] == OK)
+    te, lots = table["te"][row], table["lots"][row]
+    for net, side in zip(net_returns(table, 250, 0.0004, instrument.contract), (BUY, SELL), strict=True):
+        paid = booked_round_trip(events, instrument, side, lots, te, te + 250 * MS, 0.0004, leave=leave)
+        assert net[row] == pytest.approx(paid, abs=1e-12)
+
+
+def test_some_rows_pay_that_funding_and_others_do_not():
+    paying = table_of(tape_with_funding(7), LINEAR)["funding_250"].to_numpy() != 0
+    assert paying.any()
+    assert not paying.all()
 
 
 @given(seeds, contracts, notionals)
@@ -154,6 +182,23 @@ def test_labels_do_not_depend_on_which_rows_are_asked_together(seed, instrument)
     whole = table_of(events, instrument)
     part = label_rows(events, ROWS[5:25], label_parameters(), instrument, None)
     assert part.equals(whole[5:25])
+
+
+@pytest.mark.parametrize("instrument", INSTRUMENTS)
+def test_rows_of_a_long_day_with_a_silence_are_labelled_as_a_few_alone(instrument):
+    later = random_tape(2)
+    later["exchange_ts"] += 20_000 * MS
+    later["ingest_ts"] += 20_000 * MS
+    events = np.concatenate([random_tape(1), later])
+    rows = START + np.arange(20, 20_900, 10) * MS
+    latency_ns = np.random.default_rng(3).integers(0, 900 * MS, rows.size)
+    parameters = label_parameters(order_notional_usd=500.0)
+    whole = label_rows(events, rows, parameters, instrument, None, latency_ns=latency_ns)
+    for first in range(0, rows.size, 50):
+        few = slice(first, first + 50)
+        alone = label_rows(events, rows[few], parameters, instrument, None, latency_ns=latency_ns[few])
+        assert alone.equals(whole[few])
+    assert (whole["status_1000"] == OK).mean() > 0.9
 
 
 @given(seeds, contracts)

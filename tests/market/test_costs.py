@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.book import ASK, BID, new_book, set_level, top_levels
-from market.costs import FeeTier, leg_fee, walk
+from market.costs import leg_fee, walk
 from market.errors import ConfigError
+from market.fee_schedules import FeeTier
 
 
 def book_of(bids, asks):

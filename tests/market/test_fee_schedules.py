@@ -5,12 +5,12 @@ from datetime import date
 import pytest
 
 from market.errors import ConfigError, DataError
-from market.fee_schedules import ENTRIES, FeeEntry, fee_entry, fees_in_force, round_trip_bp
+from market.fee_schedules import ENTRIES, FeeEntry, fee_entry, fees_over
 from market.sources import DECODERS
 
 
 def test_a_tier_charges_what_was_in_force_on_the_day() -> None:
-    old, new = (fees_in_force("binance-usdm", "vip0", day) for day in (date(2023, 4, 4), date(2024, 8, 8)))
+    old, new = (fees_over("binance-usdm", "vip0", day, day) for day in (date(2023, 4, 4), date(2024, 8, 8)))
     assert (old.maker, old.taker) == pytest.approx((0.0002, 0.0004))
     assert (new.maker, new.taker) == pytest.approx((0.0002, 0.0005))
 
@@ -28,9 +28,9 @@ def test_an_entry_holds_from_its_first_day_until_the_day_before_its_end() -> Non
 
 def test_what_is_not_known_is_an_error_and_never_0() -> None:
     with pytest.raises(DataError, match="no entry of binance-usdm vip0 for 2018-01-01; it covers 2021-06-30"):
-        fees_in_force("binance-usdm", "vip0", date(2018, 1, 1))
+        fee_entry("binance-usdm", "vip0", date(2018, 1, 1))
     with pytest.raises(DataError, match="nothing for binance-usdm vip12; it holds binance-coinm vip0"):
-        fees_in_force("binance-usdm", "vip12", date(2024, 8, 8))
+        fee_entry("binance-usdm", "vip12", date(2024, 8, 8))
 
 
 def test_an_entry_that_ends_before_it_begins_is_refused() -> None:
@@ -51,7 +51,6 @@ def test_no_two_entries_of_a_tier_overlap() -> None:
         assert (entry.venue, entry.tier) not in [(each.venue, each.tier) for each in others]
 
 
-@pytest.mark.parametrize(("taker_legs", "budget_bp"), [(0, 4.0), (1, 7.0), (2, 10.0)])
-def test_a_round_trip_pays_both_legs(taker_legs: int, budget_bp: float) -> None:
-    entry = fee_entry("binance-usdm", "vip0", date(2024, 8, 8))
-    assert round_trip_bp(entry, taker_legs=taker_legs) == budget_bp
+def test_days_over_which_the_fees_change_are_refused() -> None:
+    with pytest.raises(DataError, match="vip0 change between 2023-08-31 and 2024-02-12, on 2024-02-12; split"):
+        fees_over("binance-usdm", "vip0", date(2023, 8, 31), date(2024, 2, 12))
