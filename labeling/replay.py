@@ -206,12 +206,15 @@ def _most_within(ts, span):
 
 @njit(**KERNEL)
 def _replay(tape, schedule, sizing, book, rows, under_way, labels, walks, told):
-    gaps, count, next_due = 0, 0, _next_due(schedule.due_ts)
-    for place in range(tape.order.size):
-        event = tape.events[tape.order[place]]
-        while tape.times[place] > next_due:
-            until = min(tape.times[place], next_due + STRIDE_NS)
+    gaps, count, next_due, events = 0, 0, _next_due(schedule.due_ts), tape.order.size
+    for place in range(events + 1 if events else 0):  # once more for what is due by the last event itself
+        instant = tape.times[place] if place < events else tape.times[-1] + 1
+        while next_due < instant:
+            until = min(instant, next_due + STRIDE_NS)
             next_due = _read_before(until, gaps, schedule, sizing, book, rows, under_way, labels, walks)
+        if place == events:
+            break
+        event = tape.events[tape.order[place]]
         apply(book, event.kind, event.side, event.price, event.qty, event.update_id, event.flags)
         gaps += event.kind == GAP
         if _spoils(walks.deepest, event):
@@ -219,9 +222,6 @@ def _replay(tape, schedule, sizing, book, rows, under_way, labels, walks, told):
         if event.kind == MARK or event.kind == FUNDING:
             told[count] = place
             count += 1
-    while tape.order.size and next_due <= tape.times[-1]:
-        until = min(tape.times[-1] + 1, next_due + STRIDE_NS)
-        next_due = _read_before(until, gaps, schedule, sizing, book, rows, under_way, labels, walks)
     _leave_unread(schedule, rows, labels)
     return count
 
@@ -250,7 +250,7 @@ def _forget(walks):
     walks.deepest[BID], walks.deepest[ASK] = FAR, 0
 
 
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _read_before(instant, gaps, schedule, sizing, book, rows, under_way, labels, walks):
     """Read the book in force for whatever is due before an instant; returns when something is due next."""
     due_ts, horizons = schedule.due_ts, schedule.horizons.size
@@ -320,12 +320,17 @@ def _enter(instant, mid, crossing, schedule, sizing, book, rows, known, walks):
     schedule.due_ts[1] = te[by_entry[k]] if k < by_entry.size else FAR
 
 
-@njit(**KERNEL)
+@njit(**KERNEL, forceinline=True)
 def _walked(book, lots, inverse, walks):
     """Slot of the walk of so many lots through both sides of the book as it stands."""
     slot = lots & (WALKS - 1)
-    if walks.lots[slot] == lots:
-        return slot
+    if walks.lots[slot] != lots:
+        _walk_both(book, lots, inverse, walks, slot)
+    return slot
+
+
+@njit(**KERNEL)
+def _walk_both(book, lots, inverse, walks, slot):
     walks.lots[slot] = lots
     for row in (BID, ASK):
         last = book[2][row]
@@ -340,7 +345,6 @@ def _walked(book, lots, inverse, walks):
             walks.deepest[ASK] = max(walks.deepest[ASK], last if last > 0 else FAR)
     mid, half_spread = _touch(book)
     walks.walking[slot] = ((walks.prices[slot, ASK] - walks.prices[slot, BID]) / 2 - half_spread) / mid
-    return slot
 
 
 @njit(**KERNEL, forceinline=True)
