@@ -293,6 +293,7 @@ def _modify(state, slot, request, now):
     order.status = standing(order)
     tell(state, order, MODIFIED, NO_REASON, qty, now)
     if not keeps_place:
+        order.stands_since = request[ARRIVAL]
         leave(state, row_of(order.side), slot)
         _trade_and_rest(state, slot, now)
 
@@ -370,7 +371,7 @@ def _deliver(state, until, cause_ts):
 def _print(state, event):
     """A trade: its quantity goes once through the queue of the side that it hit, ours in their turn.
 
-    Passed over: orders that arrived after the venue printed it, whenever we heard of it.
+    Passed over: orders that came to their place after the venue printed it, whenever we heard of it.
     """
     orders, resting, meta = state[ORDERS], state[RESTING], state[META]
     row, price = row_of(-event[_SIDE]), event[_PRICE]
@@ -379,7 +380,7 @@ def _print(state, event):
         order = orders[resting[row, place]]
         if not reaches(-order.side, price, order.price):
             break
-        if order.arrival_ts > event[_ALIGNED_TS]:
+        if order.stands_since > event[_ALIGNED_TS]:
             continue
         if order.price != price:
             order.front = 0.0
@@ -452,7 +453,7 @@ def _cross(state, event):
         filled = False
         for place in range(meta[RESTING_COUNT + row]):
             order = orders[resting[row, place]]
-            if order.arrival_ts > event[_ALIGNED_TS]:
+            if order.stands_since > event[_ALIGNED_TS]:
                 continue
             lots = _consume(state, order)
             if lots > 0:

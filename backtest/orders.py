@@ -127,6 +127,7 @@ def enter(state, slot, wanted, times):
     order = state[ORDERS][slot]
     order.order_id, order.side, order.price, order.qty, order.tif, order.reason = wanted
     order.sent_ts, order.arrival_ts, order.ack_ns = times
+    order.stands_since = order.arrival_ts
     order.leaves, order.status = order.qty, IN_FLIGHT
     order.front, order.shown, order.traded, order.accepted_ts = 0.0, 0, 0, 0
     order.cancel_ts, order.modify_ts, order.requests, order.unanswered = 0, 0, 0, 0

@@ -75,7 +75,7 @@ class ReferenceOrder:
     price: int
     qty: int
     tif: int
-    arrival_ts: int
+    stands_since: int  # arrival of the order, or of the modify that last cost it its place
     ack_ns: int
     leaves: int
     reason: int
@@ -128,7 +128,7 @@ class ReferenceVenue:
         price, qty, side = np.clip((price, qty, side), (0, 0, SELL), (codes.LARGEST, codes.LARGEST, BUY)).tolist()
         order = ReferenceOrder(order_id, side, price, qty, tif, sent_ts + entry_ns, ack_ns, qty, reason)
         self.orders.setdefault(order_id, order)
-        self._requests.append(Request(order.arrival_ts, "place", order_id, order, ack_ns))
+        self._requests.append(Request(order.stands_since, "place", order_id, order, ack_ns))
 
     def cancel(self, order_id: int, sent_ts: int) -> None:
         """Send a cancel; an id not placed by now is a stranger's."""
@@ -215,7 +215,7 @@ class ReferenceVenue:
     def _cross(self, printed_ts: int, ingest_ts: int) -> None:
         for order in sorted(self._resting, key=lambda order: (-order.side, -order.price * order.side)):
             lots = 0
-            for price in self.book.within(-order.side, order.price) if order.arrival_ts <= printed_ts else []:
+            for price in self.book.within(-order.side, order.price) if order.stands_since <= printed_ts else []:
                 lots += self._take_level(order, price, order.leaves - lots)
             if lots > 0:
                 self._fill(order, order.price, lots, 1, (self.clock, order.ack_ns, ingest_ts))
@@ -232,7 +232,7 @@ class ReferenceVenue:
         hit = [order for order in self._resting if order.side == side and (order.price - price) * side >= 0]
         left, before = float(event["qty"]), 0.0  # lots not yet used; displayed lots used at the printed price
         for order in sorted(hit, key=lambda order: -order.price * side):
-            if order.arrival_ts > printed_ts:
+            if order.stands_since > printed_ts:
                 continue
             if order.price == price:
                 market = min(left, max(order.front - before, 0.0))
@@ -328,6 +328,7 @@ class ReferenceVenue:
             order.price, order.qty, order.leaves = price, qty, qty - filled
             self._report(order, (codes.MODIFIED, codes.NO_REASON), price, qty, 0, now)
             if not keeps:
+                order.stands_since = request.arrival_ts
                 self._resting.remove(order)
                 self._trade_and_rest(order, now)
 

@@ -40,7 +40,7 @@ from market.orders import (
     WOULD_CROSS,
     Reports,
 )
-from tests.builders_venue import FOREVER, MS, fills, level, message, new_venue, opened, snapshot, tape, trade
+from tests.builders_venue import FOREVER, MS, fills, level, message, new_reference, new_venue, opened, snapshot, tape, trade
 
 
 def _told(reports: Reports) -> list[tuple[int, int, int]]:
@@ -327,6 +327,40 @@ def test_until_it_arrives_a_modified_order_fills_at_its_old_price():
     reports = venue.reports(FOREVER)
     assert fills(reports) == [(1, 100, 2)]
     assert (reports["price"][-1], reports["qty"][-1], reports["leaves"][-1]) == (99, 5, 3)
+
+
+@pytest.mark.parametrize("venue_of", [new_venue, new_reference])
+def test_a_moved_order_is_not_filled_by_a_print_from_before_it_moved(venue_of):
+    venue = venue_of()
+    venue.place(1, BUY, 98, 5, POST_ONLY, 1 * MS)  # arrives at 3 ms
+    venue.modify(1, 99, 5, 20 * MS)  # arrives at 22 ms
+    venue.on_events(tape(opened(), level(10, BUY, 90, 1), level(30, BUY, 90, 2)))
+    venue.on_events(trade(50, SELL, 99, 50, delay_ms=35))  # printed at 15 ms, when the bid was at 98
+    assert fills(venue.reports(FOREVER)) == []
+    venue.on_events(trade(51, SELL, 99, 50, delay_ms=29))  # at 22 ms
+    assert fills(venue.reports(FOREVER)) == [(1, 99, 5)]
+
+
+@pytest.mark.parametrize("venue_of", [new_venue, new_reference])
+def test_a_moved_order_is_not_filled_by_a_cross_from_before_it_moved(venue_of):
+    venue = venue_of(crossed_book="fill")
+    venue.place(1, BUY, 98, 5, POST_ONLY, 1 * MS)
+    venue.modify(1, 100, 5, 20 * MS)
+    venue.on_events(tape(opened(), level(10, BUY, 90, 1), level(30, BUY, 90, 2)))
+    venue.on_events(message(50, (LEVEL, SELL, 100, 9), delay_ms=35))
+    assert fills(venue.reports(FOREVER)) == []
+    venue.on_events(message(51, (LEVEL, SELL, 100, 8), delay_ms=29))
+    assert fills(venue.reports(FOREVER)) == [(1, 100, 5)]
+
+
+@pytest.mark.parametrize("venue_of", [new_venue, new_reference])
+def test_an_order_that_keeps_its_place_has_stood_since_it_first_arrived(venue_of):
+    venue = venue_of()
+    venue.place(1, BUY, 100, 5, POST_ONLY, 1 * MS)
+    venue.modify(1, 100, 3, 20 * MS)
+    venue.on_events(tape(opened(), level(10, BUY, 90, 1), level(30, BUY, 90, 2)))
+    venue.on_events(trade(50, SELL, 100, 50, delay_ms=35))
+    assert fills(venue.reports(FOREVER)) == [(1, 100, 3)]
 
 
 def test_a_limit_modified_through_the_touch_takes_and_a_post_only_one_ends():
