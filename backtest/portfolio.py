@@ -13,7 +13,7 @@ from market.book import BEST_ASK, BEST_BID, VALID
 from market.errors import BacktestError
 from market.events import BUY, Events
 from market.instrument import Instrument
-from market.orders import ENDED, FILL, MODIFIED, NO_MARGIN, NO_REASON, Reports
+from market.orders import ENDED, FILL, NO_MARGIN, NO_REASON, Reports
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Portfolio:
     def refusal(self, holding: Holding, side: int, price: int, qty: int) -> int:
         """NO_MARGIN if the account could not carry what the order may lead to; less risk is always let through."""
         before, after = holding.most_lots(), holding.most_lots(side, qty)
-        ticks = max(float(price), holding.mark_ticks) if not holding.instrument.inverse else float(price)
+        ticks = dearest(holding.instrument, price, holding.mark_ticks)
         if after <= before or not ticks > 0:
             return NO_REASON
         currency = holding.instrument.settlement
@@ -97,6 +97,19 @@ class Portfolio:
 
     def _in(self, currency: str) -> list[Holding]:
         return [one for one in self.holdings.values() if one.instrument.settlement == currency]
+
+
+def dearest(instrument: Instrument, price: int, mark_ticks: float) -> float:
+    """Of an order's limit and the mark, the price in ticks at which its lots are worth more; 0 where neither is known.
+
+    A coin contract is worth fewer coins the higher its price, so that its lower price counts.
+
+    >>> coin = Instrument("v-x", "v", "x", "inverse", 1.0, 1.0, 1.0, "BTC", "USD")
+    >>> dearest(coin, 900, 100.0), dearest(coin, 90, 100.0), dearest(coin, 0, 100.0)
+    (100.0, 90.0, 100.0)
+    """
+    known = [ticks for ticks in (float(price), mark_ticks) if ticks > 0] or [0.0]
+    return min(known) if instrument.inverse else max(known)
 
 
 class PortfolioGateway:
@@ -144,6 +157,10 @@ class PortfolioGateway:
         """Send a cancel."""
         self.venue.cancel(order_id, sent_ts)
 
+    def modify(self, order_id: int, price: int, qty: int, sent_ts: int) -> None:
+        """Raises BacktestError: an account judges margin when an order leaves, and no policy modifies one."""
+        raise BacktestError(f"order {order_id} cannot be modified under an account: cancel it and place another")
+
     def reports(self, until: int) -> Reports:
         """Reports visible by ``until`` (ns UTC), booked."""
         reports = self.venue.reports(until)
@@ -157,7 +174,7 @@ class PortfolioGateway:
         if kind == FILL:
             fee = fees[0] if report["maker"] else fees[1]
             self.holding.ledger.book_fill(int(report["side"]), int(report["price"]), int(report["qty"]), fee)
-        if order_id in working and (kind in ENDED or kind in (FILL, MODIFIED)):
+        if order_id in working and (kind in ENDED or kind == FILL):
             working[order_id] = working[order_id][0], leaves
             if leaves == 0:
                 del working[order_id]

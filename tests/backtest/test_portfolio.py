@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backtest.engine import Market, Window, run_backtest, run_markets
 from backtest.ledger import Ledger
@@ -9,7 +11,7 @@ from backtest.portfolio import Portfolio
 from market.errors import BacktestError
 from market.events import BUY, FUNDING, MARK, NO_SIDE, SELL
 from market.instrument import Instrument
-from market.orders import FILL, GTC, IOC, NO_MARGIN, ORDER_REJECTED, POST_ONLY
+from market.orders import FILL, GTC, IOC, NO_MARGIN, NO_REASON, ORDER_REJECTED, POST_ONLY
 from tests.builders_market import COINM_BTC, synthetic_events
 from tests.builders_trading import VENUE as TRADED_VENUE
 from tests.builders_trading import session
@@ -49,6 +51,57 @@ def test_an_order_that_closes_needs_no_margin() -> None:
         gateway.place(order_id, side, 103 if side == BUY else 98, 5, IOC, (10 * order_id) * MS)
         gateway.on_events(level(10 * order_id + 9, BUY, 90, 2))
         assert kind in gateway.reports(FOREVER)["kind"].tolist()
+
+
+def test_a_limit_far_from_the_market_does_not_make_a_coin_contract_cheaper() -> None:
+    # a contract of 100 USD at 10.05 is 9.95 BTC, a tenth of it 0.995; at a limit of 1,000 it would be 0.01
+    gateway = _portfolio().open(COIN, VENUE)
+    gateway.on_events(opened())
+    gateway.place(1, BUY, 10_000, 2, GTC, 2 * MS)
+    gateway.place(2, SELL, 10_000, 3, POST_ONLY, 2 * MS)
+    assert gateway.venue.orders["reason"].tolist() == [NO_MARGIN, NO_MARGIN]
+
+
+def _held_margin(instrument: Instrument, share: float, lots: int, ticks: float) -> float:
+    """Initial margin of a position, from the contract's own words."""
+    units = abs(lots) * instrument.multiplier * instrument.lot_size
+    price = ticks * instrument.tick_size
+    return share * (units / price if instrument.contract == "inverse" else units * price)
+
+
+def _worst(position: int, sent: list[tuple[int, int]]) -> int:
+    """Largest position, over every choice of which orders fill whole."""
+    reached = {position}
+    for side, qty in sent:
+        reached |= {lots + side * qty for lots in reached}
+    return max(map(abs, reached))
+
+
+@given(
+    st.sampled_from([LINEAR, COIN]),
+    st.integers(-6, 6),
+    st.lists(st.tuples(st.sampled_from([BUY, SELL]), st.integers(90, 115), st.integers(1, 6)), max_size=8),
+)
+def test_margin_refuses_what_a_plain_count_of_the_worst_case_refuses(instrument, position, asked) -> None:
+    portfolio = Portfolio({"USD": 80.0, "BTC": 6.0}, 0.1)
+    gateway = portfolio.open(instrument, VENUE)
+    gateway.on_events(opened())
+    if position:
+        gateway.holding.ledger.book_fill(1 if position > 0 else -1, 100, abs(position), 0.0)
+    equity, sent, expected = portfolio.equity(instrument.settlement), [], []
+    for order_id, (side, price, qty) in enumerate(asked):
+        after = _worst(position, [*sent, (side, qty)])
+        dearest = max(_held_margin(instrument, 0.1, after, ticks) for ticks in (price, 100.5))
+        expected.append(NO_MARGIN if after > _worst(position, sent) and dearest > equity else NO_REASON)
+        sent.append((side, qty))
+        gateway.place(order_id, side, price, qty, GTC, 2 * MS)
+    assert gateway.venue.orders["reason"].tolist() == expected
+
+
+def test_an_account_does_not_modify_orders_and_says_so() -> None:
+    gateway = _portfolio().open(LINEAR, VENUE)
+    with pytest.raises(BacktestError, match="order 7 .* cancel it and place another"):
+        gateway.modify(7, 100, 2, 2 * MS)
 
 
 def test_instruments_of_one_currency_share_its_margin_and_no_other() -> None:
