@@ -58,6 +58,10 @@ _HEADLINE: Final = (
     ("information_ratio", "information ratio, one minute"),
     ("fills", "fills"),
     ("decisions", "decisions"),
+    ("orders_refused_share", "orders refused, share"),
+    ("cancels_late_share", "cancels too late, share"),
+    ("cancels_refused_share", "cancels refused, share"),
+    ("cancels_unanswered_share", "cancels unanswered, share"),
 )
 
 

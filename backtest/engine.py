@@ -40,15 +40,16 @@ class Result(NamedTuple):
     tallies: Mapping[str, int] = NO_TALLIES  # what the venue met, backtest.orders.TALLIES
     funding: NDArray[np.float64] = np.zeros(0)  # paid less received by each decision, settlement currency; empty: none
 
-    def shares(self) -> dict[str, float]:
-        """Of orders and of cancels that the venue met, the shares that came to nothing, by what happened to them.
+    def shares(self) -> dict[str, float | None]:
+        """Of orders and of cancels that the venue met, the shares that came to nothing, by what happened; None of none.
 
         >>> none = np.zeros(0)
         >>> Result(none, none, none, "", {"cancels": 8, "cancels_late": 2}).shares()
         {'cancels_late': 0.25}
         """
         parts = {name: count for name, count in self.tallies.items() if "_" in name}
-        return {name: count / max(self.tallies[name.split("_")[0]], 1) for name, count in parts.items()}
+        met = {name: self.tallies[name.split("_")[0]] for name in parts}
+        return {name: count / met[name] if met[name] else None for name, count in parts.items()}
 
 
 class CountingGateway(Gateway, Protocol):

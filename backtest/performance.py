@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtest.engine import Result
+from backtest.hac import effective_sample_size
 from backtest.ledger import MARK_UNIT, Ledger
 from backtest.mids import MidPath
 from backtest.resampling import FEWEST_BUCKETS, Interval, block_length, information_ratio, interval_of, ratio_of_sums
@@ -67,6 +69,12 @@ class Performance(Figures):
     valued_at: str  # MARK_PRICE or LAST_MID: the price by which that was found
     open_lots: int  # position when the run ended
     end_reason: str
+    orders_met: int  # orders and cancels that reached the venue, and their shares that came to nothing
+    cancels_met: int
+    orders_refused_share: float | None  # refused for no reason of ours
+    cancels_late_share: float | None  # the order was done already, or not there yet
+    cancels_refused_share: float | None
+    cancels_unanswered_share: float | None
 
 
 class Valuation(NamedTuple):
@@ -81,7 +89,7 @@ class Steps:
 
     rows : row_ts, minute, net (profit booked at the row), funding (of it; received less paid) and whatever column it is
         to be grouped by
-    fills : see ``fills_frame``, with ``row``, the place of the row that saw it, and ``off_mid``
+    fills : see ``fills_frame``, with ``row``, the place of the row that saw it, its ``minute``, and ``off_mid``
     trips : see ``round_trips``, likewise with ``row``, that of its first fill
     """
 
@@ -126,6 +134,7 @@ def steps_of(
         }
     )
     seen = fills.with_columns(_row(fills["visible_ts"], row_ts), off_mid=off_mid(fills, mids, instrument))
+    seen = seen.with_columns(minute=rows["minute"].gather(seen["row"]))
     trips = round_trips(fills)
     return Steps(rows, seen, trips.with_columns(_row(trips["start_ts"], row_ts)), horizon_ms)
 
@@ -177,27 +186,30 @@ def figures(steps: Steps) -> Figures:
         information_ratio=ratio.estimate if minutes.height >= FEWEST_BUCKETS else None,
         information_ratio_low=ratio.low,
         information_ratio_high=ratio.high,
-        effective_minutes=effective_size(minutes["net"].to_numpy(), ratio.block),
+        effective_minutes=_effective(minutes["net"].to_numpy(), ratio.block),
         minutes=minutes.height,
     )
 
 
-def performance(steps: Steps, valued: Valuation, orders: int, instrument: Instrument, end_reason: str) -> Performance:
-    """Figures of a whole run.
-
-    orders : orders and cancels that were sent
-    """
-    whole = figures(steps)
+def performance(steps: Steps, valued: Valuation, result: Result, instrument: Instrument) -> Performance:
+    """Figures of a whole run."""
+    whole, shares = figures(steps), result.shares()
     return Performance(
         **whole.as_dict(),
         currency=instrument.settlement,
         quote=instrument.quote,
-        orders=orders,
+        orders=len(result.intents),
         net_quote=whole.net * valued.price,
         settlement_price=valued.price,
         valued_at=valued.source,
         open_lots=int(steps.fills["position"][-1]) if steps.fills.height else 0,
-        end_reason=end_reason,
+        end_reason=result.end_reason,
+        orders_met=result.tallies.get("orders", 0),
+        cancels_met=result.tallies.get("cancels", 0),
+        orders_refused_share=shares.get("orders_refused"),
+        cancels_late_share=shares.get("cancels_late"),
+        cancels_refused_share=shares.get("cancels_refused"),
+        cancels_unanswered_share=shares.get("cancels_unanswered"),
     )
 
 
@@ -213,10 +225,12 @@ def valuation(decisions: NDArray[np.void], tape: Events, instrument: Instrument)
 
 
 def minute_sums(steps: Steps) -> pl.DataFrame:
-    """Net profit, profit before fees (funding counted) and traded notional of each UTC minute that holds a row."""
+    """Net profit, profit before fees (funding counted) and traded notional of each UTC minute that holds a row.
+
+    A fill belongs to the minute of the row that first knew of it, as it does in every group: none is left out.
+    """
     minutes = steps.rows.group_by("minute", maintain_order=True).agg(pl.col("net").sum())
-    of_fills = steps.fills.with_columns(minute=pl.col("visible_ts") // MINUTE_NS * MINUTE_NS)
-    traded = of_fills.group_by("minute").agg(pl.col("fee").sum(), pl.col("notional").sum())
+    traded = steps.fills.group_by("minute").agg(pl.col("fee").sum(), pl.col("notional").sum())
     joined = minutes.join(traded, on="minute", how="left", maintain_order="left").fill_null(0.0)
     return joined.select("minute", "net", gross=pl.col("net") + pl.col("fee"), notional="notional")
 
@@ -238,24 +252,6 @@ def longest_holding(steps: Steps) -> float:
     return float(lasted) / MINUTE_NS if lasted is not None else 0.0  # type: ignore[arg-type]
 
 
-def effective_size(series: NDArray[np.float64], block: int) -> float | None:
-    """How many independent values would pin the mean down as well: size x variance / long-run variance, at most size.
-
-    None for fewer than 30 values or a constant. The long-run variance is Bartlett's over ``block`` lags.
-    Source: Newey & West (1987), A simple, positive semi-definite covariance matrix
-
-    >>> effective_size(np.tile([1.0, -1.0, -1.0, 1.0], 20), 1)
-    80.0
-    """
-    if series.size < FEWEST_BUCKETS or np.ptp(series) == 0:
-        return None
-    centred = series - series.mean()
-    covariance = [float(centred[lag:] @ centred[: series.size - lag]) for lag in range(min(block, series.size - 1) + 1)]
-    weights = [1.0, *(2 * (1 - lag / (block + 1)) for lag in range(1, len(covariance)))]
-    long_run = float(np.dot(weights, covariance))
-    return min(float(series.size), series.size * covariance[0] / long_run) if long_run > 0 else float(series.size)
-
-
 def drawdown(equity: NDArray[np.float64]) -> float:
     """Largest fall below an earlier peak, the start counting as one.
 
@@ -275,6 +271,11 @@ def minute_profits(row_ts: NDArray[np.int64], equity: NDArray[np.float64]) -> pl
     frame = pl.DataFrame({"minute": row_ts // MINUTE_NS * MINUTE_NS, "equity": equity})
     closes = frame.group_by("minute", maintain_order=True).agg(pl.col("equity").last())
     return closes.select("minute", net=pl.col("equity") - pl.col("equity").shift(1, fill_value=0.0))
+
+
+def _effective(profits: NDArray[np.float64], block: int) -> float | None:
+    told = profits.size >= FEWEST_BUCKETS and np.ptp(profits) > 0
+    return effective_sample_size(profits, block) if told else None
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

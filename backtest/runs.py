@@ -48,7 +48,7 @@ def judged(name: str, trace: Trace, compiled: Compiled, terms: Terms, asked: Ask
         result.decisions, fills, compiled.mids, regimes, instrument, asked.horizon_ms, funding=result.funding
     )
     valued = valuation(result.decisions, compiled.tape, instrument)
-    whole = performance(steps, valued, len(result.intents), instrument, result.end_reason)
+    whole = performance(steps, valued, result, instrument)
     after = markouts(fills, compiled.mids, asked.markouts_ms, instrument)
     signalled = signals(result.decisions, result.intents)
     gated = gated_rows(result.decisions)

@@ -115,7 +115,10 @@ ORDER: Final = np.dtype(
         ("traded", "i8"),  # lots printed at its price since then
         ("sent_ts", "i8"),
         ("arrival_ts", "i8"),
-        ("stands_since", "i8"),  # arrival of what gave it its place: its own, or of the modify that lost it the last one
+        (
+            "stands_since",
+            "i8",
+        ),  # its arrival, or that of the modify that last cost it its place
         ("ack_ns", "i8"),  # acknowledgement leg of its reports
         ("accepted_ts", "i8"),  # the venue's clock, 0: not accepted
         ("cancel_ts", "i8"),  # when its cancel arrives, 0: none under way

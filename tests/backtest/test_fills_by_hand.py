@@ -40,7 +40,19 @@ from market.orders import (
     WOULD_CROSS,
     Reports,
 )
-from tests.builders_venue import FOREVER, MS, fills, level, message, new_reference, new_venue, opened, snapshot, tape, trade
+from tests.builders_venue import (
+    FOREVER,
+    MS,
+    fills,
+    level,
+    message,
+    new_reference,
+    new_venue,
+    opened,
+    snapshot,
+    tape,
+    trade,
+)
 
 
 def _told(reports: Reports) -> list[tuple[int, int, int]]:

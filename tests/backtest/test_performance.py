@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backtest.engine import END_OF_WINDOW, Result
 from backtest.mids import MidPath
 from backtest.performance import (
     LAST_MID,
@@ -13,8 +14,8 @@ from backtest.performance import (
     Performance,
     Steps,
     Valuation,
-    effective_size,
     figures,
+    minute_sums,
     performance,
     reason_counts,
     round_trips,
@@ -22,9 +23,11 @@ from backtest.performance import (
     valuation,
 )
 from market.events import BUY, EVENT, MARK, SELL
+from market.orders import REPORT
 from tests import builders_backtest as build
 from tests.builders_backtest import MINUTE
 from tests.builders_market import COINM_BTC, USDM_BTC
+from trading.records import INTENT
 
 STILL = build.mids((0, 500_000.0), end=2**62)
 
@@ -49,8 +52,9 @@ def steps(
     return steps_of(made, table, path, codes, USDM_BTC, horizon_ms=1_000, funding=np.zeros(0) if paid is None else paid)
 
 
-def whole(made: np.ndarray, table: pl.DataFrame, orders: int = 0) -> Performance:
-    return performance(steps(made, table), Valuation(1.0, LAST_MID), orders, USDM_BTC, "end of window")
+def whole(made: np.ndarray, table: pl.DataFrame, orders: int = 0, tallies: dict[str, int] | None = None) -> Performance:
+    result = Result(made, np.zeros(orders, INTENT), np.zeros(0, REPORT), END_OF_WINDOW, tallies or {})
+    return performance(steps(made, table), Valuation(1.0, LAST_MID), result, USDM_BTC)
 
 
 def test_a_round_trip_runs_from_flat_to_flat() -> None:
@@ -76,6 +80,15 @@ def test_figures_agree_with_a_run_worked_by_hand() -> None:
     assert figures.breakeven_low_bp is figures.breakeven_high_bp is None
     assert figures.max_drawdown == pytest.approx(20.0)
     assert (figures.hit_rate, figures.maker_share, figures.open_lots) == (1.0, 0.0, 0)
+
+
+def test_what_the_venue_did_against_our_will_is_among_the_figures() -> None:
+    met = {"orders": 8, "orders_refused": 1, "cancels": 5, "cancels_late": 2, "cancels_refused": 0}
+    found = whole(decisions([0.0]), fills(), 13, met | {"cancels_unanswered": 1}).as_dict()
+    assert (found["orders"], found["orders_met"], found["cancels_met"]) == (13, 8, 5)
+    assert [found[f"{name}_share"] for name in ("orders_refused", "cancels_late")] == [0.125, 0.4]
+    assert [found[f"cancels_{name}_share"] for name in ("refused", "unanswered")] == [0.0, 0.2]
+    assert whole(decisions([0.0]), fills(), 1, met | {"cancels": 0}).cancels_late_share is None
 
 
 def test_funding_is_a_part_of_net_and_of_the_break_even_fee() -> None:
@@ -132,8 +145,23 @@ def test_enough_minutes_give_the_break_even_fee_an_interval_that_holds_it() -> N
 
 def test_minutes_that_repeat_each_other_count_as_fewer() -> None:
     noise = np.random.default_rng(0).normal(size=400)
-    assert (effective_size(noise, 20) or 0) > 200
-    assert (effective_size(np.repeat(noise[:40], 10), 20) or 0) < 80
+    apart, alike = (whole(decisions(list(np.cumsum(each))), fills()) for each in (noise, np.repeat(noise[:40], 10)))
+    assert (apart.effective_minutes or 0) > 200
+    assert 1 <= (alike.effective_minutes or 0) < 120
+    assert whole(decisions(list(np.arange(40.0) + 1)), fills()).effective_minutes is None  # all minutes are equal
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_minutes_hold_every_fill_whenever_it_became_visible(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    sides, lots = generator.choice((BUY, SELL), 60), generator.integers(1, 9, 60)
+    table = fills(*((int(side), 500_000, int(size)) for side, size in zip(sides, lots, strict=True)))
+    table = table.with_columns(visible_ts=pl.Series(np.sort(generator.integers(0, 60 * MINUTE, 60))))
+    run = steps(decisions(list(np.cumsum(generator.normal(size=6))), 9 * MINUTE), table)
+    parts = [run, *run.by("hour").values()]
+    for part, sums in zip(parts, map(minute_sums, parts), strict=True):
+        assert sums["notional"].sum() == pytest.approx(part.fills["notional"].sum())
+        assert sums["gross"].sum() == pytest.approx(part.rows["net"].sum() + part.fills["fee"].sum())
 
 
 @given(seed=st.integers(0, 2**32 - 1), column=st.sampled_from(("regime", "hour")))
