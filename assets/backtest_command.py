@@ -38,6 +38,8 @@ from storage.registry import CHALLENGER, CHAMPION, Registry
 from trading.parameters import PolicyKind
 
 POLICIES: Final[tuple[PolicyKind, ...]] = ("take", "quote", "probe")  # execute works a parent order, and needs one
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END_OF_TIME: Final = (datetime(2262, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * NS_PER_S
 _AXES: Final = ("fee", "latency", "size")
 _FEWEST_DIGITS: Final = 6  # of a sha that names a bundle
 _HEADLINE: Final = (
@@ -152,28 +154,39 @@ def read_arguments(settings: Settings, lake: Lake, arguments: argparse.Namespace
 def instant(name: str, text: str) -> int:
     """Nanoseconds UTC of an ISO 8601 time (UTC unless it says otherwise), or of nanoseconds in digits.
 
+    Raises ConfigError if it is neither, or not of the years 1970 to 2261, which 64 bits of nanoseconds hold.
+
     >>> instant("from", "2024-08-08T00:00:01")
     1723075201000000000
     """
-    if text.isdigit():
-        return int(text)
+    ts = int(text) if text.isascii() and text.isdigit() else _ns_of(name, text)
+    if not 0 <= ts < _END_OF_TIME:
+        raise ConfigError(f"{name}={text!r} is not within 1970 to 2261")
+    return ts
+
+
+def _ns_of(name: str, text: str) -> int:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(f"{name}={text!r} is no ISO 8601 time and no ns since 1970") from error
     whole = found.replace(tzinfo=found.tzinfo or UTC)
-    return int(whole.replace(microsecond=0).timestamp()) * NS_PER_S + whole.microsecond * 1_000
+    return (whole.replace(microsecond=0) - _EPOCH) // timedelta(seconds=1) * NS_PER_S + whole.microsecond * 1_000
 
 
 def read_grid(words: Sequence[str]) -> Grid:
     """The grid of ``fee=0,2 latency=1,4 size=1,3``, commas or blanks between the axes; one that is left out stays at 1.
 
-    Raises ConfigError if an axis is not known or holds no number.
+    Raises ConfigError if an axis is not known, named twice or holds no number.
     """
     axes: dict[str, list[float]] = {"fee": [], "latency": [1.0], "size": [1.0]}
+    named: set[str] = set()
     for name, values in re.findall(r"([^=,\s]+)=([^=]*?)(?:[,\s]+(?=[^=,\s]+=)|$)", " ".join(words)):
         if name not in _AXES:
             raise ConfigError(f"sweep names {name!r}; its axes are {', '.join(_AXES)}")
+        if name in named:
+            raise ConfigError(f"sweep={' '.join(words)!r} names {name} twice; all its values go behind one {name}=")
+        named.add(name)
         axes[name] = sorted(set(numbers(f"sweep {name}", values)))
     if not axes["fee"]:
         raise ConfigError(f"sweep={' '.join(words)!r} names no fee, as fee=0,2,4 does")

@@ -55,13 +55,16 @@ def with_fees(venue: VenueParameters, fees: str | None, instrument: Instrument, 
 def stress(latency: str) -> float:
     """How many times as long the legs are: K of ``stress:K``, ``bootstrap:K`` and ``trace:K``, else 1.
 
-    Raises ConfigError for anything else.
+    Raises ConfigError for anything else, and for a K below 0.
     """
     if latency in ("constant", BOOTSTRAP, TRACE):
         return 1.0
     kind, _, factor = latency.partition(":")
     if kind in _STRESSED and factor:
-        return numbers("latency stress", factor, 1)[0]
+        times = numbers("latency stress", factor, 1)[0]
+        if times < 0:
+            raise ConfigError(f"latency={latency!r}: a latency is stressed by 0 or more")
+        return times
     raise ConfigError(
         f"latency={latency!r} is not constant, stress:K, {BOOTSTRAP} or {TRACE}, these with :K or without"
     )

@@ -11,7 +11,7 @@ from market.book import BEST_ASK, BEST_BID, VALID, apply_events, new_book
 from market.errors import BacktestError, CorruptFile
 from market.events import BUY, LAST, SELL, aligned_ts
 from market.orders import ACKED, CANCEL_REJECTED, ENDED, FILL, POST_ONLY
-from storage.tapes import open_tape, write_tape
+from storage.tapes import open_tape, verify_tape, write_tape
 from tests.builders_market import COINM_BTC, recorded_events, synthetic_events
 from tests.builders_trading import VENUE
 from tests.builders_venue import FOREVER, MS, level, opened, tape, trade
@@ -134,7 +134,7 @@ def test_a_tape_on_disk_is_the_tape_in_memory(tmp_path) -> None:
     mapped, built = open_tape(tmp_path / "tape"), compile_tape(events)
     for ours, plain in zip(mapped.venue, built.venue, strict=True):
         assert np.array_equal(ours, plain)
-    assert sorted(path.suffix for path in (tmp_path / "tape").iterdir()) == [".npy"] * 11
+    assert sorted(path.suffix for path in (tmp_path / "tape").iterdir()) == [".json"] + [".npy"] * 11
     for rules in (RULES,):
         done = [quote_along(one, COINM_BTC, VENUE, rules) for one in (mapped, built)]
         assert done[0].ledger.money.tolist() == done[1].ledger.money.tolist()
@@ -143,14 +143,36 @@ def test_a_tape_on_disk_is_the_tape_in_memory(tmp_path) -> None:
         write_tape(parts, tmp_path / "tape")
 
 
+def test_a_changed_byte_is_found_by_the_sha_of_its_column(tmp_path) -> None:
+    folder = tmp_path / "tape"
+    write_tape([tape(opened(), level(20, BUY, 90, 1))], folder)
+    verify_tape(folder)
+    for path in sorted(folder.glob("*.npy")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(CorruptFile, match=f"{path.name} .* is not what was written: its sha256 differs"):
+            verify_tape(folder)
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b"{}", b'{"qty.npy": {"bytes": 1}}'])
+def test_a_tape_without_a_whole_manifest_is_one_error(tmp_path, said: bytes) -> None:
+    write_tape([tape(opened(), level(20, BUY, 90, 1))], tmp_path / "tape")
+    (tmp_path / "tape" / "manifest.json").write_bytes(said)
+    for read in (open_tape, verify_tape):
+        with pytest.raises(CorruptFile, match=r"manifest.json"):
+            read(tmp_path / "tape")
+
+
 def test_a_torn_tape_and_one_out_of_order_are_one_error(tmp_path) -> None:
     events = tape(opened(), level(20, BUY, 90, 1))
     write_tape([events], tmp_path / "tape")
-    np.save(tmp_path / "tape" / "qty.npy", np.zeros(3, np.int64))
-    with pytest.raises(CorruptFile, match="rows"):
+    torn = tmp_path / "tape" / "qty.npy"
+    torn.write_bytes(torn.read_bytes()[:-1])
+    with pytest.raises(CorruptFile, match=r"qty.npy of the compiled tape .* is \d+ bytes: \d+ were written"):
         open_tape(tmp_path / "tape")
-    (tmp_path / "tape" / "qty.npy").write_bytes(b"")
-    with pytest.raises(CorruptFile, match="cannot be opened"):
+    torn.unlink()
+    with pytest.raises(CorruptFile, match="not there"):
         open_tape(tmp_path / "tape")
     for wrong in ([], [events, events]):
         with pytest.raises(BacktestError):
