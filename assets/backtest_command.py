@@ -44,10 +44,10 @@ _AXES: Final = ("fee", "latency", "size")
 _FEWEST_DIGITS: Final = 6  # of a sha that names a bundle
 _HEADLINE: Final = (
     ("net_bp", "net, bp of turnover"),
-    ("net", "net profit = trading + funding - fees"),
+    ("net", "net profit, which is"),
     ("trading", "  trading"),
-    ("funding", "  funding, received less paid"),
-    ("fees", "  fees"),
+    ("funding", "  + funding received"),
+    ("fees", "  - fees"),
     ("net_quote", "  net in quote currency"),
     ("valued_at", "  valued at"),
     ("breakeven_fee_bp", "break-even fee a leg, bp"),

@@ -41,9 +41,9 @@ def data() -> TrainingSet:
     rows = feature_rows(events, new_state(SETTINGS.features), SETTINGS.features, until)
     labels = label_rows(events, rows.row_ts, SETTINGS.labels, INSTRUMENT, None)
     train = labels.filter(pl.col("row_ts") < labels["row_ts"][0] + 220 * SECOND)
-    cells = cells_of(tradeable_grid(train, SETTINGS.labels, INSTRUMENT.contract))
+    cells = cells_of(tradeable_grid(train, SETTINGS.trained_labels, INSTRUMENT.contract))
     cheap = [cell for cell in cells if cell.budget_bp == 0.0]
-    return training_set(rows, labels, SETTINGS.labels, cheap, INSTRUMENT.contract)
+    return training_set(rows, labels, SETTINGS.trained_labels, cheap, INSTRUMENT.contract)
 
 
 @pytest.fixture(scope="module")
