@@ -243,6 +243,11 @@ def open_case(asked: Asked, lake: Lake, bundle: Bundle) -> Case:
     if int(stretch.rows.row_ts[-1]) < asked.window.start:
         raise NotEnoughData(f"the lake holds no row of {asked.symbol} in this window, only rows before it")
     case = case_of(asked.settings, asked.symbol, bundle.model, asked.policy, asked.window, stretch)
+    return on_terms(case, asked)
+
+
+def on_terms(case: Case, asked: Asked) -> Case:
+    """The same case at the fees, queue model and latencies of the command line."""
     terms = case.desk.terms
     infer_ns = round(terms.infer_latency_ns * asked.stress)
     terms = terms._replace(venue=asked.venue, infer_latency_ns=infer_ns, latency=asked.latency)

@@ -58,7 +58,9 @@ class ConstantLatency:
 class SampledLatency:
     """Legs drawn from a table: bootstrapped, stressed, or constant where it has one row.
 
-    What is drawn depends on seed, time slot and message rate, never on what was drawn before.
+    What is drawn depends on seed, time slot and message rate, never on what was drawn before. A decision is one draw,
+    that of its row's end: inference leg, and entry and acknowledgement of all that it sends, are of one row of the
+    table, however long it thinks. What no decision sent meets the draw of the instant at which it left.
     """
 
     def __init__(self, table: LatencyTable, seed: int, stamps: NDArray[np.int64]) -> None:
@@ -66,15 +68,23 @@ class SampledLatency:
         self.table = table
         self.seed = seed
         self._stamps = stamps
+        self._decided = (-1, -1)  # when the newest decision leaves, and the end of its row, ns UTC
+
+    def drawn_at(self, ts: int) -> Legs:
+        """The legs in force at an instant (ns UTC); all of one time slot and message rate share them."""
+        rate = int(message_rates(self._stamps, np.int64(ts)))
+        return Legs(*draw_legs(self.table, self.seed, ts, rate))
 
     def legs_of(self, order_id: int, sent_ts: int) -> Legs:
-        """The legs in force at ``sent_ts``; orders of one time slot share them."""
-        rate = int(message_rates(self._stamps, np.int64(sent_ts)))
-        return Legs(*draw_legs(self.table, self.seed, sent_ts, rate))
+        """Those of the newest decision for what left with it, else those in force at ``sent_ts``."""
+        left_ts, row_ts = self._decided
+        return self.drawn_at(row_ts if sent_ts == left_ts else sent_ts)
 
     def infer_ns(self, row_ts: int) -> int:
-        """The inference leg of the decision on a row (ns UTC), as ``run_backtest`` asks for it."""
-        return self.legs_of(0, row_ts).infer_ns
+        """The inference leg of the decision on a row (ns UTC), as ``run_backtest`` asks for it before its orders."""
+        leg_ns = self.drawn_at(row_ts).infer_ns
+        self._decided = (row_ts + leg_ns, row_ts)
+        return leg_ns
 
 
 class TracedLatency:

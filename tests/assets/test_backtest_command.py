@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assets.backtest_command import find_bundle, instant, read_arguments, read_grid, require_days
+from assets.backtest_command import find_bundle, instant, on_terms, open_asked, read_arguments, read_grid, require_days
 from assets.backtest_together import account_of, one_by_one
+from assets.studies import Case
 from backtest.engine import Window
 from backtest.surface import Grid
 from config.loading import load_settings
@@ -17,12 +18,19 @@ from config.settings import Paths, Settings
 from market.errors import BacktestError, BundleError, ConfigError, DataError, NotEnoughData
 from market.schema import schema_sha
 from storage.lake import Lake
+from tests.builders_backtest import desk, imbalance_forecasts, stretch
+from tests.builders_runner import write_band_bundle
 
 DAY_NS = 86_400_000_000_000
 START = 1_723_075_200_000_000_000  # 2024-08-08 UTC
 
 
 NONE = Lake(Path("/nowhere"))
+_CHANGES: dict[str, dict[str, Any]] = {
+    "fees": {"fees": "30,30"},
+    "queue": {"queue": "front"},
+    "stress": {"latency": "stress:40"},
+}
 
 
 def arguments(**changes: Any) -> argparse.Namespace:
@@ -133,6 +141,50 @@ def test_a_missing_day_is_a_gap_and_a_window_without_a_day_is_said(tmp_path: Pat
         require_days(lake, "coin", Window(START, START + 3 * DAY_NS))
     with pytest.raises(NotEnoughData, match="no day of coin in this window; it has 2024-08-08 to 2024-08-10"):
         require_days(lake, "coin", Window(START + 9 * DAY_NS, START + 10 * DAY_NS))
+
+
+def _on(settings: Settings, **changes: Any) -> Case:
+    """A quoting case over a short synthetic market, at 3 ms of inference, on the terms of a command line."""
+    own, base = desk("quote"), settings.venue
+    terms = own.terms._replace(venue=base, infer_latency_ns=3_000_000)
+    case = Case(replace(own, terms=terms), stretch()[0], imbalance_forecasts())
+    return on_terms(case, read_arguments(settings, NONE, arguments(**changes)))
+
+
+def test_a_case_trades_on_the_terms_asked_for_and_its_figures_follow_them(settings: Settings) -> None:
+    plain = _on(settings)
+    assert plain.desk.terms.venue == settings.venue
+    asked = {name: _on(settings, **change) for name, change in _CHANGES.items()}
+    ran = {name: case.run("quote").performance for name, case in {"plain": plain, **asked}.items()}
+    assert ran["plain"].fills > 3
+    assert ran["fees"].fees == pytest.approx(ran["fees"].volume * 30e-4)
+    for name in ("queue", "stress"):
+        assert (ran[name].fills, ran[name].volume) != (ran["plain"].fills, ran["plain"].volume)
+
+
+def test_a_stress_is_taken_once_on_every_leg(settings: Settings) -> None:
+    slow = _on(settings, latency="stress:7").desk.terms
+    assert slow.infer_latency_ns == 7 * 3_000_000
+    assert slow.venue.order_latency_ns == 7 * settings.venue.order_latency_ns
+    assert slow.venue.ack_latency_ns == 7 * settings.venue.ack_latency_ns
+
+
+def test_a_spoiled_bundle_and_one_of_a_foreign_catalogue_are_one_line(settings: Settings, tmp_path: Path) -> None:
+    lake, frame, folder = Lake(settings.paths.lake), pl.DataFrame({"row_ts": [0]}), tmp_path / "bundle"
+    for day in ("2024-08-08", "2024-08-09"):
+        lake.write("features", "binance-coinm-btcusd_perp", day, frame, schema_sha=schema_sha(frame.schema))
+    write_band_bundle(folder)
+    given = arguments(bundle=str(folder))
+    with pytest.raises(BundleError, match="bundle bundle was made for feature catalogue") as foreign:
+        open_asked(settings, lake, given)
+    for path in folder.iterdir():
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:])
+        with pytest.raises(BundleError) as spoiled:
+            open_asked(settings, lake, given)
+        assert "bundle bundle" in str(spoiled.value)
+        assert "\n" not in str(spoiled.value) + str(foreign.value)
+        path.write_bytes(whole)
 
 
 def test_several_symbols_share_one_bundle_or_bring_one_each() -> None:

@@ -18,6 +18,7 @@ from tests.builders_market import synthetic_events as simulated
 from tests.builders_trading import VENUE as TRADED
 from tests.builders_trading import session
 from tests.builders_venue import MS, level, message, tape, trade
+from trading.records import PLACE
 
 SECOND = 1_000 * MS
 BUSY = latency_table(
@@ -47,6 +48,23 @@ def test_an_order_meets_what_the_draw_of_its_moment_says() -> None:
         assert list(legs) in rows.tolist()
 
 
+def _legs_met(orders: np.ndarray) -> list[np.ndarray]:
+    return [orders["arrival_ts"] - orders["sent_ts"], orders["ack_ns"]]
+
+
+def test_orders_of_a_decision_meet_the_legs_drawn_for_its_row() -> None:
+    rows = np.array([[0, 30 * MS, 5 * MS, 6 * MS], [0, 1 * MS, 9 * MS, 8 * MS]])
+    table = latency_table(rows, np.zeros(2), spacing_ns=20 * MS)
+    latency = SampledLatency(table, 7, message_stamps(_busy_second()))
+    slow = [row_ts for row_ts in range(0, 10**9, 20 * MS) if latency.drawn_at(row_ts).infer_ns == 30 * MS]
+    crossed = [row_ts for row_ts in slow if latency.drawn_at(row_ts + 30 * MS) != latency.drawn_at(row_ts)]
+    assert crossed  # the decision leaves in a slot that meets the other row
+    for row_ts in crossed:
+        assert latency.infer_ns(row_ts) == 30 * MS
+        assert latency.legs_of(1, row_ts + 30 * MS) == Legs(*rows[0].tolist())
+        assert latency.legs_of(1, row_ts + 31 * MS) == latency.drawn_at(row_ts + 31 * MS)
+
+
 def test_a_run_meets_drawn_legs_and_no_others() -> None:
     market = simulated(12.0)
     rows = np.random.default_rng(1).integers(1, 40, (30, 4)) * MS
@@ -58,9 +76,13 @@ def test_a_run_meets_drawn_legs_and_no_others() -> None:
     infer = result.decisions["infer_ts"] - result.decisions["row_ts"]
     assert set(infer.tolist()) <= set(rows[:, 1].tolist())
     assert np.unique(infer).size > 5
-    for order in venue.orders:
-        legs = latency.legs_of(int(order["order_id"]), int(order["sent_ts"]))
-        assert order["arrival_ts"] == order["sent_ts"] + legs.entry_ns
+    placed = result.intents[result.intents["verb"] == PLACE]
+    decided = result.decisions[np.searchsorted(result.decisions["decision_id"], placed["decision_id"])]
+    met = np.stack([decided["infer_ts"] - decided["row_ts"], *_legs_met(venue.orders)], axis=1)
+    assert placed["order_id"].tolist() == venue.orders["order_id"].tolist()
+    assert set(map(tuple, met.tolist())) <= set(map(tuple, rows[:, 1:].tolist()))  # three legs of one row
+    slots = decided[["row_ts", "infer_ts"]].copy().view(np.int64).reshape(-1, 2) // (100 * MS)
+    assert (slots[:, 0] != slots[:, 1]).any()  # also where the decision left in a later slot than its row's
     acked = result.reports[result.reports["kind"] == ACKED]
     waits = acked["visible_ts"] - acked["venue_ts"]
     assert (waits >= rows[:, 3].min()).all()

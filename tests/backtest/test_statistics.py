@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtest.overfitting import expected_best_sharpe
 from backtest.statistics import TrialTable, judge_search, raised_for, trial_table
 from benchmarks.bench_statistics import TESTS, null_market, planted_market, share_found
 from market.errors import DataError
@@ -96,6 +97,14 @@ def test_a_ledger_that_holds_too_little_is_insufficient(rows: list[dict[str, Any
     found = judge_search(trial_table(rows), 1, 1, np.random.default_rng(0))
     assert (found.verdict, found.spa_p) == ("insufficient", None)
     assert found.sentences[0].startswith("SPA: insufficient, ")
+
+
+def test_trials_that_never_traded_count_with_a_ratio_of_zero_in_the_hurdle() -> None:
+    heard, idle = ledger(8, 0, 0.25, 400), [row(8 + number, [0.0] * 400) for number in range(4)]
+    ratios = [np.mean(each["minute_net"]) / np.std(each["minute_net"], ddof=1) for each in heard]
+    hurdle = judge_search(trial_table([*heard, *idle]), 1, 1, np.random.default_rng(0)).deflated_sharpe.hurdle
+    assert hurdle == pytest.approx(expected_best_sharpe(12, float(np.var([*ratios, 0.0, 0.0, 0.0, 0.0], ddof=1))))
+    assert hurdle != pytest.approx(expected_best_sharpe(12, float(np.var(ratios, ddof=1))), rel=1e-3)
 
 
 def test_a_raised_p_is_that_of_independent_draws() -> None:

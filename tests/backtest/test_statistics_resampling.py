@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from backtest.resampling import (
     block_length,
@@ -61,6 +62,17 @@ def test_an_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
         found = interval_of(mean, overlapping(1_000, 5, seed), 15, generator, draws=199, level=0.9)
         covered += found.verdict == "not told from zero"
     assert 160 <= covered <= 193  # binomial 99.9 % around 0.84 to 0.92: blocks shorten an interval a little
+
+
+def test_few_blocks_widen_an_interval_by_student_s_t() -> None:
+    series = np.random.default_rng(8).normal(size=600)
+    found = interval_of(mean, series, 30, np.random.default_rng(9))
+    generator = np.random.default_rng(9)
+    drawn = [series[stationary_indices(600, 30, generator)].mean() for _ in range(found.draws)]
+    wide = stats.norm.cdf(-stats.t.ppf(0.975, 20) / math.sqrt(1 - 1 / 20))  # 20 blocks of 30
+    assert wide < 0.02
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [wide, 1 - wide])))
+    assert found.high - found.low > 1.05 * np.subtract(*np.quantile(drawn, [0.975, 0.025]))
 
 
 def test_a_ratio_is_drawn_in_pairs() -> None:
