@@ -308,7 +308,7 @@ def text_of(run: Run, study: Study, facts: dict[str, str], notes: list[str]) -> 
     lines += [f"{label:<30}{figure_text(figures[name])}" for name, label in _HEADLINE]
     lines += [f"{'  95 % interval':<30}{_interval(figures, 'breakeven')}"]
     lines += [f"{'signalled quantity had':<30}{figure_text(survived.quantity_share)}"]
-    lines += [f"{'signalled profit kept':<30}{figure_text(survived.profit_share)}", ""]
+    lines += [f"{'profit at mid that fills kept':<30}{figure_text(survived.profit_share)}", ""]
     for kind in run.markouts.partition_by("kind", maintain_order=True):
         found = (f"{ms / 1e3:g} s {figure_text(bp)}" for ms, bp in kind.select("horizon_ms", "markout_bp").rows())
         lines.append(f"{'markout bp, ' + kind['kind'][0]:<30}{'  '.join(found)}")

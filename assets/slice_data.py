@@ -15,6 +15,7 @@ from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
 from assets.walk_forward_slices import NS_PER_S, frame_slices
 from backtest.compiled import Compiled, Rows
+from backtest.compiled import opened as opened_at
 from backtest.engine import Window
 from backtest.latency import restamped
 from backtest.mids import mid_path
@@ -208,8 +209,7 @@ def rows_made_anew(
 def venue_with_book(settings: Settings, symbol: str, book: Book) -> SimulatedVenue:
     """A venue without orders whose book is already open; the book is copied."""
     venue = SimulatedVenue(settings.instrument(symbol), settings.venue)
-    venue.load(venue.dump() | dict(zip(("ladder", "spill", "head"), book, strict=True)))
-    return venue
+    return opened_at(venue, venue.dump() | dict(zip(("ladder", "spill", "head"), book, strict=True)))
 
 
 def _slice_rows(settings: Settings, lake: Lake, symbol: str, piece: Slice, memory: int) -> TrainingSet:

@@ -1,8 +1,10 @@
 """How much of what the signals asked for could be had: in the replay, at or inside the cost that they reckoned with.
 
 A signal is an order that opens on a forecast: the lots by which a decision wanted more exposure, on the side it wanted
-it. It promises the move of the venue's mid from the decision to the horizon, less the modelled cost. What survives is
-the move from the price of each fill to that same mid, less the fee and the modelled cost of the way out.
+it. It is judged by what the market did, not by what was forecast: had its lots been taken at the mid of the touch that
+the decision saw, they would have earned the move from there to the venue's mid at the horizon, less the modelled cost.
+That is the profit at the decision's mid. What survives of it is the move from the price of each fill to that same later
+mid, less the fee and the modelled cost of the way out. Where a signal was wrong, both are losses.
 """
 
 from dataclasses import dataclass
@@ -46,17 +48,17 @@ class Implementability:
     inside_lots: int  # filled at or inside the modelled cost
     quantity_share: float | None  # inside_lots of signalled_lots
     judged: int  # signals whose mid at the horizon is known
-    signalled_bp: float | None  # mean promised net profit of a judged signal, bp, weighted by lots
+    signalled_bp: float | None  # mean net profit of a judged signal at its decision's mid, bp, weighted by lots
     survived_bp: float | None  # what its fills kept, bp of what was signalled
-    profit_share: float | None  # survived of signalled, where something was promised
+    profit_share: float | None  # survived of signalled, where there was a profit
     capped: int  # signals that a cap on rate or exposure stopped: nothing of them was filled
     gated_rows: int  # rows on which a gate or halt silenced a ready forecast; how much it wanted is not known
 
 
 def signals(decisions: NDArray[np.void], intents: NDArray[np.void]) -> pl.DataFrame:
-    """One row an opening order: order_id, side, lots that open, lots that close, mid (ticks), cost_bp, decided_ts.
+    """One row an opening order: order_id, side, lots that open, lots that close, mid, cost_bp, decided_ts.
 
-    An order that a cap stopped has the id ``STOPPED``; one that is stopped row after row is one signal. A resting quote
+    ``mid`` is that of the touch which the session saw, ticks. An order that a cap stopped has the id ``STOPPED``; one that is stopped row after row is one signal. A resting quote
     opens with all of its lots; an immediate order with what takes the position beyond where it was.
     What was decided without a forecast, and so without a modelled cost, is no signal.
     """
@@ -114,13 +116,13 @@ def implementability(
     """What became of ``asked`` (see ``signals``) in a run's ``fills`` (see ``fills_frame``); gated: ``gated_rows``."""
     horizon_mid = mids.at(asked["decided_ts"].to_numpy() + horizon_ms * 1_000_000)
     asked = asked.with_columns(
-        promised_bp=_moved(asked, horizon_mid, instrument) - asked["cost_bp"].to_numpy(), later=horizon_mid
+        at_mid_bp=_moved(asked, horizon_mid, instrument) - asked["cost_bp"].to_numpy(), later=horizon_mid
     )
     got = opened_by(asked, fills, instrument)
     total, inside = int(asked["opens"].sum()), int(got.filter("inside")["lots"].sum())
-    judged = asked.filter(pl.col("promised_bp").is_not_nan())
+    judged = asked.filter(pl.col("at_mid_bp").is_not_nan())
     weight = float(judged["opens"].sum())
-    promised = float((judged["promised_bp"] * judged["opens"]).sum())
+    at_mid = float((judged["at_mid_bp"] * judged["opens"]).sum())
     known = got.filter(pl.col("kept_bp").is_not_nan())
     survived = float((known["kept_bp"] * known["lots"]).sum())
     return Implementability(
@@ -129,9 +131,9 @@ def implementability(
         inside_lots=inside,
         quantity_share=inside / total if total else None,
         judged=judged.height,
-        signalled_bp=promised / weight if weight else None,
+        signalled_bp=at_mid / weight if weight else None,
         survived_bp=survived / weight if weight else None,
-        profit_share=survived / promised if promised > 0 else None,
+        profit_share=survived / at_mid if at_mid > 0 else None,
         capped=int((asked["order_id"] == STOPPED).sum()),
         gated_rows=gated,
     )

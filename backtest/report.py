@@ -55,8 +55,8 @@ _LABELS: Final = {
 }
 _IMPLEMENTABILITY: Final = {
     "quantity_share": "share of the signalled quantity filled at or inside the modelled cost",
-    "profit_share": "share of the signalled profit that survives",
-    "signalled_bp": "signalled net profit, bp",
+    "profit_share": "share that fills kept of the profit at the decision's mid",
+    "signalled_bp": "net profit of the signals at the decision's mid, bp",
     "survived_bp": "what its fills kept, bp",
     "signals": "signals",
     "judged": "– with a mid at the horizon",
@@ -246,8 +246,9 @@ def markout_rows(run: Run) -> list[list[str]]:
 
 def _implementability(runs: Sequence[Run]) -> str:
     about = (
-        "A signal is an order that opens on a forecast. It promises the mid's move to the horizon less the modelled "
-        "cost; what survives is what its fills kept of that in the replay."
+        "A signal is an order that opens on a forecast. Its profit at the decision's mid is what the market then did: "
+        "the realised move from the touch that the session saw to the venue's mid at the horizon, less the modelled "
+        "cost. What survives is what its fills kept of that in the replay."
     )
     table = _side_by_side(_IMPLEMENTABILITY, {run.name: asdict(run.implementability) for run in runs})
     return f"<h2>Implementability</h2><p>{about}</p>{table}"

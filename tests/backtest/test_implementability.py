@@ -43,7 +43,7 @@ def test_five_fills_of_two_signals_agree_with_the_shares_worked_by_hand() -> Non
     found = implementability(signals(*two_signals()), table, path, 1_000, USDM_BTC)
     assert (found.signals, found.judged, found.signalled_lots, found.inside_lots) == (2, 2, 15, 8)
     assert found.quantity_share == pytest.approx(8 / 15)
-    # each signal promised 100 bp of move less 20 bp of cost
+    # from the mid of each decision the market moved 100 bp, less 20 bp of cost
     assert found.signalled_bp == pytest.approx(80.0)
     long = 6 * (1e4 * (1_010 / 1_001 - 1) - 10) + 4 * (1e4 * (1_010 / 1_002 - 1) - 10)
     short = 2 * (1e4 * (1 - 990 / 999) - 10) + 2 * (1e4 * (1 - 990 / 998) - 10)
@@ -60,7 +60,7 @@ def test_fees_count_against_the_modelled_cost() -> None:
     assert implementability(signals(made, sent), table, path, 1_000, USDM_BTC).inside_lots == 10
 
 
-def test_nothing_is_promised_where_the_mid_at_the_horizon_is_unknown() -> None:
+def test_nothing_is_judged_where_the_mid_at_the_horizon_is_unknown() -> None:
     found = implementability(signals(*two_signals()), fills(USDM_BTC), mids((0, 1_000.0), end=1), 1_000, USDM_BTC)
     assert (found.signals, found.judged, found.quantity_share) == (2, 0, 0.0)
     assert found.signalled_bp is found.survived_bp is found.profit_share is None
