@@ -58,8 +58,9 @@ class Implementability:
 def signals(decisions: NDArray[np.void], intents: NDArray[np.void]) -> pl.DataFrame:
     """One row an opening order: order_id, side, lots that open, lots that close, mid, cost_bp, decided_ts.
 
-    ``mid`` is that of the touch which the session saw, ticks. An order that a cap stopped has the id ``STOPPED``; one that is stopped row after row is one signal. A resting quote
-    opens with all of its lots; an immediate order with what takes the position beyond where it was.
+    ``mid`` is that of the touch which the session saw, ticks. An order that a cap stopped has the id ``STOPPED``; one
+    that is stopped row after row is one signal. A resting quote opens with all of its lots; an immediate order with
+    what takes the position beyond where it was.
     What was decided without a forecast, and so without a modelled cost, is no signal.
     """
     placed = intents[intents["verb"] == PLACE]
