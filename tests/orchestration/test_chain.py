@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.backtest_command import backtest_report
+from assets.backtest_command import backtest_report, open_asked
 from assets.backtests import FIGURES, ORDERS, report_path
 from assets.evaluation import figure_metrics
 from assets.models import NETWORK, bundle_folder, bundles_intact
@@ -168,6 +168,18 @@ def test_the_command_comes_to_the_figures_of_the_chain(built: tuple[Settings, Ch
     assert len(plain["surface"]) == 2
     assert plain["facts"]["bundle sha"] in page.read_text()
     assert f"{plain['figures']['fills']:,}" in report.text
+
+
+def test_what_the_command_asks_for_is_what_its_run_trades_on(built: tuple[Settings, ChainReport]) -> None:
+    lake = Lake(built[0].paths.lake)
+    changes: tuple[dict[str, object], ...] = ({}, {"fees": "30,30"}, {"latency": "stress:30"})
+    cases = [open_asked(built[0], lake, backtest_arguments(built, policy="probe", **one)).case for one in changes]
+    plain, costly, slow = (case.run("probe").performance for case in cases)
+    assert plain.fills > 0
+    assert costly.fees == pytest.approx(30e-4 * costly.volume)
+    assert costly.fees != plain.fees
+    assert slow.net != plain.net
+    assert cases[2].desk.terms.infer_latency_ns == 30 * cases[0].desk.terms.infer_latency_ns > 0
 
 
 def test_the_command_refuses_a_bundle_of_another_catalogue_and_a_window_without_rows(
