@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from market import events as market
 from market.borrowing import BORROWING
 from market.errors import BacktestError
-from market.events import Events
+from market.events import FUNDING as FUNDING_EVENT
+from market.events import Events, empty_events
+from market.funding import payments, still_told, tells_funding
 from market.instrument import Instrument
 
 # places in counts
@@ -31,8 +32,8 @@ VOLUME: Final = 3  # traded value
 FUNDING: Final = 4  # paid; what was received lowers it
 MONEY: Final = 5
 
-MARK_UNIT: Final = 1e-8  # of a MARK event's price, quote currency
-_RATE_UNIT: Final = 1e-12  # of a FUNDING event's rate
+_NEVER: Final = 2**62  # ns
+_MANY: Final = 1_024  # marks and fundings that are kept before those without effect are dropped
 
 
 @njit(**BORROWING)
@@ -92,8 +93,9 @@ class Ledger:
         self.money = np.zeros(MONEY, np.float64)
         tick = instrument.tick_size
         self.unit = instrument.lot_value / tick if instrument.inverse else instrument.lot_value * tick
-        self._mark_ticks = 0.0  # the venue's newest mark price
-        self._funding = (0.0, 0)  # rate, and when it falls due, ns UTC
+        self._told = empty_events(0)  # marks and fundings that later payments are made of
+        self._paid_until = -_NEVER
+        self._next_due = _NEVER
 
     def book_fill(self, side: int, price_ticks: int, lots: int, fee_fraction: float) -> None:
         """Book one fill: side 1 bought, -1 sold; a fee below 0 is a rebate.
@@ -105,19 +107,34 @@ class Ledger:
         apply_fill(self.counts, self.money, self.instrument.inverse, side, price_ticks, lots, fee_fraction)
 
     def on_events(self, events: Events) -> None:
-        """Book the funding that has fallen due: when the feed names a later funding time than the one before.
+        """Take in marks and fundings in the order of arrival, and book what has fallen due by the newest event.
 
-        The rate is the last that was published for it, the mark and the position are those of that moment. A feed
-        without mark or funding events books nothing.
+        ``market.funding.payments`` says when, at which rate and on which mark, as it does for labels; the position is
+        the one that fills booked so far have left. Spot and a feed without funding events book nothing.
+        Raises BacktestError as ``pay_funding``.
         """
-        for event in events[(events["kind"] == market.MARK) | (events["kind"] == market.FUNDING)]:
-            if event["kind"] == market.MARK:
-                self._mark_ticks = int(event["price"]) * MARK_UNIT / self.instrument.tick_size
-                continue
-            rate, due_ts = self._funding
-            if due_ts and event["qty"] > due_ts and self._mark_ticks > 0:
-                self.book_funding(rate, self._mark_ticks)
-            self._funding = int(event["price"]) * _RATE_UNIT, int(event["qty"])
+        if self.instrument.contract == "spot" or not events.size:
+            return
+        told = events[tells_funding(events)]
+        if told.size:
+            self._told = np.concatenate([self._told, told])
+            self._next_due = min(self._next_due, *told["qty"][told["kind"] == FUNDING_EVENT].tolist(), _NEVER)
+        self.pay_funding(int(events["ingest_ts"][-1]))
+
+    def pay_funding(self, until: int) -> None:
+        """Book every payment that is due up to an instant (ns UTC) and not booked yet, by what was heard of it.
+
+        Raises BacktestError if one falls due on a position before any mark was heard: its amount is not known.
+        """
+        if until >= self._next_due:
+            for ts, rate, mark in zip(*payments(self._told, self.instrument.tick_size), strict=True):
+                if self._paid_until < ts <= until and self.position:
+                    self.book_funding(rate, mark)
+        if until >= self._next_due or self._told.size > _MANY:
+            self._told = still_told(self._told, until)
+            pending = self._told["qty"][self._told["kind"] == FUNDING_EVENT].tolist()
+            self._next_due = min([due for due in pending if due > until], default=_NEVER)
+        self._paid_until = max(self._paid_until, until)
 
     def book_funding(self, rate: float, mark_ticks: float) -> None:
         """Book one funding payment on the position held: ``rate`` is a fraction of its value at ``mark_ticks``.

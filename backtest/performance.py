@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from backtest.engine import Result
 from backtest.hac import effective_sample_size
-from backtest.ledger import MARK_UNIT, Ledger
+from backtest.ledger import Ledger
 from backtest.mids import MidPath
 from backtest.resampling import FEWEST_BUCKETS, Interval, block_length, information_ratio, interval_of, ratio_of_sums
-from market.events import MARK, Events
+from market.events import MARK, PRICE_UNIT, Events
 from market.instrument import Instrument
 from trading.records import REASON_NAMES
 
@@ -220,7 +220,7 @@ def valuation(decisions: NDArray[np.void], tape: Events, instrument: Instrument)
     """
     marks = tape[tape["kind"] == MARK]
     told = marks[marks["ingest_ts"] <= decisions["row_ts"][-1]] if decisions.size else marks[:0]
-    price, source = (int(told["price"][-1]) * MARK_UNIT, MARK_PRICE) if told.size else _last_mid(decisions, instrument)
+    price, source = (int(told["price"][-1]) * PRICE_UNIT, MARK_PRICE) if told.size else _last_mid(decisions, instrument)
     return Valuation(price if instrument.inverse else 1.0, source)
 
 

@@ -25,6 +25,7 @@ GAP_INSIDE: Final = 3
 BOOK_CLOSED: Final = 4
 NO_PRINT: Final = 5
 NO_FEE: Final = 6
+NO_MARK: Final = 7
 
 # places in a row's entry
 MID: Final = 0

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from labeling.funding import Payments, paid_by_longs, payments
+from labeling.funding import paid_by_longs
 from labeling.parameters import Anchor, LabelParameters
 from labeling.replay import (
     BOOK_CLOSED,
@@ -23,6 +23,7 @@ from labeling.replay import (
     GAP_INSIDE,
     MID,
     NO_FEE,
+    NO_MARK,
     NO_PRINT,
     OK,
     PAST_END,
@@ -43,7 +44,8 @@ from labeling.vwap import traded_vwap
 from market.book import Book, new_book
 from market.costs import leg_fee
 from market.errors import DataError
-from market.events import Events
+from market.events import Events, empty_events
+from market.funding import payments
 from market.instrument import Contract, Instrument
 
 Floats = NDArray[np.float64]
@@ -56,7 +58,9 @@ STATUS_NAMES: Final = {
     BOOK_CLOSED: "book closed",
     NO_PRINT: "no trade to exit at",
     NO_FEE: "no fee for the date",
+    NO_MARK: "no mark to pay funding on",
 }
+READABLE: Final = np.isin(np.arange(len(STATUS_NAMES)), (OK, DEPTH_SHORT, NO_PRINT, NO_MARK))  # by status
 
 
 def label_rows(
@@ -87,13 +91,9 @@ def label_rows(
         _leave_at_vwap(tape, te, horizons_ns, instrument.inverse, known, labels)
     if parameters.target == "vwap":
         labels = _aimed_at_vwap(tape, (rows, te), horizons_ns, instrument.inverse, known, labels)
+    heard = tape.events[np.sort(tape.order[told])]  # in the order of arrival
     return _table(
-        rows,
-        te,
-        known,
-        labels,
-        parameters,
-        _funding(payments(tape, told, instrument), (rows, te), horizons_ns, instrument.inverse, known, labels),
+        rows, te, known, labels, parameters, _funding(heard, (rows, te), horizons_ns, instrument, known, labels)
     )
 
 
@@ -142,25 +142,24 @@ def _aimed_at_vwap(
 
 
 def _readable(status: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return np.isin(status, (OK, DEPTH_SHORT, NO_PRINT))
+    return READABLE[status]
 
 
 def _funding(
-    paid: Payments,
+    heard: Events,
     instants: tuple[NDArray[np.int64], NDArray[np.int64]],
     horizons_ns: NDArray[np.int64],
-    inverse: bool,
+    instrument: Instrument,
     known: Rows,
     labels: Labels,
-) -> list[pl.Series]:
-    """What a long position pays, by horizon; NaN where the label is unknown and a payment falls into it."""
-    if not paid.ts.size:
-        return [pl.zeros(instants[0].size, pl.Float64, eager=True)] * len(horizons_ns)
-    by_horizon = []
-    for h, (charged, payers) in enumerate(paid_by_longs(paid, instants, horizons_ns, known.entry[MID], inverse)):
-        charged[payers[~_readable(labels.status[h][payers])]] = np.nan
-        by_horizon.append(pl.Series(charged))
-    return by_horizon
+) -> list[Floats]:
+    """What a long position pays, by horizon, and NO_MARK written where that is not known; NaN where nothing is."""
+    paid = payments(empty_events(0) if instrument.contract == "spot" else heard, instrument.tick_size)
+    charged = [np.where(READABLE, 0.0, np.nan)[status] for status in labels.status]
+    for h, horizon in enumerate(horizons_ns if paid.ts.size else ()):
+        charged[h] += paid_by_longs(paid, instants, int(horizon), known.entry[MID], instrument.inverse)
+        labels.status[h][(labels.status[h] == OK) & np.isnan(charged[h])] = NO_MARK
+    return charged
 
 
 def _table(
@@ -169,10 +168,10 @@ def _table(
     known: Rows,
     labels: Labels,
     parameters: LabelParameters,
-    funding: list[pl.Series],
+    funding: list[Floats],
 ) -> pl.DataFrame:
     entry = {name: known.entry[at] for name, at in (("entry_mid", MID), ("sell_at", SELL_AT), ("buy_at", BUY_AT))}
-    columns: dict[str, NDArray[np.generic] | pl.Series] = {"row_ts": rows, "te": te, "lots": known.lots, **entry}
+    columns: dict[str, NDArray[np.generic]] = {"row_ts": rows, "te": te, "lots": known.lots, **entry}
     for h, horizon_ms in enumerate(parameters.horizons_ms):
         columns |= {f"{name}_{horizon_ms}": getattr(labels, name)[h] for name in Labels._fields[:4]}
         columns[f"funding_{horizon_ms}"] = funding[h]
@@ -219,7 +218,7 @@ def classes_by_budget(
     found = np.empty((len(budgets_bp), table.height), np.int8)
     rule = (np.array([leg_fee(budget) for budget in budgets_bp]), margin_bp * 1e-4, contract == "inverse")
     classify_unfunded(_ratios(table, horizon_ms), table[f"status_{horizon_ms}"].to_numpy(), *rule, found)
-    funded = np.flatnonzero(table[f"funding_{horizon_ms}"].to_numpy() != 0)
+    funded = np.flatnonzero(np.abs(table[f"funding_{horizon_ms}"].to_numpy()) > 0)  # NaN: no class either way
     if funded.size:
         few = table[funded]
         status, again = few[f"status_{horizon_ms}"].to_numpy(), np.empty((len(budgets_bp), funded.size), np.int8)

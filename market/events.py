@@ -34,6 +34,9 @@ FUNDING: Final = 7
 LIQUIDATION: Final = 8  # side of the forced order
 GAP: Final = 9  # something is missing: the book is closed until the next snapshot
 
+PRICE_UNIT: Final = 1e-8  # of the price of MARK and INDEX, quote currency
+RATE_UNIT: Final = 1e-12  # of the price of FUNDING, a fraction of the position's value
+
 KIND_NAMES: Final = {
     LEVEL: "level",
     SNAPSHOT: "snapshot",

@@ -12,7 +12,21 @@ from labeling.leakage import LeakReport, Rows, ignores_future, poison_after, tru
 from labeling.parameters import Exit, LabelParameters
 from labeling.targets import label_rows, tradeable_grid
 from market.book import ASK, BEST_ASK, BEST_BID, BID, Book, apply_events, new_book, next_level, quantity
-from market.events import BUY, FIRST, LAST, LEVEL, SELL, SNAPSHOT, TRADE, Events, empty_events, venue_ts
+from market.events import (
+    BUY,
+    FIRST,
+    FUNDING,
+    LAST,
+    LEVEL,
+    MARK,
+    NO_SIDE,
+    SELL,
+    SNAPSHOT,
+    TRADE,
+    Events,
+    empty_events,
+    venue_ts,
+)
 from market.instrument import Instrument
 from tests.builders_market import RUNS
 
@@ -113,6 +127,17 @@ def random_tape(seed: int, steps: int = 150, centre: int = 100_000, deep: int = 
     return tape(*rows)
 
 
+def with_funding(events: Events, seed: int, due_ms: tuple[int, ...], centre: int = 100_000) -> Events:
+    """The tape with a mark and a rate that change every few milliseconds, late by some more, paid at ``due_ms``."""
+    rng, rows = np.random.default_rng(seed), []
+    for ms in np.cumsum(rng.exponential(15.0, 100)):
+        delay, due = float(rng.exponential(6.0)), next((due for due in due_ms if due > ms), 10_000)
+        rows.append(event(float(ms), MARK, NO_SIDE, int((centre + rng.integers(-50, 50)) * 0.5 * 1e8), 0, delay))
+        rate = int(rng.integers(-(10**9), 10**9))
+        rows.append(event(float(ms), FUNDING, NO_SIDE, rate, START + due * MS, delay))
+    return tape(*events.tolist(), *rows)
+
+
 def venue_book(events: Events, ts: int) -> Book:
     """The venue's book in force at ``ts``, rebuilt from the start."""
     times = venue_ts(events)
@@ -136,15 +161,18 @@ def walked_fills(book: Book, side: int, lots: int) -> list[tuple[int, int, int]]
 def booked_round_trip(
     events: Events, instrument: Instrument, side: int, lots: int, te: int, tx: int, fee: float, *, leave: Exit = "walk"
 ) -> float:
-    """Net return per entry notional of taking the book at te, level by level, and leaving at tx; funding is paid."""
-    ledger, times = Ledger(instrument), venue_ts(events)
-    order = np.argsort(times, kind="stable")
-    heard = events[order], times[order]
-    ledger.on_events(heard[0][heard[1] <= te])
+    """Net return per entry notional of taking the book at te, level by level, and leaving at tx; funding is paid.
+
+    The ledger hears the tape as it arrives, up to each of the two instants.
+    """
+    ledger = Ledger(instrument)
+    ledger.on_events(events[events["ingest_ts"] <= te])
+    ledger.pay_funding(te)
     for fill in walked_fills(venue_book(events, te), side, lots):
         ledger.book_fill(*fill, fee)
     entry_notional = ledger.volume
-    ledger.on_events(heard[0][(te < heard[1]) & (heard[1] <= tx)])
+    ledger.on_events(events[(events["ingest_ts"] > te) & (events["ingest_ts"] <= tx)])
+    ledger.pay_funding(tx)
     for fill in _leaving_fills(events, instrument, (-side, lots), (te, tx), leave):
         ledger.book_fill(*fill, fee)
     assert ledger.position == 0

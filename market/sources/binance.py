@@ -22,6 +22,8 @@ from market.events import (
     MARK,
     NO_SIDE,
     NO_VENUE_TIME,
+    PRICE_UNIT,
+    RATE_UNIT,
     REPLAYED,
     SELL,
     SNAPSHOT,
@@ -51,7 +53,7 @@ from market.sources.decoder import (
 )
 from market.sources.json_kernels import PADDING
 from market.sources.sequence import DepthSequence, Verdict
-from market.sources.venue import PRICE_UNIT, RATE_UNIT, VenueDecoder, message_of, nearest
+from market.sources.venue import VenueDecoder, message_of, nearest
 
 BUFFERED: Final = 4_096  # depth messages held back at most while a snapshot is awaited
 MOST_ROWS: Final = 32_768  # of one scan; no message of Binance's has as many levels

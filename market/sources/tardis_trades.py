@@ -18,6 +18,8 @@ from market.events import (
     LIQUIDATION,
     MARK,
     NO_SIDE,
+    PRICE_UNIT,
+    RATE_UNIT,
     SELL,
     Events,
 )
@@ -27,8 +29,6 @@ from market.sources.importing import Account, InputFile
 from market.sources.tardis_book import STAMPS, admit, off_grid, on_grid, stamped
 from market.sources.tardis_csv import NAMED, Rows, read_rows
 
-PRICE_UNIT: Final = 1e-8  # of MARK and INDEX, quote currency
-RATE_UNIT: Final = 1e-12  # of FUNDING
 UNKNOWN: Final = -(2**63)  # no number seen yet
 _PRINTS: Final = {**STAMPS, "id": pa.string(), "side": NAMED, "price": pa.float64(), "amount": pa.float64()}
 _SIDES: Final = np.array([BUY, SELL, NO_SIDE, NO_SIDE], np.int8)

@@ -7,7 +7,18 @@ import msgspec
 from msgspec import Meta
 
 from market.errors import MalformedMessage, OffGrid
-from market.events import EVENT, FIRST, FUNDING, GAP, LAST, NO_SIDE, NO_VENUE_TIME, Events
+from market.events import (
+    EVENT,
+    FIRST,
+    FUNDING,
+    GAP,
+    LAST,
+    NO_SIDE,
+    NO_VENUE_TIME,
+    PRICE_UNIT,
+    RATE_UNIT,
+    Events,
+)
 from market.instrument import Instrument, whole_steps
 from market.sources.decoder import Stamp, event_row, tape_events
 
@@ -16,8 +27,6 @@ Millis = Annotated[int, Meta(ge=0, le=MOST_MILLIS)]
 Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 NumberPairs = list[tuple[float, float]]
 NS_PER_MS: Final = 1_000_000
-PRICE_UNIT: Final = 1e-8  # of MARK and INDEX, quote currency
-RATE_UNIT: Final = 1e-12  # of FUNDING
 _FLAGS: Final = 2  # place of the low byte of an event's flags
 
 

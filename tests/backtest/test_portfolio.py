@@ -138,15 +138,52 @@ def _published(at_ms: int, mark: float, rate: float, next_ts: int):
 
 
 @pytest.mark.parametrize(("instrument", "paid"), [(LINEAR, 0.001 * 5 * 120), (COIN, 0.001 * 5 * 100 / 120)])
-def test_funding_is_booked_once_when_a_later_one_is_published(instrument, paid) -> None:
+def test_funding_is_booked_once_when_it_falls_due(instrument, paid) -> None:
     ledger = Ledger(instrument)
     ledger.book_fill(BUY, round(100 / instrument.tick_size), 5, 0.0)
     before = ledger.cash
     ledger.on_events(tape(_published(1, 110.0, 0.001, 50 * MS), _published(40, 120.0, 0.001, 50 * MS)))
     assert ledger.funding == 0.0
-    ledger.on_events(tape(_published(51, 120.0, 0.002, 90 * MS), _published(52, 121.0, 0.003, 90 * MS)))
+    ledger.on_events(level(49, BUY, 90, 1))
+    assert ledger.funding == 0.0
+    ledger.on_events(level(50, BUY, 90, 1))  # any event says how late it is
+    assert ledger.funding == pytest.approx(paid)
+    ledger.on_events(tape(_published(51, 130.0, 0.002, 90 * MS), _published(52, 131.0, 0.003, 90 * MS)))
     assert ledger.funding == pytest.approx(paid)
     assert ledger.cash == pytest.approx(before - paid)
+
+
+def test_funding_on_a_position_before_any_mark_is_refused_and_not_booked_as_0() -> None:
+    ledger = Ledger(LINEAR)
+    told = message(1, (FUNDING, NO_SIDE, 10**9, 50 * MS))
+    ledger.on_events(told)
+    ledger.book_fill(BUY, 100, 5, 0.0)
+    with pytest.raises(BacktestError, match="mark=nan"):
+        ledger.on_events(level(60, BUY, 90, 1))
+
+
+def test_spot_and_a_flat_position_pay_no_funding() -> None:
+    events = tape(message(1, (FUNDING, NO_SIDE, 10**9, 50 * MS)), _published(60, 100.0, 0.001, 90 * MS))
+    for instrument, lots in ((SPOT, 5), (LINEAR, 0)):
+        ledger = Ledger(instrument)
+        if lots:
+            ledger.book_fill(BUY, 100, lots, 0.0)
+        ledger.on_events(events)
+        assert ledger.funding == 0.0
+
+
+def test_a_long_feed_is_kept_short_and_pays_the_same() -> None:
+    events = tape(
+        *(_published(ms, 100.0 + ms % 7, 1e-5 * (ms % 5 + 1), (ms // 900 + 1) * 900 * MS) for ms in range(1, 2_900))
+    )
+    whole, parts = Ledger(LINEAR), Ledger(LINEAR)
+    for ledger in (whole, parts):
+        ledger.book_fill(BUY, 100, 5, 0.0)
+    whole.on_events(events)
+    for part in np.array_split(events, 400):
+        parts.on_events(part)
+    assert parts.funding == pytest.approx(whole.funding, rel=1e-12)
+    assert parts.funding > 0
 
 
 def test_a_short_position_receives_funding() -> None:

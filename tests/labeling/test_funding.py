@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from labeling.targets import UP, classes, label_rows, net_returns
+from labeling.replay import OK
+from labeling.targets import NO_CLASS, UP, classes, label_rows, net_returns, priced
 from market.events import FUNDING, MARK, NO_SIDE, SELL, TRADE
 from tests.builders_labels import INVERSE, LINEAR, MS, SPOT, START, event, label_parameters, snapshot, tape
 
@@ -53,8 +54,18 @@ def test_a_payment_that_the_tape_does_not_reach_is_none():
     assert labelled(mark(50.0, 101_000), funding(60.0, 1e-4, due_ms=6_000))["funding_1000"][0] == 0.0
 
 
-def test_without_a_mark_it_is_paid_on_the_mid_of_the_entry():
-    assert labelled(funding(60.0, 1e-4))["funding_1000"][0] == pytest.approx(1e-4, rel=1e-12)
+def test_without_a_mark_a_payment_is_not_known_and_neither_is_its_class():
+    table = labelled(funding(60.0, 1e-4))
+    assert np.isnan(table["funding_1000"][0])
+    assert classes(table, 1_000, 0.0, 0.0, "linear")[0] == NO_CLASS
+    said = priced(table, 1_000, 0.0, label_parameters(), "linear")
+    assert said.select("net_long", "class", "status").row(0) == (None, None, "no mark to pay funding on")
+    assert (table["funding_250"][0], table["status_250"][0]) == (0.0, OK)
+
+
+def test_what_arrives_after_the_payment_does_not_count_though_it_was_said_before():
+    late = (event(480.0, FUNDING, NO_SIDE, 9 * 10**9, START + PAID_AT_MS * MS, 21.0),)
+    assert labelled(*SAID, *late)["funding_1000"].equals(labelled(*SAID)["funding_1000"])
 
 
 def test_spot_pays_none():

@@ -25,6 +25,7 @@ from tests.builders_labels import (
     tape,
     venue_book,
     walked_fills,
+    with_funding,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -39,9 +40,10 @@ def table_of(events, instrument, **changed):
     return label_rows(events, ROWS, label_parameters(**changed), instrument, None)
 
 
-@given(seeds, contracts, notionals, fees, st.integers(0, ROWS.size - 1), exits)
-def test_a_label_equals_what_the_ledger_books(seed, instrument, notional, fee, row, leave):
-    events = random_tape(seed)
+@given(seeds, contracts, notionals, fees, st.integers(0, ROWS.size - 1), exits, st.integers(-5, 270))
+def test_a_label_equals_what_the_ledger_books(seed, instrument, notional, fee, row, leave, due_after_ms):
+    due_ms = (ROWS[row] + 10 * MS - START) // MS + due_after_ms
+    events = with_funding(random_tape(seed), seed, (due_ms, due_ms + 100))
     table = table_of(events, instrument, order_notional_usd=notional, exit=leave)
     assume(table["status_250"][row] == OK)
     te, lots = table["te"][row], table["lots"][row]
@@ -50,31 +52,16 @@ def test_a_label_equals_what_the_ledger_books(seed, instrument, notional, fee, r
         assert net[row] == pytest.approx(paid, abs=1e-12)
 
 
-def tape_with_funding(seed):
-    """A random tape on which a funding of 30 bp, first said to be -10, is paid as the feed names the next one."""
-    due_ms = int(np.random.default_rng(seed).integers(100, 900))
-    due, following = START + due_ms * MS, START + (due_ms + 8 * 3_600_000) * MS
-    told = [event(5.0, MARK, NO_SIDE, round(50_007.3 * 1e8)), event(6.0, FUNDING, NO_SIDE, -(10**9), due)]
-    told += [event(due_ms - 1.0, MARK, NO_SIDE, round(49_900.0 * 1e8))]
-    told += [event(due_ms - 0.5, FUNDING, NO_SIDE, 3 * 10**9, due), event(due_ms, FUNDING, NO_SIDE, 10**9, following)]
-    return tape(*random_tape(seed).tolist(), *told)
-
-
-@given(seeds, st.sampled_from([LINEAR, INVERSE]), notionals, exits, st.integers(0, ROWS.size - 1))
-def test_a_label_pays_the_funding_that_the_ledger_books(seed, instrument, notional, leave, row):
-    events = tape_with_funding(seed)
-    table = table_of(events, instrument, order_notional_usd=notional, exit=leave)
-    assume(table["status_250"][row] == OK)
-    te, lots = table["te"][row], table["lots"][row]
-    for net, side in zip(net_returns(table, 250, 0.0004, instrument.contract), (BUY, SELL), strict=True):
-        paid = booked_round_trip(events, instrument, side, lots, te, te + 250 * MS, 0.0004, leave=leave)
-        assert net[row] == pytest.approx(paid, abs=1e-12)
-
-
-def test_some_rows_pay_that_funding_and_others_do_not():
-    paying = table_of(tape_with_funding(7), LINEAR)["funding_250"].to_numpy() != 0
-    assert paying.any()
-    assert not paying.all()
+@pytest.mark.parametrize("after_ms", [0, 1, 250, 251])
+@pytest.mark.parametrize("instrument", INSTRUMENTS[:2])
+def test_label_and_ledger_pay_funding_at_the_same_instants(instrument, after_ms):
+    te = int(ROWS[20]) + 10 * MS
+    events = with_funding(random_tape(1), 1, ((te - START) // MS + after_ms,))
+    table = table_of(events, instrument)
+    net = net_returns(table, 250, 0.0, instrument.contract)[0][20]
+    assert (table["funding_250"][20] != 0) == (after_ms in (1, 250))
+    paid = booked_round_trip(events, instrument, BUY, table["lots"][20], te, te + 250 * MS, 0.0)
+    assert net == pytest.approx(paid, abs=1e-12)
 
 
 @given(seeds, contracts, notionals)
