@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import pairwise
 
 import dagster as dg
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assets.checks import Verdict
 from assets.features import aligned_day, opening_state
@@ -19,15 +22,17 @@ from labeling.replay import DEPTH_SHORT, OK, Tape, venue_tape
 from labeling.targets import label_rows, tradeable_grid
 from labeling.uniqueness import effective_size
 from market.book import Book, apply_events
-from market.events import FUNDING, MARK, Events, empty_events
+from market.counter_hash import draw
+from market.events import Events, empty_events, venue_ts
+from market.funding import still_told, tells_funding
 from market.schema import frame_to_events
 from storage.lake import Lake
 
 SEAM_NS = 10_000_000_000  # beyond the longest horizon: how late a message of the next day may still arrive
-SAMPLES = 4  # stretches of a day that the leakage check labels anew, from its beginning to its end
+SAMPLES = 4  # stretches of a day that the leakage check labels anew, one somewhere in each quarter of its rows
 SAMPLE_ROWS = 400  # of each
+STRETCH_SEED = 1  # of where they lie
 LONGEST_WAIT = "longest_wait_ns"  # fact: from a row to its entry, at most
-TOLD_BEFORE = 50_000  # events before a stretch among which its funding rate and mark were said
 
 
 def labels_inputs(settings: Settings, lake: Lake, part: Part) -> str:
@@ -65,7 +70,7 @@ def labels(
 @dg.multi_asset_check(
     specs=blocking(
         "labels",
-        degeneracy="At least one cell holds enough rows that are worth a trade.",
+        degeneracy="At least one cell of a trained horizon holds enough rows that are worth a trade.",
         leakage="Labels stay the same when the market beyond their exit is poisoned.",
     )
 )
@@ -73,12 +78,10 @@ def labels_hold(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:
     """Some cell is worth trading, and no label reads the market beyond its exit."""
-    part, instrument = part_of(context), settings.instrument(part_of(context).symbol)
+    part = part_of(context)
     frame = lake.scan("labels", part.symbol, [part.key], unchecked=True).collect()
-    grid = tradeable_grid(frame, settings.labels, instrument.contract)
-    yield from judge(
-        lake, "labels", part, [degeneracy(grid, taker_budget_bp(settings, part)), leakage(settings, lake, part, frame)]
-    )
+    verdicts = [degeneracy(settings, part, frame), leakage(settings, lake, part, frame)]
+    yield from judge(lake, "labels", part, verdicts)
 
 
 def tape_with_seam(settings: Settings, lake: Lake, part: Part) -> Events:
@@ -135,8 +138,10 @@ def taker_budget_bp(settings: Settings, part: Part) -> float:
     return 2e4 * settings.venue.charged(settings.instrument(part.symbol).venue, day_ns, day_ns).fees[1]
 
 
-def degeneracy(grid: pl.DataFrame, taker_bp: float) -> Verdict:
-    """At least one cell holds enough rows that are worth a trade; ``taker_bp`` stands beside them."""
+def degeneracy(settings: Settings, part: Part, frame: pl.DataFrame) -> Verdict:
+    """At least one cell of a trained horizon holds enough rows that are worth a trade; the taker's fees beside it."""
+    grid = tradeable_grid(frame, settings.trained_labels, settings.instrument(part.symbol).contract)
+    taker_bp = taker_budget_bp(settings, part)
     tradeable = int(grid["tradeable"].sum())
     facts = {"cells": grid.height, "tradeable": tradeable, "untradeable": untradeable(grid), "taker_bp": taker_bp}
     return Verdict("degeneracy", tradeable > 0, facts, {"shares": grid_page(grid)})
@@ -144,46 +149,67 @@ def degeneracy(grid: pl.DataFrame, taker_bp: float) -> Verdict:
 
 def leakage(settings: Settings, lake: Lake, part: Part, frame: pl.DataFrame) -> Verdict:
     """Labels of some stretches of the day are those that a tape makes which is poisoned beyond their exits."""
-    tape, book = venue_tape(tape_with_seam(settings, lake, part)), opening_state(settings, lake, part)[:3]
-    reports, done = [], 0
-    for first in np.linspace(0, max(0, frame.height - SAMPLE_ROWS), SAMPLES).astype(int):
-        rows = frame[int(first) : int(first) + SAMPLE_ROWS]
-        place = int(np.searchsorted(tape.times, rows["row_ts"][0])) if rows.height else done
+    events, book = tape_with_seam(settings, lake, part), opening_state(settings, lake, part)[:3]
+    tape, row_ts, done = venue_tape(events), frame["row_ts"].to_numpy(), 0
+    latency_ns, reports = row_latencies(settings, lake, part.symbol, events, row_ts), []
+    for span in stretches(part, frame.height):
+        rows, place = frame[span], int(np.searchsorted(tape.times, row_ts[span.start]))
         apply_events(book, tape.events[tape.order[done:place]])
-        done = place
-        sample = stretch_of(
-            tape, place, int(rows["te"].to_numpy().max()) + settings.labels.longest_ns if rows.height else 0
-        )
-        reports.append(stretch_leaks(settings, part, rows, sample, (book[0], book[1], book[2])))
+        done, waits = place, None if latency_ns is None else latency_ns[span]
+        longest = settings.labels.longest_ns if waits is None else int(waits.max()) + settings.labels.longest_ns
+        sample = stretch_of(tape, place, int(row_ts[span.stop - 1]) + longest)
+        reports.append(stretch_leaks(settings, part, rows, waits, sample, (book[0], book[1], book[2])))
     leaks = [report.first_ts for report in reports if report.first_ts is not None]
     checked = sum(report.checked for report in reports)
     facts = {"labels_compared": checked, "stretches": len(reports), "first_leak": min(leaks, default=0)}
     return Verdict("leakage", checked > 0 and not leaks, facts)
 
 
+def stretches(part: Part, rows: int) -> list[slice]:
+    """One stretch of consecutive rows in each of SAMPLES equal parts of a day, where a hash of the day puts it."""
+    day = int.from_bytes(sha256(f"{part.symbol}|{part.key}".encode()).digest()[:8])
+    found, edges = [], np.linspace(0, rows, SAMPLES + 1).astype(int)
+    for number, (low, high) in enumerate(pairwise(edges.tolist())):
+        length = min(SAMPLE_ROWS, high - low)
+        first = low + int(draw(STRETCH_SEED, np.uint64(day), number) * (high - low - length + 1))
+        found.append(slice(first, first + length))
+    return [span for span in found if span.start < span.stop]
+
+
 def stretch_of(tape: Tape, place: int, until: int) -> Events:
-    """Events of a tape from a place on, in order of arrival, and marks and fundings of shortly before: they hold on."""
-    before = tape.order[max(0, place - TOLD_BEFORE) : place]
-    told = before[np.isin(tape.events["kind"][before], (MARK, FUNDING))]
+    """Events of a tape from a place on, in order of arrival, and the marks and fundings before that still hold."""
+    before = np.sort(tape.order[:place][tells_funding(tape.events[tape.order[:place]])])
+    told = still_told(tape.events[before], int(tape.times[place - 1])) if place else empty_events(0)
     last = int(np.searchsorted(tape.times, until, side="right"))
-    return tape.events[np.sort(np.concatenate([told, tape.order[place : last + 1]]))]
+    return np.concatenate([told, tape.events[np.sort(tape.order[place : last + 1])]])
 
 
-def stretch_leaks(settings: Settings, part: Part, rows: pl.DataFrame, sample: Events, book: Book) -> LeakReport:
-    """What moves of consecutive rows of a day when poison lies after each horizon's middle exit, and after the last.
+def stretch_leaks(
+    settings: Settings, part: Part, rows: pl.DataFrame, latency_ns: NDArray[np.int64] | None, sample: Events, book: Book
+) -> LeakReport:
+    """What moves of consecutive rows of a day when poison lies right behind one exit of each horizon, and the last.
 
+    latency_ns : of these rows, as they are drawn today and not as the table has it; None: the constant
     sample : events from the first row on, in order of arrival; ``book`` is the venue's before them
     """
-    instrument, te = settings.instrument(part.symbol), rows["te"].to_numpy()
-    latency_ns = te - rows["row_ts"].to_numpy()
+    instrument, stamps = settings.instrument(part.symbol), rows["row_ts"].to_numpy()
+    te = stamps + (settings.labels.latency_ns if latency_ns is None else latency_ns)
     horizons_ms = settings.labels.horizons_ms
 
     def labels_of(events: Events) -> pl.DataFrame:
-        stamps = rows["row_ts"].to_numpy()
         return label_rows(events, stamps, settings.labels, instrument, book, latency_ns=latency_ns)
 
-    if not te.size:
-        return LeakReport(0, None)
-    middle, last = int(np.median(te)), int(te.max())
-    instants = [*(middle + horizon_ms * 1_000_000 for horizon_ms in horizons_ms), last + horizons_ms[-1] * 1_000_000]
+    times = np.sort(venue_ts(sample))
+    instants = [soonest_exit(times, te + horizon_ms * 1_000_000) for horizon_ms in horizons_ms]
+    instants.append(int(te.max()) + horizons_ms[-1] * 1_000_000)
     return labels_ignore_beyond_exit(labels_of, sample, instants, horizons_ms, rows)
+
+
+def soonest_exit(times: NDArray[np.int64], exits: NDArray[np.int64]) -> int:
+    """Of the later half of exits the one that the market follows soonest: there the least look beyond it shows.
+
+    times : of the events, rising
+    """
+    late = np.sort(exits)[exits.size // 2 :]
+    following = np.append(times, np.iinfo(np.int64).max)[np.searchsorted(times, late, side="right")]
+    return int(late[np.argmin(following - late)])

@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 
 from labeling.replay import DEPTH_SHORT, OK
 from labeling.targets import classes, label_rows, net_returns
-from market.events import BUY, FUNDING, LEVEL, MARK, NO_SIDE, SELL, TRADE, empty_events
+from market.events import BUY, LEVEL, SELL, TRADE, empty_events
 from market.instrument import Instrument
 from tests.builders_labels import (
     INSTRUMENTS,
-    INVERSE,
-    LINEAR,
     MS,
     START,
     booked_round_trip,

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from labeling.parameters import LabelParameters
-from labeling.replay import BOOK_CLOSED, DEPTH_SHORT, GAP_INSIDE, NO_PRINT, OK, PAST_END
+from labeling.replay import BOOK_CLOSED, DEPTH_SHORT, GAP_INSIDE, NO_PRINT, OK, PAST_END, venue_tape
 from labeling.targets import (
     NO_CLASS,
     NO_TRADE,
@@ -17,6 +17,7 @@ from labeling.targets import (
     regression_target,
     tradeable_grid,
 )
+from labeling.vwap import traded_vwap
 from market.errors import ConfigError, DataError
 from market.events import BUY, GAP, LEVEL, SELL, TRADE
 from tests.builders_labels import (
@@ -108,6 +109,21 @@ def test_leaving_at_the_vwap_averages_trades_after_entry_up_to_exit():
     assert values(inverse, 250, "long_ratio")[0] == pytest.approx(expected / 100_002, rel=1e-12)
 
 
+@pytest.mark.parametrize("instrument", [LINEAR, INVERSE])
+def test_bits_of_a_vwap_do_not_depend_on_where_the_tape_starts(instrument):
+    rng = np.random.default_rng(1)
+    trades = [
+        event(ms, TRADE, BUY, int(rng.integers(90_000, 110_000)), int(rng.integers(1, 10**6))) for ms in range(3_000)
+    ]
+    after = START + np.arange(2_000, 2_700) * MS
+    whole, late = (
+        traded_vwap(venue_tape(tape(*rows)), after, after + 250 * MS, instrument.inverse)
+        for rows in (trades, trades[1_990:])
+    )
+    assert np.isfinite(whole).all()
+    assert np.array_equal(whole, late)
+
+
 def test_without_a_trade_there_is_no_vwap_to_leave_at():
     table = labelled(OPENING + END, exit="vwap")
     assert values(table, 250, "status", "gross") == [NO_PRINT, 0.0]
@@ -116,7 +132,7 @@ def test_without_a_trade_there_is_no_vwap_to_leave_at():
 
 def assert_unknown(table, horizon_ms, status):
     assert table[f"status_{horizon_ms}"][0] == status
-    names = ("gross", "exec_gross", "spread", "slippage", "long_ratio", "short_ratio")
+    names = ("gross", "exec_gross", "spread", "slippage", "funding", "long_ratio", "short_ratio")
     assert np.isnan(values(table, horizon_ms, *names)).all()
     assert classes(table, horizon_ms, 0.0, 0.0, "linear")[0] == NO_CLASS
 
