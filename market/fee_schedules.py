@@ -52,8 +52,6 @@ _COINM: Final = (
     "binance.com/en/fee/futureFee, COIN-M; VIP 1 in ccxt pull 21206 (2024-02), after the change of 2023-09-26"
 )
 _SPOT: Final = "binance.com/en/fee/trading; regular users 10 bp in binance-java-api issue 211 (2019-05)"
-_BYBIT: Final = "bybit.com/en/help-center, trading fee structure, non-VIP"
-_OKX: Final = "okx.com/fees, regular users, level 1"
 _USDM_TIERS: Final = (  # maker, taker in bp, VIP 0 to 9
     (2.0, 5.0), (1.6, 4.0), (1.4, 3.5), (1.2, 3.2), (1.0, 3.0),
     (0.8, 2.7), (0.6, 2.5), (0.4, 2.2), (0.2, 2.0), (0.0, 1.7),
@@ -68,17 +66,11 @@ ENTRIES: Final = (
     FeeEntry("binance-coinm", "vip0", date(2024, 2, 12), None, 2.0, 5.0, _COINM),
     FeeEntry("binance-coinm", "vip1", date(2024, 2, 12), None, 1.6, 4.0, _COINM),
     FeeEntry("binance-spot", "vip0", date(2019, 5, 20), None, 10.0, 10.0, _SPOT),
-    FeeEntry("bybit-linear", "vip0", date(2024, 1, 1), None, 2.0, 5.5, _BYBIT),
-    FeeEntry("bybit-inverse", "vip0", date(2024, 1, 1), None, 2.0, 5.5, _BYBIT),
-    FeeEntry("bybit-spot", "vip0", date(2024, 1, 1), None, 10.0, 10.0, _BYBIT),
-    FeeEntry("okx-swap", "lv1", date(2024, 1, 1), None, 2.0, 5.0, _OKX),
-    FeeEntry("okx-futures", "lv1", date(2024, 1, 1), None, 2.0, 5.0, _OKX),
-    FeeEntry("okx-spot", "lv1", date(2024, 1, 1), None, 8.0, 10.0, _OKX),
 )
 
 
 def fee_entry(venue: str, tier: str, on: date, entries: tuple[FeeEntry, ...] = ENTRIES) -> FeeEntry:
-    """The entry of a venue's tier in force on a day, the newest where two overlap.
+    """The entry of a venue's tier in force on a day; no two of them overlap.
 
     Raises DataError if there is none: an unknown venue or tier, a day before its first entry, or one between two.
 

@@ -1,6 +1,7 @@
 """The fee table: what is in force on a day, and one clear line where nothing is known."""
 
 from datetime import date
+from itertools import combinations
 
 import pytest
 
@@ -45,10 +46,37 @@ def test_every_entry_is_of_a_venue_that_we_read_names_its_source_and_charges_mak
         assert entry.fees.maker <= entry.fees.taker
 
 
+def overlaps(entries: tuple[FeeEntry, ...]) -> list[tuple[FeeEntry, FeeEntry]]:
+    """Pairs of one tier that hold on the same day."""
+    pairs = [
+        pair for pair in combinations(entries, 2) if pair[0].venue == pair[1].venue and pair[0].tier == pair[1].tier
+    ]
+    last = date(9999, 12, 31)
+    return [(a, b) for a, b in pairs if a.since < (b.until or last) and b.since < (a.until or last)]
+
+
 def test_no_two_entries_of_a_tier_overlap() -> None:
+    assert overlaps(ENTRIES) == []
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [((2023, 8, 31), None), ((2020, 1, 1), (2021, 7, 1)), ((2022, 1, 1), (2022, 2, 1))]
+)
+def test_an_entry_that_begins_before_another_of_its_tier_ends_would_be_found(
+    since: tuple[int, int, int], until: tuple[int, int, int] | None
+) -> None:
+    late = FeeEntry("binance-usdm", "vip0", date(*since), until and date(*until), 2.0, 4.0, "x")
+    found = overlaps((*ENTRIES, late))
+    assert found
+    assert all(pair[1] is late for pair in found)
+    assert (
+        overlaps((*ENTRIES, FeeEntry("binance-usdm", "vip0", date(2023, 9, 1), date(2024, 2, 12), 2.0, 4.0, "x"))) == []
+    )
+
+
+def test_every_entry_names_a_dated_attestation_of_the_year_it_begins_in() -> None:
     for entry in ENTRIES:
-        others = [each for each in ENTRIES if each is not entry and each.since == entry.since]
-        assert (entry.venue, entry.tier) not in [(each.venue, each.tier) for each in others]
+        assert f"({entry.since:%Y}" in entry.source
 
 
 def test_days_over_which_the_fees_change_are_refused() -> None:
