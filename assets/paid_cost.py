@@ -15,9 +15,10 @@ from assets.partitions import WHOLE, Part
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from backtest.parameters import VenueParameters
 from config.settings import Settings
+from labeling.replay import venue_tape
 from market.book import BEST_ASK, BEST_BID, apply_events, is_open, new_book
 from market.errors import JournalError
-from market.events import Events, venue_ts
+from market.events import Events
 from market.instrument import Instrument
 from market.orders import FILL
 from market.schema import frame_to_events
@@ -31,7 +32,7 @@ DAY_NS: Final = 86_400 * 1_000_000_000
 
 @dg.asset(deps=["live_journal"], group_name="monitoring", kinds={"parquet"})
 def paid_cost(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
-    """One line a fill: the cost that its decision assumed, and what was paid to the mid then and at arrival."""
+    """One line a fill: the cost that its decision assumed, what was paid to the mid, the fee of the tier in force."""
     part = Part(settings.live.symbol, WHOLE)
     journal = lake.scan("live_journal", *part[:1], [WHOLE]).collect()
     instrument = settings.instrument(part.symbol)
@@ -111,12 +112,11 @@ def fees_of(
 
 def mids_at(events: Events, instants: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mid of the venue's book in force at each instant (ns UTC, in any order), ticks; NaN while it is closed."""
-    times = venue_ts(events)
-    order = np.argsort(times, kind="stable")
-    ends = np.searchsorted(times[order], instants, side="right")
+    tape = venue_tape(events)
+    ends = np.searchsorted(tape.times, instants, side="right")
     book, done, mids = new_book(), 0, np.full(instants.size, np.nan)
     for place in np.argsort(ends, kind="stable"):
-        apply_events(book, events[order[done : ends[place]]])
+        apply_events(book, tape.events[tape.order[done : ends[place]]])
         done = ends[place]
         if is_open(book):
             mids[place] = (book[2][BEST_BID] + book[2][BEST_ASK]) / 2
@@ -127,7 +127,17 @@ def cost_facts(summary: pl.DataFrame) -> dict[str, Any]:
     """The costs of takers and makers in brief; a sensor reads the verdicts."""
     facts: dict[str, Any] = {f"{liquidity}: verdict": cost_verdict(summary, liquidity) for liquidity in LIQUIDITY}
     for row in summary.filter(pl.col("by") == "all").iter_rows(named=True):
-        for name in ("fills", "assumed_bp", "paid_bp", "arrival_bp", "excess_bp", "low_bp", "high_bp"):
+        for name in (
+            "fills",
+            "assumed_bp",
+            "paid_bp",
+            "slippage_bp",
+            "assumed_fee_bp",
+            "arrival_bp",
+            "excess_bp",
+            "low_bp",
+            "high_bp",
+        ):
             facts[f"{row['liquidity']}: {name}"] = "insufficient" if row[name] != row[name] else row[name]
     return facts
 

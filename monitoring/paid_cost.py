@@ -40,7 +40,8 @@ SUMMARY: Final[dict[str, Any]] = {
     "assumed_bp": pl.Float64,
     "paid_bp": pl.Float64,
     "arrival_bp": pl.Float64,
-    "fee_bp": pl.Float64,
+    "slippage_bp": pl.Float64,
+    "assumed_fee_bp": pl.Float64,
     "excess_bp": pl.Float64,
     "low_bp": pl.Float64,
     "high_bp": pl.Float64,
@@ -59,7 +60,7 @@ class Fills:
     arrival_mid: Floats  # ticks, the venue's when the order met it
     quote_value: Floats  # of the fill, quote currency
     round_trip_bp: Floats  # that the decision assumed: spread and fees of both legs; NaN: it assumed none
-    fee: Floats  # fraction of notional; a rebate is below 0
+    fee: Floats  # of the tier in force, a fraction of notional; below 0: a rebate. What was charged no report says
 
     def __post_init__(self) -> None:
         sizes = {name: getattr(self, name).shape for name in self.__slots__}
@@ -84,12 +85,14 @@ def distance_bp(side: NDArray[np.int64], price: Floats, mid: Floats, inverse: bo
 def fill_costs(fills: Fills, inverse: bool) -> pl.DataFrame:
     """One row a fill, in order; costs in bp of the notional at the decision's mid.
 
-    assumed_bp is half of the decision's round trip; paid_bp is paid to the mid at the decision, fee included;
-    arrival_bp to the mid at arrival, fee included; excess_bp = paid_bp - assumed_bp.
+    assumed_bp is half of the decision's round trip. slippage_bp is what was paid to the mid at the decision, and
+    assumed_fee_bp the fee of the tier in force, which nobody reports as charged; paid_bp is their sum, arrival_bp
+    that of the distance to the mid at arrival and the same fee; excess_bp = paid_bp - assumed_bp.
     """
     scale = fills.decision_mid / fills.price if inverse else fills.price / fills.decision_mid
     fee_bp = fills.fee * scale * 1e4
-    paid = distance_bp(fills.side, fills.price, fills.decision_mid, inverse) + fee_bp
+    slippage = distance_bp(fills.side, fills.price, fills.decision_mid, inverse)
+    paid = slippage + fee_bp
     assumed = fills.round_trip_bp / 2
     return pl.DataFrame(
         {
@@ -102,7 +105,8 @@ def fill_costs(fills: Fills, inverse: bool) -> pl.DataFrame:
             "assumed_bp": assumed,
             "paid_bp": paid,
             "arrival_bp": distance_bp(fills.side, fills.price, fills.arrival_mid, inverse) + fee_bp,
-            "fee_bp": fee_bp,
+            "slippage_bp": slippage,
+            "assumed_fee_bp": fee_bp,
             "excess_bp": paid - assumed,
         },
         schema_overrides=dict.fromkeys(("liquidity", "side", "size", "hour"), pl.String),
@@ -138,7 +142,7 @@ def _means(part: pl.DataFrame) -> dict[str, float | int]:
         "unassumed": part.height - known.height,
         "minutes": int((known["decided_ts"] // BLOCK_NS).n_unique()),
         "assumed_bp": _weighted(known, "assumed_bp"),
-        **{name: _weighted(part, name) for name in ("paid_bp", "arrival_bp", "fee_bp")},
+        **{name: _weighted(part, name) for name in ("paid_bp", "arrival_bp", "slippage_bp", "assumed_fee_bp")},
         "excess_bp": excess,
         "low_bp": low,
         "high_bp": high,

@@ -41,7 +41,8 @@ def cost(inverse: bool = False, **fill: Any) -> dict[str, Any]:
 def test_a_taker_pays_half_the_spread_the_drift_and_the_fee() -> None:
     """Bought at 1001 of a mid of 1000 that stood at 1000.5 on arrival, fee 5 bp of what was paid."""
     found = cost(price=1_001.0, arrival_mid=1_000.5, fee=0.0005, round_trip_bp=12.0)
-    assert found["fee_bp"] == pytest.approx(5.005)
+    assert found["assumed_fee_bp"] == pytest.approx(5.005)
+    assert found["slippage_bp"] + found["assumed_fee_bp"] == pytest.approx(found["paid_bp"])
     assert found["paid_bp"] == pytest.approx(10 + 5.005)
     assert found["arrival_bp"] == pytest.approx(1e4 * 0.5 / 1_000.5 + 5.005)
     assert found["assumed_bp"] == 6.0
