@@ -1,5 +1,6 @@
 """Classes of the traded cell since the champion was trained, against those that it was trained on, regime by regime."""
 
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any, Final
@@ -14,7 +15,7 @@ from assets.drift import champion_slice, newest_slice
 from assets.features import REGIME
 from assets.partitions import WHOLE, Part
 from assets.slice_data import slice_of, traded_cell
-from assets.tables import Table, blocking, inputs_sha, judge, publish
+from assets.tables import Table, blocking, inputs_sha, judge, passed, publish
 from assets.walk_forward_slices import passed_days
 from config.settings import Settings
 from features.regimes import REGIME_NAMES, UNKNOWN
@@ -37,7 +38,8 @@ def label_shift(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lak
     start, end = slice_of(lake, champion).train
     training, live = (daily_counts(settings, lake, part.symbol, *span) for span in ((start, end), (end, None)))
     report = label_shift_report(live, training, REGIMES, settings.label_shift)
-    facts = {**report_facts(report), CHAMPION: champion.key, "newest_slice": newest_slice(lake, part.symbol)}
+    seen = {"skipped_days": skipped_days(lake, part.symbol, start), **newest_age(report, time.time_ns())}
+    facts = {**report_facts(report), **seen, CHAMPION: champion.key, "newest_slice": newest_slice(lake, part.symbol)}
     days = [manifest.rows_sha256 for manifest in passed_days(lake, "labels", part.symbol)]
     used = [settings.label_shift, settings.labels, list(traded_cell(settings))]
     inputs = inputs_sha("label_shift", used, [days, champion.key], ["labeling", "monitoring"])
@@ -81,6 +83,17 @@ def daily_counts(settings: Settings, lake: Lake, symbol: str, start: int, end: i
     nothing = np.zeros((len(REGIMES), len(KINDS)), np.int64)
     counts = np.stack([here.get(day, nothing) for day in dates])
     return DailyCounts(tuple(dates), counts, DAY_NS // (settings.features.row_interval_ms * NS_PER_MS))
+
+
+def skipped_days(lake: Lake, symbol: str, start: int) -> int:
+    """Days from ``start`` (ns) on whose labels nobody may read: torn, failed a check, or not checked."""
+    since = [day for day in lake.dates("labels", symbol) if day_start(day) + DAY_NS > start]
+    return sum(passed(lake, "labels", Part(symbol, day)) is None for day in since)
+
+
+def newest_age(report: LabelShiftReport, now_ns: int) -> dict[str, float]:
+    """How long before ``now_ns`` the newest day that was judged ended, days: a verdict on old days is no news."""
+    return {"newest_day_age_days": round((now_ns - day_start(report.days[-1].day) - DAY_NS) / DAY_NS, 2)}
 
 
 def _counts_of_day(settings: Settings, lake: Lake, part: Part, within: pl.Expr) -> NDArray[np.int64]:

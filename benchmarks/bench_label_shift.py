@@ -26,7 +26,6 @@ PARAMETERS: Final = LabelShiftParameters(
     min_rows=200,
     min_day_share=0.5,
     min_training_days=5,
-    cooldown_s=3_600.0,
     seed=3,
 )
 REGIMES: Final = ("trend", "range", "high volatility")  # in the order of the simulator's codes

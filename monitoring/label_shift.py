@@ -5,6 +5,7 @@ alone. So a day is held against training within each regime, and has to go beyon
 other. docs/label_shift.md has the formulas, and how often this is wrong.
 """
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
@@ -226,17 +227,24 @@ def _too_little(rows: Counts, share_of_day: float, training_days: int, parameter
 
 
 def _vote(days: list[DayShift], parameters: LabelShiftParameters) -> RegimeVerdict:
-    """What the newest days of one regime say together."""
+    """What the newest days of one regime say together: a shift where enough of them moved one class one way."""
     newest = days[-parameters.of_days :]
-    exceeding = [day for day in newest if day.exceeds]
+    exceeding = _most_agreeing([day for day in newest if day.exceeds])
     judged = [day for day in newest if not day.reason]
     if len(exceeding) >= parameters.votes:
         return RegimeVerdict(days[-1].regime, "shift", _in_words(exceeding[-1], len(exceeding), parameters))
     if len(judged) >= parameters.votes:
-        said = f"{len(exceeding)} of {len(judged)} days exceed what training's own days do, {parameters.votes} needed"
+        said = f"{len(exceeding)} of {len(judged)} days exceed alike what training's own do, {parameters.votes} needed"
         return RegimeVerdict(days[-1].regime, "stable", said)
     why = next((day.reason for day in reversed(newest) if day.reason), f"{len(judged)} days, {parameters.votes} needed")
     return RegimeVerdict(days[-1].regime, "insufficient", why)
+
+
+def _most_agreeing(exceeding: list[DayShift]) -> list[DayShift]:
+    """The largest group of days that moved the same class the same way, in order."""
+    ways = Counter((day.kind, day.change_points > 0) for day in exceeding)
+    most = ways.most_common(1)[0][0] if ways else None
+    return [day for day in exceeding if (day.kind, day.change_points > 0) == most]
 
 
 def _in_words(day: DayShift, exceeding: int, parameters: LabelShiftParameters) -> str:

@@ -54,7 +54,6 @@ class LabelShiftParameters:
     min_rows: int  # of a regime on a day, below which nothing is said of the two
     min_day_share: float  # of a day's rows, below which it is no day
     min_training_days: int  # with enough rows of a regime, below which nothing is said of that
-    cooldown_s: float  # between two requests to retrain
     seed: int  # of the bootstrap
 
     def __post_init__(self) -> None:
@@ -67,6 +66,6 @@ class LabelShiftParameters:
             raise ConfigError(f"min_day_share={self.min_day_share}; allowed: 0 to 1")
         if not 1 <= self.votes <= self.of_days:
             raise ConfigError(f"votes={self.votes}; allowed: 1 to of_days={self.of_days}")
-        for key, low in (("draws", 200), ("min_rows", 1), ("min_training_days", 3), ("cooldown_s", 0), ("seed", 0)):
+        for key, low in (("draws", 200), ("min_rows", 1), ("min_training_days", 3), ("seed", 0)):
             if getattr(self, key) < low:
                 raise ConfigError(f"{key}={getattr(self, key)}; allowed: at least {low}")

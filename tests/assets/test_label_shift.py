@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from assets.checks import DAY_NS, day_start
-from assets.label_shift import count_classes, daily_counts, label_shift, label_shift_hold
+from assets.label_shift import REGIMES, count_classes, daily_counts, label_shift, label_shift_hold, newest_age
 from assets.partitions import WHOLE
 from config.loading import load_settings
 from config.settings import Paths, Settings
@@ -20,6 +20,7 @@ from labeling.replay import OK
 from labeling.targets import DOWN, NO_CLASS, NO_TRADE, UP
 from market.errors import NotEnoughData
 from market.schema import schema_sha
+from monitoring.label_shift import label_shift_report
 from storage.lake import PASSED, Lake
 from storage.manifest import Manifest
 
@@ -29,6 +30,7 @@ EDGES = ("start", "end")
 SLICE = "20240801T000000Z-k0"
 ROW_NS = 60 * 1_000_000_000
 ROWS = DAY_NS // ROW_NS
+TWO_SPANS = ((day_start("2024-08-07"), None), (day_start("2024-08-01"), day_start("2024-08-07")))
 RATIOS = {UP: (1.01, 1.01), NO_TRADE: (0.99, 1.01), DOWN: (0.99, 0.99)}  # of the long and the short round trip
 
 
@@ -134,6 +136,26 @@ def test_days_count_from_the_instant_that_train_ends(settings: Settings, lake: L
     assert (before.days[-1], after.days[0]) == ("2024-08-03", "2024-08-03")
     assert before.counts[-1].sum() == after.counts[0].sum() == ROWS // 2
     assert before.counts.sum() + after.counts.sum() == ROWS * (TRAINING_DAYS + LIVE_DAYS)
+
+
+def test_labels_that_failed_or_are_torn_are_not_read_but_counted(settings: Settings, lake: Lake) -> None:
+    symbol = settings.live.symbol
+    before = materialized(settings, lake)
+    lake.set_verdict("labels", symbol, "2024-08-10", False, {})
+    next((settings.paths.lake / "labels" / symbol / "2024-08-08").glob("data-*.parquet")).write_bytes(b"torn")
+    facts = materialized(settings, lake)
+    assert (before["skipped_days"], facts["skipped_days"]) == (0, 2)
+    assert (before["newest_day"], facts["newest_day"]) == ("2024-08-10", "2024-08-09")
+    assert facts["newest_day_age_days"] == pytest.approx(float(str(before["newest_day_age_days"])) + 1, abs=0.02)
+    found = daily_counts(settings, lake, symbol, day_start("2024-08-07"), None)
+    assert found.days == ("2024-08-07", "2024-08-08", "2024-08-09")
+    assert found.counts.sum(axis=(1, 2)).tolist() == [ROWS, 0, ROWS]
+
+
+def test_the_age_of_the_newest_day_is_counted_from_its_end(settings: Settings, lake: Lake) -> None:
+    live, training = (daily_counts(settings, lake, settings.live.symbol, *span) for span in TWO_SPANS)
+    report = label_shift_report(live, training, REGIMES, settings.label_shift)
+    assert newest_age(report, day_start("2024-08-12") + DAY_NS // 2) == {"newest_day_age_days": 1.5}
 
 
 def test_a_date_without_labels_counts_nothing(settings: Settings, lake: Lake) -> None:

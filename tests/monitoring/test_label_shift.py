@@ -100,6 +100,55 @@ def test_one_day_is_no_shift_and_neither_are_two_far_apart() -> None:
     assert judged(np.array([odd, usual, odd]) * 50, training).verdict == "shift"
 
 
+SMALL = replace(PARAMETERS, min_day_share=0.0)
+EVEN = [20, 60, 20]
+ONE_ODD = [EVEN] * 60 + [[27, 45, 28]]  # 3 % of the pairs of days differ by 15 points, under 2 % of the days do
+ONE_HEAVY = [[400, 1_000, 600], EVEN, EVEN, EVEN, EVEN]  # of five days the one that weighs most differs by 10
+
+
+@pytest.mark.parametrize(
+    ("training", "live", "missed"),
+    [
+        ([EVEN] * 8, [25, 51, 24], "points"),
+        (ONE_ODD, [26, 48, 26], "day to day"),
+        (ONE_HEAVY, [15, 65, 20], "interval"),
+        ([EVEN] * 8, [26, 48, 26], ""),
+        (ONE_ODD, [29, 42, 29], ""),
+        (ONE_HEAVY, [5, 85, 10], ""),
+    ],
+)
+def test_a_day_exceeds_only_where_all_three_conditions_hold(
+    training: list[list[int]], live: list[int], missed: str
+) -> None:
+    days = [np.array([day] * 3) * 50 for day in (live, *training)]
+    day = judged(np.stack(days[:1]), np.stack(days[1:]), SMALL).days[0]
+    failed = {
+        "points": abs(day.change_points) <= SMALL.min_points,
+        "day to day": abs(day.change_points) <= day.training_points,
+        "interval": day.low_points <= 0 <= day.high_points,
+    }
+    assert [name for name, fails in failed.items() if fails] == ([missed] if missed else [])
+    assert day.exceeds == (not missed)
+
+
+def test_days_that_moved_another_class_or_the_other_way_do_not_vote_together() -> None:
+    training = np.array([[EVEN] * 3] * 8) * 50
+    fewer, more, other = [[45, 35, 20]] * 3, [[5, 90, 5]] * 3, [[50, 40, 10]] * 3
+    for first, second in ((fewer, more), (more, other)):
+        report = judged(np.array([first, second]) * 50, training)
+        assert all(day.exceeds for day in report.days)
+        assert report.verdict == "stable"
+    assert judged(np.array([fewer, more, fewer]) * 50, training).verdict == "shift"
+
+
+def test_a_training_day_counts_for_a_regime_only_with_enough_rows_of_it() -> None:
+    few, many = PARAMETERS.min_rows - 5, PARAMETERS.min_rows
+    training = np.array([[[0, rows, 0], [0, 8_000, 0], [0, 8_000, 0]] for rows in [few] * 3 + [many] * 6])
+    report = judged(training[-1:], training)
+    assert [day.training_days for day in report.days] == [6, 9, 9]
+    assert report.days[0].training_rows == 6 * many
+
+
 @pytest.mark.parametrize(
     ("live", "training", "reason"),
     [
