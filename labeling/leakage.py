@@ -94,8 +94,8 @@ def labels_ignore_beyond_exit(
 
 
 def _cells(table: pl.DataFrame, horizon_ms: int, exited: NDArray[np.bool_]) -> Rows:
+    waited = (pl.col("te") - pl.col("row_ts")).alias("waited")  # as a float exact to the ns, which te is not
     names = [
-        "te",
         "lots",
         "entry_mid",
         "sell_at",
@@ -103,7 +103,7 @@ def _cells(table: pl.DataFrame, horizon_ms: int, exited: NDArray[np.bool_]) -> R
         *(name for name in table.columns if name.endswith(f"_{horizon_ms}")),
     ]
     chosen = table.filter(pl.Series(exited))
-    return chosen["row_ts"].to_numpy(), chosen.select(names).cast(pl.Float64).to_numpy()
+    return chosen["row_ts"].to_numpy(), chosen.select(waited, *names).cast(pl.Float64).to_numpy()
 
 
 def _moved_rows(clean: Rows, spoiled: Rows) -> NDArray[np.int64]:

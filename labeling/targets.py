@@ -79,28 +79,30 @@ def label_rows(
     latency_ns : from each row to its entry, shape (N,); None: ``parameters.latency_ns`` for all
     Raises DataError if ``row_ts`` does not rise, or a latency is below 0.
     """
-    rows = np.array(row_ts, dtype=np.int64)
-    if np.any(rows[1:] <= rows[:-1]):
-        raise DataError("row_ts of labels must rise from row to row")
-    te = rows + (parameters.latency_ns if latency_ns is None else _checked(latency_ns, rows.size))
+    instants = _instants(row_ts, parameters.latency_ns if latency_ns is None else latency_ns)
     tape = venue_tape(np.ascontiguousarray(events))
     horizons_ns = np.array(parameters.horizons_ms, dtype=np.int64) * 1_000_000
     opening = new_book() if book is None else (book[0].copy(), book[1].copy(), book[2].copy())
-    known, labels, told = label_tape(tape, (rows, te), horizons_ns, _sizing(parameters, instrument), opening)
+    known, labels, told = label_tape(tape, instants, horizons_ns, _sizing(parameters, instrument), opening)
     if parameters.exit == "vwap":
-        _leave_at_vwap(tape, te, horizons_ns, instrument.inverse, known, labels)
+        _leave_at_vwap(tape, instants[1], horizons_ns, instrument.inverse, known, labels)
     if parameters.target == "vwap":
-        labels = _aimed_at_vwap(tape, (rows, te), horizons_ns, instrument.inverse, known, labels)
+        labels = _aimed_at_vwap(tape, instants, horizons_ns, instrument.inverse, known, labels)
     heard = tape.events[np.sort(tape.order[told])]  # in the order of arrival
-    return _table(
-        rows, te, known, labels, parameters, _funding(heard, (rows, te), horizons_ns, instrument, known, labels)
-    )
+    funding = _funding(heard, instants, horizons_ns, instrument, known, labels)
+    return _table(*instants, known, labels, parameters, funding)
 
 
-def _checked(latency_ns: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    if latency_ns.shape != (rows,) or np.any(latency_ns < 0):
-        raise DataError(f"latency_ns of shape {latency_ns.shape} must hold {rows} values, none below 0")
-    return latency_ns
+def _instants(
+    row_ts: NDArray[np.int64], latency_ns: int | NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """When each row decides, and when it meets the venue."""
+    rows = np.array(row_ts, dtype=np.int64)
+    if np.any(rows[1:] <= rows[:-1]):
+        raise DataError("row_ts of labels must rise from row to row")
+    if isinstance(latency_ns, np.ndarray) and (latency_ns.shape != rows.shape or np.any(latency_ns < 0)):
+        raise DataError(f"latency_ns of shape {latency_ns.shape} must hold {rows.size} values, none below 0")
+    return rows, rows + latency_ns
 
 
 def _sizing(parameters: LabelParameters, instrument: Instrument) -> Sizing:

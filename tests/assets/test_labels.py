@@ -140,7 +140,7 @@ def test_the_poison_lies_behind_the_exit_that_the_market_follows_soonest() -> No
     exits = np.array([10, 20, 30, 40])
     assert soonest_exit(np.array([11, 29, 33, 42, 90]), exits) == 40
     assert soonest_exit(np.array([11, 29, 31, 42, 90]), exits) == 30
-    assert soonest_exit(np.array([5]), exits) == 30
+    assert soonest_exit(np.array([5]), exits) == 40
 
 
 def test_a_day_without_rows_proves_nothing(day: Day) -> None:
@@ -167,7 +167,7 @@ def test_labelled_horizons_that_are_not_trained_make_no_cell(day: Day) -> None:
 
 def test_a_day_of_which_no_cell_is_tradeable_turns_the_check_red(day: Day) -> None:
     settings, _, frame = day
-    settings = replace(settings, labels=replace(settings.labels, fee_budgets_bp=(100.0,)))
+    settings = replace(settings, labels=replace(settings.labels, min_tradeable_share=1.0))
     assert not degeneracy(settings, PART, frame).passed
 
 
@@ -180,9 +180,8 @@ def test_what_the_tier_in_force_costs_stands_beside_the_cells(day: Day) -> None:
 
 def test_a_horizon_that_is_not_trained_does_not_make_the_day_tradeable(day: Day) -> None:
     settings, _, frame = day
-    still = pl.lit(1.0)
-    frame = frame.with_columns(long_ratio_250=still * 0.999, short_ratio_250=still * 1.001)
-    short = replace(settings, models=replace(settings.models, horizons_ms=(250,)))
+    frame = frame.with_columns(long_ratio_1000=pl.lit(0.999), short_ratio_1000=pl.lit(1.001))
+    short = replace(settings, models=replace(settings.models, horizons_ms=(1_000,)))
     assert degeneracy(settings, PART, frame).passed
     assert not degeneracy(short, PART, frame).passed
 

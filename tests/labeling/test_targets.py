@@ -7,6 +7,7 @@ import pytest
 from labeling.parameters import LabelParameters
 from labeling.replay import BOOK_CLOSED, DEPTH_SHORT, GAP_INSIDE, NO_PRINT, OK, PAST_END, venue_tape
 from labeling.targets import (
+    DOWN,
     NO_CLASS,
     NO_TRADE,
     UP,
@@ -59,6 +60,40 @@ def test_columns_of_a_row_worked_by_hand():
     ratios = values(table, 1000, "long_ratio", "short_ratio")
     assert ratios == pytest.approx([100_002 / 100_003, 100_004 / 99_997], rel=1e-15)
     assert table["status_1000"][0] == OK
+
+
+def test_lots_are_those_of_the_mid_of_the_decision_and_not_of_the_entry():
+    moved = snapshot(105.0, {109_998: 500}, {110_002: 500})
+    table = labelled([*OPENING, *moved, *END])
+    assert (table["entry_mid"][0], table["lots"][0]) == (110_000, 200)  # 182 at the entry
+
+
+def made_table(long_ratios, short_ratios):
+    """Rows of one horizon that return so much by each side, without funding."""
+    size = len(long_ratios)
+    made = {"long_ratio": long_ratios, "short_ratio": short_ratios, "status": np.full(size, OK, np.uint8)}
+    columns = {f"{name}_250": column for name, column in (made | {"funding": np.zeros(size)}).items()}
+    return pl.DataFrame(columns | dict.fromkeys(("entry_mid", "buy_at", "sell_at"), np.full(size, 100.0)))
+
+
+def test_two_sides_that_return_the_same_are_up():
+    table = made_table([1.5, 1.5, 1.25], [0.5, 0.75, 0.5])
+    assert classes(table, 250, 0.0, 0.0, "linear").tolist() == [UP, UP, DOWN]
+    paid = table.with_columns(funding_250=pl.lit(0.25))  # by longs to shorts
+    assert classes(paid, 250, 0.0, 0.0, "linear").tolist() == [DOWN, DOWN, DOWN]
+    even = made_table([1.75], [0.75]).with_columns(funding_250=pl.lit(0.25))
+    assert classes(even, 250, 0.0, 0.0, "linear").tolist() == [UP]
+
+
+@pytest.mark.parametrize(("longs", "shorts"), [(1.5, 1.5), (0.5, 0.5)])
+def test_rows_of_either_side_make_a_cell_tradeable(longs, shorts):
+    table = made_table([longs, 0.9], [shorts, 1.1])
+    parameters = label_parameters(horizons_ms=(250,), fee_budgets_bp=(0.0,), min_tradeable_share=0.5)
+    [cell] = tradeable_grid(table, parameters, "linear").iter_rows(named=True)
+    assert (cell["up"] + cell["down"], cell["tradeable"]) == (0.5, True)
+    assert not tradeable_grid(table, label_parameters(min_tradeable_share=0.6, horizons_ms=(250,)), "linear")[
+        "tradeable"
+    ].any()
 
 
 def test_nothing_happens_within_the_short_horizon():
