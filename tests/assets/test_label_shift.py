@@ -89,7 +89,8 @@ def lake(settings: Settings, written: Path) -> Lake:
 def materialized(settings: Settings, lake: Lake) -> dict[str, object]:
     """Metadata of the asset; its check has to pass."""
     resources = {"settings": settings, "lake": lake}
-    result = dg.materialize([label_shift, label_shift_hold], resources=resources)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([label_shift, label_shift_hold], resources=resources, instance=instance)
     [made] = result.get_asset_materialization_events()
     [check] = result.get_asset_check_evaluations()
     assert check.passed

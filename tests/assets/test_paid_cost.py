@@ -56,7 +56,10 @@ def materialized(folder: Path) -> dict[str, object]:
     """Metadata of the asset on the journal below a folder; all checks have to pass."""
     settings = settings_in(folder)
     resources = {"settings": settings, "lake": Lake(settings.paths.lake)}
-    result = dg.materialize([live_journal, live_journal_hold, paid_cost, paid_cost_hold], resources=resources)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [live_journal, live_journal_hold, paid_cost, paid_cost_hold], resources=resources, instance=instance
+        )
     assert all(check.passed for check in result.get_asset_check_evaluations())
     [made] = [event for event in result.get_asset_materialization_events() if event.asset_key.path == ["paid_cost"]]
     return {name: value.value for name, value in made.materialization.metadata.items()}
