@@ -40,6 +40,7 @@ from trading.parameters import PolicyKind
 POLICIES: Final[tuple[PolicyKind, ...]] = ("take", "quote", "probe")  # execute works a parent order, and needs one
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME: Final = (datetime(2262, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * NS_PER_S
+_MOST_DIGITS: Final = 40  # of an instant that is worth reading before it is refused
 _AXES: Final = ("fee", "latency", "size")
 _FEWEST_DIGITS: Final = 6  # of a sha that names a bundle
 _HEADLINE: Final = (
@@ -159,7 +160,8 @@ def instant(name: str, text: str) -> int:
     >>> instant("from", "2024-08-08T00:00:01")
     1723075201000000000
     """
-    ts = int(text) if text.isascii() and text.isdigit() else _ns_of(name, text)
+    digits = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    ts = int(text) if digits else _ns_of(name, text)
     if not 0 <= ts < _END_OF_TIME:
         raise ConfigError(f"{name}={text!r} is not within 1970 to 2261")
     return ts

@@ -97,6 +97,7 @@ def test_fees_may_be_a_tier_of_the_schedule_in_force_when_the_window_begins(sett
         ({"latency": "stress:-1"}, "latency='stress:-1': a latency is stressed by 0 or more"),
         ({"latency": "bootstrap:-1"}, "latency='bootstrap:-1': a latency is stressed by 0 or more"),
         ({"start": "1" + "0" * 30}, "is not within 1970 to 2261"),
+        ({"start": "1" * 5_000}, "is not within 1970 to 2261"),
         ({"end": "9999-01-01"}, "to='9999-01-01' is not within 1970 to 2261"),
         ({"start": "1969-12-31"}, "from='1969-12-31' is not within 1970 to 2261"),
         ({"start": "0001-01-01T00:00+14:00"}, "is not within 1970 to 2261"),
