@@ -2,7 +2,7 @@
 
 A run over a mapped tape holds a few pages of it at a time, however long it is. ``manifest.json`` bears the size and
 sha256 of every column, and is synced with them before the folder gets its name. Opening compares the sizes, so that a
-torn tape is refused at no cost; hashing reads the tape once more, some 0.5 s a GB, and is left to ``verify_tape``.
+torn tape is refused at no cost; hashing reads the tape once more, and is left to ``verify_tape``.
 """
 
 import json
