@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from modeling.calibration import Calibration
 from modeling.forecast import Floats
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
-from storage.files import sync_folder, temporary_beside
+from storage.files import publish_folder
 
 VERSION: Final = 2
 READABLE: Final = (1, 2)  # 1 had no ONNX file
@@ -84,7 +83,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> str:
     contents = _contents(bundle)
     manifest = _json(_manifest(bundle, contents))
     try:
-        _publish(folder, {**contents, MANIFEST: manifest})
+        publish_folder(folder, {**contents, MANIFEST: manifest})
     except OSError as error:
         raise BundleError(f"cannot write bundle {folder.name}: {os.strerror(error.errno or 0)}") from error
     return hashlib.sha256(manifest).hexdigest()
@@ -153,24 +152,6 @@ def _manifest(bundle: Bundle, contents: Mapping[str, bytes]) -> dict[str, Any]:
         "metrics": dict(bundle.metrics),
         **{name: getattr(bundle, name) for name in _STAMPS},
     }
-
-
-def _publish(folder: Path, contents: Mapping[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(folder)
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir()
-        for name, content in contents.items():
-            with (temporary / name).open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _bytes(folder: Path, name: str) -> bytes:

@@ -7,8 +7,6 @@
 import hashlib
 import io
 import json
-import os
-import shutil
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +19,7 @@ from backtest.fits import Interval, VenueFit
 from backtest.queue_fit import QueueFit
 from market.errors import BacktestError, CorruptFile, DataError
 from market.latency import LatencyTable, latency_table, legs_in
-from storage.files import locked, sync_folder, temporary_beside
+from storage.files import locked, publish_folder
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -94,7 +92,7 @@ class VenueModels:
                 "previous": before.sha256 if before else _START,
             }
             raw = _json({**manifest, "sha256": hashlib.sha256(_json(manifest)).hexdigest()})
-            _publish(self._folder(symbol, version), {**contents, MANIFEST: raw})
+            publish_folder(self._folder(symbol, version), {**contents, MANIFEST: raw})
         return StoredFit(version, journal, created, hashlib.sha256(raw).hexdigest(), fit)
 
     def _folder(self, symbol: str, version: int) -> Path:
@@ -105,24 +103,6 @@ class VenueModels:
         found = hashlib.sha256(_bytes(folder, MANIFEST)).hexdigest() if version > 1 else _START
         if found != promised:
             raise CorruptFile(f"{folder / MANIFEST} was changed after version {version} was written")
-
-
-def _publish(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write a folder whole: it gets its name when its last byte is on the disk."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(folder)
-    try:
-        temporary.mkdir()
-        for name, content in contents.items():
-            with (temporary / name).open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        sync_folder(temporary)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _bytes(folder: Path, name: str) -> bytes:
