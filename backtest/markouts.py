@@ -23,7 +23,7 @@ def move_bp(
 ) -> NDArray[np.float64]:
     """What a lot bought (sold) at ``price`` has gained once it is worth ``later``, bp of its notional; both in ticks.
 
-    >>> move_bp(np.array([1, -1]), np.array([100.0, 100.0]), np.array([101.0, 101.0]), False).tolist()
+    >>> move_bp(np.array([1, -1]), np.array([100.0, 100.0]), np.array([101.0, 101.0]), False).round(6).tolist()
     [100.0, -100.0]
     """
     gained = 1.0 - price / later if inverse else later / price - 1.0
