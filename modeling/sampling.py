@@ -238,14 +238,14 @@ class Survey:
 def survey(source: TrainingSource, receptive_rows: int, chunk_rows: int) -> Survey:
     """One pass over all parts.
 
-    Raises NotEnoughData unless every cell has rows of all three classes to learn from.
+    Raises NotEnoughData if none of its rows has a class.
     """
     cells, horizons = len(source.shape.cells), len(source.shape.horizons_ms)
     zeros = np.zeros((cells, CLASSES), np.int64), np.zeros((horizons, CLASSES)), np.zeros(horizons)
     found = Survey(source.shape, 0, *zeros, np.zeros((horizons, CLASSES), np.int64), np.zeros(len(REGIME_NAMES)), [])
     for place in range(len(source)):
         _count(found, source.part(place), receptive_rows, chunk_rows)
-    _require_classes(found.counts, source.shape, found.rows, receptive_rows)
+    _require_rows(found.counts, found.rows, receptive_rows)
     return found
 
 
@@ -288,7 +288,8 @@ def high_volatility_factor(weights: NDArray[np.float64], most: float) -> float:
 def require_classes(data: TrainingSet, receptive_rows: int) -> None:
     """Raise NotEnoughData unless every cell has rows of all three classes to learn from."""
     counts = _class_counts(data, learnable(data, receptive_rows))
-    _require_classes(counts, data.shape, len(data), receptive_rows)
+    _require_rows(counts, len(data), receptive_rows)
+    require_every_class(counts, data.shape)
 
 
 def _class_counts(data: TrainingSet, usable: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -296,9 +297,16 @@ def _class_counts(data: TrainingSet, usable: NDArray[np.bool_]) -> NDArray[np.in
     return np.stack([((data.classes == kind) & usable).sum(0) for kind in kinds], 1)
 
 
-def _require_classes(counts: NDArray[np.int64], shape: ForecastShape, rows: int, receptive_rows: int) -> None:
+def _require_rows(counts: NDArray[np.int64], rows: int, receptive_rows: int) -> None:
     if not counts.any():
         raise NotEnoughData(f"none of {rows} rows is labelled and follows {receptive_rows} valid rows")
+
+
+def require_every_class(counts: NDArray[np.int64], shape: ForecastShape) -> None:
+    """Raise NotEnoughData unless every cell has rows of all three classes; counts (C, 3). Learning needs that.
+
+    Checking does not: Val may be too short for a rare class, and its log-loss says as much without it.
+    """
     for cell, (down, no_trade, up) in zip(shape.cells, counts.tolist(), strict=True):
         if not (down and no_trade and up):
             raise NotEnoughData(f"cell {cell.name} lacks a class: {down} rows down, {no_trade} no trade, {up} up")

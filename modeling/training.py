@@ -24,7 +24,7 @@ from modeling.calibration import identity
 from modeling.losses import cost_loss, focal_loss, return_loss
 from modeling.networks.network import Network, network_weights
 from modeling.parameters import TrainingParameters
-from modeling.sampling import InMemory, Survey, TrainingSet, TrainingSource, survey
+from modeling.sampling import InMemory, Survey, TrainingSet, TrainingSource, require_every_class, survey
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 
@@ -69,11 +69,12 @@ def fit(
     A source of several parts is read part by part, epoch by epoch. Validation counts every row alike.
 
     folder : where each epoch's end is kept; a fit that was killed goes on from there, to the same bytes
-    Raises NotEnoughData if a cell lacks a class to learn or check on, ModelError if the loss is not a number, or the
-    folder holds another fit.
+    Raises NotEnoughData if a cell lacks a class to learn, or Val a row to check on, ModelError if the loss is not a
+    number, or the folder holds another fit.
     """
     sources = [InMemory(data) if isinstance(data, TrainingSet) else data for data in (train, val)]
     surveys = [survey(source, network.receptive_rows, parameters.chunk_rows) for source in sources]
+    require_every_class(surveys[0].counts, network.forecast)
     with _reproducible(parameters.seed):
         module = _DenseFit(network, surveys[0], parameters, report)
         loaders = [

@@ -100,6 +100,11 @@ def test_cell_without_one_class_is_refused(sets):
         fit(NETWORK, train, sets[1], quick_training())
 
 
+def test_val_may_lack_a_class_that_train_teaches(sets):
+    val = replace(sets[1], classes=np.minimum(sets[1].classes, 0))
+    assert np.isfinite(fit(NETWORK, sets[0], val, quick_training(epochs=1)).val_nll)
+
+
 def test_rows_that_are_all_invalid_are_refused(sets):
     train, val = (replace(data, valid=np.zeros(len(data), np.bool_)) for data in sets)
     with pytest.raises(NotEnoughData, match="none of 1200 rows is labelled"):
