@@ -13,7 +13,7 @@ from assets.execution_study import execution_table
 from assets.fitting import longest_memory_rows
 from assets.models import NETWORK, slice_model
 from assets.partitions import Part, part_of, symbol_slices
-from assets.scores import scores_on_test
+from assets.scores import scores_beside_rules
 from assets.search import MODEL_ROOMS
 from assets.simulation import WARM_MARGIN_ROWS
 from assets.slice_data import compiled_before, slice_of, upstream_shas
@@ -171,7 +171,7 @@ def write_page(settings: Settings, lake: Lake, part: Part, results: Results) -> 
             f"{name} {source}" for name, source in venue_in_force(settings, part.symbol).sources.items()
         ),
     }
-    scores, path = scores_on_test(settings, lake, part), report_path(settings, part)
+    scores, path = scores_beside_rules(settings, lake, part), report_path(settings, part)
     page = Page(f"{part.symbol}, {part.key}", notes, facts, scores, results.studies)
     replace_file(path, render(page, results.runs, settings.instrument(part.symbol)).encode())
     return path

@@ -1,6 +1,6 @@
 """A slice's model on Test beside all baselines, over the same rows: scores, regimes, confidence, sets and a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from labeling.targets import NO_CLASS
 from modeling.baselines import fit_baselines
 from modeling.evaluation import (
     Prediction,
+    Predictor,
     baseline_prediction,
     evaluate,
     evaluate_coverage,
@@ -71,9 +72,9 @@ class Evaluation(NamedTuple):
     comparisons: list[Comparison]
 
 
-def scores_on_test(settings: Settings, lake: Lake, part: Part) -> pl.DataFrame:
-    """One row a cell and predictor; see ``modeling.evaluation.evaluate``."""
-    return _scores(judged(settings, lake, part))
+def scores_beside_rules(settings: Settings, lake: Lake, part: Part) -> pl.DataFrame:
+    """One row a cell and predictor, without the learners, which cost as much to fit as the model; see ``evaluate``."""
+    return _scores(_judged(settings, lake, part, lambda *_: ()))
 
 
 def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation:
@@ -96,10 +97,14 @@ def _scores(found: Judged) -> pl.DataFrame:
 
 def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
     """The slice's model and all baselines, fitted on Train, on the same rows and features, asked about Test."""
+    return _judged(settings, lake, part, fit_learners)
+
+
+def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Sequence[Predictor]]) -> Judged:
     data, models = slice_data(settings, lake, part, longest_memory_rows(settings)), settings.models
     forecaster = forecaster_from(slice_model(settings, lake, part, NETWORK))
     rules, _ = fit_baselines(data.train, feature_names(settings.features_of(part.symbol)), models.baselines)
-    learners = fit_learners(data.train, data.search, models.learners, forecaster.receptive_rows)
+    learners = fit(data.train, data.search, models.learners, forecaster.receptive_rows)
     forecasts = [forecaster.run(rows.values, rows.valid) for rows in (data.calibration, data.test)]
     before, model = (model_prediction(MODEL, forecaster.shape, made) for made in forecasts)
     expected = moments_of(forecaster.shape, forecasts[0]), moments_of(forecaster.shape, forecasts[1])
