@@ -27,7 +27,6 @@ BOOK: Final = 40
 HORIZONS: Final = (10, 20, 30, 50, 100)  # events
 WINDOW: Final = 100  # columns that a forecast may read: T of the published scores
 EVENTS_A_COLUMN: Final = 10
-NORMALISATIONS: Final = ("ZScore", "DecPre", "MinMax")
 TRAIN_SHARE: Final = 0.8  # of the training file; what follows in it is for early stopping and calibration
 IMBALANCE: Final = "imbalance"
 NAMES: Final = (

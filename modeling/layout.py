@@ -24,7 +24,7 @@ WEIGHTS: Final = 0  # where its weights begin
 INPUTS: Final = 1  # numbers that it reads of one row
 KIND: Final = 2
 MEMORY: Final = 3  # where its memory begins
-FIRST_SETTING: Final = 4  # then, by kind:
+# from place 4 on, by kind:
 COLUMNS_AT: Final = 4  # LINEAR of a branch: where its columns begin
 DILATION, RING_ROWS, TAPS = 4, 5, 6  # DILATED
 BAND_ROWS, HEADS, HIDDEN = 4, 5, 6  # ATTENTION
