@@ -1,7 +1,9 @@
 """A network on one slice: how a candidate is trained, calibrated and judged; torch is imported only when it is."""
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,12 +89,38 @@ def network_of(features: FeatureParameters, network: NetworkParameters, shape: F
     return architecture(network, branch_columns(features), bases, len(feature_names(features)), shape)
 
 
-def train(on: Bench, candidate: "Candidate", report: Callable[[int, float], None] | None = None) -> "Fit":
-    """A network fitted on Train; it stops early by the first part of Val."""
+def train(
+    on: Bench,
+    candidate: "Candidate",
+    seed: int | None = None,
+    *,
+    report: Callable[[int, float], None] | None = None,
+    folder: Path | None = None,
+    before: ModelSnapshot | None = None,
+) -> "Fit":
+    """A network fitted on Train; it stops early by the first part of Val.
+
+    seed : in place of the candidate's, as each member of an ensemble has its own
+    folder : where a killed fit goes on from; see ``checkpoints``
+    before : the network whose weights it starts from, of the same architecture
+    """
     from modeling.training import fit
 
     network = network_of(on.features, candidate.network, on.shape)
-    return fit(network, on.data.train, on.data.search, candidate.training, report)
+    training = candidate.training if seed is None else replace(candidate.training, seed=seed)
+    return fit(network, on.data.train, on.data.search, training, report, folder=folder, before=before)
+
+
+@contextmanager
+def checkpoints(settings: Settings, part: Part, inputs: str) -> Iterator[Path]:
+    """The folder below which a slice's members keep their epochs; it goes once what they are for is written.
+
+    inputs : sha of what the models are made from, so that a fit goes on only from what it was begun with
+    """
+    slice_folder = settings.paths.checkpoints / part.symbol / part.key
+    yield slice_folder / inputs[:12]
+    if slice_folder.exists():
+        shutil.rmtree(slice_folder)
 
 
 def calibrate(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
@@ -160,7 +188,7 @@ def judge_candidate(on: Bench, candidate: "Candidate", report: Callable[[int, fl
     """Net profit over the first part of Val, quote currency. Raises TrialPruned if one step is too slow to trade on."""
     from modeling.search import Score, TrialPruned
 
-    model = train(on, candidate, lambda epoch, val_nll: report(epoch, -val_nll)).model
+    model = train(on, candidate, report=lambda epoch, val_nll: report(epoch, -val_nll)).model
     if (duration := step_us(model)) > LATENCY_BUDGET_US:
         raise TrialPruned(f"a streaming step takes {duration:.0f} us, allowed are {LATENCY_BUDGET_US:.0f}")
     run = earn(on, model)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from assets.checks import Verdict
-from assets.fitting import LATENCY_BUDGET_US, Bench, bench, calibrate, step_us, train
+from assets.fitting import LATENCY_BUDGET_US, Bench, bench, calibrate, checkpoints, step_us, train
 from assets.partitions import Part, part_of, symbol_slices
 from assets.search import MODEL_ROOMS
 from assets.slice_data import data_fingerprint, upstream_shas
@@ -49,7 +49,15 @@ def models(
 ) -> dg.MaterializeResult:
     """One bundle for the network and one for the median band, the runner's fallback."""
     part, on = part_of(context), bench(settings, lake, part_of(context))
-    fitted = train(on, best_candidate(lake, part))
+    inputs = models_inputs(settings, lake, part)
+    with checkpoints(settings, part, inputs) as folder:
+        return publish(lake, "models", part, made(on, lake, part, folder), inputs)
+
+
+def made(on: Bench, lake: Lake, part: Part, folder: Path) -> Table:
+    """The slice's bundles, written, as a table; a fit that was killed goes on from ``folder``."""
+    candidate, settings = best_candidate(lake, part), on.settings
+    fitted = train(on, candidate, folder=folder / str(candidate.training.seed))
     band = fit_baselines(on.data.train, feature_names(on.features), settings.models.baselines)[1]
     stamps = bundle_stamps(settings, lake, part)
     found = {NETWORK: calibrate(on, fitted.model), MEDIAN_BAND: band}
@@ -61,7 +69,7 @@ def models(
     epochs = [{"epoch": place, **asdict(epoch)} for place, epoch in enumerate(fitted.history)]
     cells = [cell.name for cell in on.shape.cells]
     facts = {"bundle_sha": rows[0]["sha"], "cells": cells, "epochs": epochs, "rows": len(on.data.train), **metrics}
-    return publish(lake, "models", part, Table(pl.DataFrame(rows), facts), models_inputs(settings, lake, part))
+    return Table(pl.DataFrame(rows), facts)
 
 
 @dg.multi_asset_check(

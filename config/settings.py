@@ -97,6 +97,11 @@ class Paths:
         return self.var / "bundles"
 
     @property
+    def checkpoints(self) -> Path:
+        """Epochs of fits that are under way, from which a killed one goes on."""
+        return self.var / "checkpoints"
+
+    @property
     def reports(self) -> Path:
         """HTML reports."""
         return self.var / "reports"

@@ -227,6 +227,13 @@ def architecture_from(kind: str, stored: Mapping[str, Any]) -> Architecture:
     return KINDS[kind](forecast=ForecastShape.from_dict(dict(stored)), **rest)
 
 
+def other_architecture(network: Architecture, kind: str, stored: Mapping[str, Any]) -> str:
+    """What keeps a network from taking over the weights of another one, in words; empty where nothing does."""
+    wanted, found = ({"kind": name, **values} for name, values in ((network.kind, network.as_dict()), (kind, stored)))
+    keys = [key for key in wanted | found if key != "dropout" and wanted.get(key) != found.get(key)]
+    return ", ".join(f"{key} is {found.get(key)}, not {wanted.get(key)}" for key in keys)
+
+
 def _tupled(value: Any) -> Any:
     return tuple(map(_tupled, value)) if isinstance(value, list) else value
 

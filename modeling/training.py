@@ -18,11 +18,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from market.errors import ModelError
-from modeling.architecture import Architecture
+from modeling.architecture import Architecture, other_architecture
 from modeling.batches import Batch, DenseBatches
 from modeling.calibration import identity
 from modeling.losses import cost_loss, focal_loss, return_loss
-from modeling.networks.network import Network, network_weights
+from modeling.networks.network import Network, load_weights, network_weights
 from modeling.parameters import TrainingParameters
 from modeling.sampling import InMemory, Survey, TrainingSet, TrainingSource, require_every_class, survey
 from modeling.snapshot import ModelSnapshot
@@ -63,20 +63,22 @@ def fit(
     report: Report | None = None,
     *,
     folder: Path | None = None,
+    before: ModelSnapshot | None = None,
 ) -> Fit:
     """Train until the validation loss stops falling and keep the best weights; on a CPU the same bytes from one seed.
 
     A source of several parts is read part by part, epoch by epoch. Validation counts every row alike.
 
     folder : where each epoch's end is kept; a fit that was killed goes on from there, to the same bytes
+    before : a network of the same architecture, whose weights it starts from in place of random ones
     Raises NotEnoughData if a cell lacks a class to learn, or Val a row to check on, ModelError if the loss is not a
-    number, or the folder holds another fit.
+    number, the folder holds another fit, or ``before`` is another network.
     """
     sources = [InMemory(data) if isinstance(data, TrainingSet) else data for data in (train, val)]
     surveys = [survey(source, network.receptive_rows, parameters.chunk_rows) for source in sources]
     require_every_class(surveys[0].counts, network.forecast)
     with _reproducible(parameters.seed):
-        module = _DenseFit(network, surveys[0], parameters, report)
+        module = _DenseFit(start_of(network, surveys[0], before), parameters, report)
         loaders = [
             DenseBatches(network, *pair, parameters, learning=learning)
             for learning, pair in zip((True, False), zip(sources, surveys, strict=True), strict=True)
@@ -180,22 +182,27 @@ def dense_loss(network: Network, batch: Batch, parameters: TrainingParameters) -
     return loss + parameters.cost_weight * penalty
 
 
-def start_of(network: Architecture, found: Survey) -> Network:
-    """A new network that begins at the class shares and mean returns of Train."""
+def start_of(network: Architecture, found: Survey, before: ModelSnapshot | None = None) -> Network:
+    """A new network that begins at the class shares and mean returns of Train, or at the weights of another.
+
+    Raises ModelError if the other is of another architecture.
+    """
     module = Network(network)
     moments = (found.shares, found.mean_returns_bp, found.deviation_bp)
     module.start_from(*(torch.from_numpy(moment).float() for moment in moments))
+    if before is not None:
+        if difference := other_architecture(network, before.kind, before.spec):
+            raise ModelError(f"cannot start from the weights of another network: {difference}")
+        load_weights(module, before.weights)
     return module
 
 
 class _DenseFit(lightning.LightningModule):
     """The network, its loss, and the best weights so far."""
 
-    def __init__(
-        self, network: Architecture, found: Survey, parameters: TrainingParameters, report: Report | None
-    ) -> None:
+    def __init__(self, network: Network, parameters: TrainingParameters, report: Report | None) -> None:
         super().__init__()
-        self.network, self.settings, self.report = start_of(network, found), parameters, report
+        self.network, self.settings, self.report = network, parameters, report
         self.history: list[Epoch] = []
         self.best_epoch, self.best_weights = -1, self._weights()
         self._train_losses: list[Tensor] = []

@@ -112,8 +112,15 @@ def network_weights(network: Network) -> dict[str, NDArray[np.float32]]:
 def network_of(network: Architecture, weights: Mapping[str, NDArray[Any]]) -> Network:
     """The torch network with a snapshot's weights, ready to forecast: the inverse of ``network_weights``."""
     module = Network(network)
+    load_weights(module, weights)
+    return module.eval()
+
+
+def load_weights(module: Network, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Put a snapshot's weights into a network, which keeps its scale of returns."""
+    scale = module.return_scale.repeat_interleave(CLASSES)
     with torch.no_grad():
         for name, tensor, transposed in module.stored():
             array = torch.tensor(np.asarray(weights[name], np.float32))
+            array = array / scale if name.startswith("returns.") else array
             tensor.copy_(array.T if transposed else array)
-    return module.eval()

@@ -14,9 +14,18 @@ from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from modeling.sampling import InMemory, LazyParts, equal_spans, learnable, survey, window
 from modeling.streaming import forecaster_from
-from tests.builders_modeling import ROW_NS, SHAPE, labelled_rows, quick_training, small_network, small_networks
+from tests.builders_modeling import (
+    ROW_NS,
+    SHAPE,
+    labelled_rows,
+    quick_training,
+    random_model,
+    small_network,
+    small_networks,
+)
 
 torch = pytest.importorskip("torch")
+from modeling.networks.network import network_weights  # noqa: E402  (needs torch)
 from modeling.training import dense_loss, fit, start_of  # noqa: E402  (needs torch)
 
 NETWORK = small_network(width=16, depth=1)
@@ -157,6 +166,26 @@ def test_a_killed_fit_goes_on_to_the_same_bytes(sets, tmp_path):
         assert array.tobytes() == resumed.model.weights[name].tobytes()
     with pytest.raises(ModelError, match=r"last.ckpt is of a fit with other settings"):
         fit(NETWORK, *sets, quick_training(**AUGMENTED, seed=4), folder=tmp_path)
+
+
+def test_a_fit_starts_from_the_weights_of_the_one_before(sets):
+    first = fit(NETWORK, *sets, quick_training(epochs=8))
+    cold, warm = (fit(NETWORK, *sets, quick_training(epochs=1, seed=5), before=at) for at in (None, first.model))
+    assert warm.val_nll < cold.val_nll - 0.1
+    assert warm.val_nll == pytest.approx(first.val_nll, rel=0.05)
+
+
+def test_weights_of_another_architecture_are_refused_in_one_line(sets):
+    other = fit(small_network(width=8, depth=1), *sets, quick_training(epochs=1)).model
+    with pytest.raises(ModelError, match="cannot start from the weights of another network: width is 8, not 16"):
+        fit(NETWORK, *sets, quick_training(), before=other)
+
+
+def test_loaded_weights_are_the_ones_that_were_stored():
+    found = survey(InMemory(labelled_rows()), NETWORK.receptive_rows, 50)
+    stored = random_model(3, NETWORK)
+    started = network_weights(start_of(NETWORK, found, stored))
+    assert max(np.abs(stored.weights[name] - array).max() for name, array in started.items()) < 1e-6
 
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
