@@ -5,9 +5,9 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from backtest.parameters import ReportParameters, VenueModelParameters, VenueParameters
+from config.connectors import ConnectorSettings, SocketSettings, VenueSettings, Wire, require_address
 from features.parameters import FeatureParameters, RegimeParameters
 from labeling.parameters import LabelParameters
 from market.errors import ConfigError
@@ -220,8 +220,8 @@ class LiveSettings:
     """The runner: what it trades, whom it talks to. Tokens and keys come from the environment."""
 
     symbol: str  # instrument that `main.py live` trades
-    ws_url: str  # the venue's WebSocket streams; a port of this machine is where `main.py exchange` listens
-    rest_url: str  # the venue's REST side, likewise
+    ws_url: str  # streams of venues that connectors.venues does not name; `main.py exchange` listens there
+    rest_url: str  # their REST side, likewise
     api_port: int  # of the runner's pages, on loopback; 0: a free one
     runner_url: str  # where live_deployment finds the runner's pages
     venue_patience_s: float  # how long a starting runner waits for a venue that does not answer
@@ -229,9 +229,7 @@ class LiveSettings:
 
     def __post_init__(self) -> None:
         for key, schemes in (("ws_url", ("ws", "wss")), ("rest_url", _HTTP), ("runner_url", _HTTP)):
-            parts = urlsplit(getattr(self, key))
-            if parts.scheme not in schemes or not parts.hostname:
-                raise ConfigError(f"{key}={getattr(self, key)!r} is no address of the kind {schemes[0]}://HOST:PORT")
+            require_address(key, getattr(self, key), schemes)
         if not 0 <= self.api_port <= 65_535:
             raise ConfigError(f"api_port={self.api_port} must lie in 0 to 65535")
         for key in ("venue_patience_s", "swap_patience_s"):
@@ -272,6 +270,7 @@ class Settings:
     venue_models: VenueModelParameters
     registry: RegistrySettings
     live: LiveSettings
+    connectors: ConnectorSettings
     drift: DriftParameters
     label_shift: LabelShiftParameters
     warehouse: WarehouseParameters
@@ -296,6 +295,12 @@ class Settings:
     def lake_root(self) -> Path | str:
         """The folder or the URL that the lake lies at."""
         return self.lake.url or self.paths.lake
+
+    @property
+    def wire(self) -> Wire:
+        """How and where venues are listened to."""
+        sockets = (SocketSettings(self.live.ws_url, ()),)
+        return Wire(self.connectors, VenueSettings(self.live.rest_url, sockets))
 
     @property
     def trained_labels(self) -> LabelParameters:
@@ -343,6 +348,6 @@ def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -
 def config_sha(settings: Settings) -> str:
     """Hex sha256 of the resolved settings; where ``var`` lies, who listens where and what reports show do not count."""
     resolved = asdict(settings)
-    for edge in ("paths", "orchestration", "live", "lake", "warehouse", "reports"):
+    for edge in ("paths", "orchestration", "live", "connectors", "lake", "warehouse", "reports"):
         del resolved[edge]
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -58,10 +58,10 @@ class Recorder:
         self._day = now // _DAY_NS
         self._journal = self._open()
 
-    def on_frame(self, frame: bytes, ingest_ts: int) -> None:
+    def on_frame(self, frame: bytes, ingest_ts: int, connection: int = 0) -> None:
         """Take a frame in: written down first, then read."""
         self._turn_day(ingest_ts)
-        self._journal.frame(ingest_ts, 0, frame)
+        self._journal.frame(ingest_ts, connection, frame)
         gaps = self._decoder.counts.get("gaps", 0)
         try:
             self._decoder.append(frame, ingest_ts, bytearray())

@@ -118,7 +118,7 @@ class Playback:
             raise JournalError(f"row {row_ts} of desk {desk.place} holds the decision of another row")
 
     def _read(self, record: Record) -> None:
-        self._push(self.reader.read(record.payload, record.ts))
+        self._push(self.reader.read(record.payload, record.ts, record.place))
 
     def _push(self, events: NDArray[np.void]) -> None:
         for desk in self.desks:

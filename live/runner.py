@@ -80,11 +80,11 @@ class Runner:
         """
         return min(desk.session.next_row_ts for desk in self.desks)
 
-    def on_frame(self, frame: bytes, ingest_ts: int) -> None:
+    def on_frame(self, frame: bytes, ingest_ts: int, connection: int = 0) -> None:
         """Take a frame in: written down first, then read."""
-        self.journal.frame(ingest_ts, 0, frame)
+        self.journal.frame(ingest_ts, connection, frame)
         malformed = self.reader.malformed
-        events = self.reader.read(frame, ingest_ts)
+        events = self.reader.read(frame, ingest_ts, connection)
         self._push(events)
         self._line.frame(events, self.reader.malformed > malformed)
 

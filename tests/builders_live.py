@@ -51,10 +51,10 @@ class Reader:
         self.reader = FrameReader(self.instrument, CLOCK)
         self.book = new_book()
 
-    def on_frame(self, data: bytes, ingest_ts: int) -> None:
+    def on_frame(self, data: bytes, ingest_ts: int, connection: int = 0) -> None:
         """Keep and apply."""
         self.frames.append((data, ingest_ts))
-        apply_events(self.book, self.reader.read(data, ingest_ts))
+        apply_events(self.book, self.reader.read(data, ingest_ts, connection))
 
     def on_connection(self, up: bool, ts: int) -> None:
         """Keep."""
