@@ -20,7 +20,7 @@ from market.parameters import ClockParameters
 from market.reader import FrameReader
 from market.schema import events_to_frame
 from storage.files import file_sha256
-from storage.journal import CONNECTION, DECISION, FRAME, HEADER, MODEL, REPORTS, Record, read_segment
+from storage.journal import CONNECTION, DECISION, FRAME, HEADER, MODEL, REPORTS, TRADING_DESK, Record, read_segment
 from trading.records import DECISION as DECISION_RECORD
 from trading.records import INTENT
 
@@ -111,7 +111,7 @@ def _rows(content: bytes, dtype: np.dtype[np.void]) -> NDArray[np.void]:
 
 def _facts(records: list[Record], events: Events, lost: int, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
     decisions, reports = tables[DECISIONS_TABLE], tables[REPORTS_TABLE]
-    models = [record.payload.decode() for record in records if record.kind == MODEL]
+    models = [record.payload.decode() for record in records if record.kind == MODEL and record.place == TRADING_DESK]
     return {
         "frames": sum(record.kind == FRAME for record in records),
         "events": len(events),

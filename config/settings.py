@@ -226,6 +226,7 @@ class LiveSettings:
     runner_url: str  # where live_deployment finds the runner's pages
     venue_patience_s: float  # how long a starting runner waits for a venue that does not answer
     swap_patience_s: float  # how long a pushed model waits for its desk to be flat
+    challenger: bool  # whether a challenger may decide in shadow beside the champion; costs a feature step a row
 
     def __post_init__(self) -> None:
         for key, schemes in (("ws_url", ("ws", "wss")), ("rest_url", _HTTP), ("runner_url", _HTTP)):

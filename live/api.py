@@ -1,34 +1,21 @@
 """The runner over HTTP, on loopback: health, metrics, status, and the door that bundles come through."""
 
-import asyncio
-import hmac
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Header, HTTPException, Request, Response
 
+from live.api_rollout import Access, add_rollout, bears
 from live.exporter import PrometheusMeters
-from live.rollout import Refusal, Rollout
+from live.rollout import Rollout
 from live.runner import Runner
-from market.errors import ModelError
-from storage.deployment import LARGEST_BODY, SIGNATURE_HEADER
 
 HOSTS: Final = ("127.0.0.1", "localhost", "::1")
-_STATUS: Final = {"closed": 403, "token": 401, "size": 413}  # of refusals that another bundle would meet, too
-
-
-class Access(NamedTuple):
-    """Who may do what, and how long a swap may wait."""
-
-    read_token: str  # empty: reading is free on loopback
-    deploy_token: str
-    swap_patience_s: float
 
 
 def api(runner: Runner, rollout: Rollout | None, meters: PrometheusMeters, access: Access) -> FastAPI:
     """The application; without a rollout it takes no bundles."""
     app = FastAPI(title="tickloop runner", docs_url=None, redoc_url=None, openapi_url=None)
-    checking = asyncio.Lock()
 
     @app.middleware("http")
     async def only_local_hosts(request: Request, call_next: Any) -> Response:
@@ -52,33 +39,11 @@ def api(runner: Runner, rollout: Rollout | None, meters: PrometheusMeters, acces
 
     @app.get("/status")
     async def status(authorization: Annotated[str, Header()] = "") -> dict[str, Any]:
-        if access.read_token and not _bears(authorization, access.read_token):
+        if access.read_token and not bears(authorization, access.read_token):
             raise HTTPException(401, "wrong or missing token")
         return runner.status()
 
-    @app.post("/deploy")
-    async def deploy(request: Request, authorization: Annotated[str, Header()] = "") -> dict[str, Any]:
-        try:
-            if rollout is None or not access.deploy_token:
-                raise Refusal("closed", "this runner takes no bundles: it has no deploy token and key")
-            if not _bears(authorization, access.deploy_token):
-                raise Refusal("token", "wrong or missing token")
-            if checking.locked():
-                raise Refusal("busy", "another bundle is being checked")
-            async with checking:
-                body = await _body(request)
-                accepting = asyncio.to_thread(rollout.accept, body, request.headers.get(SIGNATURE_HEADER, ""))
-                sha, strategy = await accepting
-                running = await runner.deploy(strategy, sha, access.swap_patience_s)
-        except Refusal as refusal:
-            meters.count("refused_bundles", reason=refusal.code)
-            raise HTTPException(_STATUS.get(refusal.code, 409), str(refusal)) from refusal
-        except ModelError as error:
-            meters.count("refused_bundles", reason="not swapped")
-            raise HTTPException(409, str(error)) from error
-        meters.count("deployments")
-        return {"running_sha": running, "row_ts": runner.next_row_ts}
-
+    add_rollout(app, runner, rollout, access)
     return app
 
 
@@ -92,16 +57,3 @@ def _host_of(url: str) -> str | None:
         return urlsplit(url).hostname
     except ValueError:
         return None
-
-
-def _bears(authorization: str, token: str) -> bool:
-    return hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise Refusal("size", f"a body may hold {LARGEST_BODY} bytes")
-    return bytes(body)

@@ -1,6 +1,6 @@
 """A desk: one strategy's session with its account at a venue, turned row by row, written down before it acts."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,13 @@ class Notes(Protocol):
         """Return when the kernel has everything noted so far."""
 
 
+class Model(NamedTuple):
+    """A bundle that is ready to decide: read, proved and warm."""
+
+    strategy: Strategy
+    bundle_sha: str
+
+
 class Desk:
     """One strategy of the runner; ``place`` is its number in the journal."""
 
@@ -31,10 +38,14 @@ class Desk:
         self.session = session
         self.gateway = gateway
         self.bundle_sha = ""  # of the model in force, empty before the first
+        self.previous: Model | None = None  # what decided before it, kept hot for a rollback
 
     def deploy(self, strategy: Strategy, bundle_sha: str) -> None:
         """Decide with another model from the next row on. Raises ModelError unless flat."""
+        before = Model(self.session.strategy, self.bundle_sha)
         self.session.swap(strategy)
+        if before.bundle_sha not in ("", bundle_sha):
+            self.previous = before
         self.bundle_sha = bundle_sha
 
     def turn(self, row_ts: int, now: Now, notes: Notes) -> Turn:

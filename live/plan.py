@@ -4,7 +4,7 @@ other configuration than the journal's own."""
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from backtest.ledger import Ledger
 from backtest.parameters import VenueParameters
@@ -20,11 +20,16 @@ from market.instrument import Instrument
 from market.parameters import ClockParameters
 from market.reader import FrameReader
 from storage.bundle import Bundle, read_bundle
+from storage.journal import TRADING_DESK
 from trading.parameters import PolicyKind, TradingParameters
 from trading.session import Session, Strategy
 from trading.strategy import idle_strategy, model_strategy
 
-MODEL_DESK: Final = 0  # place of the desk that trades the deployed model
+MODEL_DESK: Final = TRADING_DESK
+CHALLENGER_DESK: Final = 2  # of the one beside it that decides in shadow, where there is one
+Role = Literal["champion", "challenger"]
+ROLES: Final[dict[Role, int]] = {"champion": MODEL_DESK, "challenger": CHALLENGER_DESK}
+_NAMES: Final = {MODEL_DESK: "model", CHALLENGER_DESK: "challenger"}  # of desks that are not called after their policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,14 @@ class LivePlan:
     features: FeatureParameters
     trading: TradingParameters
     venue: VenueParameters
-    desks: tuple[PolicyKind, ...]  # policy of each desk; the first one waits for a deployed model
+    desks: tuple[PolicyKind, ...]  # policy of each desk; those of ROLES wait for a deployed model
     config_sha: str
     catalogue_sha: str
     build: str  # interpreter, compiler and processor: bits are equal on one build only
 
 
 def plan_of(settings: Settings, symbol: str, start_ns: int) -> LivePlan:
-    """The plan of a profile for one symbol: the model's desk, and the probe beside it.
+    """The plan of a profile for one symbol: the model's desk, the probe beside it, and the challenger's if it has one.
 
     start_ns : ns UTC; the fees of that day hold until the runner ends
     Raises ConfigError if the symbol follows a leader, DataError if the fee table does not know that day.
@@ -59,7 +64,7 @@ def plan_of(settings: Settings, symbol: str, start_ns: int) -> LivePlan:
         features=features,
         trading=settings.trading,
         venue=settings.venue.charged(instrument.venue, start_ns, start_ns),
-        desks=("take", "probe"),
+        desks=("take", "probe", "take") if settings.live.challenger else ("take", "probe"),
         config_sha=config_sha(settings),
         catalogue_sha=catalogue_sha(features),
         build=build_fingerprint(),
@@ -97,14 +102,15 @@ def reader_of(plan: LivePlan) -> FrameReader:
 
 
 def desks_of(plan: LivePlan) -> list[Desk]:
-    """Desks that have seen nothing, each with a paper account at its own simulated venue."""
+    """Desks that have seen nothing, each with a paper account at its own simulated venue.
+
+    What the challenger sends never leaves this process.
+    """
     desks = []
     for place, kind in enumerate(plan.desks):
         strategy = idle_strategy(plan.trading, plan.instrument, kind, plan.venue.fees)
         session = Session(FeatureStream(plan.features), strategy, Ledger(plan.instrument))
-        desks.append(
-            Desk("model" if place == MODEL_DESK else kind, place, session, SimulatedVenue(plan.instrument, plan.venue))
-        )
+        desks.append(Desk(_NAMES.get(place, kind), place, session, SimulatedVenue(plan.instrument, plan.venue)))
     return desks
 
 

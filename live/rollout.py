@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from features.catalogue import catalogue_content
-from live.plan import LivePlan, strategy_from
+from live.plan import LivePlan, Role, strategy_from
 from market.errors import BundleError, ModelError, RegistryError
 from storage.bundle import MANIFEST, Golden, read_bundle
 from storage.deployment import signature, unpack
@@ -41,7 +41,7 @@ class Rollout:
         for left_over in folder.glob(".*.tmp"):
             shutil.rmtree(left_over)
 
-    def accept(self, body: bytes, claimed_signature: str) -> tuple[str, Strategy]:
+    def accept(self, body: bytes, claimed_signature: str, role: Role = "champion") -> tuple[str, Strategy]:
         """The sha of a packed bundle, and its strategy, warmed. Raises Refusal, naming what is wrong."""
         try:
             files = unpack(body)
@@ -51,16 +51,17 @@ class Rollout:
         if not hmac.compare_digest(signature(manifest, self._key).encode(), claimed_signature.encode()):
             raise Refusal("signature", "the manifest does not carry the signature of our deploy key")
         sha = hashlib.sha256(manifest).hexdigest()
-        self._require_approval(sha)
+        self.require_approval(sha, role)
         return sha, self._install(sha, files)
 
-    def _require_approval(self, sha: str) -> None:
+    def require_approval(self, sha: str, role: Role = "champion") -> None:
+        """Raise Refusal unless the ledger approves a bundle for a role."""
         try:
-            approved = self._ledger.approves(sha)
+            approved = self._ledger.approves(sha, role)
         except RegistryError as error:
             raise Refusal("ledger", f"approval cannot be checked: {error}") from error
         if not approved:
-            raise Refusal("unapproved", f"bundle {sha[:12]} is not approved in the promotion ledger")
+            raise Refusal("unapproved", f"bundle {sha[:12]} is not approved as {role} in the promotion ledger")
 
     def _install(self, sha: str, files: dict[str, bytes]) -> Strategy:
         target = self._folder / sha

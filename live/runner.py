@@ -10,14 +10,16 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from live.challenger import ShadowFigures
 from live.clock import Clock
 from live.connectors.line import Stamps
-from live.desk import Desk
+from live.desk import Desk, Model
 from live.feed import Feed
 from live.figures import DeskFigures, LineFigures
-from live.plan import MODEL_DESK, LivePlan, desks_of, header_of, plan_from, reader_of, strategy_of
+from live.plan import ROLES, LivePlan, Role, desks_of, header_of, plan_from, reader_of, strategy_of
 from live.replay import Playback, resume
-from market.errors import JournalError, ModelError
+from live.swaps import Swaps
+from market.errors import JournalError
 from market.events import Events
 from monitoring.metrics import Meters
 from storage.journal import CONNECTION, MODEL, Record, read_headers, read_journal
@@ -28,7 +30,6 @@ SEGMENT_BYTES: Final = 64 * 1024 * 1024
 CATCH_UP_ROWS: Final = 50  # closed in one go; then frames and pages get their turn
 STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown
 COLLECT_S: Final = 60.0  # between two garbage collections, each right after a row
-_STOPPING: Final = "the runner is stopping"
 _UP: Final = b"\x01"
 _DOWN: Final = b"\x00"
 
@@ -38,14 +39,6 @@ class Folders(NamedTuple):
 
     journal: Path
     bundles: Path
-
-
-class Swap(NamedTuple):
-    """A model that waits for its desk to be flat."""
-
-    strategy: Strategy
-    bundle_sha: str
-    done: "asyncio.Future[str]"
 
 
 class Runner:
@@ -64,9 +57,10 @@ class Runner:
         self.reader = reader_of(plan)
         self.desks: list[Desk] = desks_of(plan)
         self._line = LineFigures(meters)
+        self._shadow = ShadowFigures(meters)
         self._figures = [DeskFigures(meters, desk) for desk in self.desks]
         self.connected = False
-        self._swap: Swap | None = None
+        self.swaps = Swaps(self.desks, self._note_model)
         self._stopping = asyncio.Event()
         self._started = time.monotonic()
         self.journal = JournalWriter(folders.journal, header_of(plan), SEGMENT_BYTES)
@@ -111,35 +105,21 @@ class Runner:
         return count
 
     def _close(self, row_ts: int) -> None:
-        self._try_swap(row_ts)
+        self.swaps.at_row(row_ts)
         for desk in self.desks:
             if desk.session.next_row_ts != row_ts:
                 continue
             started = time.perf_counter_ns()
             turn = desk.turn(row_ts, self.stamps.now, self.journal)
+            self._shadow.row(desk, turn.decision.record[0])
             self._figures[desk.place].row(turn, (time.perf_counter_ns() - started) / 1e6)
 
-    async def deploy(self, strategy: Strategy, bundle_sha: str, patience_s: float) -> str:
-        """Swap the model once its desk is flat; returns the sha that then decides.
+    async def deploy(self, strategy: Strategy, bundle_sha: str, patience_s: float, role: Role = "champion") -> str:
+        """Swap a model once its desk is flat; returns the sha that then decides.
 
-        Raises ModelError if no row finds the desk flat within ``patience_s``, if another swap is waiting, or if the
-        runner stops.
+        Raises ModelError as ``Swaps.swap``.
         """
-        if self._stopping.is_set():
-            raise ModelError(_STOPPING)
-        if self._swap is not None:
-            raise ModelError("another model is waiting to be swapped in")
-        swap = Swap(strategy, bundle_sha, asyncio.get_running_loop().create_future())
-        self._swap = swap
-        try:
-            await asyncio.wait([swap.done], timeout=patience_s)
-        finally:
-            if self._swap is swap:
-                self._swap = None
-        if not swap.done.done():
-            position = self.desks[MODEL_DESK].session.position
-            raise ModelError(f"no row found the desk flat within {patience_s} s; it holds {position} lots")
-        return swap.done.result()
+        return await self.swaps.swap(ROLES[role], Model(strategy, bundle_sha), patience_s)
 
     async def run(self, feed: Feed, speed: float, until_end: bool) -> None:
         """Trade until ``stop``, or until the feed has ended where ``until_end`` says so; then cancel, flush, close.
@@ -155,7 +135,7 @@ class Runner:
             await self._stand_down(speed)
         finally:
             gc.enable()
-            self._refuse_swap()
+            self.swaps.stop()
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             self.journal.close()
@@ -163,7 +143,7 @@ class Runner:
     def stop(self) -> None:
         """Ask ``run`` to come to its end; a model that waits to be swapped in is refused."""
         self._stopping.set()
-        self._refuse_swap()
+        self.swaps.stop()
 
     def status(self) -> dict[str, Any]:
         """Where things stand, JSON-able."""
@@ -179,8 +159,14 @@ class Runner:
         }
 
     def _desk_status(self, desk: Desk) -> dict[str, Any]:
-        session = desk.session
-        return {"name": desk.name, "bundle_sha": desk.bundle_sha, "position": session.position, "flat": session.flat}
+        session, previous = desk.session, desk.previous
+        return {
+            "name": desk.name,
+            "bundle_sha": desk.bundle_sha,
+            "previous_sha": previous.bundle_sha if previous else "",
+            "position": session.position,
+            "flat": session.flat,
+        }
 
     def _push(self, events: Events) -> None:
         for desk in self.desks:
@@ -203,19 +189,8 @@ class Runner:
             self.journal.close()
             raise
 
-    def _try_swap(self, row_ts: int) -> None:
-        swap, desk = self._swap, self.desks[MODEL_DESK]
-        if swap is None or desk.session.next_row_ts != row_ts or not desk.session.flat:
-            return
-        self._swap = None
-        desk.deploy(swap.strategy, swap.bundle_sha)
-        self.journal.append(Record(MODEL, MODEL_DESK, row_ts, swap.bundle_sha.encode()))
-        swap.done.set_result(swap.bundle_sha)
-
-    def _refuse_swap(self) -> None:
-        if self._swap is not None:
-            self._swap.done.set_exception(ModelError(_STOPPING))
-            self._swap = None
+    def _note_model(self, desk: Desk, row_ts: int) -> None:
+        self.journal.append(Record(MODEL, desk.place, row_ts, desk.bundle_sha.encode()))
 
     async def _turn_rows(self, feed: Feed, speed: float, until_end: bool, listening: "asyncio.Task[None]") -> None:
         collected = time.monotonic()

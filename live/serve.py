@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 import uvicorn
 
-from live.api import Access, api
+from live.api import api
+from live.api_rollout import Access
 from live.clock import Clock, ReplayClock, WallClock, replay_clock
 from live.connectors.binance import BinanceFeed
 from live.connectors.binance_api import require_binance

@@ -46,8 +46,8 @@ def unpack(body: bytes) -> dict[str, bytes]:
     return files
 
 
-def push(url: str, token: str, key: bytes, folder: Path) -> dict[str, Any]:
-    """Push a bundle to the runner at ``url``; returns its answer, the sha that it now runs among it.
+def push(url: str, token: str, key: bytes, folder: Path, role: str = "champion") -> dict[str, Any]:
+    """Push a bundle to the runner at ``url`` for a role; returns its answer, the sha that it now runs among it.
 
     Raises BundleError with the runner's reason if it refuses, VenueError if it cannot be reached.
     """
@@ -58,7 +58,7 @@ def push(url: str, token: str, key: bytes, folder: Path) -> dict[str, Any]:
         "Content-Type": "application/msgpack",
     }
     try:
-        answer = httpx.post(f"{url}/deploy", content=body, headers=headers, timeout=ANSWER_S)
+        answer = httpx.post(f"{url}/deploy/{role}", content=body, headers=headers, timeout=ANSWER_S)
     except httpx.TransportError as error:
         raise VenueError(f"no runner answers at {url}: {error}") from error
     if answer.status_code != httpx.codes.OK:

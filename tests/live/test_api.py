@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from live import api as api_module
-from live.api import Access, api
+from live import api_rollout
+from live.api import api
+from live.api_rollout import Access
 from live.rollout import Rollout
 from live.runner import Runner
 from storage.bundle import FILES, MANIFEST
@@ -42,10 +43,12 @@ class Site:
         transport = httpx.ASGITransport(api(self.runner, taken, self.runner.meters, access))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
 
-    async def deploy(self, source: Path, token: str = "deploy", claimed: str | None = None) -> httpx.Response:
+    async def deploy(
+        self, source: Path, token: str = "deploy", claimed: str | None = None, role: str = "champion"
+    ) -> httpx.Response:
         manifest = (source / MANIFEST).read_bytes()
         headers = {"Authorization": f"Bearer {token}", SIGNATURE_HEADER: claimed or signature(manifest, KEY)}
-        return await self.client.post("/deploy", content=pack(source), headers=headers)
+        return await self.client.post(f"/deploy/{role}", content=pack(source), headers=headers)
 
     def refusals(self, reason: str) -> float:
         return self.runner.meters.value("refused_bundles_total", reason=reason)
@@ -87,7 +90,7 @@ async def test_an_approved_bundle_is_swapped_in_and_its_sha_answered(tmp_path: P
         answer = await site.deploy(tmp_path / "source")
         assert (answer.status_code, answer.json()["running_sha"]) == (200, sha)
         assert (await site.client.get("/status")).json()["desks"][0]["bundle_sha"] == sha
-        assert runner.meters.value("deployments_total") == 1
+        assert runner.meters.value("deployments_total", role="champion") == 1
         assert site.shas() == [sha]
 
 
@@ -115,7 +118,7 @@ async def test_the_model_in_force_goes_on_whatever_is_refused(tmp_path: Path, mo
                 409,
             ),
         }
-        monkeypatch.setattr(api_module, "LARGEST_BODY", 1_000)
+        monkeypatch.setattr(api_rollout, "LARGEST_BODY", 1_000)
         refused["size"] = (await site.deploy(tmp_path / "source"), 413)
         for reason, (answer, status) in refused.items():
             assert (reason, answer.status_code) == (reason, status)
@@ -123,7 +126,7 @@ async def test_the_model_in_force_goes_on_whatever_is_refused(tmp_path: Path, mo
             assert (reason, site.refusals(reason)) == (reason, 1)
         assert runner.desks[0].bundle_sha == sha
         assert site.shas() == [sha]
-        assert runner.meters.value("deployments_total") == 1
+        assert runner.meters.value("deployments_total", role="champion") == 1
 
 
 @in_loop

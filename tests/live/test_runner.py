@@ -41,7 +41,13 @@ from tests.builders_runner import (
 from trading.records import LATE_DECISION, ROW_INVALID, STOOD_DOWN
 
 SPEED = 4.0
-UNUSED = {"skipped_decisions", "refused_bundles", "deployments"}  # in a run without a pushed bundle
+UNUSED = {
+    "skipped_decisions",
+    "refused_bundles",
+    "deployments",
+    "rollbacks",
+    "shadow_rows",
+}  # in a run without a pushed bundle
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -68,7 +68,7 @@ def test_a_signature_depends_on_every_byte_and_on_the_key() -> None:
 def test_the_body_is_pushed_with_token_and_signature(folder: Path) -> None:
     with runner_that_answers(200, b'{"running_sha": "abc"}') as (url, seen):
         assert push(url, "the token", KEY, folder) == {"running_sha": "abc"}
-    assert seen.path == "/deploy"
+    assert seen.path == "/deploy/champion"
     assert seen.body == pack(folder)
     headers = {name.lower(): value for name, value in seen.headers.items()}
     assert headers["authorization"] == "Bearer the token"

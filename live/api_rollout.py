@@ -1,0 +1,94 @@
+"""The doors that models come and go through: a pushed bundle, and the one before, each for a role."""
+
+import asyncio
+import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final, NamedTuple
+
+from fastapi import FastAPI, Header, HTTPException, Request
+
+from live.plan import ROLES, Role
+from live.rollout import Refusal, Rollout
+from live.runner import Runner
+from market.errors import ModelError
+from monitoring.metrics import Meters
+from storage.deployment import LARGEST_BODY, SIGNATURE_HEADER
+
+_STATUS: Final = {"closed": 403, "token": 401, "size": 413}  # of refusals that another bundle would meet, too
+
+
+class Access(NamedTuple):
+    """Who may do what, and how long a swap may wait."""
+
+    read_token: str  # empty: reading is free on loopback
+    deploy_token: str
+    swap_patience_s: float
+
+
+def add_rollout(app: FastAPI, runner: Runner, rollout: Rollout | None, access: Access) -> None:
+    """Add both routes; without a rollout no model comes or goes."""
+    checking, meters, patience_s = asyncio.Lock(), runner.meters, access.swap_patience_s
+
+    @app.post("/deploy")
+    @app.post("/deploy/{role}")
+    async def deploy(
+        request: Request, role: Role = "champion", authorization: Annotated[str, Header()] = ""
+    ) -> dict[str, Any]:
+        with _counted(meters):
+            door = _opened(rollout, access, authorization, checking)
+            async with checking:
+                body, claimed = await _body(request), request.headers.get(SIGNATURE_HEADER, "")
+                sha, strategy = await asyncio.to_thread(door.accept, body, claimed, role)
+                running = await runner.deploy(strategy, sha, patience_s, role)
+        meters.count("deployments", role=role)
+        return {"role": role, "running_sha": running, "row_ts": runner.next_row_ts}
+
+    @app.post("/rollback")
+    @app.post("/rollback/{role}")
+    async def roll_back(role: Role = "champion", authorization: Annotated[str, Header()] = "") -> dict[str, Any]:
+        with _counted(meters):
+            door = _opened(rollout, access, authorization, checking)
+            async with checking:
+                place = ROLES[role]
+                door.require_approval(runner.swaps.previous_sha(place), role)
+                running = await runner.swaps.roll_back(place, patience_s)
+        meters.count("rollbacks", role=role)
+        return {"role": role, "running_sha": running, "row_ts": runner.next_row_ts}
+
+
+def bears(authorization: str, token: str) -> bool:
+    """Whether a header carries the token, compared in constant time."""
+    return hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())
+
+
+def _opened(rollout: Rollout | None, access: Access, authorization: str, checking: asyncio.Lock) -> Rollout:
+    if rollout is None or not access.deploy_token:
+        raise Refusal("closed", "this runner takes no bundles: it has no deploy token and key")
+    if not bears(authorization, access.deploy_token):
+        raise Refusal("token", "wrong or missing token")
+    if checking.locked():
+        raise Refusal("busy", "another bundle is being checked")
+    return rollout
+
+
+@contextmanager
+def _counted(meters: Meters) -> Iterator[None]:
+    """What is refused inside is counted by its reason, and answered in one line."""
+    try:
+        yield
+    except Refusal as refusal:
+        meters.count("refused_bundles", reason=refusal.code)
+        raise HTTPException(_STATUS.get(refusal.code, 409), str(refusal)) from refusal
+    except ModelError as error:
+        meters.count("refused_bundles", reason="not swapped")
+        raise HTTPException(409, str(error)) from error
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise Refusal("size", f"a body may hold {LARGEST_BODY} bytes")
+    return bytes(body)

@@ -1,0 +1,28 @@
+"""How far the challenger, which decides in shadow, goes along with the champion; the meters read it."""
+
+from typing import Any
+
+import numpy as np
+
+from live.desk import Desk
+from live.plan import CHALLENGER_DESK, MODEL_DESK
+from monitoring.metrics import Meters
+
+
+class ShadowFigures:
+    """Compares the targets of both models on the rows that both have decided."""
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+        self._champion: tuple[int, int] | None = None  # row_ts, side of its target; None without a model
+
+    def row(self, desk: Desk, record: Any) -> None:
+        """One decision of a desk; the champion's comes first in every row.
+
+        record : DECISION
+        """
+        row_ts, side = int(record["row_ts"]), int(np.sign(record["target"]))
+        if desk.place == MODEL_DESK:
+            self._champion = (row_ts, side) if desk.bundle_sha else None
+        elif desk.place == CHALLENGER_DESK and desk.bundle_sha and self._champion and self._champion[0] == row_ts:
+            self._meters.count("shadow_rows", agree="yes" if self._champion[1] == side else "no")
