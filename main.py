@@ -13,7 +13,7 @@ from pathlib import Path
 
 from config.loading import load_settings
 from config.settings import Settings
-from market.errors import TickloopError
+from market.errors import ConfigError, TickloopError
 
 _WAREHOUSE = {
     "query": "print the answer to a question in SQL",
@@ -97,17 +97,21 @@ def ui(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Serve a capture over loopback sockets as its venue would; by default what the chain never saw of it."""
+    """Serve captures over loopback sockets as their venue would; by default what the chain never saw of one."""
     from live.exchange import Replay, serve
-    from live.exchange_faults import parse_fault
-    from live.sources import captures_of, held_back, replay_ports
+    from live.exchange_faults import parse_fault, seeded_faults
+    from live.sources import held_back, listings_of, replay_ports
 
     _tether(arguments)
-    symbol, named = arguments.symbol or settings.live.symbol, (arguments.ws_port, arguments.rest_port)
-    files, faults = captures_of(settings, symbol, arguments.recording), map(parse_fault, arguments.fault)
-    replay = Replay(files, arguments.start or held_back(settings), arguments.end, arguments.speed, tuple(faults))
+    first, *more = arguments.symbol or [settings.live.symbol]
+    named = (arguments.ws_port, arguments.rest_port)
+    seed, count, span_s = arguments.chaos or (0, 0, 0.0)
+    faults = [*map(parse_fault, arguments.fault), *seeded_faults(int(seed), int(count), span_s)]
+    instrument, files, tape = listings_of(settings, [first], arguments.recording)[0]
+    start = arguments.start or held_back(settings)
+    replay = Replay(files, start, arguments.end, arguments.speed, tuple(faults), tape=tape)
     ports = replay_ports(settings) if None in named else named
-    serve(settings.instrument(symbol), replay, ports, arguments.ready_file, _say)
+    serve(instrument, replay, ports, arguments.ready_file, _say, listings_of(settings, more, ()))
 
 
 def live(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -119,23 +123,25 @@ def live(settings: Settings, arguments: argparse.Namespace) -> None:
     _tether(arguments)
     chosen, paths = settings.live, settings.paths
     folders = Folders(paths.journal(chosen.symbol), paths.live_bundles(chosen.symbol))
-    lines = Lines(chosen.ws_url, chosen.rest_url, chosen.api_port, chosen.venue_patience_s, chosen.swap_patience_s)
+    lines = Lines(settings.wire, chosen.api_port, chosen.venue_patience_s, chosen.swap_patience_s)
     ending = Ending(arguments.until_end, arguments.ready_file, _say)
     plan = plan_of(settings, chosen.symbol, time.time_ns())
     serve(plan, folders, paths.ledger, lines, secrets_from(dict(os.environ)), ending)
 
 
 def record(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Record the frames of one symbol's venue in a journal of ours, without trading."""
+    """Record the frames of symbols in journals of ours, without trading."""
     from live.recorder import Recording
-    from live.recorder import record as record_venue
+    from live.recorder import record as record_venues
 
     _tether(arguments)
-    chosen, symbol = settings.live, arguments.symbol or settings.live.symbol
-    folder = arguments.journal or settings.paths.recorded(symbol)
-    lines = (chosen.ws_url, chosen.rest_url, chosen.venue_patience_s)
+    symbols = list(dict.fromkeys(arguments.symbol or [settings.live.symbol]))
+    if arguments.journal and len(symbols) > 1:
+        raise ConfigError(f"--journal names one folder, and there are {len(symbols)} symbols; leave it out")
+    folders = [arguments.journal] if arguments.journal else [settings.paths.recorded(symbol) for symbol in symbols]
+    instruments = [settings.instrument(symbol) for symbol in symbols]
     ending = (arguments.seconds, arguments.until_end, arguments.ready_file)
-    record_venue(Recording(settings.instrument(symbol), *lines, folder, *ending), _say)
+    record_venues(Recording(instruments, settings.wire, settings.live.venue_patience_s, folders, *ending), _say)
 
 
 def export(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -241,12 +247,15 @@ def _add_warehouse_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_venue_arguments(parser: argparse.ArgumentParser) -> None:
     venue = parser.add_argument
-    venue("--symbol", help="an instrument of the configuration; live.symbol unless given")
+    traded = "an instrument of the configuration, repeatable; SYMBOL=OTHER plays the tape of another one"
+    venue("--symbol", action="append", help=f"{traded}; live.symbol unless given")
     venue("--recording", action="append", default=[], metavar="NAME", help="instead of the symbol's source; repeatable")
     venue("--start", help="ISO time, ns UTC, or last:120s")
     venue("--end", help="likewise")
     venue("--speed", type=float, default=1.0, help="seconds of tape a second")
     venue("--fault", action="append", default=[], metavar="KIND:AT_S", help="see live/exchange_faults.py; repeatable")
+    about = "COUNT faults at random instants of the first SECONDS, the same for the same SEED"
+    venue("--chaos", type=float, nargs=3, metavar=("SEED", "COUNT", "SECONDS"), help=about)
     for side in ("ws", "rest"):
         venue(f"--{side}-port", type=int, help="0: a free one; where the runner looks for it unless given")
 
@@ -257,7 +266,8 @@ def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
     for name in ("exchange", "live", "record"):
         commands[name].add_argument("--ready-file", type=Path, help="ports and pid as JSON, written once it listens")
         commands[name].add_argument("--tethered", action="store_true", help="end when standard input is closed")
-    commands["record"].add_argument("--symbol", help="an instrument of the configuration; live.symbol unless given")
+    listened = "an instrument of the configuration, repeatable; live.symbol unless given"
+    commands["record"].add_argument("--symbol", action="append", help=listened)
     commands["record"].add_argument("--journal", type=Path, help="folder to record in; below var/recorded unless given")
     commands["record"].add_argument("--seconds", type=float, default=float("inf"), help="how long; until it is ended")
     commands["parity"].add_argument("journal", type=Path, metavar="JOURNAL", help="folder of a runner's journal")

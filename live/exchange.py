@@ -1,6 +1,6 @@
-"""The replay venue: serves a capture over loopback sockets as Binance would, at its recorded receive times.
+"""The replay venue: serves captures over loopback sockets as Binance or Bybit would, at their recorded receive times.
 
-Frames leave unmodified. The clock of the tape starts when somebody subscribes or asks for it, and
+Binance's frames leave unmodified. The clock of the tape starts when somebody subscribes or asks for it, and
 whoever stamps frames with that clock sees the delays that were recorded.
 """
 
@@ -12,6 +12,8 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import merge
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +21,15 @@ from picows import ws_create_server
 
 from live.clock import ReplayClock
 from live.connectors.binance_api import DEPTH_LIMIT
-from live.exchange_book import VenueBook
-from live.exchange_faults import Fault, FaultPlan, messages_with
+from live.exchange_bybit import BybitVoice
+from live.exchange_delivery import Delivery
+from live.exchange_doors import Doors
+from live.exchange_faults import Fault, FaultPlan
 from live.exchange_player import Player
+from live.exchange_reels import Listing, reels_of, shared_stretch
 from live.exchange_rest import Rest
 from live.exchange_sockets import Clients, rest_listener
-from live.exchange_tape import Tape, TapeFrame, stretch
+from live.exchange_tape import TapeFrame
 from market.errors import ConfigError, VenueError
 from market.instrument import Instrument
 
@@ -42,6 +47,7 @@ class Replay:
     faults: Sequence[Fault] = ()
     start_now: bool = False  # not with the first subscription
     lead_s: float = 2.0  # of our time between the start of the clock and the first frame: time to subscribe
+    tape: Instrument | None = None  # whose captures they are; those of the instrument that is traded unless given
 
     def __post_init__(self) -> None:
         if not 0 < self.speed < float("inf"):
@@ -51,21 +57,32 @@ class Replay:
 
 
 class Exchange:
-    """One symbol's venue; lives inside a running event loop."""
+    """A venue; lives inside a running event loop."""
 
-    def __init__(self, instrument: Instrument, replay: Replay) -> None:
-        self.start_ns, self.end_ns = stretch(replay.files, replay.start, replay.end)
+    def __init__(self, instrument: Instrument, replay: Replay, more: Sequence[Listing] = ()) -> None:
+        """``more``: what is traded here beside ``instrument``, over the time that all tapes share.
+
+        Raises ConfigError if two listings would be told by the same streams, or a tape cannot be played as its
+        instrument; DataError where the tapes have no time in common.
+        """
+        listings = [Listing(instrument, replay.files, replay.tape or instrument), *more]
+        self.start_ns, self.end_ns = shared_stretch([listing.files for listing in listings], replay.start, replay.end)
         self.clients = Clients(self._on_subscription)
         self._replay = replay
-        self._book = VenueBook(instrument)
-        self._tape = Tape(replay.files)
-        self.player = Player(self._tape.frames(), self.end_ns, FaultPlan(replay.faults, self.start_ns), self._send)
+        self._reels = reels_of(listings)
+        plan = self._plan = FaultPlan(replay.faults, self.start_ns)
+        self.delivery = Delivery(self.clients, plan)
+        frames = merge(*(reel.tape.frames() for reel in self._reels), key=attrgetter("ts"))
+        self.player = Player(frames, self.end_ns, self._send)
         self._clock: ReplayClock | None = None
         self._playing: asyncio.Task[None] | None = None
         self._failed = asyncio.get_running_loop().create_future()
         self._servers: list[asyncio.Server] = []
         replies = {"clock": self.clock, "start": self._started_clock, "status": self.status}
-        self._rest = Rest(instrument, self._depth, self._time_ms, replies)
+        instruments = [listing.instrument for listing in listings]
+        self._rest = Rest(instruments, self._depth, self._time_ms, self._book_refusal, replies)
+        voices = [voice for reel in self._reels for voice in reel.voices if isinstance(voice, BybitVoice)]
+        self._doors = Doors(self.clients, voices, self._book_refusal, self._handshake_refusal, self._time_ms)
 
     @property
     def ports(self) -> tuple[int, int]:
@@ -74,18 +91,20 @@ class Exchange:
         return ws, rest
 
     async def open(self, host: str, ws_port: int, rest_port: int) -> None:
-        """Rebuild the book up to the start and listen; port 0 takes a free one.
+        """Rebuild the books up to the start and listen; port 0 takes a free one.
 
         Raises VenueError if a port is taken.
         """
-        self.player.skip(self.start_ns, self._book.apply)
-        self._book.snapshot(DEPTH_LIMIT)  # compiled before anybody waits for it
-        for port, listener in ((ws_port, self.clients.admit), (rest_port, rest_listener(self._rest.answer))):
+        self.player.skip(self.start_ns, lambda frame: self._reels[frame.reel].book.apply(frame))
+        for reel in self._reels:
+            reel.book.snapshot(DEPTH_LIMIT, "")  # compiled before anybody waits for it
+        for port, listener in ((ws_port, self._doors.admit), (rest_port, rest_listener(self._rest.answer))):
             try:
-                self._servers.append(await ws_create_server(listener, host, port, use_aiofastnet=False))
+                server = await ws_create_server(listener, host, port, use_aiofastnet=False, enable_auto_pong=False)
             except OSError as error:
                 self.close()
                 raise VenueError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from error
+            self._servers.append(server)
         if self._replay.start_now:
             self._begin()
 
@@ -120,8 +139,8 @@ class Exchange:
         return {
             **self.player.progress(),
             "clients": len(self.clients),
-            "bad_lines": self._tape.bad_lines,
-            "unreadable": self._book.unreadable,
+            "bad_lines": sum(reel.tape.bad_lines for reel in self._reels),
+            "unreadable": sum(reel.book.unreadable for reel in self._reels),
         }
 
     def _on_subscription(self) -> None:
@@ -150,18 +169,29 @@ class Exchange:
         self._begin()
         return self.clock()
 
+    def _now(self) -> int:
+        return (self._clock or self._fresh_clock()).now()
+
     def _time_ms(self) -> int:
-        return (self._clock or self._fresh_clock()).now() // _MS + self._book.lead_ms()
+        return self._now() // _MS + self._reels[0].book.lead_ms() + self.delivery.clock_step_ms
 
-    def _depth(self, limit: int) -> dict[str, Any] | None:
-        return self._book.snapshot(limit) if self._book.whole else None
+    def _depth(self, instrument: Instrument, limit: int) -> dict[str, Any] | None:
+        book = next(reel.book for reel in self._reels if reel.serves(instrument))
+        return book.snapshot(limit, instrument.venue_symbol) if book.whole else None
 
-    def _send(self, frame: TapeFrame, kinds: Sequence[str]) -> int:
-        """Take a frame into the book, then let it leave with these faults; how often somebody got it."""
-        self._book.apply(frame)
-        if "disconnect" in kinds:
-            self.clients.drop_all()
-        return sum(self.clients.send(frame.stream, message) for message in messages_with(kinds, frame.data))
+    def _book_refusal(self) -> str:
+        return self._plan.refusal("book", self._now())
+
+    def _handshake_refusal(self) -> str:
+        return self._plan.refusal("handshake", self._now())
+
+    def _send(self, frame: TapeFrame) -> tuple[int, float]:
+        """Take a frame into its book, then let it leave; how often somebody got it, and how long to be silent."""
+        sent = 0
+        for stream, data, depth in self._reels[frame.reel].sayings(frame, self.clients.wanted):
+            sent += self.delivery.deliver(frame.ts, stream, data, depth)
+        stall_s, self.delivery.stall_s = self.delivery.stall_s, 0.0
+        return sent, stall_s
 
 
 def serve(
@@ -170,17 +200,19 @@ def serve(
     ports: tuple[int, int] = (0, 0),
     ready_file: Path | None = None,
     announce: Callable[[str], None] | None = None,
+    more: Sequence[Listing] = (),
 ) -> None:
     """Run a venue on loopback until SIGTERM or SIGINT.
 
     ports : WebSocket and REST, 0 for a free one
+    more : what is traded there beside ``instrument``
     ready_file : JSON of ws_port, rest_port and pid, written whole once both listen
 
     Raises VenueError if a port is taken, and what ``stretch`` raises.
     """
     # epoll rounds every wait up to a millisecond, select waits for microseconds
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        runner.run(_serve(instrument, replay, ports, ready_file, announce))
+        runner.run(_serve(instrument, replay, ports, ready_file, announce, more))
 
 
 async def _serve(
@@ -189,18 +221,20 @@ async def _serve(
     ports: tuple[int, int],
     ready_file: Path | None,
     announce: Callable[[str], None] | None,
+    more: Sequence[Listing],
 ) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    exchange = Exchange(instrument, replay)
+    exchange = Exchange(instrument, replay, more)
     await exchange.open("127.0.0.1", *ports)
     try:
         ws_port, rest_port = exchange.ports
         if ready_file:
             _write_whole(ready_file, {"ws_port": ws_port, "rest_port": rest_port, "pid": os.getpid()})
         if announce:
-            announce(f"{instrument.name}: ws://127.0.0.1:{ws_port} and http://127.0.0.1:{rest_port}")
+            names = ", ".join([instrument.name, *(listing.instrument.name for listing in more)])
+            announce(f"{names}: ws://127.0.0.1:{ws_port} and http://127.0.0.1:{rest_port}")
         await exchange.wait(stop)
     finally:
         exchange.close()

@@ -32,6 +32,7 @@ class VenueBook:
     def __init__(self, instrument: Instrument) -> None:
         wire = replace(instrument, lot_size=_SPOT_LOT) if instrument.contract == "spot" else instrument
         self.instrument = wire
+        self._lot_size = instrument.lot_size
         self.unreadable = 0  # frames that the decoder refused
         self._decoder = decoder_for(wire)
         self._book = new_book()
@@ -59,26 +60,47 @@ class VenueBook:
         """How far the venue's clock is ahead of the recorder's, ms, by the newest depth message; 0 before one."""
         return self._stamps().E - self._newest.ts // _MS if self._newest else 0
 
-    def snapshot(self, limit: int) -> dict[str, Any]:
+    @property
+    def newest_id(self) -> int:
+        """Id of the newest depth in the book."""
+        return int(self._book[2][DEPTH_ID])
+
+    def stamps_ms(self) -> tuple[int, int]:
+        """When the venue sent the newest depth, and when it matched what it tells, ms UTC."""
+        stamps = self._stamps()
+        return stamps.E, stamps.T or stamps.E
+
+    def levels(self, row: int, limit: int) -> dict[int, int]:
+        """Lots by ticks of the best ``limit`` levels of a side, BID or ASK; lots of the instrument as it is traded."""
+        prices, lots = self._top(row, limit)
+        return dict(zip(prices, (self._in_lots(count) for count in lots), strict=True))
+
+    def snapshot(self, limit: int, symbol: str) -> dict[str, Any]:
         """Binance's REST answer: the best ``limit`` levels a side and the id of the newest depth in them."""
         answer: dict[str, Any] = {"lastUpdateId": int(self._book[2][DEPTH_ID])}
         if self.instrument.contract != "spot":
             stamps = self._stamps()
             answer |= {"E": stamps.E, "T": stamps.T}
         if self.instrument.inverse:
-            symbol = self.instrument.venue_symbol.upper()
-            answer |= {"symbol": symbol, "pair": symbol.partition("_")[0]}
+            answer |= {"symbol": symbol.upper(), "pair": symbol.upper().partition("_")[0]}
         return answer | {"bids": self._side(BID, limit), "asks": self._side(ASK, limit)}
 
     def _stamps(self) -> _Stamps:
         return msgspec.json.decode(self._newest.data, type=_Depth).data if self._newest else _Stamps()
 
     def _side(self, row: int, limit: int) -> list[tuple[str, str]]:
-        prices, lots = np.zeros(limit, np.int64), np.zeros(limit, np.int64)
-        count = top_levels(self._book, row, prices, lots)
+        prices, lots = self._top(row, limit)
         tick, lot = self.instrument.tick_size, self.instrument.lot_size
         price_digits, qty_digits = decimals(tick), decimals(lot)
         return [
             (f"{price * tick:.{price_digits}f}", f"{qty * lot:.{qty_digits}f}")
-            for price, qty in zip(prices[:count].tolist(), lots[:count].tolist(), strict=True)
+            for price, qty in zip(prices, lots, strict=True)
         ]
+
+    def _top(self, row: int, limit: int) -> tuple[list[int], list[int]]:
+        prices, lots = np.zeros(limit, np.int64), np.zeros(limit, np.int64)
+        count = top_levels(self._book, row, prices, lots)
+        return prices[:count].tolist(), lots[:count].tolist()
+
+    def _in_lots(self, count: int) -> int:
+        return round(count * self.instrument.lot_size / self._lot_size)

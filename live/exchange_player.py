@@ -4,14 +4,13 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from live.clock import ReplayClock
-from live.exchange_faults import FaultPlan
 from live.exchange_tape import TapeFrame
 
-Send = Callable[[TapeFrame, Sequence[str]], int]  # frame and kinds of fault to how often somebody got it
+Send = Callable[[TapeFrame], tuple[int, float]]  # how often somebody got it, and seconds of tape to be silent from then
 
 _REMEMBERED: Final = 100_000  # frames whose lateness is kept
 _BURST: Final = 64  # frames that leave before other work of the loop gets its turn
@@ -21,13 +20,12 @@ _MS: Final = 1_000_000  # ns
 class Player:
     """Plays a tape once."""
 
-    def __init__(self, frames: Iterator[TapeFrame], end_ns: int, faults: FaultPlan, send: Send) -> None:
+    def __init__(self, frames: Iterator[TapeFrame], end_ns: int, send: Send) -> None:
         self.finished = False
         self.frames_sent = 0  # messages that a subscriber got
         self.lateness_ns: deque[int] = deque(maxlen=_REMEMBERED)  # how long after it was due each frame left
         self._frames = frames
         self._end_ns = end_ns
-        self._faults = faults
         self._send = send
         self._stalled_until = 0  # monotonic ns
 
@@ -47,10 +45,10 @@ class Player:
             due = clock.due(frame.ts)
             await _until(max(due, self._stalled_until), yielding=count % _BURST == 0)
             self.lateness_ns.append(time.monotonic_ns() - due)
-            faults = self._faults.due(frame)
-            for stall in (fault for fault in faults if fault.kind == "stall"):
-                self._stalled_until = clock.due(frame.ts + round(stall.duration_s * 1e9))
-            self.frames_sent += self._send(frame, [fault.kind for fault in faults])
+            sent, stall_s = self._send(frame)
+            self.frames_sent += sent
+            if stall_s:
+                self._stalled_until = clock.due(frame.ts + round(stall_s * 1e9))
         self.finished = True
 
     def progress(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class TapeFrame(NamedTuple):
     ts: int  # recorded receive time, ns UTC; never below that of the frame before
     stream: str  # "" for a REST snapshot
     data: bytes
+    reel: int = 0  # number of the tape, where several are played at once
 
 
 class _Envelope(msgspec.Struct):
@@ -34,6 +35,7 @@ class Tape:
     """The frames of consecutive captures of one symbol, read once in constant memory."""
 
     files: Sequence[Path]
+    reel: int = 0
     bad_lines: int = 0  # without a stamp or not JSON: left out
 
     def frames(self) -> Iterator[TapeFrame]:
@@ -48,7 +50,7 @@ class Tape:
                     self.bad_lines += 1
                     continue
                 newest = max(newest, ts)
-                yield TapeFrame(newest, stream, data)
+                yield TapeFrame(newest, stream, data, self.reel)
 
 
 def stretch(files: Sequence[Path], start: str | None, end: str | None) -> tuple[int, int]:

@@ -1,12 +1,12 @@
-"""Records a venue: its frames go into a journal of ours, a segment a day at least, and nothing is traded."""
+"""Records venues: frames go into a journal for each symbol, a segment a day at least, and nothing is traded."""
 
 import asyncio
 import json
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from live.clock import WallClock, replay_clock
-from live.connectors.binance import BinanceFeed
-from live.connectors.binance_api import require_binance
-from live.feed import Feed
+from config.connectors import Wire
+from live.clock import Clock, WallClock, replay_clock
+from live.connectors.connect import connect, require_connector
+from live.feed import Subscription
 from market.errors import MalformedMessage, OffGrid
 from market.instrument import Instrument
 from market.sources import decoder_for
@@ -35,14 +35,13 @@ _DAY_NS: Final = 86_400_000_000_000
 class Recording:
     """What is recorded from where, and until when."""
 
-    instrument: Instrument
-    ws_url: str
-    rest_url: str
+    instruments: Sequence[Instrument]
+    wire: Wire
     venue_patience_s: float  # how long to wait for a venue that is not there yet
-    folder: Path  # of the journal
+    folders: Sequence[Path]  # of the journals, one each
     seconds: float  # of our own time; infinite unless it is to end by itself
     until_end: bool  # stop when a replay has come to its end
-    ready_file: Path | None  # JSON of our pid, written whole once the journal is open
+    ready_file: Path | None  # JSON of our pid, written whole once the journals are open
 
 
 class Recorder:
@@ -53,6 +52,7 @@ class Recorder:
 
     def __init__(self, instrument: Instrument, folder: Path, now: int) -> None:
         self.counts = dict.fromkeys(("frames", "bytes", "gaps", "disconnections", "malformed"), 0)
+        self.name = instrument.name
         self._instrument, self._folder = instrument, folder
         self._decoder = decoder_for(instrument)
         self._day = now // _DAY_NS
@@ -117,46 +117,63 @@ def record(recording: Recording, say: Callable[[str], None]) -> None:
     Raises ConfigError at once if no connector speaks to the venue, VenueError if it does not answer, JournalError if
     the journal cannot be written.
     """
-    require_binance(recording.instrument)
+    for instrument in recording.instruments:
+        require_connector(instrument)
     asyncio.run(_record(recording, say))
 
 
 async def _record(recording: Recording, say: Callable[[str], None]) -> None:
-    clock = await replay_clock(recording.rest_url, recording.venue_patience_s) or WallClock()
-    recorder, stopping = Recorder(recording.instrument, recording.folder, clock.now()), asyncio.Event()
+    rest_url = recording.wire.venue(recording.instruments[0].venue).rest_url
+    clock = await replay_clock(rest_url, recording.venue_patience_s) or WallClock()
+    stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    feed: Feed = BinanceFeed(
-        recording.instrument,
-        recording.ws_url,
-        recording.rest_url,
-        recorder.needs_snapshot,
-        np.random.default_rng(os.getpid()),
-        until_end=recording.until_end,
-    )
-    listening = asyncio.create_task(feed.run(recorder.on_frame, recorder.on_connection, clock))
-    listening.add_done_callback(lambda _: stopping.set())
-    say(f"recording {recording.instrument.name} in {recording.folder}")
-    if recording.ready_file:
-        replace_file(recording.ready_file, json.dumps({"pid": os.getpid()}).encode())
-    try:
-        await _write(recorder, stopping, time.monotonic() + recording.seconds, say)
-        if listening.done():
-            listening.result()
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-        recorder.close()
-    say(f"stopped; {recorder.report()}")
+    with ExitStack() as journals:
+        recorders = [
+            journals.enter_context(closing(Recorder(instrument, folder, clock.now())))
+            for instrument, folder in zip(recording.instruments, recording.folders, strict=True)
+        ]
+        listening = asyncio.create_task(_listen(recording, recorders, clock))
+        listening.add_done_callback(lambda _: stopping.set())
+        for recorder, folder in zip(recorders, recording.folders, strict=True):
+            say(f"recording {recorder.name} in {folder}")
+        if recording.ready_file:
+            replace_file(recording.ready_file, json.dumps({"pid": os.getpid()}).encode())
+        try:
+            await _write(recorders, stopping, time.monotonic() + recording.seconds, say)
+            if listening.done():
+                listening.result()
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+    for recorder in recorders:
+        say(f"stopped; {recorder.report()}")
 
 
-async def _write(recorder: Recorder, stopping: asyncio.Event, deadline: float, say: Callable[[str], None]) -> None:
+async def _listen(recording: Recording, recorders: Sequence[Recorder], clock: Clock) -> None:
+    """Follow all feeds until each has ended, or one has failed."""
+    subscriptions = [
+        Subscription(instrument, recorder.needs_snapshot)
+        for instrument, recorder in zip(recording.instruments, recorders, strict=True)
+    ]
+    generator = np.random.default_rng(os.getpid())
+    feeds = connect(subscriptions, recording.wire, generator, until_end=recording.until_end)
+    async with asyncio.TaskGroup() as group:
+        for recorder in recorders:
+            group.create_task(feeds[recorder.name].run(recorder.on_frame, recorder.on_connection, clock))
+
+
+async def _write(
+    recorders: Sequence[Recorder], stopping: asyncio.Event, deadline: float, say: Callable[[str], None]
+) -> None:
     """Flush and report until it is time to stop."""
     reported = time.monotonic()
     while not stopping.is_set() and time.monotonic() < deadline:
-        recorder.flush()
+        for recorder in recorders:
+            recorder.flush()
         if time.monotonic() - reported >= REPORT_S:
-            say(recorder.report())
+            for recorder in recorders:
+                say(recorder.report())
             reported = time.monotonic()
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), FLUSH_S)

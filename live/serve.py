@@ -15,12 +15,13 @@ from typing import Final
 import numpy as np
 import uvicorn
 
+from config.connectors import Wire
 from live.api import api
 from live.api_rollout import Access
 from live.clock import Clock, ReplayClock, WallClock, replay_clock
-from live.connectors.binance import BinanceFeed
-from live.connectors.binance_api import require_binance
+from live.connectors.connect import connect, require_connector
 from live.exporter import PrometheusMeters
+from live.feed import Subscription
 from live.plan import LivePlan
 from live.rollout import Rollout
 from live.runner import Folders, Runner
@@ -37,8 +38,7 @@ PAGES_END_S: Final = 2  # how long open requests may take at the end
 class Lines:
     """Where a runner listens and what it talks to."""
 
-    ws_url: str
-    rest_url: str
+    wire: Wire
     api_port: int  # 0: a free one
     venue_patience_s: float  # how long to wait for a venue that is not there yet
     swap_patience_s: float  # how long a pushed model waits for a flat desk
@@ -77,7 +77,7 @@ def serve(plan: LivePlan, folders: Folders, ledger: Path, lines: Lines, secrets:
     Raises ConfigError if the venue has no connector, VenueError if the port is taken or no venue answers, JournalError
     if the journal cannot be resumed.
     """
-    require_binance(plan.instrument)
+    require_connector(plan.instrument)
     listener = _listen(lines.api_port)
     ending.announce("warming the kernels")
     warm(plan)
@@ -95,7 +95,7 @@ async def _serve(
     ending: Ending,
     listener: socket.socket,
 ) -> None:
-    replay = await replay_clock(lines.rest_url, lines.venue_patience_s)
+    replay = await replay_clock(lines.wire.venue(plan.instrument.venue).rest_url, lines.venue_patience_s)
     clock: Clock = replay or WallClock()
     meters = PrometheusMeters(plan.instrument.name)
     runner = Runner(plan, folders, clock, meters)
@@ -122,14 +122,9 @@ async def _serve(
     serving = asyncio.create_task(pages.serve(sockets=[listener]))
     serving.add_done_callback(lambda _: runner.stop())
     _tell_ready(listener, ending)
-    feed = BinanceFeed(
-        plan.instrument,
-        lines.ws_url,
-        lines.rest_url,
-        runner.needs_snapshot,
-        np.random.default_rng(os.getpid()),
-        until_end=ending.until_end,
-    )
+    subscription = Subscription(plan.instrument, runner.needs_snapshot)
+    feeds = connect([subscription], lines.wire, np.random.default_rng(os.getpid()), until_end=ending.until_end)
+    feed = feeds[plan.instrument.name]
     try:
         await runner.run(feed, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
     finally:

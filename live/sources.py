@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.settings import FileSource, Settings
+from live.exchange_reels import Listing
 from market.errors import ConfigError, DataError
 from storage.progress import progress_of
 from storage.recordings import fetch, files_by_date
@@ -44,3 +45,17 @@ def replay_ports(settings: Settings) -> tuple[int, int]:
             raise ConfigError(f"live trades at {address.geturl()}; name --ws-port and --rest-port for a replay venue")
     ws_port, rest_port = (address.port or 0 for address in addresses)
     return ws_port, rest_port
+
+
+def listings_of(settings: Settings, symbols: Sequence[str], names: Sequence[str]) -> list[Listing]:
+    """What a replay venue trades under these names, each played from its own captures.
+
+    ``SYMBOL=TAPE`` plays the captures of another symbol of the configuration as this one. ``names`` of recordings stand
+    in for the captures. Raises as ``captures_of`` does, ConfigError for a symbol that is not configured.
+    """
+    listings = []
+    for text in symbols:
+        symbol, _, tape = text.partition("=")
+        instrument, source = settings.instrument(symbol), settings.instrument(tape or symbol)
+        listings.append(Listing(instrument, captures_of(settings, source.name, names), source))
+    return listings

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, cast
 
 import numpy as np
 
+from config.connectors import ConnectorSettings, SocketSettings, VenueSettings, Wire
 from live.clock import Clock, ReplayClock
-from live.connectors.binance import BinanceFeed, Patience
+from live.connectors.connect import connect
+from live.connectors.symbol_feed import SymbolFeed
 from live.exchange import Exchange, Replay
 from live.exchange_tape import Tape, TapeFrame
+from live.feed import Feed, Subscription
 from market.book import apply_events, new_book
 from market.instrument import Instrument
 from market.reader import FrameReader
@@ -23,7 +26,21 @@ from storage.captures import capture_lines
 from tests.builders import recording
 from tests.builders_market import CLOCK, COINM_BTC, RUNS
 
-QUICK = Patience(first_s=0.01, longest_s=0.05, snapshot_s=0.01)
+QUICK = ConnectorSettings(
+    venues={},
+    symbols_per_socket=20,
+    ping_s=15.0,
+    stall_s=20.0,
+    acknowledge_s=10.0,
+    first_retry_s=0.01,
+    longest_retry_s=0.05,
+    snapshot_retry_s=0.01,
+    rest_weight_per_minute=1_000_000,
+    connects_per_minute=10_000,
+    most_frame_bytes=1 << 22,
+    renew_s=80_000.0,
+    renew_overlap_s=0.2,
+)
 DEADLINE_S = 60.0
 LEAD_S = 0.4
 Arguments = ParamSpec("Arguments")
@@ -105,13 +122,22 @@ async def venue(
         exchange.close()
 
 
-def feed_of(ports: Sequence[int], reader: Reader, until_end: bool = True) -> BinanceFeed:
+def wire_at(ports: Sequence[int], settings: ConnectorSettings = QUICK) -> Wire:
+    """All venues at two ports of this machine."""
+    ws, rest = ports
+    return Wire(settings, VenueSettings(f"http://127.0.0.1:{rest}", (SocketSettings(f"ws://127.0.0.1:{ws}", ()),)))
+
+
+def feeds_of(wire: Wire, *readers: Reader, until_end: bool = True) -> list[SymbolFeed]:
+    """Feeds of the readers' instruments, in their order."""
+    subscriptions = [Subscription(reader.instrument, reader.needs_snapshot) for reader in readers]
+    feeds = connect(subscriptions, wire, np.random.default_rng(1), until_end=until_end)
+    return [cast(SymbolFeed, feeds[reader.instrument.name]) for reader in readers]
+
+
+def feed_of(ports: Sequence[int], reader: Reader, until_end: bool = True, **settings: float) -> SymbolFeed:
     """A feed of the reader's instrument from a venue on loopback."""
-    ws, rest = (f"{scheme}://127.0.0.1:{port}" for scheme, port in zip(("ws", "http"), ports, strict=True))
-    generator = np.random.default_rng(1)
-    return BinanceFeed(
-        reader.instrument, ws, rest, reader.needs_snapshot, generator, until_end=until_end, patience=QUICK
-    )
+    return feeds_of(wire_at(ports, replace(QUICK, **settings)), reader, until_end=until_end)[0]
 
 
 def clock_of(exchange: Exchange) -> ReplayClock:
@@ -120,7 +146,7 @@ def clock_of(exchange: Exchange) -> ReplayClock:
     return ReplayClock(answer["recorded_ns"], answer["monotonic_ns"], answer["speed"])
 
 
-async def follow(feed: BinanceFeed, reader: Reader, clock: Clock) -> None:
+async def follow(feed: Feed, reader: Reader, clock: Clock) -> None:
     """Read a feed to its end; raises TimeoutError after the tests' deadline."""
     await asyncio.wait_for(feed.run(reader.on_frame, reader.on_connection, clock), DEADLINE_S)
 

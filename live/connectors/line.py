@@ -1,4 +1,4 @@
-"""One WebSocket connection to a venue: stamps what arrives and notices when the book wants a snapshot."""
+"""One WebSocket connection to a venue: it hands each message to the symbol that it is of, without reading it whole."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,10 +7,11 @@ from typing import Final
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSProtocolError, WSTransport
 
 from live.clock import Clock
-from live.feed import OnConnection, OnFrame
+from live.connectors.dialect import Dialect, Request
+from market.errors import VenueError
 
-_DEPTH: Final = b"@depth"
-_HEAD: Final = 80  # bytes of a frame that hold the name of its stream
+Deliver = Callable[[bytes, bool], None]  # a message, and whether it changes the book
+_DATA: Final = (WSMsgType.TEXT, WSMsgType.CONTINUATION)
 
 
 class Stamps:
@@ -29,66 +30,106 @@ class Stamps:
 class Line(WSListener):
     """A connection from its handshake to its end."""
 
-    def __init__(
-        self, stamps: Stamps, on_frame: OnFrame, on_connection: OnConnection, needs_snapshot: Callable[[], bool]
-    ) -> None:
-        self.wanted = asyncio.Event()  # somebody should ask for a snapshot
-        self.frames = 0
+    def __init__(self, dialect: Dialect, most_bytes: int) -> None:
+        """``most_bytes``: a message that comes in pieces and grows beyond it ends the line."""
+        self._loop = asyncio.get_running_loop()
+        self.routes: dict[bytes, Deliver] = {}  # by the venue's symbol
+        self.unroutable = 0  # messages of no symbol that was subscribed, and answers to nothing
+        self.heard_s = self._loop.time()  # when anything came, by the loop's clock
         self.close_code: WSCloseCode | None = None  # what the venue said goodbye with
-        self._stamps = stamps
-        self._on_frame = on_frame
-        self._on_connection = on_connection
-        self._needs_snapshot = needs_snapshot
-        self._fresh = True  # no snapshot since the connection came up
-        self._failed = False
+        self.gone = self._loop.create_future()  # the connection is over
+        self._dialect = dialect
+        self._most_bytes = most_bytes
+        self._asked: dict[str, tuple[asyncio.Future[str], Callable[[], None]]] = {}  # requests without an answer
         self._parts = b""  # of a message that comes in pieces
         self._transport: WSTransport | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Report the connection."""
+        """Keep the way to speak."""
         self._transport = transport
-        self._on_connection(True, self._stamps.now())
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Stamp a frame and hand it on; once a callback has failed, nothing more."""
-        if frame.msg_type is WSMsgType.CLOSE:
+        """Hand a whole message on."""
+        self.heard_s = self._loop.time()
+        if frame.msg_type in _DATA:
+            message = self._parts + frame.get_payload_as_bytes() if self._parts else frame.get_payload_as_bytes()
+            if frame.fin:
+                self._parts = b""
+                self._take(message)
+            else:
+                self._keep_part(message)
+        elif frame.msg_type is WSMsgType.CLOSE:
             self.close_code = frame.get_close_code()
             transport.send_close(self.close_code)
             transport.disconnect()
-        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.CONTINUATION) and not self._failed:
-            self._parts += frame.get_payload_as_bytes()
-            if frame.fin:
-                message, self._parts = self._parts, b""
-                self._deliver(message)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Report the loss."""
-        self._on_connection(False, self._stamps.now())
+        """Tell who waits."""
+        if not self.gone.done():
+            self.gone.set_result(None)
 
-    def deliver_snapshot(self, body: bytes) -> None:
-        """Hand on the body of a snapshot that has just arrived, unless the line is down by now."""
-        if self._transport and not self._transport.is_disconnected:
-            self._fresh = False
-            self._on_frame(body, self._stamps.now())
+    def ask(self, request: Request, agreed: Callable[[], None]) -> "asyncio.Future[str]":
+        """Send a request; the future becomes the venue's refusal, empty where it agrees.
+
+        ``agreed`` is called before any message that follows the venue's answer is handed on.
+        Raises VenueError if the connection is lost.
+        """
+        answer: asyncio.Future[str] = self._loop.create_future()
+        self._asked[request.number] = (answer, agreed)
+        self._send(request.message)
+        return answer
+
+    def ping(self) -> None:
+        """Ask whether the venue is there."""
+        if self._dialect.ping is not None:
+            self._send(self._dialect.ping)
+        elif self._transport and not self._transport.is_disconnected:
+            self._transport.send_ping()
 
     async def down(self) -> None:
-        """Return when the connection is over; raises what a callback raised."""
+        """Return when the connection is over."""
         if self._transport:
             try:
                 await self._transport.wait_disconnected()
-            except (WSProtocolError, OSError):
+            except WSProtocolError as error:
+                self.close_code = error.code
+            except OSError:
                 self.close_code = None  # a broken line, no goodbye
 
     def cut(self) -> None:
-        """Hang up, if that has not happened yet."""
+        """Hang up, if that has not happened yet; nothing more is handed on."""
+        self.routes.clear()
         if self._transport:
             self._transport.disconnect(graceful=False)
 
-    def _deliver(self, message: bytes) -> None:
-        stamp = self._stamps.now()
-        self.frames += 1
-        self._failed = True
-        self._on_frame(message, stamp)
-        self._failed = False
-        if _DEPTH in message[:_HEAD] and (self._fresh or self._needs_snapshot()):
-            self.wanted.set()
+    def _take(self, message: bytes) -> None:
+        route = self._dialect.route(message)
+        deliver = self.routes.get(route.symbol) if route else None
+        if route and deliver:
+            deliver(message, route.depth)
+        elif route or not self._answered(message):
+            self.unroutable += 1
+
+    def _answered(self, message: bytes) -> bool:
+        """Whether a message is the answer to a request."""
+        answer = self._dialect.answer(message)
+        if answer is None or answer.number not in self._asked:
+            return False
+        asked, agreed = self._asked.pop(answer.number)
+        if not asked.cancelled():
+            if not answer.refusal:
+                agreed()
+            asked.set_result(answer.refusal)
+        return True
+
+    def _keep_part(self, message: bytes) -> None:
+        self._parts = message
+        if len(message) > self._most_bytes and self._transport:
+            self.close_code = WSCloseCode.MESSAGE_TOO_BIG
+            self._parts = b""
+            self._transport.disconnect(graceful=False)
+
+    def _send(self, message: bytes) -> None:
+        if self._transport is None or self._transport.is_disconnected:
+            raise VenueError("the connection is lost")
+        self._transport.send(WSMsgType.TEXT, message)

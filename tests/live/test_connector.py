@@ -2,22 +2,36 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
 from live.clock import replay_clock
-from live.connectors.binance import BinanceFeed
 from live.connectors.binance_api import stream_names
+from live.connectors.connect import connect
+from live.connectors.rest import Rest
+from live.connectors.symbol_feed import SymbolFeed
 from live.exchange import Exchange, Replay
 from live.exchange_faults import parse_fault
 from live.exchange_tape import Tape
+from live.feed import Subscription
 from market.book import ASK, BID, Book, is_open, top_levels
 from market.errors import ConfigError, JournalError, VenueError
 from market.instrument import Instrument
-from tests.builders_live import Reader, feed_of, follow, in_loop, other_symbol, played, short_capture, until, venue
+from tests.builders_live import (
+    Reader,
+    feed_of,
+    follow,
+    in_loop,
+    other_symbol,
+    played,
+    short_capture,
+    until,
+    venue,
+    wire_at,
+)
 from tests.builders_market import COINM_BTC, COINM_ETH, RUNS, SPOT_BTC, USDM_BTC
 
 COINM = "binance-coinm-btcusd_perp"
@@ -50,7 +64,7 @@ def top(book: Book) -> list[list[int]]:
     return levels.tolist()
 
 
-async def read_out(exchange: Exchange, reader: Reader) -> BinanceFeed:
+async def read_out(exchange: Exchange, reader: Reader) -> SymbolFeed:
     """The feed of a reader that has followed the tape to its end."""
     clock = await replay_clock(f"http://127.0.0.1:{exchange.ports[1]}", 0)
     assert clock
@@ -198,7 +212,7 @@ async def test_a_venue_without_a_book_yet_is_tried_again(capture: Path, caplog: 
 
 @in_loop
 async def test_what_a_callback_raises_ends_the_feed(capture: Path) -> None:
-    def full(data: bytes, ingest_ts: int) -> None:
+    def full(data: bytes, ingest_ts: int, connection: int = 0) -> None:
         received.append(data)
         if len(received) == 5:
             raise JournalError("no space left")
@@ -252,7 +266,16 @@ def test_an_instrument_of_another_venue_is_refused() -> None:
     other = Instrument("other-x", "other", "x", "linear", 0.1, 1.0, 1.0, "X", "USD")
 
     with pytest.raises(ConfigError, match="venue='other' of other-x is not one of"):
-        BinanceFeed(other, "ws://x", "http://x", bool, np.random.default_rng(0))
+        connect([Subscription(other, bool)], wire_at((1, 2)), np.random.default_rng(0))
+
+
+def _page(text: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text.encode()))
+        writer.close()
+
+    return answer
 
 
 class _Fixed:
@@ -265,9 +288,10 @@ class _Fixed:
 @in_loop
 async def test_the_page_of_a_wrong_server_is_one_short_line() -> None:
     page = "<html>\n  <title>Not here</title>\n" + "<p>no\n" * 100
-    transport = httpx.MockTransport(lambda _: httpx.Response(404, text=page))
-    async with httpx.AsyncClient(transport=transport) as rest:
-        with pytest.raises(VenueError, match="answers 404: <html> <title>Not here</title> <p>no <p>no") as refused:
-            await feed_of((1, 2), Reader())._depth(rest, 5)
+    async with await asyncio.start_server(_page(page), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Rest(f"http://127.0.0.1:{port}", 60) as rest:
+            with pytest.raises(VenueError, match="answers 404: <html> <title>Not here</title> <p>no <p>no") as refused:
+                await rest.depth(COINM_BTC, 5)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value).partition(" 404: ")[2]) == 120

@@ -14,10 +14,11 @@ from market.sources.formats import importer_for
 from storage.captures import input_file
 from storage.journal import CONNECTION, FRAME, read_headers, read_journal, segments
 from storage.recordings import all_files_by_date
+from tests.builders_live import wire_at
 from tests.builders_market import COINM_BTC
 from tests.builders_processes import SYMBOL, Process, ended_at_last, first_lines, settings_file, venue_process
 from tests.builders_runner import START, synthetic_frames
-from tests.builders_sessions import BYBIT_BTC
+from tests.builders_sessions import COINBASE_BTC
 
 DAY_NS = 86_400_000_000_000
 FROM, TO = "2024-08-08T23:54:18", "2024-08-08T23:54:23"
@@ -108,9 +109,8 @@ def test_two_recorders_of_one_journal_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_venue_that_no_connector_speaks_to_is_refused_before_any_wait(tmp_path: Path) -> None:
-    line = ("ws://127.0.0.1:1", "http://127.0.0.1:1", 3.0)
-    with pytest.raises(ConfigError, match="venue='bybit-linear' of bybit-linear-btcusdt is not one of "):
-        record(Recording(BYBIT_BTC, *line, tmp_path, math.inf, False, None), lambda _: None)
+    with pytest.raises(ConfigError, match="venue='coinbase-spot' of coinbase-spot-btc_usd is not one of "):
+        record(Recording([COINBASE_BTC], wire_at((1, 1)), 3.0, [tmp_path], math.inf, False, None), lambda _: None)
     assert not list(tmp_path.iterdir())
 
 

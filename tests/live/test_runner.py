@@ -10,10 +10,10 @@ import pytest
 
 from live import desk as desk_module
 from live.clock import ReplayClock
-from live.connectors.binance import BinanceFeed
+from live.connectors.connect import connect
 from live.exchange import Replay
 from live.exchange_faults import parse_fault
-from live.feed import Feed
+from live.feed import Feed, Subscription
 from live.parity import parity_of
 from live.replay import decision_of
 from live.runner import CATCH_UP_ROWS, Runner
@@ -23,7 +23,7 @@ from market.sources.capture import capture_line
 from monitoring.metrics import METRICS
 from storage import journal_writer
 from storage.journal import CONNECTION, DECISION, FRAME, read_journal
-from tests.builders_live import QUICK, clock_of, in_loop, venue
+from tests.builders_live import clock_of, in_loop, venue, wire_at
 from tests.builders_market import COINM_BTC
 from tests.builders_runner import (
     ROW,
@@ -284,10 +284,9 @@ async def test_faults_of_the_line_are_counted_and_survived(tmp_path: Path) -> No
     replay = Replay([path], start=str(START + SECOND // 2), speed=SPEED, faults=faults)
     async with venue(replay) as exchange:
         runner = new_runner(tmp_path, clock_of(exchange))
-        ws, rest = (f"{scheme}://127.0.0.1:{port}" for scheme, port in zip(("ws", "http"), exchange.ports, strict=True))
-        generator = np.random.default_rng(1)
-        feed = BinanceFeed(COINM_BTC, ws, rest, runner.needs_snapshot, generator, until_end=True, patience=QUICK)
-        await run(runner, feed)
+        subscription = Subscription(COINM_BTC, runner.needs_snapshot)
+        feeds = connect([subscription], wire_at(exchange.ports), np.random.default_rng(1), until_end=True)
+        await run(runner, feeds[COINM_BTC.name])
 
     meters, made = runner.meters, decisions(tmp_path, 1)
     assert meters.value("malformed_frames_total") == 1
