@@ -99,17 +99,15 @@ def ui(settings: Settings, _: argparse.Namespace) -> None:
 def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
     """Serve captures over loopback sockets as their venue would; by default what the chain never saw of one."""
     from live.exchange import Replay, serve
-    from live.exchange_faults import parse_fault, seeded_faults
+    from live.exchange_faults import scripted_faults
     from live.sources import held_back, listings_of, replay_ports
 
     _tether(arguments)
     first, *more = arguments.symbol or [settings.live.symbol]
     named = (arguments.ws_port, arguments.rest_port)
-    seed, count, span_s = arguments.chaos or (0, 0, 0.0)
-    faults = [*map(parse_fault, arguments.fault), *seeded_faults(int(seed), int(count), span_s)]
     instrument, files, tape = listings_of(settings, [first], arguments.recording)[0]
-    start = arguments.start or held_back(settings)
-    replay = Replay(files, start, arguments.end, arguments.speed, tuple(faults), tape=tape)
+    start, faults = arguments.start or held_back(settings), scripted_faults(arguments.fault, arguments.chaos)
+    replay = Replay(files, start, arguments.end, arguments.speed, faults, tape=tape)
     ports = replay_ports(settings) if None in named else named
     serve(instrument, replay, ports, arguments.ready_file, _say, listings_of(settings, more, ()))
 

@@ -69,6 +69,12 @@ def seeded_faults(seed: int, count: int, span_s: float, kinds: Sequence[str] = (
     return [Fault(str(generator.choice(list(kinds))), round(float(at_s), 3)) for at_s in instants]
 
 
+def scripted_faults(texts: Sequence[str], chaos: Sequence[float] | None) -> tuple[Fault, ...]:
+    """Faults by name and, where ``chaos`` gives seed, count and span (seconds), as many more at random."""
+    seed, count, span_s = chaos or (0, 0, 0.0)
+    return (*map(parse_fault, texts), *seeded_faults(int(seed), int(count), span_s))
+
+
 class FaultPlan:
     """The faults that are still to come."""
 
