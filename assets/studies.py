@@ -48,7 +48,7 @@ def case_of(
 ) -> Case:
     """A model and a policy over a compiled stretch."""
     forecaster = forecaster_from(model)
-    desk = desk_of(settings, symbol, forecaster.shape, kind, span)
+    desk = desk_of(settings, symbol, forecaster.shape, kind, span, model.certainty)
     return Case(desk, stretch, forecasts_on(stretch, forecaster))
 
 

@@ -16,6 +16,7 @@ from backtest.parameters import QUEUE_MODELS, VenueParameters
 from backtest.runs import Asked, Run, judged
 from features.parameters import FeatureParameters
 from market.costs import leg_fee
+from modeling.certainty import Certainty
 from modeling.forecast import Cell, Floats, ForecastShape
 from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
@@ -48,6 +49,7 @@ class Desk:
     features: FeatureParameters
     shape: ForecastShape  # of the forecasts
     asked: Asked
+    certainty: Certainty | None = None  # of the model, fitted for one cell
 
     def at(self, point: Point) -> "Desk":
         """The same desk on the terms of a point."""
@@ -73,7 +75,8 @@ class Desk:
         """The rules, over forecasts that are known. Raises ModelError if the model has none for the traded cell."""
         venue, cell = self.terms.venue, Cell(self.trading.horizon_ms, float(self.trading.budget_bp))
         limits = limits_of(self.trading, self.terms.instrument, self.kind, venue.fees)
-        return Strategy(Known(), forecast_columns(self.shape, cell), limits, *venue.fees)
+        certainty = self.certainty if self.certainty and self.certainty.cell == cell else None
+        return Strategy(Known(), forecast_columns(self.shape, cell), limits, *venue.fees, certainty)
 
 
 class Grid(NamedTuple):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from market.errors import ModelError
 from modeling.forecast import Floats, ForecastShape
 from modeling.networks.network import network_of
-from modeling.snapshot import ModelSnapshot
+from modeling.snapshot import ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from, members_of
 
 TOLERANCE: Final = 1e-5  # of probabilities; of returns relative to their size where that is above 1 bp
@@ -32,6 +32,7 @@ class TorchForecaster(nn.Module):
 
     scale: Tensor
     bias: Tensor
+    shares: Tensor  # (K, 1, cells, 1)
 
     def __init__(self, model: ModelSnapshot) -> None:
         super().__init__()
@@ -42,16 +43,29 @@ class TorchForecaster(nn.Module):
         self.memories = [self.receptive_rows if n.endless else n.receptive_rows for n, _ in members]
         self.register_buffer("scale", torch.tensor(model.calibration.scale, dtype=torch.float32))
         self.register_buffer("bias", torch.tensor(model.calibration.bias, dtype=torch.float32))
+        shares = torch.tensor(shares_of(model).T.copy(), dtype=torch.float32)  # (K, cells)
+        self.register_buffer("shares", shares[:, None, :, None])
 
     def forward(self, rows: Tensor) -> Tensor:  # (B, receptive_rows, F) -> (B, size)
         said = [member(rows[:, -memory:]) for member, memory in zip(self.members, self.memories, strict=True)]
         probabilities = torch.stack([logits[:, -1].softmax(-1) for logits, _ in said])  # (K, B, cells, 3)
         returns = torch.stack([returns[:, -1] for _, returns in said])
-        shares = probabilities[:, :, list(self.shape.anchors)].clamp_min(_SMALLEST)
-        mixed = (shares * returns).sum(0) / shares.sum(0)
-        bent = (probabilities.mean(0).clamp_min(_SMALLEST).log() * self.scale + self.bias).softmax(-1)
+        anchors = list(self.shape.anchors)
+        by = self.shares[:, :, anchors] * probabilities[:, :, anchors].clamp_min(_SMALLEST)
+        mixed = (by * returns).sum(0) / by.sum(0)
+        bent = self._calibrated((self.shares * probabilities).sum(0))
+        spread = self._spread(self._calibrated(probabilities), returns)
         ready = bent[:, 0, :1] * 0 + 1  # the exporter would make of ones_like a constant for two windows
-        return torch.cat((bent.flatten(1), mixed.flatten(1), ready), -1)
+        return torch.cat((bent.flatten(1), mixed.flatten(1), spread, ready), -1)
+
+    def _calibrated(self, probabilities: Tensor) -> Tensor:
+        return (probabilities.clamp_min(_SMALLEST).log() * self.scale + self.bias).softmax(-1)
+
+    def _spread(self, probabilities: Tensor, returns: Tensor) -> Tensor:  # twice (K, B, cells, 3) -> (B, cells)
+        expected = (probabilities * returns[:, :, list(self.shape.horizon_of_cell)]).sum(-1)
+        shares = self.shares[..., 0]
+        mean = (shares * expected).sum(0)
+        return (shares * (expected - mean) ** 2).sum(0).sqrt()
 
 
 def export_onnx(model: ModelSnapshot, values: Floats) -> bytes:
@@ -134,10 +148,13 @@ def run_onnx(content: bytes, windows: Floats) -> Floats:
 
 
 def apart(shape: ForecastShape, one: Floats, other: Floats) -> float:
-    """Largest difference between two tables of forecasts; of returns relative to their size where above 1 bp."""
+    """Largest difference between two tables of forecasts; of returns and spreads relative to the returns' size where
+    that is above 1 bp."""
     if one.shape != other.shape:
         return float("inf")
     returns = shape.returns_bp(other)
-    relative = np.abs(shape.returns_bp(one) - returns) / np.maximum(np.abs(returns), 1.0)
+    size = np.maximum(np.abs(returns), 1.0)
+    relative = np.abs(shape.returns_bp(one) - returns) / size
+    spreads = np.abs(shape.spreads_bp(one) - shape.spreads_bp(other)) / size.max((1, 2))[:, None]
     probabilities = np.abs(shape.probabilities(one) - shape.probabilities(other))
-    return float(max(probabilities.max(), relative.max(), np.abs(one[:, -1] - other[:, -1]).max()))
+    return float(max(part.max() for part in (probabilities, relative, spreads, np.abs(one[:, -1] - other[:, -1]))))

@@ -35,9 +35,11 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class ForecastShape:
-    """Layout of a forecast: three probabilities a cell, three conditional returns a horizon [bp], then ready (1 or 0).
+    """Layout of a forecast: three probabilities a cell, three conditional returns a horizon [bp], a spread a cell [bp],
+    then ready (1 or 0).
 
-    Classes come as DOWN, NO_TRADE, UP. A horizon's classes are those of its cheapest cell.
+    Classes come as DOWN, NO_TRADE, UP. A horizon's classes are those of its cheapest cell. A spread is the standard
+    deviation, over the members of an ensemble, of the return that each expects; 0 where one model speaks alone.
     Where ``ready`` is 0 every other number is 0 as well and means nothing.
     """
 
@@ -67,7 +69,12 @@ class ForecastShape:
     @property
     def size(self) -> int:
         """Numbers in one forecast."""
-        return CLASSES * (len(self.cells) + len(self.horizons_ms)) + 1
+        return self._spreads + len(self.cells) + 1
+
+    @property
+    def _spreads(self) -> int:
+        """Place of the first spread, behind the returns."""
+        return CLASSES * (len(self.cells) + len(self.horizons_ms))
 
     def probability_at(self, cell: Cell) -> int:
         """Place of a cell's first probability.
@@ -87,14 +94,25 @@ class ForecastShape:
             raise ModelError(f"no horizon {horizon_ms} ms in this model; it has {list(self.horizons_ms)}")
         return CLASSES * (len(self.cells) + self.horizons_ms.index(horizon_ms))
 
+    def spread_at(self, cell: Cell) -> int:
+        """Place of a cell's spread.
+
+        Raises ModelError if the model does not answer for that cell.
+        """
+        return self._spreads + self.probability_at(cell) // CLASSES
+
     def probabilities(self, forecasts: Floats) -> Floats:
         """Probabilities of a table of forecasts, shape (rows, cells, 3)."""
         return forecasts[:, : CLASSES * len(self.cells)].reshape(len(forecasts), len(self.cells), CLASSES)
 
     def returns_bp(self, forecasts: Floats) -> Floats:
         """Conditional gross returns of a table of forecasts, shape (rows, horizons, 3)."""
-        table = forecasts[:, CLASSES * len(self.cells) : -1]
+        table = forecasts[:, CLASSES * len(self.cells) : self._spreads]
         return table.reshape(len(forecasts), len(self.horizons_ms), CLASSES)
+
+    def spreads_bp(self, forecasts: Floats) -> Floats:
+        """How far the members of a table of forecasts are apart, shape (rows, cells)."""
+        return forecasts[:, self._spreads : -1]
 
     def ready(self, forecasts: Floats) -> NDArray[np.bool_]:
         """Which rows of a table of forecasts may be used."""

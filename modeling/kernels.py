@@ -35,7 +35,7 @@ def network_step(model, state, row, valid):
 
     A row that is invalid, or holds a number that is not finite, starts the networks' memory anew.
     """
-    weights, layout, columns, calibration = model
+    weights, layout, columns, calibration, shares = model
     memory, scratch, forecast, seen, members = state
     forecast[:] = 0
     members[:] = 0
@@ -49,11 +49,12 @@ def network_step(model, state, row, valid):
             _heads(weights, layout, member, scratch, members[member])
     seen[0] += 1
     if ready:
-        _pool(layout, members, columns, forecast)
+        _pool(layout, members, columns, shares, forecast)
         _calibrate(calibration, forecast)
         for member in range(layout[0, MEMBERS]):
             _calibrate(calibration, members[member])
             finish(members[member])
+        _spread(layout, members, columns, shares, forecast)
         finish(forecast)
         if forecast[-1] == 0:
             seen[0] = 0
@@ -88,6 +89,7 @@ def _branches(weights, layout, member, columns, count, memory, scratch, row):
 def _heads(weights, layout, member, scratch, forecast):
     """Fuse the branches of a member and write its forecast, not calibrated."""
     size, branches, cells = layout[1 + member, WIDTH], layout[1 + member, MEMBER_BRANCHES], layout[0, CELLS]
+    returns = forecast[3 * cells : 3 * (cells + layout[0, HORIZONS])]
     fuse = layout[1 + member, FIRST] + branches * (1 + layout[1 + member, DEPTH])
     y, at = scratch[0, :size], layout[fuse, WEIGHTS]
     start(weights, at, branches * size, y)
@@ -96,27 +98,51 @@ def _heads(weights, layout, member, scratch, forecast):
     normalise(weights, at + (branches * size + 1) * size, y, y)
     gelu(y)
     linear(weights, layout[fuse + 1, WEIGHTS], y, forecast[: 3 * cells])
-    linear(weights, layout[fuse + 2, WEIGHTS], y, forecast[3 * cells : -1])
+    linear(weights, layout[fuse + 2, WEIGHTS], y, returns)
     for cell in range(cells):
         _softmax3(forecast[3 * cell : 3 * cell + 3])
 
 
 @njit(cache=True, error_model="numpy")
-def _pool(layout, members, columns, forecast):
-    """The mixture of the members: mean probabilities, and for each class the mean return weighted by them."""
+def _pool(layout, members, columns, shares, forecast):
+    """The mixture of the members: probabilities by their shares in each cell, and for each class the mean return
+    weighted by them."""
     count, cells, horizons = members.shape[0], layout[0, CELLS], layout[0, HORIZONS]
     for member in range(count):
         for i in range(3 * cells):
-            forecast[i] += members[member, i] / count
+            forecast[i] += shares[i // 3, member] * members[member, i]
     for horizon in range(horizons):
         anchor = columns[columns.size - horizons + horizon]
         for c in range(3):
             weight = total = 0.0
             for member in range(count):
-                probability = max(members[member, 3 * anchor + c], _SMALLEST)
+                probability = shares[anchor, member] * max(members[member, 3 * anchor + c], _SMALLEST)
                 weight += probability
                 total += probability * members[member, 3 * (cells + horizon) + c]
             forecast[3 * (cells + horizon) + c] = total / weight
+
+
+@njit(cache=True, error_model="numpy")
+def _spread(layout, members, columns, shares, forecast):
+    """For each cell the deviation, over the calibrated members by their shares, of the return that each expects."""
+    count, cells, horizons = members.shape[0], layout[0, CELLS], layout[0, HORIZONS]
+    for cell in range(cells):
+        horizon = columns[columns.size - horizons - cells + cell]
+        mean = square = 0.0
+        for member in range(count):
+            mean += shares[cell, member] * _expected(members[member], cell, cells + horizon)
+        for member in range(count):
+            square += shares[cell, member] * (_expected(members[member], cell, cells + horizon) - mean) ** 2
+        forecast[3 * (cells + horizons) + cell] = math.sqrt(square)
+
+
+@njit(cache=True, error_model="numpy")
+def _expected(forecast, cell, returns):
+    """Mean return of a cell's classes; ``returns`` counts triples."""
+    mean = 0.0
+    for c in range(3):
+        mean += float(forecast[3 * cell + c]) * float(forecast[3 * returns + c])
+    return mean
 
 
 @njit(cache=True, error_model="numpy")

@@ -16,7 +16,7 @@ from modeling.calibration import Calibration, calibrated
 from modeling.forecast import CLASSES, Floats, ForecastShape
 from modeling.kernels import SCRATCH
 from modeling.layout import LAYOUT_COLUMNS, LINEAR
-from modeling.snapshot import ENSEMBLE, MEDIAN_BAND, NETWORKS, ModelSnapshot, member_of
+from modeling.snapshot import ENSEMBLE, MEDIAN_BAND, NETWORKS, SHARES, ModelSnapshot, member_of, shares_of
 
 State = tuple[NDArray[Any], ...]
 Weights = Mapping[str, NDArray[Any]]
@@ -43,11 +43,13 @@ class Forecaster(Protocol):
 class NetworkForecaster:
     """One or several networks that read the same row in one call; each remembers what it needs of earlier rows.
 
-    The forecast is the mixture of the members, calibrated: mean probabilities, and for each class the mean return
-    weighted by them. Only the newest row is ever computed.
+    The forecast is the mixture of the members, calibrated: probabilities by their shares, for each class the mean
+    return weighted by them, and how far the members are apart. Only the newest row is ever computed.
+
+    shares : shape (cells, members), each row sums to 1
     """
 
-    def __init__(self, members: Sequence[Member], calibration: Calibration) -> None:
+    def __init__(self, members: Sequence[Member], calibration: Calibration, shares: NDArray[np.float64]) -> None:
         first = members[0][0]
         if any((network.forecast, network.features) != (first.forecast, first.features) for network, _ in members):
             raise ModelError("the members of an ensemble must read the same rows and answer for the same cells")
@@ -55,7 +57,8 @@ class NetworkForecaster:
         self.receptive_rows = max(network.receptive_rows for network, _ in members)
         weights, layout, columns, self._memory = _lay_out(members)
         self._scratch = _scratch_shape([network for network, _ in members])
-        self._model = weights, layout, columns, _calibration_table(calibration, self.shape)
+        shares = _taken({SHARES: shares}, SHARES, (len(self.shape.cells), self.members)).astype(np.float64)
+        self._model = weights, layout, columns, _calibration_table(calibration, self.shape), shares
 
     def new_state(self) -> State:
         """Memory, scratch, forecast, the count of consecutive valid rows, and the members' forecasts."""
@@ -127,7 +130,7 @@ def forecaster_from(model: ModelSnapshot) -> Forecaster:
     """
     if model.kind == MEDIAN_BAND:
         return MedianBandForecaster(ForecastShape.from_dict(dict(model.spec)), model.weights, model.calibration)
-    return NetworkForecaster(members_of(model), model.calibration)
+    return NetworkForecaster(members_of(model), model.calibration, shares_of(model))
 
 
 def members_of(model: ModelSnapshot) -> list[Member]:
@@ -169,7 +172,7 @@ def _calibration_table(calibration: Calibration, shape: ForecastShape) -> NDArra
 def _lay_out(members: Sequence[Member]) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], int]:
     """All weights in one array, the layout, the columns that branches read, and the floats of memory.
 
-    Behind the columns stand the anchors of the horizons.
+    Behind the columns stand the horizon of each cell and the anchor of each horizon.
     """
     pieces: list[Floats] = []
     table: list[tuple[int, ...]] = []
@@ -185,7 +188,7 @@ def _lay_out(members: Sequence[Member]) -> tuple[Floats, NDArray[np.int64], NDAr
             pieces.extend(array.astype(np.float32).ravel() for array in arrays)
             placed, memory = placed + sum(array.size for array in arrays), memory + layer.memory
         columns += [column for branch in network.columns for column in branch]
-    columns += members[0][0].forecast.anchors
+    columns += (*members[0][0].forecast.horizon_of_cell, *members[0][0].forecast.anchors)
     rows = [(*row, *(0,) * (LAYOUT_COLUMNS - len(row))) for row in (*heads, *table)]
     return np.concatenate(pieces), np.array(rows, np.int64), np.array(columns, np.int64), memory
 

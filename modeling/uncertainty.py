@@ -5,22 +5,25 @@ Shapes: M members, N rows, C cells, H horizons; classes come as DOWN, NO_TRADE, 
 
 import heapq
 import math
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from modeling.forecast import CLASSES
+from modeling.moments import mixtures
 from modeling.parameters import ConformalParameters
 
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 _SMALLEST: Final = 1e-12  # a probability below it is read as this
-_LEAST_DEVIATION_BP: Final = 1e-3  # a forecast that expects no move is not wholly sure of it
+LEAST_DEVIATION_BP: Final = 1e-3  # a forecast that expects no move is not wholly sure of it
 BINS: Final = 15  # of equal mass, of the expected calibration error
 
 
@@ -53,18 +56,20 @@ def entropy(probabilities: Doubles) -> Doubles:
 
 
 def return_moments(probabilities: NDArray[np.floating], returns_bp: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
-    """Mean and standard deviation of the return that a forecast expects, bp; both of shape (N, H).
+    """Mean and standard deviation of the return that a forecast expects, bp; both of shape (N, H), or (N,).
 
     The deviation is that between the classes alone: what lies inside a class, the conformal scale makes up for.
 
-    probabilities : shape (N, H, 3), of each horizon's anchor; returns_bp : shape (N, H, 3)
+    probabilities : shape (N, H, 3), of each horizon's anchor, or (N, 3) of one; returns_bp : of the same shape
 
     >>> return_moments(np.array([[[0.25, 0.5, 0.25]]]), np.array([[[-2.0, 0.0, 2.0]]]))[1].round(3).tolist()
     [[1.414]]
     """
-    mean = (probabilities * returns_bp).sum(-1)
-    variance = (probabilities * (returns_bp - mean[..., None]) ** 2).sum(-1)
-    return mean.astype(np.float64), np.sqrt(np.maximum(variance, 0.0)).astype(np.float64)
+    shape = probabilities.shape[:-1]
+    tables = (np.ascontiguousarray(table, np.float64).reshape(-1, CLASSES) for table in (probabilities, returns_bp))
+    means, variances = np.empty(math.prod(shape)), np.empty(math.prod(shape))
+    mixtures(*tables, means, variances)
+    return means.reshape(shape), np.sqrt(variances).reshape(shape)
 
 
 def class_scores(probabilities: NDArray[np.floating]) -> Doubles:
@@ -76,11 +81,23 @@ def class_scores(probabilities: NDArray[np.floating]) -> Doubles:
     >>> class_scores(np.array([0.1, 0.6, 0.3])).round(3).tolist()
     [0.95, 0.3, 0.75]
     """
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
-    ranked = np.take_along_axis(probabilities.astype(np.float64), order, -1)
-    scores = np.empty_like(ranked)
-    np.put_along_axis(scores, order, ranked.cumsum(-1) - 0.5 * ranked, -1)
+    doubles = np.ascontiguousarray(probabilities, np.float64)
+    scores = np.empty_like(doubles)
+    _score_rows(doubles.reshape(-1, doubles.shape[-1]), scores.reshape(-1, doubles.shape[-1]))
     return scores
+
+
+@njit(cache=True)
+def _score_rows(probabilities, scores):
+    rows, classes = probabilities.shape
+    for row in range(rows):
+        for own in range(classes):
+            given, likelier = probabilities[row, own], 0.0
+            for other in range(classes):
+                p = probabilities[row, other]
+                if p > given or (p == given and other < own):
+                    likelier += p
+            scores[row, own] = likelier + 0.5 * given
 
 
 def true_scores(scores: Doubles, classes: NDArray[np.int8]) -> Doubles:
@@ -92,7 +109,7 @@ def true_scores(scores: Doubles, classes: NDArray[np.int8]) -> Doubles:
 
 def interval_scores(gross_bp: NDArray[np.floating], mean_bp: Doubles, deviation_bp: Doubles) -> Doubles:
     """Distance of what came from the mean, in deviations (at least a thousandth bp); NaN where no label is known."""
-    return np.abs(gross_bp.astype(np.float64) - mean_bp) / np.maximum(deviation_bp, _LEAST_DEVIATION_BP)
+    return np.abs(gross_bp.astype(np.float64) - mean_bp) / np.maximum(deviation_bp, LEAST_DEVIATION_BP)
 
 
 @dataclass
@@ -113,6 +130,10 @@ class AdaptiveConformal:
         default_factory=list
     )  # heap: known_ts, number, score, threshold
     expected: int = 0
+    _ordered: list[float] = field(init=False, repr=False, compare=False)  # the newest scores, smallest first
+
+    def __post_init__(self) -> None:
+        self._ordered = sorted(self.newest)
 
     @classmethod
     def started(cls, parameters: ConformalParameters, scores: Doubles) -> "AdaptiveConformal":
@@ -128,11 +149,11 @@ class AdaptiveConformal:
 
     def threshold(self) -> float:
         """The largest score that is still let in: infinite where all is, minus infinite where nothing is."""
-        count = len(self.newest)
+        count = len(self._ordered)
         rank = math.ceil((count + 1) * (1.0 - self.alpha))
         if rank > count:
             return math.inf
-        return float(np.partition(self.newest, rank - 1)[rank - 1]) if rank > 0 else -math.inf
+        return self._ordered[rank - 1] if rank > 0 else -math.inf
 
     def learn(self, now: int) -> None:
         """Take in the scores whose labels are known at ``now``, ns UTC."""
@@ -163,7 +184,10 @@ class AdaptiveConformal:
         if len(self.newest) < self.parameters.window:
             self.newest.append(score)
         else:
-            self.newest[self.learnt % self.parameters.window] = score
+            place = self.learnt % self.parameters.window
+            del self._ordered[bisect_left(self._ordered, self.newest[place])]
+            self.newest[place] = score
+        insort(self._ordered, score)
         self.learnt += 1
 
     def as_dict(self) -> dict[str, Any]:
@@ -217,7 +241,7 @@ def return_intervals(
     """
     mean, deviation = expected
     limits = state.run(row_ts, interval_scores(gross_bp, mean, deviation), known_ts)
-    half = np.where(limits < 0, np.nan, limits) * np.maximum(deviation, _LEAST_DEVIATION_BP)
+    half = np.where(limits < 0, np.nan, limits) * np.maximum(deviation, LEAST_DEVIATION_BP)
     return np.stack((mean - half, mean + half), -1)
 
 

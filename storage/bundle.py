@@ -19,15 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import content_sha, difference
-from market.errors import BundleError, ModelError
+from market.errors import BundleError, ConfigError, ModelError
 from modeling.calibration import Calibration
+from modeling.certainty import Certainty
 from modeling.forecast import Floats
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 from storage.files import publish_folder
 
-VERSION: Final = 2
-READABLE: Final = (1, 2)  # 1 had no ONNX file
+VERSION: Final = 3
+READABLE: Final = (3,)  # forecasts of older ones held no spread of the members
 TOLERANCE: Final = 1e-5  # between a golden forecast and the one computed here
 MANIFEST: Final = "manifest.json"
 FILES: Final = ("weights.safetensors", "normalizer.json", "calibration.json", "policy.json", "golden.npz")
@@ -129,11 +130,16 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
             {name: np.ascontiguousarray(array) for name, array in bundle.model.weights.items()}
         ),
         "normalizer.json": _json(bundle.normalizer),
-        "calibration.json": _json(bundle.model.calibration.as_dict()),
+        "calibration.json": _json(_calibration(bundle.model)),
         "policy.json": _json(bundle.policy),
         "golden.npz": arrays.getvalue(),
         **({} if bundle.onnx is None else {ONNX: bundle.onnx}),
     }
+
+
+def _calibration(model: ModelSnapshot) -> dict[str, Any]:
+    certainty = {} if model.certainty is None else {"certainty": model.certainty.as_dict()}
+    return model.calibration.as_dict() | certainty
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
@@ -178,10 +184,11 @@ def _verified(folder: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
 
 
 def _assemble(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Bundle:
-    calibration = Calibration.from_dict(json.loads(contents["calibration.json"]))
+    fitted = json.loads(contents["calibration.json"])
+    certainty = _certainty(fitted["certainty"]) if "certainty" in fitted else None
     weights = _weights(contents["weights.safetensors"])
     return Bundle(
-        model=ModelSnapshot(manifest["kind"], manifest["spec"], weights, calibration),
+        model=ModelSnapshot(manifest["kind"], manifest["spec"], weights, Calibration.from_dict(fitted), certainty),
         normalizer=json.loads(contents["normalizer.json"]),
         policy=json.loads(contents["policy.json"]),
         golden=_golden(contents["golden.npz"]),
@@ -189,6 +196,13 @@ def _assemble(manifest: dict[str, Any], contents: Mapping[str, bytes]) -> Bundle
         onnx=contents.get(ONNX),
         **{name: manifest[name] for name in _STAMPS},
     )
+
+
+def _certainty(stored: Mapping[str, Any]) -> Certainty:
+    try:
+        return Certainty.from_dict(stored)
+    except (ModelError, ConfigError) as error:
+        raise BundleError(f"calibration.json holds no certainty to begin with: {error}") from error
 
 
 def _weights(content: bytes) -> dict[str, NDArray[Any]]:

@@ -14,9 +14,9 @@ from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
 
 NOW: Final = 1_700_000_000_000_000_000
-UP: Final = np.array([0.1, 0.1, 0.8, -2.0, 0.0, 2.0])  # mean 1.4 bp
-DOWN: Final = np.array([0.8, 0.1, 0.1, -2.0, 0.0, 2.0])
-FLAT: Final = np.array([0.1, 0.8, 0.1, -2.0, 0.0, 2.0])
+UP: Final = np.array([0.1, 0.1, 0.8, -2.0, 0.0, 2.0, 0.0])  # mean 1.4 bp
+DOWN: Final = np.array([0.8, 0.1, 0.1, -2.0, 0.0, 2.0, 0.0])
+FLAT: Final = np.array([0.1, 0.8, 0.1, -2.0, 0.0, 2.0, 0.0])
 
 
 class Outcome(NamedTuple):
@@ -75,4 +75,4 @@ def held(lots: int) -> Account:
 
 def expects(mean_bp: float) -> np.ndarray:
     """A forecast of that mean, without doubt."""
-    return np.array([0.3, 0.4, 0.3, mean_bp, mean_bp, mean_bp])
+    return np.array([0.3, 0.4, 0.3, mean_bp, mean_bp, mean_bp, 0.0])

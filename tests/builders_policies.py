@@ -51,12 +51,12 @@ class Planted(NamedTuple):
         """The same return in each class, without any doubt."""
         mean = self.returns_bp.astype(np.float32)
         shares = np.broadcast_to(np.array([[0.3, 0.4, 0.3]], np.float32), (mean.size, 3))
-        return np.column_stack([shares, mean, mean, mean, np.ones(mean.size, np.float32)])
+        return np.column_stack([shares, mean, mean, mean, np.zeros_like(mean), np.ones_like(mean)])
 
     @property
     def silence(self) -> Floats:
         """A forecast that is never ready."""
-        return np.zeros((self.returns_bp.size, 7), np.float32)
+        return np.zeros((self.returns_bp.size, 8), np.float32)
 
 
 @cache
@@ -84,7 +84,7 @@ def desk(
     limits = limits_of(parameters, COINM_BTC, kind, VENUE.fees)
     venue = SimulatedVenue(COINM_BTC, VENUE)
     opening = Compiled(market.tape, venue.dump(), new_book(), market.rows, NO_MIDS)
-    strategy = Strategy(Known(), np.arange(6), limits, *VENUE.fees)
+    strategy = Strategy(Known(), np.arange(7), limits, *VENUE.fees)
     stream = CompiledStream(opening, forecasts, FEATURES)
     return Session(stream, strategy, Ledger(COINM_BTC)), venue  # type: ignore[arg-type]
 

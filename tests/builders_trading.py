@@ -11,6 +11,10 @@ from backtest.parameters import VenueParameters
 from features.parameters import FeatureParameters
 from features.stream import FeatureStream
 from market.instrument import Instrument
+from modeling.certainty import Certainty
+from modeling.forecast import Cell
+from modeling.parameters import ConformalParameters
+from modeling.uncertainty import AdaptiveConformal
 from tests.builders_market import COINM_BTC
 from trading.limits import limits_of
 from trading.parameters import (
@@ -113,6 +117,17 @@ TRADING = TradingParameters(
 )
 
 
+_SCORES = np.random.default_rng(0).exponential(1.0, 200)
+CONFORMAL = ConformalParameters(miscoverage=0.1, rate=0.01, window=100)
+CERTAINTY = Certainty(  # of the traded cell; returns are measured from 11 ms behind the decision
+    Cell(TRADING.horizon_ms, TRADING.budget_bp),
+    11.0,
+    CONFORMAL,
+    AdaptiveConformal.started(CONFORMAL, _SCORES).as_dict(),
+    0.8,
+)
+
+
 def trading(**changes: dict[str, Any]) -> TradingParameters:
     """``TRADING`` with single keys of its groups replaced: ``trading(risk={"max_orders_per_s": 1})``."""
     groups = {group: replace(getattr(TRADING, group), **keys) for group, keys in changes.items()}
@@ -125,20 +140,20 @@ class ImbalanceForecaster:
     receptive_rows = 1
 
     def new_state(self) -> NDArray[np.float32]:
-        """One forecast: three probabilities, three returns, ready."""
-        return np.zeros(7, np.float32)
+        """One forecast: three probabilities, three returns, the spread of one model, ready."""
+        return np.zeros(8, np.float32)
 
     def step(self, state: NDArray[np.float32], values: NDArray[np.float32], valid: bool) -> NDArray[np.float32]:
         """The forecast of one row; feature 1 is the queue imbalance."""
         tilt = 0.4 * float(values[1])
-        state[:] = (0.5 - tilt, 0.0, 0.5 + tilt, -0.5, 0.0, 0.5, 1.0 if valid else 0.0)
+        state[:] = (0.5 - tilt, 0.0, 0.5 + tilt, -0.5, 0.0, 0.5, 0.0, 1.0 if valid else 0.0)
         return state
 
 
 def strategy(kind: PolicyKind, parameters: TradingParameters = TRADING, instrument: Instrument = COINM_BTC) -> Strategy:
-    """Trades ``ImbalanceForecaster`` without fees."""
+    """Trades ``ImbalanceForecaster`` without fees, with an interval around it."""
     limits = limits_of(parameters, instrument, kind, VENUE.fees)
-    return Strategy(ImbalanceForecaster(), np.arange(6), limits, *VENUE.fees)
+    return Strategy(ImbalanceForecaster(), np.arange(7), limits, *VENUE.fees, CERTAINTY)
 
 
 def session(kind: PolicyKind, parameters: TradingParameters = TRADING, instrument: Instrument = COINM_BTC) -> Session:

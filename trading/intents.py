@@ -10,12 +10,13 @@ from numba import njit
 
 from market.events import BUY, SELL
 from market.orders import IOC, POST_ONLY
+from modeling.moments import mixture
 from trading import account as own
 from trading import limits as rule
 from trading.records import ACTED, AT_TARGET, BAD_INPUT, CANCEL, EXPOSURE, NOT_READY, ORDER_PENDING, PLACE
 from trading.risk import rate_gate, room
 from trading.routing import POST, reaches, taker_limit, touch_price
-from trading.sizing import lots_of, mixture
+from trading.sizing import lots_of
 from trading.view import BEST_ASK, BEST_BID
 
 # columns of intents
@@ -40,6 +41,10 @@ COUNT: Final = 6  # intents written
 THOUGHTS: Final = 7
 NAN: Final = math.nan
 
+# places of the traded forecast behind three probabilities and three returns
+SPREAD: Final = 6  # of the members' expected returns, bp
+TRADED: Final = 7
+
 
 @njit(cache=True)
 def begin(turn):
@@ -63,7 +68,7 @@ def usable(forecast, ready):
     """ACTED if the forecast may be believed, else why not."""
     if not ready:
         return NOT_READY
-    for k in range(6):
+    for k in range(TRADED):
         if not math.isfinite(forecast[k]):
             return BAD_INPUT
     return ACTED

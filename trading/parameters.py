@@ -25,7 +25,7 @@ class SizingParameters:
 
     risk_cap_usd: float  # largest position that a forecast may ask for, quote currency
     kappa_bp: float  # share of the risk cap = kappa_bp * edge_bp / variance_bp2
-    lcb_z: float  # standard deviations taken off the expected return before it is believed
+    lcb_z: float  # spreads of the members taken off the expected return before it is believed
     depth_share: float  # of the quantity at the touch that we would trade against
     no_trade_band: float  # share of the risk cap; smaller differences to the target are left alone
     confidence_cancel: float  # largest class probability below which nothing is traded

@@ -28,7 +28,7 @@ def cancel_all(account, limits, view, now, intents, thoughts):
 def decide(account, limits, forecast, view, ready, equity, now, intents, thoughts):
     """Reason code of this row's decision; orders go to ``intents``, their count and the sizing to ``thoughts``.
 
-    forecast : shape (6,), probabilities of down, none, up and the mean return of each, bp
+    forecast : shape (TRADED,), probabilities of down, none, up, the mean return of each, and the members' spread, bp
     view : shape (VIEW,), see ``trading/view.py``
     equity : settlement currency, marked at mid
     now : ns UTC, when the orders leave

@@ -23,6 +23,10 @@ DECISION: Final = np.dtype(
         ("delay_ns", "i8"),  # of the newest event
         ("mu_bp", "f8"),  # expected gross return over the horizon
         ("sigma_bp", "f8"),
+        ("spread_bp", "f8"),  # of the members' expected returns; NaN where nothing is forecast, as the next two
+        ("lower_bp", "f8"),  # of the conformal interval of the gross return
+        ("upper_bp", "f8"),
+        ("classes", "u1"),  # of the conformal set: 1 down, 2 no trade, 4 up, added
         ("cost_bp", "f8"),  # of a round trip: spread and fees
         ("p_down", "f8"),
         ("p_none", "f8"),

@@ -4,6 +4,7 @@ A session has no clock: ``now`` is an argument. It knows no venue: what it decid
 that it learns of its orders comes back as reports. ``close_row`` is the one loop body that everyone runs.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol
@@ -18,11 +19,12 @@ from market.book import ASK, BID, quantity
 from market.errors import ConfigError, ModelError
 from market.events import Events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, Reports
+from modeling.certainty import SILENT, Certainty, Outlooks
 from trading import account as own
 from trading import intents as sent
 from trading import policy, records, view
 from trading.account import new_account
-from trading.limits import LOSS_PAUSE_NS, LOSS_STREAK
+from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK
 from trading.parent import ParentOrder
 from trading.queue import EventQueue
 from trading.records import DECISION, INTENT, PLACE, STOOD_DOWN
@@ -82,13 +84,15 @@ class Gateway(Protocol):
 
 
 class Strategy(NamedTuple):
-    """Who decides: a model, where its traded cell lies in the forecast, the rules, and the fees of our tier."""
+    """Who decides: a model, where its traded cell lies in the forecast, the rules, the fees of our tier, and how sure
+    the model was of that cell when it was made."""
 
     forecaster: Forecaster
-    columns: NDArray[np.intp]  # shape (6,): probabilities of down, none, up, then the return of each
+    columns: NDArray[np.intp]  # shape (7,): probabilities of down, none, up, the return of each, the members' spread
     limits: NDArray[np.float64]  # see trading/limits.py
     maker_fee: float  # fractions of notional
     taker_fee: float
+    certainty: Certainty | None = None
 
 
 class Decision(NamedTuple):
@@ -118,6 +122,8 @@ class Session:
         self.parents: deque[ParentOrder] = deque()  # those that wait for their start
         self._recent: deque[tuple[NDArray[np.float32], bool]] = deque(maxlen=REMEMBERED_ROWS)
         self._memory = strategy.forecaster.new_state()
+        self.outlooks = self._new_outlooks()
+        self.outlook = SILENT  # of the newest row
         self._view = np.zeros(view.VIEW, np.int64)
         self._mark = 0.0
         self._intents = np.zeros((sent.MAX_INTENTS, sent.INTENT_COLUMNS), np.int64)
@@ -194,9 +200,7 @@ class Session:
         """
         row = self.features.close(row_ts)
         self._look(row_ts, int(row.status), int(row.best_bid), int(row.best_ask))
-        forecast = self._forecast(row)
-        ready = bool(forecast[-1] == 1.0)
-        traded = forecast[self.strategy.columns].astype(np.float64)
+        traded, ready = self._forecast(row)
         equity, moment = self.books.equity(self._mark), now()
         rules, intents, thoughts = self.strategy.limits, self._intents, self._thoughts
         if self.standing_down:
@@ -231,11 +235,21 @@ class Session:
         for values, valid in list(self._recent)[-strategy.forecaster.receptive_rows :]:
             strategy.forecaster.step(self._memory, values, valid)
         self.strategy = strategy
+        self.outlooks, self.outlook = self._new_outlooks(), SILENT
 
-    def _forecast(self, row: Row) -> NDArray[np.float32]:
+    def _new_outlooks(self) -> Outlooks:
+        row_ns = self.features.parameters.row_interval_ms * NS_PER_MS
+        return Outlooks(self.strategy.certainty, row_ns, bool(self.strategy.limits[INVERSE]))
+
+    def _forecast(self, row: Row) -> tuple[NDArray[np.float64], bool]:
+        """What the model says of the traded cell, and whether it may be used; the outlook goes on with it."""
         valid = row.status == VALID
         self._recent.append((row.values, valid))
-        return self.strategy.forecaster.step(self._memory, row.values, valid)
+        forecast = self.strategy.forecaster.step(self._memory, row.values, valid)
+        traded, ready = forecast[self.strategy.columns].astype(np.float64), bool(forecast[-1] == 1.0)
+        mid = 0.5 * (int(row.best_bid) + int(row.best_ask)) if valid else math.nan
+        self.outlook = self.outlooks.after(mid, ready, traded)
+        return traded, ready
 
     def _look(self, row_ts: int, status: int, best_bid: int, best_ask: int) -> None:
         seen, book = self._view, self.features.book
@@ -247,7 +261,7 @@ class Session:
             self._mark = 0.5 * (best_bid + best_ask)
 
     def _record(self, now: int, reason: int, ready: bool, forecast: NDArray[np.float64], equity: float) -> Decision:
-        integers, seen, thoughts = self.account[1], self._view, self._thoughts
+        integers, seen, thoughts, outlook = self.account[1], self._view, self._thoughts, self.outlook
         count = int(thoughts[sent.COUNT])
         record = np.array(
             [
@@ -269,6 +283,10 @@ class Session:
                     seen[view.DELAY_NS],
                     thoughts[sent.MU_BP],
                     thoughts[sent.SIGMA_BP],
+                    outlook.spread_bp,
+                    outlook.lower_bp,
+                    outlook.upper_bp,
+                    outlook.classes,
                     thoughts[sent.COST_BP],
                     forecast[0],
                     forecast[1],

@@ -1,6 +1,5 @@
 """From a forecast to a target position: expected edge, its uncertainty, and the caps."""
 
-import math
 from typing import Final
 
 from numba import njit
@@ -11,31 +10,14 @@ CAP_BOUND: Final = 1
 
 
 @njit(cache=True)
-def mixture(probabilities, returns):
-    """Mean and variance of the return, from class probabilities and the mean return of each class.
-
-    probabilities : shape (3,), of down, none and up; returns : shape (3,), bp.
-
-    >>> import numpy as np
-    >>> mixture(np.array([0.25, 0.5, 0.25]), np.array([-2.0, 0.0, 2.0]))
-    (0.0, 2.0)
-    """
-    mean = 0.0
-    square = 0.0
-    for k in range(3):
-        mean += probabilities[k] * returns[k]
-        square += probabilities[k] * returns[k] * returns[k]
-    return mean, max(square - mean * mean, 0.0)
-
-
-@njit(cache=True)
-def edge(mean_bp, variance_bp2, cost_bp, lcb_z):
-    """Expected return that is left after its own uncertainty and the cost of a round trip, bp, never below 0.
+def edge(mean_bp, spread_bp, cost_bp, lcb_z):
+    """Expected return that is left after the cost of a round trip and ``lcb_z`` spreads of the members, bp, never
+    below 0: what is taken off is how far the members are apart on the mean, not how far a return may lie from it.
 
     >>> edge(-3.0, 1.0, 1.5, 0.5)
     1.0
     """
-    return max(0.0, abs(mean_bp) - lcb_z * math.sqrt(variance_bp2) - cost_bp)
+    return max(0.0, abs(mean_bp) - lcb_z * spread_bp - cost_bp)
 
 
 @njit(cache=True)

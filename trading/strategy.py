@@ -6,14 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.instrument import Instrument
+from modeling.certainty import Certainty
 from modeling.forecast import CLASSES, Cell, ForecastShape
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
+from trading.intents import TRADED
 from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
 from trading.session import Strategy
 
-_IDLE_SIZE: Final = 2 * CLASSES + 1
+_IDLE_SIZE: Final = TRADED + 1
 
 
 class NoForecast:
@@ -31,12 +33,17 @@ class NoForecast:
 
 
 def forecast_columns(shape: ForecastShape, cell: Cell) -> NDArray[np.intp]:
-    """Where a cell's probabilities and its horizon's conditional returns lie in a forecast, shape (6,).
+    """Where a cell's probabilities, its horizon's conditional returns and its spread lie in a forecast, shape (7,).
 
     Raises ModelError if the model has no answer for that cell.
     """
     places = (shape.probability_at(cell), shape.return_at(cell.horizon_ms))
-    return np.concatenate([np.arange(place, place + CLASSES) for place in places]).astype(np.intp)
+    return np.array([*(place + k for place in places for k in range(CLASSES)), shape.spread_at(cell)], np.intp)
+
+
+def certainty_of(model: ModelSnapshot, cell: Cell) -> Certainty | None:
+    """How sure a model is of a cell; None where that was fitted for none, or for another."""
+    return model.certainty if model.certainty is not None and model.certainty.cell == cell else None
 
 
 def model_strategy(
@@ -50,14 +57,14 @@ def model_strategy(
 
     Raises ModelError if the model has no answer for the traded cell.
     """
-    forecaster = forecaster_from(model)
-    columns = forecast_columns(forecaster.shape, Cell(trading.horizon_ms, trading.budget_bp))
-    return Strategy(forecaster, columns, limits_of(trading, instrument, kind, fees), *fees)
+    forecaster, cell = forecaster_from(model), Cell(trading.horizon_ms, trading.budget_bp)
+    columns, certainty = forecast_columns(forecaster.shape, cell), certainty_of(model, cell)
+    return Strategy(forecaster, columns, limits_of(trading, instrument, kind, fees), *fees, certainty)
 
 
 def idle_strategy(
     trading: TradingParameters, instrument: Instrument, kind: PolicyKind, fees: tuple[float, float]
 ) -> Strategy:
     """The rules without a model: a policy that needs a forecast waits, one that needs none goes ahead."""
-    columns = np.arange(2 * CLASSES, dtype=np.intp)
+    columns = np.arange(TRADED, dtype=np.intp)
     return Strategy(NoForecast(), columns, limits_of(trading, instrument, kind, fees), *fees)

@@ -4,7 +4,7 @@ from numba import njit
 
 from trading import account as own
 from trading import limits as rule
-from trading.intents import CAPPED, HALVINGS, TARGET, believe, cancel_each, lots_worth, move_to, usable
+from trading.intents import CAPPED, HALVINGS, SPREAD, TARGET, believe, cancel_each, lots_worth, move_to, usable
 from trading.records import ACTED, AT_TARGET, LOW_CONFIDENCE, NO_EDGE
 from trading.risk import spiking
 from trading.routing import route
@@ -25,7 +25,7 @@ def _wanted(turn, forecast):
     if spiking(account[2], limits):
         scale *= 0.5
         thoughts[HALVINGS] += 1
-    share, bound = cap_share(edge(mean, variance, cost, limits[rule.LCB_Z]), variance, limits[rule.KAPPA_BP])
+    share, bound = cap_share(edge(mean, forecast[SPREAD], cost, limits[rule.LCB_Z]), variance, limits[rule.KAPPA_BP])
     scale *= jitter_scale(account[2][own.JITTER_MS], limits[rule.JITTER_REF_MS])
     lots = lots_worth(turn, limits[rule.RISK_CAP_USD] * share * scale)
     visible = int(limits[rule.DEPTH_SHARE] * view[ASK_QTY if mean > 0 else BID_QTY])

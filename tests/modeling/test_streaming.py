@@ -195,6 +195,30 @@ def test_ensemble_is_the_mixture_of_its_members():
     weights = probabilities[:, :, list(SHAPE.anchors)]
     expected = (weights * returns).sum(0) / weights.sum(0)
     assert np.abs(SHAPE.returns_bp(mixture)[ready] - expected).max() < 1e-5
+    means = (probabilities * returns[:, :, list(SHAPE.horizon_of_cell)]).sum(-1)
+    assert np.abs(SHAPE.spreads_bp(mixture)[ready] - means.std(0)).max() < 1e-5
+    assert SHAPE.spreads_bp(mixture)[ready].min() > 1e-3
+    assert (SHAPE.spreads_bp(mixture)[~ready] == 0).all()
+    assert (SHAPE.spreads_bp(alone[:, 0]) == 0).all()
+
+
+def test_members_count_by_their_shares_in_each_cell():
+    members = _members()
+    shares = np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.0, 0.4, 0.6]])
+    values, valid = random_rows(90), np.ones(90, np.bool_)
+    forecaster = forecaster_from(ensemble_of(members, shares))
+    mixture, apart = forecaster.run(values, valid)[-1:], forecaster.run_members(values, valid)[-1]
+    probabilities, returns = SHAPE.probabilities(apart), SHAPE.returns_bp(apart)  # (M, cells, 3), (M, horizons, 3)
+    assert np.abs(SHAPE.probabilities(mixture)[0] - np.einsum("cm,mck->ck", shares, probabilities)).max() < 1e-6
+    by = shares.T[:, list(SHAPE.anchors), None] * probabilities[:, list(SHAPE.anchors)]
+    assert np.abs(SHAPE.returns_bp(mixture)[0] - (by * returns).sum(0) / by.sum(0)).max() < 1e-5
+    means = (probabilities * returns[:, list(SHAPE.horizon_of_cell)]).sum(-1).T  # (cells, M)
+    mean = (shares * means).sum(1, keepdims=True)
+    assert np.abs(SHAPE.spreads_bp(mixture)[0] - np.sqrt((shares * (means - mean) ** 2).sum(1))).max() < 1e-5
+    assert SHAPE.spreads_bp(mixture)[0, 1] == 0
+    for wrong in (shares[:2], shares * 2, shares - [[1.2, -1.2, 0.0]] * 3):
+        with pytest.raises(ModelError, match="must sum to 1 in each"):
+            ensemble_of(members, wrong)
 
 
 def test_mean_return_of_an_ensemble_is_the_mean_of_its_members():
@@ -244,10 +268,12 @@ def test_architecture_comes_back_from_its_description(kind):
 
 def test_layout_names_the_places_of_a_forecast():
     forecasts = np.arange(2 * SHAPE.size, dtype=np.float32).reshape(2, SHAPE.size)
-    assert SHAPE.size == 3 * (3 + 2) + 1
+    assert SHAPE.size == 3 * (3 + 2) + 3 + 1
     assert SHAPE.probabilities(forecasts)[0, 1].tolist() == [3, 4, 5]
     assert SHAPE.probability_at(Cell(250, 2.0)) == 3
     assert SHAPE.returns_bp(forecasts)[0, 1].tolist() == [12, 13, 14]
+    assert SHAPE.spreads_bp(forecasts)[0].tolist() == [15, 16, 17]
+    assert SHAPE.spread_at(SHAPE.cells[1]) == 16
     assert SHAPE.return_at(1000) == 12
     assert SHAPE.anchors == (0, 2)
     with pytest.raises(ModelError, match="no cell h5000_b0"):

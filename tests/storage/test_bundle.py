@@ -14,11 +14,12 @@ import pytest
 from features.catalogue import content_sha
 from market.errors import BundleError
 from modeling.calibration import identity
-from modeling.snapshot import ensemble_of
+from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
 from storage.bundle import FILES, Bundle, bundle_sha, golden_rows, read_bundle, write_bundle
 from storage.deployment import pack, unpack
 from tests.builders_modeling import random_model, random_rows
+from tests.builders_trading import CERTAINTY
 
 CATALOGUE = {"version": "2.0", "features": [{"name": "a", "unit": "ms"}], "parameters": {"row_interval_ms": 20}}
 
@@ -215,21 +216,57 @@ def test_export_that_was_changed_or_never_promised_is_refused(folder):
         read_bundle(folder, CATALOGUE)
 
 
-def test_bundle_of_the_first_version_is_still_read_and_one_of_the_next_is_not(folder):
+@pytest.mark.parametrize("version", [1, 2, 4])
+def test_bundle_of_another_version_is_refused(folder, version):
     manifest = json.loads((folder / "manifest.json").read_text())
-    for version, readable in ((1, True), (3, False)):
-        (folder / "manifest.json").write_text(json.dumps({**manifest, "bundle_version": version}))
-        if readable:
-            assert read_bundle(folder, CATALOGUE).onnx is None
-        else:
-            with pytest.raises(BundleError, match="has version 3, readable are"):
-                read_bundle(folder, CATALOGUE)
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "bundle_version": version}))
+    with pytest.raises(BundleError, match=f"has version {version}, readable are"):
+        read_bundle(folder, CATALOGUE)
+
+
+def test_certainty_comes_back_as_written_and_one_that_cannot_be_used_is_refused(folder):
+    write_bundle(folder, replace(_bundle(), model=replace(random_model(), certainty=CERTAINTY)))
+    assert read_bundle(folder, CATALOGUE).model.certainty.as_dict() == CERTAINTY.as_dict()
+    fitted = json.loads((folder / "calibration.json").read_text())
+    fitted["certainty"]["window"] = 60
+    _forge(folder, "calibration.json", json.dumps(fitted).encode())
+    with pytest.raises(BundleError, match="100 scores for a conformal window of 60"):
+        read_bundle(folder, CATALOGUE)
+
+
+def _write_ensemble(folder: Path) -> ModelSnapshot:
+    members = [replace(random_model(seed), calibration=identity(3)) for seed in range(3)]
+    model = ensemble_of(members, np.tile([0.2, 0.3, 0.5], (3, 1)))
+    write_bundle(
+        folder, replace(_bundle(), model=model, golden=golden_rows(model, random_rows(80), np.ones(80, np.bool_)))
+    )
+    return model
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_ensemble_with_a_changed_byte_or_of_another_catalogue_is_refused_in_one_line(folder, name):
+    _write_ensemble(folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(BundleError, match=f"torn: {name} does not have its promised sha256"):
+        read_bundle(folder, CATALOGUE)
+    (folder / name).write_bytes(content)
+    with pytest.raises(BundleError, match="made for feature catalogue .*, this is"):
+        read_bundle(folder, CATALOGUE | {"version": "9.9"})
+
+
+def test_ensemble_that_does_not_say_what_its_members_count_is_refused(folder):
+    from safetensors.numpy import load, save
+
+    _write_ensemble(folder)
+    weights = load((folder / "weights.safetensors").read_bytes())
+    _forge(folder, "weights.safetensors", save({key: array for key, array in weights.items() if key != "shares"}))
+    with pytest.raises(BundleError, match="does not say what its members count"):
+        read_bundle(folder, CATALOGUE)
 
 
 def test_ensemble_comes_back_as_written(folder):
-    members = [replace(random_model(seed), calibration=identity(3)) for seed in range(3)]
-    model, values = ensemble_of(members), random_rows(80)
-    write_bundle(folder, replace(_bundle(), model=model, golden=golden_rows(model, values, np.ones(80, np.bool_))))
+    model, values = _write_ensemble(folder), random_rows(80)
     expected = forecaster_from(model).run_members(values, np.ones(80, np.bool_))
     read = forecaster_from(read_bundle(folder, CATALOGUE).model)
     assert np.array_equal(read.run_members(values, np.ones(80, np.bool_)), expected)

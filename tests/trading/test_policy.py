@@ -145,3 +145,19 @@ def test_the_probe_keeps_one_post_only_order_at_each_touch() -> None:
     account[0][:2, own.STATE] = own.RESTING
     moved = act(account, kind="probe", seen=row(BEST_BID=499_999))
     assert moved.intents[:, [sent.VERB, sent.ORDER]].tolist() == [[records.CANCEL, 1]]
+
+
+def test_members_that_are_further_apart_than_the_edge_leave_none() -> None:
+    parameters = trading(sizing={"lcb_z": 2.0})  # a mean of 1.4 bp, a spread of 0.02 bp to pay
+    said, targets = UP.copy(), []
+    for spread_bp in (0.0, 0.2, 0.4, 0.68, 0.7):
+        said[sent.SPREAD] = spread_bp
+        targets.append(int(act(new_account(), said, parameters=parameters).thoughts[sent.TARGET]))
+    assert targets == sorted(targets, reverse=True)
+    assert len(set(targets)) == 5
+    assert targets[-1] == 0
+    said[sent.SPREAD] = 0.7
+    assert act(new_account(), said, parameters=parameters).reason == records.NO_EDGE
+    assert act(new_account(), said).thoughts[sent.TARGET] == targets[0]  # with lcb_z at 0 the spread counts for nothing
+    said[sent.SPREAD] = math.nan
+    assert act(new_account(), said).reason == records.BAD_INPUT

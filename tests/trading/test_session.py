@@ -102,6 +102,26 @@ def test_no_report_is_known_before_it_is_visible_and_no_fill_before_arrival(tape
         assert report["visible_ts"] >= report["venue_ts"] + VENUE.ack_latency_ns
 
 
+def test_every_decision_on_a_forecast_carries_an_interval_that_learns_and_holds_nine_in_ten(tape: Events) -> None:
+    decisions = run(tape, "take")[0].decisions
+    ready = decisions["ready"] == 1
+    assert ready.sum() > 1_000
+    assert np.isnan(decisions["lower_bp"][~ready]).all()
+    assert (decisions["lower_bp"][ready] < decisions["upper_bp"][ready]).all()
+    assert (decisions["spread_bp"][ready] == 0).all()
+    believed = ready & np.isfinite(decisions["mu_bp"]) & np.isfinite(decisions["upper_bp"])
+    assert believed.sum() > 1_000
+    sure = decisions[believed]
+    assert np.allclose((sure["lower_bp"] + sure["upper_bp"]) / 2, sure["mu_bp"])
+    assert np.unique(sure["upper_bp"] - sure["lower_bp"]).size > 100
+    mid = 0.5 * (decisions["best_bid"] + decisions["best_ask"])
+    first, last = 1, 51  # rows from a decision to where its return begins, 11 ms on, and to where it ends
+    gross = 1e4 * (1 - mid[first : -last + first] / mid[last:])  # of an inverse contract
+    judged = ready[:-last] & ready[last:]
+    held = (decisions["lower_bp"][:-last] <= gross) & (gross <= decisions["upper_bp"][:-last])
+    assert held[judged].mean() == pytest.approx(0.9, abs=0.04)
+
+
 def test_three_clocks_stand_on_every_decision(tape: Events) -> None:
     result, _ = run(tape, "take")
     decisions = result.decisions

@@ -1,5 +1,7 @@
 """Strategies: where a model's traded cell lies in its forecast, and no model at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from modeling.forecast import Cell
 from modeling.streaming import forecaster_from
 from tests.builders_market import COINM_BTC
 from tests.builders_modeling import SHAPE, random_model, random_rows
-from tests.builders_trading import FEATURES, TRADING, session, strategy
+from tests.builders_trading import CERTAINTY, FEATURES, TRADING, session, strategy
 from trading import account as own
 from trading.session import Session
 from trading.strategy import forecast_columns, idle_strategy, model_strategy
@@ -24,7 +26,8 @@ def test_columns_hold_the_cells_probabilities_and_its_horizons_returns(cell: Cel
     columns = forecast_columns(forecaster.shape, cell)
     number, horizon = SHAPE.cells.index(cell), SHAPE.horizons_ms.index(cell.horizon_ms)
     assert np.array_equal(forecasts[:, columns[:3]], SHAPE.probabilities(forecasts)[:, number])
-    assert np.array_equal(forecasts[:, columns[3:]], SHAPE.returns_bp(forecasts)[:, horizon])
+    assert np.array_equal(forecasts[:, columns[3:6]], SHAPE.returns_bp(forecasts)[:, horizon])
+    assert np.array_equal(forecasts[:, columns[6]], SHAPE.spreads_bp(forecasts)[:, number])
     assert forecasts[-1, columns[:3]].sum() == pytest.approx(1.0)
 
 
@@ -34,9 +37,15 @@ def test_a_model_trades_its_cell_at_the_given_fees() -> None:
     assert np.array_equal(made.columns, forecast_columns(SHAPE, Cell(TRADING.horizon_ms, TRADING.budget_bp)))
 
 
-def test_a_model_without_the_traded_cell_is_refused() -> None:
-    from dataclasses import replace
+def test_a_model_brings_its_certainty_of_the_traded_cell_alone() -> None:
+    model, other = (
+        replace(random_model(), certainty=one) for one in (CERTAINTY, replace(CERTAINTY, cell=SHAPE.cells[0]))
+    )
+    assert model_strategy(model, TRADING, COINM_BTC, "take", (0.0, 0.0)).certainty is CERTAINTY
+    assert model_strategy(other, TRADING, COINM_BTC, "take", (0.0, 0.0)).certainty is None
 
+
+def test_a_model_without_the_traded_cell_is_refused() -> None:
     with pytest.raises(ModelError):
         model_strategy(random_model(), replace(TRADING, horizon_ms=30_000), COINM_BTC, "take", (0.0, 0.0))
 
