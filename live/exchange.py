@@ -143,6 +143,10 @@ class Exchange:
             "unreadable": sum(reel.book.unreadable for reel in self._reels),
         }
 
+    def asked(self, of: str) -> int:
+        """How many questions there have been for a "book", or for a "handshake"."""
+        return self._plan.asked[of]
+
     def _on_subscription(self) -> None:
         if self.player.finished:
             self.clients.end()

@@ -82,7 +82,7 @@ class FaultPlan:
         self._pending = [(_instant(fault, start_ns), fault) for fault in faults if fault.kind not in REFUSALS]
         self._refusals = [(_instant(fault, start_ns), fault) for fault in faults if fault.kind in REFUSALS]
         self._refused = dict.fromkeys((fault for _, fault in self._refusals), 0)
-        self._asked = {"book": 0, "handshake": 0}
+        self.asked = {"book": 0, "handshake": 0}  # questions so far
 
     def due(self, ts: int, count: int, depth: bool) -> list[Fault]:
         """The faults to commit on the message of that number, each handed out once.
@@ -98,10 +98,10 @@ class FaultPlan:
 
     def refusal(self, of: str, now: int) -> str:
         """What a question for a "book" or a "handshake" is refused with at an instant of the tape; empty: nothing."""
-        self._asked[of] += 1
+        self.asked[of] += 1
         for at, fault in self._refusals:
             concerned = (fault.kind == "turn_away") == (of == "handshake")
-            if concerned and _is_due(at, fault, now, self._asked[of]) and self._refused[fault] < fault.amount:
+            if concerned and _is_due(at, fault, now, self.asked[of]) and self._refused[fault] < fault.amount:
                 self._refused[fault] += 1
                 return fault.kind
         return ""
@@ -112,7 +112,7 @@ def _instant(fault: Fault, start_ns: int) -> int:
 
 
 def _is_due(at: int, fault: Fault, ts: int, count: int) -> bool:
-    return count >= fault.at_count if fault.at_count else ts >= at
+    return count >= fault.at_count if fault.at_count else ts >= at or fault.at_s == 0  # also before the tape begins
 
 
 def _fits(fault: Fault, depth: bool) -> bool:

@@ -125,6 +125,12 @@ class Clients:
             if client.transport and not client.muted:
                 client.transport.send_close(code, words)
 
+    def drop(self, stream: str) -> None:
+        """Cut the lines of all subscribers of a stream."""
+        for client in tuple(self._readers.get(stream, ())):
+            if client.transport:
+                client.transport.disconnect(graceful=False)
+
     def drop_all(self) -> None:
         """Cut every line without a word."""
         for client in tuple(self._clients):

@@ -1,8 +1,10 @@
 """A replay venue, a client of its own and captures cut short, for the tests of the live room."""
 
 import asyncio
+import copy
 import functools
 import gzip
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,9 +18,11 @@ from live.clock import Clock, ReplayClock
 from live.connectors.connect import connect
 from live.connectors.symbol_feed import SymbolFeed
 from live.exchange import Exchange, Replay
+from live.exchange_reels import Listing
 from live.exchange_tape import Tape, TapeFrame
 from live.feed import Feed, Subscription
 from market.book import apply_events, new_book
+from market.events import EVENT, Events
 from market.instrument import Instrument
 from market.reader import FrameReader
 from market.sources.capture import split_line
@@ -63,19 +67,36 @@ class Reader:
     instrument: Instrument = COINM_BTC
     frames: list[tuple[bytes, int]] = field(default_factory=list)  # snapshots among them
     connections: list[tuple[bool, int]] = field(default_factory=list)
+    sockets: list[int] = field(default_factory=list)  # that brought each frame
+    batches: list[Events] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.reader = FrameReader(self.instrument, CLOCK)
-        self.book = new_book()
+        self.book = self.book_before_end = new_book()
+        self._counted: Counter[str] = Counter()
 
     def on_frame(self, data: bytes, ingest_ts: int, connection: int = 0) -> None:
         """Keep and apply."""
         self.frames.append((data, ingest_ts))
-        apply_events(self.book, self.reader.read(data, ingest_ts, connection))
+        self.sockets.append(connection)
+        self._take(self.reader.read(data, ingest_ts, connection))
 
     def on_connection(self, up: bool, ts: int) -> None:
-        """Keep."""
+        """Keep; a lost line closes the book."""
         self.connections.append((up, ts))
+        if not up:
+            self.book_before_end = copy.deepcopy(self.book)
+            self._counted.update(self.reader.decoder.counts)
+            self._take(self.reader.lose(ts))
+
+    def of_kind(self, kind: int) -> Events:
+        """All events of a kind so far."""
+        events = np.concatenate([np.zeros(0, EVENT), *self.batches], dtype=EVENT)
+        return events[events["kind"] == kind]
+
+    def _take(self, events: Events) -> None:
+        self.batches.append(events.copy())
+        apply_events(self.book, events)
 
     def needs_snapshot(self) -> bool:
         """Whether the decoder holds depth back."""
@@ -83,8 +104,8 @@ class Reader:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the decoder noticed."""
-        return self.reader.decoder.counts
+        """What the decoders noticed, one after each loss of the line."""
+        return Counter(self.reader.decoder.counts) + self._counted
 
     def streamed(self) -> list[bytes]:
         """The frames that came over the WebSocket."""
@@ -111,10 +132,13 @@ def played(replay: Replay, start_ns: int, end_ns: int) -> list[TapeFrame]:
 
 @asynccontextmanager
 async def venue(
-    replay: Replay, instrument: Instrument = COINM_BTC, ports: tuple[int, int] = (0, 0)
+    replay: Replay,
+    instrument: Instrument = COINM_BTC,
+    ports: tuple[int, int] = (0, 0),
+    more: Sequence[Listing] = (),
 ) -> AsyncIterator[Exchange]:
     """A venue inside the running loop, on free ports unless given, that does not let its clients wait for long."""
-    exchange = Exchange(instrument, replace(replay, lead_s=LEAD_S))
+    exchange = Exchange(instrument, replace(replay, lead_s=LEAD_S), more)
     await exchange.open("127.0.0.1", *ports)
     try:
         yield exchange
@@ -161,3 +185,9 @@ async def until(condition: Callable[[], object]) -> None:
 def other_symbol(instrument: Instrument, venue_symbol: str) -> Instrument:
     """The same market under another symbol."""
     return replace(instrument, venue_symbol=venue_symbol, name=f"{instrument.venue}-{venue_symbol}")
+
+
+def bybit_of(instrument: Instrument) -> Instrument:
+    """A contract of Bybit on the grid of one of Binance, so that its tape can be played as that."""
+    symbol, venue = instrument.venue_symbol.partition("_")[0], f"bybit-{instrument.contract}"
+    return replace(instrument, name=f"{venue}-{symbol}", venue=venue, venue_symbol=symbol)

@@ -31,7 +31,7 @@ class Line(WSListener):
     """A connection from its handshake to its end."""
 
     def __init__(self, dialect: Dialect, most_bytes: int) -> None:
-        """``most_bytes``: a message that comes in pieces and grows beyond it ends the line."""
+        """``most_bytes``: a message that is larger, or grows beyond it piece by piece, ends the line."""
         self._loop = asyncio.get_running_loop()
         self.routes: dict[bytes, Deliver] = {}  # by the venue's symbol
         self.unroutable = 0  # messages of no symbol that was subscribed, and answers to nothing
@@ -53,11 +53,13 @@ class Line(WSListener):
         self.heard_s = self._loop.time()
         if frame.msg_type in _DATA:
             message = self._parts + frame.get_payload_as_bytes() if self._parts else frame.get_payload_as_bytes()
-            if frame.fin:
+            if len(message) > self._most_bytes:
+                self._refuse(transport)
+            elif frame.fin:
                 self._parts = b""
                 self._take(message)
             else:
-                self._keep_part(message)
+                self._parts = message
         elif frame.msg_type is WSMsgType.CLOSE:
             self.close_code = frame.get_close_code()
             transport.send_close(self.close_code)
@@ -122,12 +124,11 @@ class Line(WSListener):
             asked.set_result(answer.refusal)
         return True
 
-    def _keep_part(self, message: bytes) -> None:
-        self._parts = message
-        if len(message) > self._most_bytes and self._transport:
-            self.close_code = WSCloseCode.MESSAGE_TOO_BIG
-            self._parts = b""
-            self._transport.disconnect(graceful=False)
+    def _refuse(self, transport: WSTransport) -> None:
+        """End the line over a message that is too large."""
+        self.close_code, self._parts = WSCloseCode.MESSAGE_TOO_BIG, b""
+        self.routes.clear()
+        transport.disconnect(graceful=False)
 
     def _send(self, message: bytes) -> None:
         if self._transport is None or self._transport.is_disconnected:

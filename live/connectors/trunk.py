@@ -127,16 +127,20 @@ class Trunk:
             return
         line.cut()
         await line.down()
-        ended = line.close_code == WSCloseCode.OK
+        ended, oversize = line.close_code == WSCloseCode.OK, line.close_code == WSCloseCode.MESSAGE_TOO_BIG
         for feed in list(self.members):
-            was_up = feed.is_up(self._place)
+            if feed.is_up(self._place):
+                feed.say(self._farewell(ended, oversize))
             feed.counts["unroutable"] += line.unroutable
-            feed.counts["oversize"] += line.close_code == WSCloseCode.MESSAGE_TOO_BIG
+            feed.counts["oversize"] += oversize
             feed.line_down(self._place)
-            if was_up:
-                feed.say("the venue has ended the stream" if ended else f"the connection to {self._url} is lost")
             if ended:
                 feed.line_ended(self._place)
+
+    def _farewell(self, ended: bool, oversize: bool) -> str:
+        if oversize:
+            return f"{self._url} has sent a message of more than {self._settings.most_frame_bytes} bytes"
+        return "the venue has ended the stream" if ended else f"the connection to {self._url} is lost"
 
     async def _known(self, feeds: list[SymbolFeed]) -> list[SymbolFeed]:
         """Those of some symbols that the venue knows. Raises VenueError if it knows none, or does not answer."""

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from live.recorder import Recorder, Recording, record
+from live.exchange import Replay
+from live.exchange_reels import Listing
+from live.recorder import Recorder, Recording, _record, record
 from market.errors import ConfigError, JournalError
-from market.events import FIRST, GAP, LAST, REPLAYED, SNAPSHOT, Events
+from market.events import FIRST, GAP, LAST, REPLAYED, SNAPSHOT, TRADE, Events
 from market.sources.formats import importer_for
 from storage.captures import input_file
 from storage.journal import CONNECTION, FRAME, read_headers, read_journal, segments
 from storage.recordings import all_files_by_date
-from tests.builders_live import wire_at
+from tests.builders_live import bybit_of, in_loop, short_capture, venue, wire_at
 from tests.builders_market import COINM_BTC
 from tests.builders_processes import SYMBOL, Process, ended_at_last, first_lines, settings_file, venue_process
 from tests.builders_runner import START, synthetic_frames
@@ -120,3 +122,28 @@ def test_a_venue_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
         assert recorder.wait() == 1
         [line] = recorder.lines()
     assert line.startswith("tickloop: no venue answers at http://127.0.0.1:1")
+
+
+@in_loop
+async def test_symbols_of_two_venues_are_recorded_each_in_its_journal(tmp_path: Path) -> None:
+    capture, bybit = short_capture(tmp_path, "binance-coinm-btcusd_perp", 10), bybit_of(COINM_BTC)
+    said: list[str] = []
+    folders = [tmp_path / "binance", tmp_path / "bybit"]
+    more = [Listing(bybit, [capture], COINM_BTC)]
+    async with venue(Replay([capture], "last:8s", speed=20.0), more=more) as exchange:
+        wire = wire_at(exchange.ports)
+        await _record(Recording([COINM_BTC, bybit], wire, 0.0, folders, math.inf, True, None), said.append)
+
+    assert [line.partition(" frames")[0].partition(":")[0] for line in said[-2:]] == [
+        f"stopped; {COINM_BTC.name}",
+        f"stopped; {bybit.name}",
+    ]
+    told = [
+        np.concatenate(list(importer_for("journal", instrument).batches([input_file(path)])))
+        for instrument, folder in zip((COINM_BTC, bybit), folders, strict=True)
+        for path in segments(folder)
+    ]
+    first, second = (events[events["kind"] == TRADE] for events in told)
+    assert first.size > 5
+    for name in ("update_id", "price", "qty", "side", "exchange_ts"):
+        assert np.array_equal(first[name], second[name])
