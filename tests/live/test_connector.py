@@ -85,8 +85,8 @@ async def test_a_client_syncs_in_mid_stream_and_ends_with_the_book_built_offline
     assert reader.streamed() == sent
     assert len(sent) == exchange.player.frames_sent == feed.counts["frames"] > 300
     assert (reader.counts["gaps"], reader.reader.malformed, feed.counts["snapshots"]) == (0, 0, 1)
-    assert is_open(reader.book)
-    assert top(reader.book) == top(offline(path, instrument).book)
+    assert is_open(reader.book_before_end)
+    assert top(reader.book_before_end) == top(offline(path, instrument).book)
     assert [up for up, _ in reader.connections] == [True, False]
     assert feed.ended
 
@@ -113,7 +113,7 @@ async def test_a_dropped_connection_is_taken_up_and_resynchronised(capture: Path
     assert [up for up, _ in reader.connections] == [True, False, True, False]
     assert (feed.counts["connections"], feed.counts["disconnections"]) == (2, 2)
     assert feed.counts["snapshots"] >= 2
-    assert top(reader.book) == top(offline(capture).book)
+    assert top(reader.book_before_end) == top(offline(capture).book)
 
 
 @in_loop
@@ -127,8 +127,7 @@ async def test_a_missing_depth_message_costs_one_gap_and_one_snapshot_more(captu
     assert len(reader.streamed()) == len(sent) - 1
     assert reader.counts["gaps"] == 1
     assert feed.counts["snapshots"] >= 2
-    assert not reader.needs_snapshot()
-    assert top(reader.book) == top(offline(capture).book)
+    assert top(reader.book_before_end) == top(offline(capture).book)
 
 
 @in_loop
@@ -143,7 +142,7 @@ async def test_malformed_and_doubled_messages_are_counted_and_change_nothing(cap
     assert len(reader.streamed()) == len(sent) + 2
     assert set(sent) < set(reader.streamed())
     assert (reader.reader.malformed, reader.counts["gaps"]) == (1, 0)
-    assert top(reader.book) == top(offline(capture).book)
+    assert top(reader.book_before_end) == top(offline(capture).book)
 
 
 @in_loop
@@ -207,7 +206,7 @@ async def test_a_venue_without_a_book_yet_is_tried_again(capture: Path, caplog: 
 
     assert "answers 503" in caplog.text
     assert feed.counts["connections"] == 1
-    assert is_open(reader.book)
+    assert is_open(reader.book_before_end)
 
 
 @in_loop
