@@ -108,7 +108,7 @@ def train(
 
     network = network_of(on.features, candidate.network, on.shape)
     training = candidate.training if seed is None else replace(candidate.training, seed=seed)
-    return fit(network, on.data.train, on.data.search, training, report, folder=folder, before=before)
+    return fit(network, on.data.train, on.data.search, training, report, folder=folder, before=before, clock=time.perf_counter)
 
 
 @contextmanager

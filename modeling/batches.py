@@ -62,7 +62,8 @@ class DenseBatches(IterableDataset[Batch]):
         places = rng.permutation(len(self._source)) if self._learning else np.arange(len(self._source))
         for place in places:
             if self._found.chunks[place]:
-                yield from self._of_part(self._source.part(int(place)), rng)
+                for batch in self._of_part(self._source.part(int(place)), rng):
+                    yield batch | {"part": torch.tensor(place)}
 
     def _of_part(self, data: TrainingSet, rng: np.random.Generator) -> Iterator[Batch]:
         part = _Part(self._network, data, self._settings, self._weights(data))

@@ -5,9 +5,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -28,6 +28,7 @@ from modeling.sampling import InMemory, Survey, TrainingSet, TrainingSource, req
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 
+Clock = Callable[[], float]
 Report = Callable[[int, float], None]  # epoch and its validation loss, nats; may raise to end the fit
 CHECKPOINT: Final = "last.ckpt"  # in the folder of a fit that can be resumed
 _PRECISIONS: Final = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -39,6 +40,14 @@ class Epoch:
 
     train_loss: float
     val_nll: float  # mean log-loss over cells, nats, unweighted
+    learning_rate: float  # of the epoch's last step
+    rows: int  # that were forecast to learn from them
+    seconds: float | None = field(compare=False)  # of learning, without the check on Val; None without a clock
+
+    @property
+    def predictions_per_s(self) -> float | None:
+        """Rows that were forecast to learn from them, a second."""
+        return self.rows / self.seconds if self.seconds else None
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ def fit(
     *,
     folder: Path | None = None,
     before: ModelSnapshot | None = None,
+    clock: Clock | None = None,
 ) -> Fit:
     """Train until the validation loss stops falling and keep the best weights; on a CPU the same bytes from one seed.
 
@@ -71,6 +81,7 @@ def fit(
 
     folder : where each epoch's end is kept; a fit that was killed goes on from there, to the same bytes
     before : a network of the same architecture, whose weights it starts from in place of random ones
+    clock : by which epochs are timed, seconds
     Raises NotEnoughData if a cell lacks a class to learn, or Val a row to check on, ModelError if the loss is not a
     number, the folder holds another fit, or ``before`` is another network.
     """
@@ -78,7 +89,7 @@ def fit(
     surveys = [survey(source, network.receptive_rows, parameters.chunk_rows) for source in sources]
     require_every_class(surveys[0].counts, network.forecast)
     with _reproducible(parameters.seed):
-        module = _DenseFit(start_of(network, surveys[0], before), parameters, report)
+        module = _DenseFit(start_of(network, surveys[0], before), parameters, report, clock)
         loaders = [
             DenseBatches(network, *pair, parameters, learning=learning)
             for learning, pair in zip((True, False), zip(sources, surveys, strict=True), strict=True)
@@ -197,15 +208,25 @@ def start_of(network: Architecture, found: Survey, before: ModelSnapshot | None 
     return module
 
 
+class _Step(NamedTuple):
+    """What a step of the optimiser came to."""
+
+    loss: Tensor
+    part: Tensor  # of the source, counted from 0
+
+
 class _DenseFit(lightning.LightningModule):
     """The network, its loss, and the best weights so far."""
 
-    def __init__(self, network: Network, parameters: TrainingParameters, report: Report | None) -> None:
+    def __init__(
+        self, network: Network, parameters: TrainingParameters, report: Report | None, clock: Clock | None
+    ) -> None:
         super().__init__()
-        self.network, self.settings, self.report = network, parameters, report
+        self.network, self.settings, self.report, self.clock = network, parameters, report, clock
         self.history: list[Epoch] = []
         self.best_epoch, self.best_weights = -1, self._weights()
-        self._train_losses: list[Tensor] = []
+        self._losses: list[_Step] = []
+        self._rows, self._began, self._seconds = 0, 0.0, None if clock is None else 0.0
         self._val_sums = torch.zeros(2, dtype=torch.float64)
 
     def _weights(self) -> dict[str, Tensor]:
@@ -220,11 +241,28 @@ class _DenseFit(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Dropout draws from the seed and the epoch alone, so that a resumed fit draws what a whole one does."""
         torch.manual_seed((self.settings.seed + 1) * 1_000_003 + len(self.history) * 1_009 + self.global_rank)
+        self._losses, self._rows = [], 0
+        self._began = self.clock() if self.clock else 0.0
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
+        if self._losses:
+            self._require_a_number(len(self._losses) - 1)
         loss = dense_loss(self.network, batch, self.settings)
-        self._train_losses.append(loss.detach())
+        self._losses.append(_Step(loss.detach(), batch["part"]))
+        self._rows += batch["x"].shape[0] * (batch["x"].shape[1] - self.network.architecture.receptive_rows + 1)
         return loss
+
+    def _require_a_number(self, step: int) -> None:
+        """Raise ModelError if a step's loss is none. One step late, so that a GPU need not be waited for."""
+        loss, part = self._losses[step]
+        if not torch.isfinite(loss):
+            place = f"epoch {len(self.history)}, step {step}, part {int(part)}"
+            raise ModelError(f"the training loss is {float(loss)} in {place}")
+
+    def on_validation_epoch_start(self) -> None:
+        """The last step has nobody behind it; and what follows is no learning."""
+        self._require_a_number(len(self._losses) - 1)
+        self._seconds = self.clock() - self._began if self.clock else None
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits, _returns = self.network(batch["x"])
@@ -234,16 +272,14 @@ class _DenseFit(lightning.LightningModule):
         self._val_sums = self._val_sums.to(sums.device) + sums
 
     def on_validation_epoch_end(self) -> None:
-        sums = (torch.stack(self._train_losses).double().mean(), *self._val_sums)
+        sums = (torch.stack([step.loss for step in self._losses]).double().mean(), *self._val_sums)
         train, nll, rows = (float(self.trainer.strategy.reduce(value, reduce_op="sum")) for value in sums)
-        losses = {"training": train / self.trainer.world_size, "validation": nll / rows}
-        for name, loss in losses.items():
-            if not np.isfinite(loss):
-                raise ModelError(f"the {name} loss is {loss} in epoch {self.current_epoch}")
-        self._train_losses.clear()
+        val_nll, ranks = nll / rows, self.trainer.world_size
+        if not np.isfinite(val_nll):
+            raise ModelError(f"the validation loss is {val_nll} in epoch {len(self.history)}")
         self._val_sums.zero_()
-        self.history.append(Epoch(*losses.values()))
-        val_nll = self.history[-1].val_nll
+        rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.history.append(Epoch(train / ranks, val_nll, rate, self._rows * ranks, self._seconds))
         if len(self.history) == 1 or val_nll < self.history[self.best_epoch].val_nll:
             self.best_epoch, self.best_weights = len(self.history) - 1, self._weights()
         self.trainer.should_stop = len(self.history) - 1 - self.best_epoch >= self.settings.patience

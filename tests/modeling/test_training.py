@@ -1,6 +1,7 @@
 """Training: it learns, it repeats itself byte for byte, and it refuses what it cannot learn from."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,11 +123,35 @@ def test_rows_that_are_all_invalid_are_refused(sets):
         fit(NETWORK, sets[0], val, quick_training())
 
 
-def test_loss_that_is_not_a_number_is_one_clear_error(sets):
+@pytest.mark.parametrize("part", [0, 2])
+def test_loss_that_is_not_a_number_is_told_at_its_step_and_part(sets, part):
     values = sets[0].values.copy()
-    values[300] = np.nan
-    with pytest.raises(ModelError, match="the training loss is nan in epoch 0"):
-        fit(NETWORK, replace(sets[0], values=values), sets[1], quick_training())
+    values[300 * part + 250] = np.nan
+
+    def read(start, end):
+        return window(replace(sets[0], values=values), start, end, NETWORK.receptive_rows - 1)
+
+    spans = equal_spans(int(sets[0].row_ts[0]), int(sets[0].row_ts[-1]) + 1, 300 * ROW_NS)
+    with pytest.raises(ModelError, match=rf"the training loss is nan in epoch 0, step \d+, part {part}$") as caught:
+        fit(NETWORK, LazyParts(SHAPE, spans, read), sets[1], quick_training())
+    assert int(re.search(r"step (\d+)", str(caught.value))[1]) < 4 * 5
+
+
+def test_a_last_step_that_is_not_a_number_is_told_too(sets):
+    few = sets[0].rows(slice(0, NETWORK.receptive_rows + 60))
+    few = replace(few, values=few.values.copy())
+    few.values[-1] = np.nan
+    with pytest.raises(ModelError, match="the training loss is nan in epoch 0, step 0, part 0"):
+        fit(NETWORK, few, sets[1], quick_training(epochs=1))
+
+
+def test_epochs_tell_rate_rows_and_speed(sets):
+    times = iter(range(100))
+    found = fit(NETWORK, *sets, quick_training(epochs=2), clock=lambda: float(next(times)))
+    chunks = -(-(len(sets[0]) - NETWORK.receptive_rows + 1) // 64)
+    assert [(epoch.learning_rate, epoch.rows, epoch.seconds) for epoch in found.history] == [(3e-4, 64 * chunks, 1.0)] * 2
+    assert found.history[0].predictions_per_s == 64 * chunks
+    assert fit(NETWORK, *sets, quick_training(epochs=1)).history[0].predictions_per_s is None
 
 
 def test_missing_labels_leave_the_loss_finite(sets):
