@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from features.catalogue import branch_columns, feature_names
 from features.parameters import FeatureParameters
 from modeling.architecture import Architecture, architecture, base_dilations
 from modeling.baselines import fit_baselines
-from modeling.calibration import fit_calibration
+from modeling.calibration import fit_calibration, identity
 from modeling.evaluation import baseline_prediction, evaluate, model_prediction
 from modeling.forecast import ForecastShape
 from modeling.parameters import CnnParameters, NetworkParameters
@@ -31,15 +33,18 @@ from modeling.sampling import TrainingSet, learnable
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 from storage.lake import Lake
-from storage.trials import append_trial, read_trials, study_journal
+from storage.studies import StudyCrew, study_storage
+from storage.trials import append_trial
 
 if TYPE_CHECKING:
+    from optuna import Study
+
     from modeling.search import Candidate, Score
     from modeling.training import Fit
 
 LATENCY_BUDGET_US = 1_000.0  # of one streaming step; a third of what a whole decision may take
 TIMED_STEPS = 500
-STUDY = "search"
+LEDGER: Final = "trials.jsonl"  # of a study, beside its journal
 
 Say = Callable[[str], None]
 
@@ -108,7 +113,9 @@ def train(
 
     network = network_of(on.features, candidate.network, on.shape)
     training = candidate.training if seed is None else replace(candidate.training, seed=seed)
-    return fit(network, on.data.train, on.data.search, training, report, folder=folder, before=before, clock=time.perf_counter)
+    return fit(
+        network, on.data.train, on.data.search, training, report, folder=folder, before=before, clock=time.perf_counter
+    )
 
 
 @contextmanager
@@ -167,31 +174,52 @@ def step_us(model: ModelSnapshot) -> float:
     return float(np.median(durations)) / 1e3
 
 
-def run_study(on: Bench, folder: Path, say: Say) -> tuple["Candidate", list[dict[str, Any]]]:
-    """The best candidate and every trial of the study in ``folder``, which goes on where it was interrupted."""
-    from modeling.search import Candidate, Trial, open_study, search
+def run_study(on: Bench, folder: Path, say: Say) -> "Study":
+    """The study of a slice once all its trials have ended; one that was interrupted goes on.
 
-    ledger, models, quote = folder / "trials.jsonl", on.settings.models, on.settings.instrument(on.symbol).quote
-    study = open_study(STUDY, study_journal(folder / "study.journal"))
+    folder : of its journal and ledger; its last three parts name the study. Other processes may search it as well.
+    """
+    from modeling.search import Trial, open_study, search
+
+    parameters, quote = on.settings.models.search, on.settings.instrument(on.symbol).quote
+    storage = study_storage(folder / "study.journal", parameters.storage)
+    study = open_study("/".join(folder.parts[-3:]), storage)
 
     def record(trial: Trial) -> None:
-        append_trial(ledger, trial)
-        worth = trial.reason if trial.value is None else f"net {trial.value:+.3f} {quote} on the first part of Val"
-        say(f"trial {trial.number + 1} of {models.search.trials}: {trial.state}, {worth}")
+        if append_trial(folder / LEDGER, trial):
+            worth = trial.reason if trial.value is None else f"net {trial.value:+.3f} {quote} on the first part of Val"
+            say(f"trial {trial.number + 1} of {parameters.trials}: {trial.state}, {worth}")
 
-    start = Candidate(models.network, models.training)
-    best = search(study, models.search, start, lambda candidate, report: judge_candidate(on, candidate, report), record)
-    return best, read_trials(ledger)
+    with StudyCrew(storage, folder, datetime.now) as crew:
+        search(study, parameters, configured(on), partial(judge_candidate, on), record, crew=crew)
+    return study
+
+
+def configured(on: Bench) -> "Candidate":
+    """The settings that the search starts with."""
+    from modeling.search import Candidate
+
+    return Candidate(on.settings.models.network, on.settings.models.training)
 
 
 def judge_candidate(on: Bench, candidate: "Candidate", report: Callable[[int, float], None]) -> "Score":
-    """Net profit over the first part of Val, quote currency. Raises TrialPruned if one step is too slow to trade on."""
+    """Net profit over the first part of Val, quote currency. Raises TrialPruned if one step is too slow to trade on.
+
+    How long a step takes does not depend on the weights: it is measured before they are learned.
+    """
     from modeling.search import Score, TrialPruned
 
-    model = train(on, candidate, report=lambda epoch, val_nll: report(epoch, -val_nll)).model
-    if (duration := step_us(model)) > LATENCY_BUDGET_US:
+    if (duration := step_us(untrained(network_of(on.features, candidate.network, on.shape)))) > LATENCY_BUDGET_US:
         raise TrialPruned(f"a streaming step takes {duration:.0f} us, allowed are {LATENCY_BUDGET_US:.0f}")
+    model = train(on, candidate, report=lambda epoch, val_nll: report(epoch, -val_nll)).model
     run = earn(on, model)
     minutes = minute_profits(run.result.decisions["row_ts"], run.result.decisions["equity"])
     ts, net = (tuple(minutes[name].to_list()) for name in ("minute", "net"))
     return Score(run.performance.net_quote, skill(on, model), ts, net)
+
+
+def untrained(network: Architecture) -> ModelSnapshot:
+    """The network before it has learned anything, with weights of a usual size."""
+    rng, cells = np.random.default_rng(0), len(network.forecast.cells)
+    weights = {name: rng.normal(0.0, 0.1, shape).astype(np.float32) for name, shape in network.weight_shapes().items()}
+    return ModelSnapshot(network.kind, network.as_dict(), weights, identity(cells))

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from assets.checks import Verdict
-from assets.fitting import bench, run_study
+from assets.colleagues import colleagues
+from assets.fitting import bench, configured, run_study
 from assets.partitions import Part, part_of, symbol_slices, whole_symbol
+from assets.resources import lake_of
 from assets.search_verdict import facts_of, verdict_of, whole_ledger
 from assets.slice_data import upstream_shas
 from assets.tables import Table, blocking, inputs_sha, judge, publish
@@ -21,7 +24,8 @@ MODEL_ROOMS = ("market", "features", "labeling", "modeling", "trading", "backtes
 
 def search_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what a slice's search is made from."""
-    used = [settings.models, settings.trading, settings.venue, settings.labels, settings.instrument(part.symbol)]
+    models = replace(settings.models, search=settings.models.search.space)
+    used = [models, settings.trading, settings.venue, settings.labels, settings.instrument(part.symbol)]
     return inputs_sha("search", used, upstream_shas(lake, part), MODEL_ROOMS)
 
 
@@ -35,14 +39,25 @@ def search(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.MaterializeResult:
     """All trials of a slice, abandoned ones included; an interrupted study goes on where it stopped."""
+    from modeling.search import best_candidate, ledger_lines
+
     part = part_of(context)
     inputs = search_inputs(settings, lake, part)
     folder = settings.paths.trials / part.symbol / part.key / inputs[:12]
-    best, trials = run_study(bench(settings, lake, part), folder, context.log.info)
+    with colleagues(search_beside, settings.models.search.workers - 1, (settings, part, folder), context.log.info):
+        on = bench(settings, lake, part)
+        study = run_study(on, folder, context.log.info)
+    trials, best = ledger_lines(study), best_candidate(study, configured(on))
     verdict = facts_of(verdict_of(settings, whole_ledger(folder.parent)))
     facts = {"trials": len(trials), "network": asdict(best.network), "training": asdict(best.training)}
     facts |= {"statistics": verdict}
-    return publish(lake, "search", part, Table(trial_frame(trials), facts), inputs)
+    table = Table(trial_frame(list(map(asdict, trials))), facts)
+    return publish(lake, "search", part, table, inputs)
+
+
+def search_beside(settings: Settings, part: Part, folder: Path) -> None:
+    """What another process of the search does: trials of the same study, until all have ended."""
+    run_study(bench(settings, lake_of(settings), part), folder, lambda _: None)
 
 
 @dg.multi_asset_check(

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from assets.fitting import LEDGER
 from backtest.statistics import SearchVerdict, judge_search, trial_table
 from config.settings import Settings
 from storage.trials import read_trials
 
-LEDGER: Final = "trials.jsonl"
 _MS_PER_MINUTE: Final = 60_000
 
 

@@ -347,8 +347,9 @@ def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -
 
 
 def config_sha(settings: Settings) -> str:
-    """Hex sha256 of the resolved settings; where ``var`` lies, who listens where and what reports show do not count."""
+    """Hex sha256 of the resolved settings; where ``var`` lies, who listens where, what reports show do not count."""
     resolved = asdict(settings)
     for edge in ("paths", "orchestration", "live", "connectors", "lake", "warehouse", "reports"):
         del resolved[edge]
+    resolved["models"]["search"] = asdict(settings.models.search.space)
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

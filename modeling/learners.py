@@ -20,11 +20,6 @@ Forecast = Callable[[Doubles], Doubles]  # (N, features) -> (N, 3)
 
 LOGISTIC: Final = "logistic"
 LIGHTGBM: Final = "lightgbm"
-_LEAVES: Final = (7, 15, 31, 63)
-_LEARNING_RATES: Final = (0.02, 0.1)
-_LEAST_ROWS_IN_LEAF: Final = (20, 200)
-_FEATURE_SHARES: Final = (0.5, 1.0)
-_STOP_AFTER: Final = 20  # rounds without a better validation loss
 
 
 @dataclass(frozen=True)
@@ -120,7 +115,7 @@ def _fit_lightgbm(rows: _Labelled, judge: _Labelled, parameters: LearnerParamete
 
     train = lightgbm.Dataset(rows.values, rows.truth, weight=rows.weights, free_raw_data=False)
     val = lightgbm.Dataset(judge.values, judge.truth, reference=train, free_raw_data=False)
-    stop = lightgbm.early_stopping(_STOP_AFTER, verbose=False)
+    stop = lightgbm.early_stopping(parameters.lightgbm_patience, verbose=False)
     fits = [
         lightgbm.train(candidate, train, parameters.lightgbm_rounds, valid_sets=[val], callbacks=[stop])
         for candidate in candidates(parameters)
@@ -144,14 +139,14 @@ def candidates(parameters: LearnerParameters) -> list[dict[str, Any]]:
         "feature_pre_filter": False,  # candidates share a data set but not their least rows in a leaf
         "verbosity": -1,
     }
-    return [fixed | _drawn(rng) for _ in range(parameters.lightgbm_trials)]
+    return [fixed | _drawn(rng, parameters) for _ in range(parameters.lightgbm_trials)]
 
 
-def _drawn(rng: np.random.Generator) -> dict[str, Any]:
-    low, high = np.log(_LEARNING_RATES)
+def _drawn(rng: np.random.Generator, parameters: LearnerParameters) -> dict[str, Any]:
+    low, high = np.log(parameters.lightgbm_learning_rate)
     return {
-        "num_leaves": int(rng.choice(_LEAVES)),
+        "num_leaves": int(rng.choice(parameters.lightgbm_leaves)),
         "learning_rate": float(np.exp(rng.uniform(low, high))),
-        "min_data_in_leaf": int(rng.integers(*_LEAST_ROWS_IN_LEAF, endpoint=True)),
-        "feature_fraction": float(rng.uniform(*_FEATURE_SHARES)),
+        "min_data_in_leaf": int(rng.integers(*parameters.lightgbm_leaf_rows, endpoint=True)),
+        "feature_fraction": float(rng.uniform(*parameters.lightgbm_feature_share)),
     }

@@ -1,8 +1,9 @@
 """Settings of the models: network, training, slices, search, calibration and baselines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from market.errors import ConfigError
 
@@ -183,24 +184,43 @@ class WalkForwardParameters:
 
 @dataclass(frozen=True, slots=True)
 class SearchParameters:
-    """How many candidates a study tries, and between which bounds."""
+    """How many candidates a study tries, by how many processes, and between which bounds.
+
+    The settings of the network and the training that are configured are the first candidate.
+    """
 
     trials: int  # finished trials, failures included, after which the study ends
+    startup_trials: int  # drawn at random before the sampler learns from those before, and before any is pruned
+    workers: int  # processes of this machine that search the study at once
+    storage: str  # empty: a journal file below TICKLOOP_VAR; or the URL of a database for many machines, no password
     learning_rate: tuple[float, float]  # lowest and highest, drawn on a log scale
+    focal_gamma: tuple[float, float]  # lowest and highest
     dropout: tuple[float, float]  # lowest and highest
     widths: tuple[int, ...]
-    dilation_growths: tuple[int, ...]
+    dilation_growths: tuple[int, ...]  # of a cnn
+    heads: tuple[int, ...]  # of a transformer; they divide every width
     seed: int
 
     def __post_init__(self) -> None:
-        _above_zero(self, "trials")
+        _above_zero(self, "trials", "startup_trials")
+        _within(self, "workers", 1, 1024)
         _subrange(self, "learning_rate", *LEARNING_RATES)
+        _subrange(self, "focal_gamma", *FOCAL_GAMMAS)
         _subrange(self, "dropout", *DROPOUTS)
         if not self.widths or not all(WIDTHS[0] <= width <= WIDTHS[1] for width in self.widths):
             raise ConfigError(f"widths={list(self.widths)} must name widths from {WIDTHS[0]} to {WIDTHS[1]}")
         if not self.dilation_growths or not all(1 <= growth <= 4 for growth in self.dilation_growths):
             raise ConfigError(f"dilation_growths={list(self.dilation_growths)} must name growths from 1 to 4")
+        if not self.heads or any(heads < 1 or width % heads for heads in self.heads for width in self.widths):
+            raise ConfigError(f"heads={list(self.heads)} must name divisors of widths={list(self.widths)}")
+        if self.storage and (not urlsplit(self.storage).scheme or urlsplit(self.storage).password):
+            raise ConfigError("storage must be the URL of a database without a password: TICKLOOP_STUDY_URL holds that")
         _within(self, "seed", 0, 2**31 - 1)
+
+    @property
+    def space(self) -> "SearchParameters":
+        """The same search wherever it runs: what it tries and how many, whoever does it and wherever it is kept."""
+        return replace(self, workers=1, storage="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +270,21 @@ class LearnerParameters:
     logistic_ridge: float  # pull of the coefficients of standardised features to 0, beside a mean log-loss
     lightgbm_trials: int  # candidates for each cell, of which Val's first part chooses: the budget of its search
     lightgbm_rounds: int  # trees for each class, at most; it stops earlier by Val's first part
+    lightgbm_patience: int  # rounds without a better validation loss before it stops
+    lightgbm_leaves: tuple[int, ...]  # leaves of a tree to choose from
+    lightgbm_learning_rate: tuple[float, float]  # lowest and highest, drawn on a log scale
+    lightgbm_leaf_rows: tuple[int, int]  # rows that a leaf must hold: lowest and highest
+    lightgbm_feature_share: tuple[float, float]  # of the features that a tree may use: lowest and highest
     seed: int
 
     def __post_init__(self) -> None:
         _within(self, "logistic_ridge", 0.0, 1.0)
         _within(self, "lightgbm_trials", 1, 1000)
         _within(self, "lightgbm_rounds", 1, 10_000)
+        _within(self, "lightgbm_patience", 1, 1000)
+        if not self.lightgbm_leaves or not all(2 <= leaves <= 1024 for leaves in self.lightgbm_leaves):
+            raise ConfigError(f"lightgbm_leaves={list(self.lightgbm_leaves)} must name numbers from 2 to 1024")
+        _subrange(self, "lightgbm_learning_rate", 1e-3, 1.0)
+        _subrange(self, "lightgbm_leaf_rows", 1, 100_000)
+        _subrange(self, "lightgbm_feature_share", 0.01, 1.0)
         _within(self, "seed", 0, 2**31 - 1)

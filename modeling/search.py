@@ -1,19 +1,36 @@
-"""A short, resumable search over the settings of a network; what a candidate is worth is the caller's to say."""
+"""A resumable search over the settings of a network, by one process or many; what a candidate is worth is the caller's.
 
-from collections.abc import Callable
+A trial carries how it ended, so that the study alone tells every line of the ledger: whoever comes next writes those
+that a killed process did not.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from market.errors import ModelError, TickloopError
-from modeling.parameters import CnnParameters, NetworkParameters, SearchParameters, TrainingParameters
+from modeling.parameters import (
+    CnnParameters,
+    NetworkParameters,
+    SearchParameters,
+    TrainingParameters,
+    TransformerParameters,
+)
 
 COMPLETE: Final = "complete"
 FAILED: Final = "failed"
 PRUNED: Final = "pruned"
 ABANDONED: Final = "abandoned"
-_SKILL: Final = "nll_skill"
+_STATES: Final = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL, PRUNED: TrialState.PRUNED}
+_TRAINED: Final = ("learning_rate", "focal_gamma")  # searched settings of the training; the others are the network's
+_END: Final = "end"  # attribute of a trial: its line of the ledger
+_SURPLUS: Final = "surplus"  # attribute of a trial that was asked for when others had taken all there were
 
 
 class TrialPruned(ModelError):
@@ -55,100 +72,203 @@ class Trial:
 
 Report = Callable[[int, float], None]  # step and how good it looks so far, higher is better
 Objective = Callable[[Candidate, Report], Score]
-Record = Callable[[Trial], None]
+Record = Callable[[Trial], None]  # a trial that it was shown before it leaves alone
+
+
+class Crew(Protocol):
+    """The processes that share a study, as one of them sees the others."""
+
+    def working_on(self, trial: optuna.Trial) -> AbstractContextManager[None]:
+        """Until it is left, the others see that somebody works on the trial."""
+
+    def give_up(self, study: optuna.Study) -> None:
+        """Fail the running trials that nobody works on any more."""
+
+    def wait(self) -> None:
+        """Let the others come further."""
 
 
 def open_study(name: str, storage: optuna.storages.BaseStorage) -> optuna.Study:
     """The study of that name, with whatever trials its storage holds; a new one if it holds none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner()
-    return optuna.create_study(
-        study_name=name, storage=storage, direction="maximize", load_if_exists=True, pruner=pruner
-    )
+    return optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
 
 
 def search(
-    study: optuna.Study, parameters: SearchParameters, start: Candidate, objective: Objective, record: Record
+    study: optuna.Study,
+    parameters: SearchParameters,
+    start: Candidate,
+    objective: Objective,
+    record: Record,
+    *,
+    crew: Crew,
 ) -> Candidate:
-    """The best candidate of a study once it has ``parameters.trials`` trials, those it came with included.
+    """The best candidate of a study once ``parameters.trials`` of its trials have ended, those it came with included.
 
-    The first trial is ``start`` itself. Each trial's end goes to ``record``; a TickloopError of the objective is a
-    failed trial. A trial found running was abandoned by a process that died: one process at a time may search a study.
+    The first trial is ``start`` itself. A TickloopError of the objective is a failed trial. Several processes may
+    search one study: together they end as many trials, each of them sees the end, and a trial whose process died is
+    abandoned and replaced. Every ended trial goes to ``record``, whoever ran it.
     Raises ModelError if no trial came to a value.
     """
-    _give_up_abandoned(study, record)
-    while _ended(study) < parameters.trials:
-        number = len(study.trials)
-        study.sampler = optuna.samplers.TPESampler(seed=parameters.seed + number, n_startup_trials=5)
-        if number == 0:
-            study.enqueue_trial(_settings(start))
-        record(_try(study, parameters, start, objective))
-    return best_candidate(study, start)
+    study.sampler = _Sampler(parameters, searched_settings(start))
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=parameters.startup_trials)
+    while True:
+        crew.give_up(study)
+        for line in ledger_lines(study):
+            record(line)
+        begun = _begun(study)
+        if sum(trial.state.is_finished() for trial in begun) >= parameters.trials:
+            return best_candidate(study, start)
+        if len(begun) >= parameters.trials:
+            crew.wait()
+        else:
+            _try(study, parameters, start, objective, crew)
 
 
 def best_candidate(study: optuna.Study, start: Candidate) -> Candidate:
     """The completed trial of highest value, ties broken by skill, then by age."""
-    complete = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    complete = [trial for trial in ledger_lines(study) if trial.state == COMPLETE]
     if not complete:
         raise ModelError(f"none of the {len(study.trials)} trials of study {study.study_name} came to a value")
-    best = max(complete, key=lambda trial: (trial.value, trial.user_attrs[_SKILL], -trial.number))
-    return _candidate(best.params, start)
+    best = max(complete, key=lambda trial: (trial.value, trial.nll_skill, -trial.number))
+    return _candidate(best.settings, start)
 
 
-def _ended(study: optuna.Study) -> int:
-    return len(study.trials) - len(study.user_attrs.get(ABANDONED, ()))
+def ledger_lines(study: optuna.Study) -> list[Trial]:
+    """Every trial of a study that has ended, abandoned ones included, in the order in which they were begun."""
+    return [
+        _line(study, trial)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state.is_finished() and _SURPLUS not in trial.user_attrs
+    ]
 
 
-def _give_up_abandoned(study: optuna.Study, record: Record) -> None:
-    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+def _line(study: optuna.Study, trial: FrozenTrial) -> Trial:
+    if _abandoned(trial):
         reason = "the process that ran it ended before it did"
-        record(Trial(study.study_name, trial.number, ABANDONED, trial.params, None, None, (), (), reason))
-        study.set_user_attr(ABANDONED, sorted({*study.user_attrs.get(ABANDONED, ()), trial.number}))
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        return Trial(study.study_name, trial.number, ABANDONED, trial.params, None, None, (), (), reason)
+    line = trial.user_attrs[_END]
+    return Trial(**{**line, "minute_ts": tuple(line["minute_ts"]), "minute_net": tuple(line["minute_net"])})
 
 
-def _try(study: optuna.Study, parameters: SearchParameters, start: Candidate, objective: Objective) -> Trial:
-    trial = study.ask()
-    candidate = _candidate(_suggested(trial, parameters, start), start)
+def _abandoned(trial: FrozenTrial) -> bool:
+    """Whether a trial was ended by others than whoever ran it."""
+    return trial.state.is_finished() and _STATES.get(trial.user_attrs.get(_END, {}).get("state")) != trial.state
 
+
+def _begun(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count: those that run or came to an end of their own."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if _SURPLUS not in trial.user_attrs and not _abandoned(trial)]
+
+
+def _try(study: optuna.Study, parameters: SearchParameters, start: Candidate, objective: Objective, crew: Crew) -> None:
+    trial = _asked(study)
+    with crew.working_on(trial):
+        if sum(other.number < trial.number for other in _begun(study)) >= parameters.trials:
+            trial.set_user_attr(_SURPLUS, True)
+            study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            return
+        _end(study, trial, _outcome(study, trial, _candidate(_suggested(trial, parameters, start), start), objective))
+
+
+def _asked(study: optuna.Study) -> optuna.Trial:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Heartbeat of storage")  # the crew gives them, not Optuna's own loop
+        return study.ask()
+
+
+def _outcome(study: optuna.Study, trial: optuna.Trial, candidate: Candidate, objective: Objective) -> Trial:
     def report(step: int, value: float) -> None:
         trial.report(value, step)
         if trial.should_prune():
             raise TrialPruned(f"behind the median of the trials before it at step {step}")
 
+    begun = study.study_name, trial.number
     try:
         score = objective(candidate, report)
     except TrialPruned as pruned:
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        return Trial(study.study_name, trial.number, PRUNED, trial.params, None, None, (), (), str(pruned))
+        return Trial(*begun, PRUNED, trial.params, None, None, (), (), str(pruned))
     except TickloopError as error:
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return Trial(study.study_name, trial.number, FAILED, trial.params, None, None, (), (), str(error))
-    trial.set_user_attr(_SKILL, score.nll_skill)
-    study.tell(trial, score.value)
-    return Trial(study.study_name, trial.number, COMPLETE, trial.params, **asdict(score), reason="")
+        return Trial(*begun, FAILED, trial.params, None, None, (), (), str(error))
+    if not math.isfinite(score.value):
+        return Trial(*begun, FAILED, trial.params, None, None, (), (), f"its value is {score.value}")
+    return Trial(*begun, COMPLETE, trial.params, **asdict(score), reason="")
+
+
+def _end(study: optuna.Study, trial: optuna.Trial, line: Trial) -> None:
+    """Say how a trial ended, unless others have given it up meanwhile: then it was abandoned, and stays so."""
+    try:
+        trial.set_user_attr(_END, asdict(line))
+    except optuna.exceptions.UpdateFinishedTrialError:
+        return
+    study.tell(trial, line.value, state=_STATES[line.state], skip_if_finished=True)
+
+
+class _Sampler(optuna.samplers.BaseSampler):
+    """Gives the first trial the configured settings; every other is drawn from the seed and its own number."""
+
+    def __init__(self, parameters: SearchParameters, first: Mapping[str, Any]) -> None:
+        self._parameters, self._first = parameters, first
+
+    def _drawn(self, trial: FrozenTrial) -> optuna.samplers.TPESampler:
+        settings = self._parameters
+        return optuna.samplers.TPESampler(
+            seed=settings.seed + trial.number,
+            n_startup_trials=settings.startup_trials,
+            constant_liar=settings.workers > 1,
+        )
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        return self._drawn(trial).infer_relative_search_space(study, trial) if trial.number else {}
+
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, Any]) -> dict[str, Any]:
+        return self._drawn(trial).sample_relative(study, trial, search_space) if trial.number else {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
+    ) -> Any:
+        if not trial.number:
+            return self._first[param_name]
+        return self._drawn(trial).sample_independent(study, trial, param_name, param_distribution)
 
 
 def _suggested(trial: optuna.Trial, parameters: SearchParameters, start: Candidate) -> dict[str, Any]:
-    drawn: dict[str, Any] = {
-        "learning_rate": trial.suggest_float("learning_rate", *parameters.learning_rate, log=True),
-        "dropout": trial.suggest_float("dropout", *parameters.dropout),
-        "width": trial.suggest_categorical("width", parameters.widths),
+    """Settings of one trial. The configured ones can always be drawn, also where they lie beyond the bounds."""
+    first = searched_settings(start)
+    drawn = {
+        "learning_rate": trial.suggest_float(
+            "learning_rate", *_holding(parameters.learning_rate, first["learning_rate"]), log=True
+        ),
+        "focal_gamma": trial.suggest_float("focal_gamma", *_holding(parameters.focal_gamma, first["focal_gamma"])),
+        "dropout": trial.suggest_float("dropout", *_holding(parameters.dropout, first["dropout"])),
     }
-    if isinstance(start.network, CnnParameters):
-        drawn["dilation_growth"] = trial.suggest_categorical("dilation_growth", parameters.dilation_growths)
+    choices = {"width": parameters.widths, "dilation_growth": parameters.dilation_growths, "heads": parameters.heads}
+    for name in sorted(choices.keys() & first.keys()):
+        drawn[name] = trial.suggest_categorical(name, sorted({*choices[name], first[name]}))
     return drawn
 
 
-def _settings(candidate: Candidate) -> dict[str, Any]:
-    network = candidate.network
-    searched = {"dropout": network.dropout, "width": network.width}
-    if isinstance(network, CnnParameters):
-        searched["dilation_growth"] = network.dilation_growth
-    return {"learning_rate": candidate.training.learning_rate, **searched}
+def _holding(bounds: tuple[float, float], value: float) -> tuple[float, float]:
+    return min(bounds[0], value), max(bounds[1], value)
 
 
-def _candidate(settings: dict[str, Any], start: Candidate) -> Candidate:
-    shape = {key: value for key, value in settings.items() if key != "learning_rate"}
-    training = replace(start.training, learning_rate=settings["learning_rate"])
-    return Candidate(replace(start.network, **shape), training)
+def searched_settings(candidate: Candidate) -> dict[str, Any]:
+    """What the search varies of a candidate."""
+    network, training = candidate.network, candidate.training
+    searched = {name: getattr(training, name) for name in _TRAINED} | {
+        "dropout": network.dropout,
+        "width": network.width,
+    }
+    match network:
+        case CnnParameters():
+            return searched | {"dilation_growth": network.dilation_growth}
+        case TransformerParameters():
+            return searched | {"heads": network.heads}
+    return searched
+
+
+def _candidate(settings: Mapping[str, Any], start: Candidate) -> Candidate:
+    trained = {name: settings[name] for name in _TRAINED}
+    shape = {name: value for name, value in settings.items() if name not in _TRAINED}
+    return Candidate(replace(start.network, **shape), replace(start.training, **trained))

@@ -1,7 +1,6 @@
-"""Where a search keeps its trials: the study's journal, to resume from, and the ledger that statistics read."""
+"""The trial ledger of a search: every trial that ended, one line each, for the statistics of multiple testing."""
 
 import json
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,44 +9,24 @@ from market.errors import DataError
 from storage.files import locked
 
 if TYPE_CHECKING:
-    import optuna
-
     from modeling.search import Trial
 
 
-def study_journal(path: Path) -> "optuna.storages.JournalStorage":
-    """Storage of studies in one append-only file."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+def append_trial(path: Path, trial: "Trial") -> bool:
+    """Add a trial to the ledger, one JSON line; whether it was not there yet.
 
+    Many processes may write one ledger. A line that a kill tore is closed off first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=_FileLock(path)))
-
-
-class _FileLock:
-    """Optuna's lock by the system's, which a killed process cannot leave behind (Optuna's own waits 30 s for one)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f".{path.name}.lock")
-        self._held = ExitStack()
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        self._held.enter_context(locked(self._path))
-        return True
-
-    def release(self) -> None:
-        """Give it back."""
-        self._held.close()
-
-
-def append_trial(path: Path, trial: "Trial") -> None:
-    """Add a trial to the ledger, one JSON line; a line that a kill tore is closed off first."""
-    line = json.dumps(asdict(trial), sort_keys=True).encode() + b"\n"
-    with locked(path.with_name(f".{path.name}.lock")), path.open("ab+") as stream:
-        if stream.tell() and not _ends_whole(path):
-            line = b"\n" + line
-        stream.write(line)
+    with locked(path.with_name(f".{path.name}.lock")):
+        if path.exists() and (trial.study, trial.number) in {(t["study"], t["number"]) for t in read_trials(path)}:
+            return False
+        line = json.dumps(asdict(trial), sort_keys=True).encode() + b"\n"
+        with path.open("ab") as stream:
+            if stream.tell() and not _ends_whole(path):
+                line = b"\n" + line
+            stream.write(line)
+    return True
 
 
 def _ends_whole(path: Path) -> bool:

@@ -2,17 +2,19 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from market.errors import ModelError
 from modeling.parameters import CnnParameters, SearchParameters
-from modeling.search import Candidate, Score, TrialPruned, open_study, search
-from storage.trials import append_trial, read_trials, study_journal
+from modeling.search import Candidate, Score, TrialPruned, ledger_lines, open_study, search
+from storage.studies import StudyCrew, study_journal
+from storage.trials import append_trial, read_trials
 from tests.builders_modeling import quick_training
 
 START = Candidate(CnnParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learning_rate=2e-4))
-SPACE = SearchParameters(4, (1e-4, 3e-4), (0.05, 0.15), (64, 96), (2, 3), 7)
+SPACE = SearchParameters(4, 5, 1, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64, 96), (2, 3), (4, 8), 7)
 
 
 @pytest.fixture
@@ -20,9 +22,11 @@ def found(tmp_path):
     """Runs a search over one journal and one ledger; gives the best candidate and the ledger."""
 
     def run(objective, **changes):
-        study = open_study("s-k0", study_journal(tmp_path / "study.journal"))
-        ledger = tmp_path / "trials.jsonl"
-        best = search(study, replace(SPACE, **changes), START, objective, lambda trial: append_trial(ledger, trial))
+        storage = study_journal(tmp_path / "study.journal")
+        study, ledger = open_study("s-k0", storage), tmp_path / "trials.jsonl"
+        parameters = replace(SPACE, **changes)
+        with StudyCrew(storage, tmp_path, datetime.now) as crew:
+            best = search(study, parameters, START, objective, lambda one: append_trial(ledger, one), crew=crew)
         return best, read_trials(ledger)
 
     return run
@@ -35,7 +39,13 @@ def _dropout_score(candidate, report):
 def test_search_starts_with_the_configured_candidate_and_keeps_the_best(found):
     best, ledger = found(_dropout_score)
     assert [trial["number"] for trial in ledger] == [0, 1, 2, 3]
-    assert ledger[0]["settings"] == {"learning_rate": 2e-4, "dropout": 0.1, "width": 64, "dilation_growth": 2}
+    assert ledger[0]["settings"] == {
+        "learning_rate": 2e-4,
+        "focal_gamma": 1.5,
+        "dropout": 0.1,
+        "width": 64,
+        "dilation_growth": 2,
+    }
     assert best.network.dropout == min(trial["settings"]["dropout"] for trial in ledger)
     assert (ledger[1]["minute_ts"], ledger[1]["minute_net"]) == ([60, 120], [1.0, -0.5])
     for trial in ledger:
@@ -101,9 +111,11 @@ def test_finished_search_tries_nothing_more(found):
 
 def test_same_seed_tries_the_same_candidates(found, tmp_path):
     _, ledger = found(_dropout_score)
-    other = []
-    search(open_study("t", study_journal(tmp_path / "other")), SPACE, START, _dropout_score, other.append)
-    assert [trial.settings for trial in other] == [trial["settings"] for trial in ledger]
+    storage = study_journal(tmp_path / "other")
+    study = open_study("t", storage)
+    with StudyCrew(storage, tmp_path, datetime.now) as crew:
+        search(study, SPACE, START, _dropout_score, lambda _: None, crew=crew)
+    assert [trial.settings for trial in ledger_lines(study)] == [trial["settings"] for trial in ledger]
 
 
 def test_trial_behind_the_median_is_pruned(found):

@@ -149,7 +149,9 @@ def test_epochs_tell_rate_rows_and_speed(sets):
     times = iter(range(100))
     found = fit(NETWORK, *sets, quick_training(epochs=2), clock=lambda: float(next(times)))
     chunks = -(-(len(sets[0]) - NETWORK.receptive_rows + 1) // 64)
-    assert [(epoch.learning_rate, epoch.rows, epoch.seconds) for epoch in found.history] == [(3e-4, 64 * chunks, 1.0)] * 2
+    assert [(epoch.learning_rate, epoch.rows, epoch.seconds) for epoch in found.history] == [
+        (3e-4, 64 * chunks, 1.0)
+    ] * 2
     assert found.history[0].predictions_per_s == 64 * chunks
     assert fit(NETWORK, *sets, quick_training(epochs=1)).history[0].predictions_per_s is None
 
