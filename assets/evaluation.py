@@ -15,8 +15,10 @@ from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import Evaluation, evaluation_on_test, headline, verdict_of
 from assets.search import MODEL_ROOMS
 from assets.search_verdict import metrics_of
-from assets.slice_data import data_fingerprint, traded_cell, upstream_shas
+from assets.slice_data import data_fingerprint, upstream_shas
+from assets.study_pages import curve_chart, curve_metrics, fit_metrics, study_pages, write_pictures
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
+from assets.train_parts import traded_cell
 from config.settings import Settings, config_sha
 from features.catalogue import CATALOGUE_VERSION, catalogue_sha
 from modeling.forecast import Cell
@@ -55,7 +57,8 @@ def evaluation(
         record_run(settings, lake, registry, part, found),
         verdict_of(found.comparisons, traded_cell(settings)),
     )
-    pages = {name: dg.MetadataValue.md(page) for name, page in evaluation_pages(found).items()}
+    shown = evaluation_pages(found) | {f"picture_{name}": chart for name, chart in pictures(lake, part).items()}
+    pages = {name: dg.MetadataValue.md(page) for name, page in shown.items()}
     facts = {"mlflow_run": run_id, "verdict": verdict, **headline(settings, found), **run_tags(settings, lake, part)}
     table = Table(found.scores, facts, pages=pages)
     return publish(lake, "evaluation", part, table, evaluation_inputs(settings, lake, part))
@@ -101,17 +104,35 @@ def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, f
         return known
     page = report_path(lake, part).with_suffix(".evaluation.md")
     replace_file(page, "\n\n".join(f"## {name}\n\n{text}" for name, text in evaluation_pages(found).items()).encode())
+    epochs = lake.manifest("models", *part).metadata["epochs"]
     artifacts = {
         "bundle": bundle_folder(settings, part, NETWORK),
         "report": report_path(lake, part),
         "evaluation": page,
+        "pictures": write_pictures(report_path(lake, part).with_suffix(".pictures"), pictures(lake, part)),
     }
     metrics = headline(settings, found) | score_metrics(found.scores) | conformal_metrics(found.conformal)
     metrics |= regime_metrics(found.regimes) | figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
     metrics |= metrics_of(lake.manifest("search", *part).metadata["statistics"])
+    metrics |= fit_metrics(epochs)
     described = tags | {DESCRIPTION: "\n\n".join(verdict_of(found.comparisons, traded_cell(settings)))}
-    run = RunRecord(f"{part.symbol} {part.key}", run_params(settings, lake, part), metrics, described, artifacts)
+    run = RunRecord(
+        f"{part.symbol} {part.key}",
+        run_params(settings, lake, part),
+        metrics,
+        described,
+        artifacts,
+        curve_metrics(epochs),
+    )
     return registry.record(experiment, run)
+
+
+def pictures(lake: Lake, part: Part) -> dict[str, str]:
+    """The study's history and importances, and the curves of the fits."""
+    trials, found = lake.scan("search", part.symbol, [part.key]).collect(), lake.manifest("search", *part).metadata
+    epochs = lake.manifest("models", *part).metadata["epochs"]
+    curves = {name: curve_chart(epochs, name) for name in ("train_loss", "val_nll")}
+    return study_pages(trials, found["importances"]) | curves
 
 
 def report_path(lake: Lake, part: Part) -> Path:

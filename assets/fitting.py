@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ import numpy as np
 
 from assets.partitions import Part
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
-from assets.slice_data import SliceData, compiled_before, search_windows, slice_data, slice_of, traded_cell
+from assets.slice_data import SliceData, compiled_before, search_windows, slice_data, slice_of
+from assets.train_parts import traded_cell
 from backtest.compiled import Compiled, forecasts_on
 from backtest.engine import Window
 from backtest.performance import minute_profits
@@ -24,7 +25,7 @@ from config.settings import Settings
 from features.catalogue import branch_columns, feature_names
 from features.parameters import FeatureParameters
 from modeling.architecture import Architecture, architecture, base_dilations
-from modeling.baselines import fit_baselines
+from modeling.baselines import class_prior
 from modeling.calibration import fit_calibration, identity
 from modeling.evaluation import baseline_prediction, evaluate, model_prediction
 from modeling.forecast import ForecastShape
@@ -118,6 +119,14 @@ def train(
     )
 
 
+def curve_of(fitted: "Fit", member: int) -> list[dict[str, Any]]:
+    """A fit epoch by epoch, as metadata of the member of an ensemble that it made."""
+    return [
+        {"member": member, "epoch": place, **asdict(epoch), "predictions_per_s": epoch.predictions_per_s}
+        for place, epoch in enumerate(fitted.history)
+    ]
+
+
 @contextmanager
 def checkpoints(settings: Settings, part: Part, inputs: str) -> Iterator[Path]:
     """The folder below which a slice's members keep their epochs; it goes once what they are for is written.
@@ -149,9 +158,8 @@ def earn(on: Bench, model: ModelSnapshot) -> Run:
 
 def skill(on: Bench, model: ModelSnapshot) -> float:
     """Mean log-loss skill over the cells against the class prior, on the first part of Val."""
-    names, data = feature_names(on.features), on.data.search
-    baselines, _ = fit_baselines(on.data.train, names, on.settings.models.baselines)
-    scores = score_rows(data, model, [baseline_prediction(baselines[0], data)])
+    data = on.data.search
+    scores = score_rows(data, model, [baseline_prediction(class_prior(on.data.taught), data)])
     return float(scores.filter(scores["model"] == "model")["nll_skill"].mean() or 0.0)  # type: ignore[arg-type]
 
 

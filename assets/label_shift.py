@@ -14,8 +14,9 @@ from assets.checks import DAY_NS, Verdict, day_start
 from assets.drift import champion_slice, newest_slice
 from assets.features import REGIME
 from assets.partitions import WHOLE, Part
-from assets.slice_data import slice_of, traded_cell
+from assets.slice_data import slice_of
 from assets.tables import Table, blocking, inputs_sha, judge, passed, publish
+from assets.train_parts import traded_cell
 from assets.walk_forward_slices import passed_days
 from config.settings import Settings
 from features.regimes import REGIME_NAMES, UNKNOWN

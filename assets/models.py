@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from assets.checks import Verdict
-from assets.fitting import LATENCY_BUDGET_US, Bench, bench, calibrate, checkpoints, step_us, train
+from assets.fitting import LATENCY_BUDGET_US, Bench, bench, calibrate, checkpoints, curve_of, step_us, train
 from assets.partitions import Part, part_of, symbol_slices
 from assets.search import MODEL_ROOMS
 from assets.slice_data import data_fingerprint, upstream_shas
@@ -58,7 +58,7 @@ def made(on: Bench, lake: Lake, part: Part, folder: Path) -> Table:
     """The slice's bundles, written, as a table; a fit that was killed goes on from ``folder``."""
     candidate, settings = best_candidate(lake, part), on.settings
     fitted = train(on, candidate, folder=folder / str(candidate.training.seed))
-    band = fit_baselines(on.data.train, feature_names(on.features), settings.models.baselines)[1]
+    band = fit_baselines(on.data.taught, feature_names(on.features), settings.models.baselines)[1]
     stamps = bundle_stamps(settings, lake, part)
     found = {NETWORK: calibrate(on, fitted.model), MEDIAN_BAND: band}
     metrics = {"val_nll": fitted.val_nll, "best_epoch": float(fitted.best_epoch)}
@@ -66,9 +66,14 @@ def made(on: Bench, lake: Lake, part: Part, folder: Path) -> Table:
         {"kind": kind, **store(on, model, bundle_folder(settings, part, kind), stamps, metrics)}
         for kind, model in found.items()
     ]
-    epochs = [{"epoch": place, **asdict(epoch)} for place, epoch in enumerate(fitted.history)]
     cells = [cell.name for cell in on.shape.cells]
-    facts = {"bundle_sha": rows[0]["sha"], "cells": cells, "epochs": epochs, "rows": len(on.data.train), **metrics}
+    facts = {
+        "bundle_sha": rows[0]["sha"],
+        "cells": cells,
+        "epochs": curve_of(fitted, 0),
+        "rows": fitted.train_rows,
+        **metrics,
+    }
     return Table(pl.DataFrame(rows), facts)
 
 

@@ -1,7 +1,7 @@
 """Tables and line charts as Markdown that Dagster's pages show: a chart is an SVG picture inside a data URI."""
 
 import math
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -48,7 +48,26 @@ def line_chart(title: str, stamps: NDArray[np.int64], lines: Mapping[str, Floats
     stamps : shape (n,), ns UTC, rising; lines : shape (n,) each
     limit : drawn as a dashed line, where it is not so far away that it would flatten the rest
     """
-    picture = _svg(title, stamps, lines, limit)
+    ends = (utc_time(int(stamps[0]))[:8], f"{utc_time(int(stamps[-1]))[:8]} UTC") if stamps.size else ("", "")
+    return _embedded(title, _svg(title, stamps, lines, limit, ends))
+
+
+def number_chart(title: str, numbers: NDArray[np.int64], lines: Mapping[str, Floats]) -> str:
+    """A picture of lines over whole numbers, such as epochs; NaN leaves a hole. "none" where nothing is finite.
+
+    numbers : shape (n,), rising; lines : shape (n,) each
+    """
+    ends = (str(numbers[0]), str(numbers[-1])) if numbers.size else ("", "")
+    return _embedded(title, _svg(title, numbers, lines, None, ends))
+
+
+def svg_of(chart: str) -> bytes:
+    """The picture inside a chart's Markdown; empty where it holds none."""
+    _, found, encoded = chart.partition("data:image/svg+xml;base64,")
+    return b64decode(encoded.removesuffix(")")) if found else b""
+
+
+def _embedded(title: str, picture: str) -> str:
     return f"![{title}](data:image/svg+xml;base64,{b64encode(picture.encode()).decode()})" if picture else "none"
 
 
@@ -78,7 +97,7 @@ def heat_map(title: str, across: Sequence[str], down: Sequence[str], shares: Flo
         f'<text x="8" y="16" fill="#000" font-weight="bold">{escape(title)}</text>'
     )
     picture = "".join([picture, *heads, *names, *cells, "</svg>"])
-    return f"![{title}](data:image/svg+xml;base64,{b64encode(picture.encode()).decode()})"
+    return _embedded(title, picture)
 
 
 def _shade(share: float) -> str:
@@ -92,7 +111,9 @@ def _percent(share: float) -> str:
     return "" if math.isnan(share) else f"{100 * share:.1f}"
 
 
-def _svg(title: str, stamps: NDArray[np.int64], lines: Mapping[str, Floats], limit: float | None) -> str:
+def _svg(
+    title: str, stamps: NDArray[np.int64], lines: Mapping[str, Floats], limit: float | None, ends: tuple[str, str]
+) -> str:
     values = np.concatenate([np.asarray(line, np.float64) for line in lines.values()]) if lines else np.empty(0)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -100,7 +121,7 @@ def _svg(title: str, stamps: NDArray[np.int64], lines: Mapping[str, Floats], lim
     low, high = _bounds(float(values.min()), float(values.max()), limit)
     start, end = int(stamps[0]), max(int(stamps[-1]), int(stamps[0]) + 1)
     across = _LEFT + (stamps - start) / (end - start) * (_WIDTH - _LEFT - _RIGHT)
-    parts = [_frame(title, start, end), *_grid(low, high)]
+    parts = [_frame(title, *ends), *_grid(low, high)]
     for number, (name, line) in enumerate(lines.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         parts.append(_path(across, _heights(line, low, high), colour))
@@ -126,13 +147,13 @@ def _bounds(low: float, high: float, limit: float | None) -> tuple[float, float]
     return low - margin, high + margin
 
 
-def _frame(title: str, start: int, end: int) -> str:
+def _frame(title: str, start: str, end: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" '
         f'font-size="11" fill="none"><rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>'
         f'<text x="{_LEFT}" y="16" fill="#000" font-weight="bold">{escape(title)}</text>'
-        f'<text x="{_LEFT}" y="{_HEIGHT - 8}" fill="#555">{utc_time(start)[:8]}</text>'
-        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 8}" fill="#555" text-anchor="end">{utc_time(end)[:8]} UTC</text>'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 8}" fill="#555">{start}</text>'
+        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 8}" fill="#555" text-anchor="end">{end}</text>'
     )
 
 

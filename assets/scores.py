@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from assets.fitting import longest_memory_rows
 from assets.models import NETWORK, slice_model
 from assets.partitions import Part
-from assets.slice_data import slice_data, traded_cell
+from assets.slice_data import slice_data
+from assets.train_parts import traded_cell
 from backtest.comparison import Comparison, compare
 from config.settings import Settings
 from features.catalogue import feature_names
@@ -103,8 +104,8 @@ def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
 def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Sequence[Predictor]]) -> Judged:
     data, models = slice_data(settings, lake, part, longest_memory_rows(settings)), settings.models
     forecaster = forecaster_from(slice_model(settings, lake, part, NETWORK))
-    rules, _ = fit_baselines(data.train, feature_names(settings.features_of(part.symbol)), models.baselines)
-    learners = fit(data.train, data.search, models.learners, forecaster.receptive_rows)
+    rules, _ = fit_baselines(data.taught, feature_names(settings.features_of(part.symbol)), models.baselines)
+    learners = fit(data.taught, data.search, models.learners, forecaster.receptive_rows)
     forecasts = [forecaster.run(rows.values, rows.valid) for rows in (data.calibration, data.test)]
     before, model = (model_prediction(MODEL, forecaster.shape, made) for made in forecasts)
     expected = moments_of(forecaster.shape, forecasts[0]), moments_of(forecaster.shape, forecasts[1])

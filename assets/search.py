@@ -15,6 +15,7 @@ from assets.partitions import Part, part_of, symbol_slices, whole_symbol
 from assets.resources import lake_of
 from assets.search_verdict import facts_of, verdict_of, whole_ledger
 from assets.slice_data import upstream_shas
+from assets.study_pages import study_pages
 from assets.tables import Table, blocking, inputs_sha, judge, publish
 from config.settings import Settings
 from storage.lake import Lake
@@ -39,7 +40,7 @@ def search(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.MaterializeResult:
     """All trials of a slice, abandoned ones included; an interrupted study goes on where it stopped."""
-    from modeling.search import best_candidate, ledger_lines
+    from modeling.search import best_candidate, importances, ledger_lines
 
     part = part_of(context)
     inputs = search_inputs(settings, lake, part)
@@ -50,8 +51,10 @@ def search(
     trials, best = ledger_lines(study), best_candidate(study, configured(on))
     verdict = facts_of(verdict_of(settings, whole_ledger(folder.parent)))
     facts = {"trials": len(trials), "network": asdict(best.network), "training": asdict(best.training)}
-    facts |= {"statistics": verdict}
-    table = Table(trial_frame(list(map(asdict, trials))), facts)
+    facts |= {"statistics": verdict, "importances": importances(study)}
+    frame = trial_frame(list(map(asdict, trials)))
+    pages = study_pages(frame, facts["importances"])
+    table = Table(frame, facts, pages={f"picture_{name}": dg.MetadataValue.md(page) for name, page in pages.items()})
     return publish(lake, "search", part, table, inputs)
 
 

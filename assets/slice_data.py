@@ -2,17 +2,16 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from dataclasses import astuple
 from itertools import chain
 from typing import NamedTuple
 
-import numpy as np
-import polars as pl
-
 from assets.checks import day_start
-from assets.features import REGIME, leader_days, opening_state, require_catalogue
+from assets.features import leader_days, opening_state, require_catalogue
+from assets.lake_rows import days_of, labelled_rows, stored_rows, utc_date
 from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
+from assets.train_parts import Train, train_source
 from assets.walk_forward_slices import NS_PER_S, frame_slices
 from backtest.compiled import Compiled, Rows
 from backtest.compiled import opened as opened_at
@@ -21,30 +20,26 @@ from backtest.latency import restamped
 from backtest.mids import mid_path
 from backtest.venue import SimulatedVenue
 from config.settings import Settings
-from features.batch import feature_rows, frame_to_rows, seen_by_rows
-from features.catalogue import feature_names
+from features.batch import feature_rows, seen_by_rows
 from features.layout import NS_PER_MS
-from labeling.targets import DOWN, NO_TRADE, UP, tradeable_grid
 from market.book import Book
 from market.errors import LakeError, NotEnoughData
 from market.events import EVENT, Events
-from market.instrument import Contract
 from market.latency import LatencyTable
 from market.schema import frame_to_events
-from modeling.forecast import Cell
-from modeling.sampling import TrainingSet, cells_of, learnable, training_set, weighted_by_uniqueness, window
+from modeling.sampling import TrainingSet, TrainingSource, newest_rows, window
 from modeling.walk_forward import Slice, split_validation
 from storage.lake import Lake
 from storage.spool import Spool
 
 AFTER_WINDOW_NS = NS_PER_S  # of tape behind a backtest, so that its last row can still close
-CLASS_ROWS = 30  # of a class in Train; fewer teach nothing
 
 
 class SliceData(NamedTuple):
     """The windows of one slice; those after Train also hold the rows before them that fill a model's memory."""
 
-    train: TrainingSet
+    train: TrainingSource  # read in parts, more than memory holds
+    taught: TrainingSet  # the newest rows of Train, which rules and learners are fitted on: all of them unless too many
     search: TrainingSet  # first part of Val: search and early stopping
     calibration: TrainingSet  # second part of Val
     test: TrainingSet
@@ -73,22 +68,15 @@ def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) ->
     Raises NotEnoughData if the traded cell is not among them, and LakeError if a day's features are of another
     catalogue than today's.
     """
-    piece = slice_of(lake, part)
-    whole = _slice_rows(settings, lake, part.symbol, piece, context_rows)
-    search, calibration = search_windows(settings, piece)
-    later = (window(whole, *span, context_rows) for span in (search, calibration, piece.test))
-    return SliceData(weighted_by_uniqueness(window(whole, *piece.train)), *later)
-
-
-def traded_cell(settings: Settings) -> Cell:
-    """The question that the policy asks a model."""
-    return Cell(settings.trading.horizon_ms, float(settings.trading.budget_bp))
-
-
-def days_of(lake: Lake, symbol: str, start: int, end: int) -> list[str]:
-    """Dates of a symbol's partitions that reach into [start, end), oldest first."""
-    first, last = _utc_date(start), _utc_date(end - 1)
-    return [day for day in lake.dates("features", symbol) if first <= day <= last]
+    piece, symbol = slice_of(lake, part), part.symbol
+    require_catalogue(settings, lake, symbol, days_of(lake, symbol, piece.train[0], piece.test[1]))
+    train = train_source(Train(settings, lake, symbol, Window(*piece.train), context_rows))
+    cells, before = train.shape.cells, context_rows * settings.features.row_interval_ms * NS_PER_MS
+    later = [
+        window(labelled_rows(settings, lake, symbol, Window(start - before, end), cells), start, end, context_rows)
+        for start, end in (*search_windows(settings, piece), piece.test)
+    ]
+    return SliceData(train, newest_rows(train, settings.models.learners.most_rows), *later)
 
 
 def upstream_shas(lake: Lake, part: Part) -> list[object]:
@@ -97,7 +85,7 @@ def upstream_shas(lake: Lake, part: Part) -> list[object]:
     days = days_of(lake, part.symbol, piece.train[0], piece.test[1])
     tables = ("aligned_events", "features", "labels")
     shas = [[content_shas(passed(lake, table, Part(part.symbol, day)))[:1] for table in tables] for day in days]
-    return [list(piece), shas]
+    return [list(astuple(piece)), shas]
 
 
 def data_fingerprint(lake: Lake, part: Part) -> str:
@@ -119,7 +107,7 @@ def compiled_before(
     cut = (span.start - warm_rows * row_ns) // row_ns * row_ns
     days = days_of(lake, symbol, cut, span.end)
     if not days:
-        raise NotEnoughData(f"the lake holds no day of {symbol} between {_utc_date(cut)} and {_utc_date(span.end)}")
+        raise NotEnoughData(f"the lake holds no day of {symbol} between {utc_date(cut)} and {utc_date(span.end)}")
     require_catalogue(settings, lake, symbol, days)
     mids_end = span.end + max(settings.reports.markouts_ms) * NS_PER_MS
     read = Window(cut, max(mids_end, span.end + AFTER_WINDOW_NS))
@@ -176,19 +164,6 @@ def _until(events: Events, end: int) -> Events:
     return events[:count] if within[:count].all() else events[within]
 
 
-def stored_rows(settings: Settings, lake: Lake, symbol: str, days: Sequence[str], span: Window) -> Rows:
-    """The lake's rows of a window, in order. Raises NotEnoughData if there is none."""
-    names = feature_names(settings.features_of(symbol))
-    heads = ["row_ts", "status", "best_bid", "best_ask", REGIME]
-    within = pl.col("row_ts").is_between(span.start, span.end, closed="left")
-    frame = lake.scan("features", symbol, days).filter(within).select(*heads, *names).collect()
-    if not frame.height:
-        raise NotEnoughData(f"the lake holds no row of {symbol} in [{span.start}, {span.end}) ns")
-    row_ts, status, best_bid, best_ask, regime = (frame[name].to_numpy(writable=True) for name in heads)
-    values = frame.select(names).to_numpy().astype(np.float32, order="C")
-    return Rows(row_ts, status, best_bid, best_ask, values, regime)
-
-
 def rows_made_anew(
     settings: Settings, lake: Lake, opening: Part, cut: int, tapes: tuple[Events, Events], stored: Rows
 ) -> Rows:
@@ -210,40 +185,3 @@ def venue_with_book(settings: Settings, symbol: str, book: Book) -> SimulatedVen
     """A venue without orders whose book is already open; the book is copied."""
     venue = SimulatedVenue(settings.instrument(symbol), settings.venue)
     return opened_at(venue, venue.dump() | dict(zip(("ladder", "spill", "head"), book, strict=True)))
-
-
-def _slice_rows(settings: Settings, lake: Lake, symbol: str, piece: Slice, memory: int) -> TrainingSet:
-    start, end = piece.train[0], piece.test[1]
-    days = days_of(lake, symbol, start, end)
-    require_catalogue(settings, lake, symbol, days)
-    within = pl.col("row_ts").is_between(start, end, closed="left")
-    frames = [lake.scan(table, symbol, days).filter(within).collect() for table in ("features", "labels")]
-    rows, labels = frame_to_rows(frames[0].drop(REGIME), settings.features_of(symbol)), frames[1]
-    regimes = frames[0][REGIME].to_numpy()
-    contract = settings.instrument(symbol).contract
-    tradeable = trainable_cells(settings, labels.filter(pl.col("row_ts") < piece.train[1]), contract)
-    cells = learnable_cells(
-        window(training_set(rows, labels, settings.labels, tradeable, contract, regimes=regimes), *piece.train), memory
-    )
-    if traded_cell(settings) not in cells:
-        traded, names = traded_cell(settings).name, ", ".join(cell.name for cell in cells)
-        raise NotEnoughData(f"slice {piece.key}: Train cannot teach the traded cell {traded}, only {names or 'none'}")
-    return training_set(rows, labels, settings.labels, cells, contract, regimes=regimes)
-
-
-def trainable_cells(settings: Settings, train: pl.DataFrame, contract: Contract) -> tuple[Cell, ...]:
-    """The cells at the trained horizons of which enough of Train's labels are worth a trade."""
-    return cells_of(tradeable_grid(train, settings.trained_labels, contract))
-
-
-def learnable_cells(train: TrainingSet, memory: int) -> tuple[Cell, ...]:
-    """The cells of which Train has enough rows of all three classes, each behind ``memory`` valid ones."""
-    usable = learnable(train, memory)
-    counts = np.array([((train.classes == kind) & usable).sum(axis=0) for kind in (DOWN, NO_TRADE, UP)])
-    return tuple(
-        cell for cell, fewest in zip(train.shape.cells, counts.min(axis=0), strict=True) if fewest >= CLASS_ROWS
-    )
-
-
-def _utc_date(ts: int) -> str:
-    return str(datetime.fromtimestamp(ts // NS_PER_S, UTC).date())

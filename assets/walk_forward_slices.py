@@ -120,8 +120,7 @@ def slice_frame(pieces: Sequence[Slice]) -> pl.DataFrame:
     """One row a slice: its key, then start and end of each window, ns."""
     return pl.DataFrame(
         [
-            {"slice": piece.key}
-            | {f"{name}_{edge}": at for name in ("train", "val", "test") for edge, at in _edges(getattr(piece, name))}
+            {"slice": piece.key} | {f"{name}_{edge}": at for name, span in piece.windows for edge, at in _edges(span)}
             for piece in pieces
         ]
     )

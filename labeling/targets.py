@@ -270,22 +270,32 @@ def tradeable_grid(table: pl.DataFrame, parameters: LabelParameters, contract: C
     Columns horizon_ms, budget_bp, rows (with a class), up, down, no_trade (shares of rows, NaN without any),
     tradeable: up + down reach ``parameters.min_tradeable_share``.
     """
-    cells = [cell for h in parameters.horizons_ms for cell in _cells(table, h, parameters, contract)]
+    return grid_of_counts(class_counts(table, parameters, contract), parameters)
+
+
+def class_counts(table: pl.DataFrame, parameters: LabelParameters, contract: Contract) -> NDArray[np.int64]:
+    """Rows of each class, shape (horizons, budgets, 3): up, down, no trade. Those of parts of a table add up."""
+    return np.array([_counts(table, horizon, parameters, contract) for horizon in parameters.horizons_ms], np.int64)
+
+
+def _counts(table: pl.DataFrame, horizon_ms: int, parameters: LabelParameters, contract: Contract) -> list[list[int]]:
+    found = classes_by_budget(table, horizon_ms, parameters.fee_budgets_bp, parameters.margin_bp, contract)
+    return [[int(np.count_nonzero(row == label)) for label in (UP, DOWN, NO_TRADE)] for row in found]
+
+
+def grid_of_counts(counts: NDArray[np.int64], parameters: LabelParameters) -> pl.DataFrame:
+    """``tradeable_grid`` of rows that were counted by ``class_counts``."""
+    cells = [
+        _cell(horizon, budget, counts[h, b].tolist(), parameters)
+        for h, horizon in enumerate(parameters.horizons_ms)
+        for b, budget in enumerate(parameters.fee_budgets_bp)
+    ]
     return pl.DataFrame(cells)
 
 
-def _cells(
-    table: pl.DataFrame, horizon_ms: int, parameters: LabelParameters, contract: Contract
-) -> list[dict[str, float | int | bool]]:
-    budgets = parameters.fee_budgets_bp
-    found = classes_by_budget(table, horizon_ms, budgets, parameters.margin_bp, contract)
-    return [_cell(horizon_ms, budget, row, parameters) for budget, row in zip(budgets, found, strict=True)]
-
-
 def _cell(
-    horizon_ms: int, budget_bp: float, labels: NDArray[np.int8], parameters: LabelParameters
+    horizon_ms: int, budget_bp: float, counts: list[int], parameters: LabelParameters
 ) -> dict[str, float | int | bool]:
-    counts = [int(np.count_nonzero(labels == label)) for label in (UP, DOWN, NO_TRADE)]
     rows = sum(counts)
     up, down, no_trade = (count / rows if rows else float("nan") for count in counts)
     return {

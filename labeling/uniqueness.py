@@ -32,17 +32,33 @@ def effective_size(te: NDArray[np.int64], tx: NDArray[np.int64]) -> float:
     return float(average_uniqueness(te, tx).sum())
 
 
+def uniqueness_by_horizon(te: NDArray[np.int64], tx: NDArray[np.int64], known: NDArray[np.bool_]) -> Floats:
+    """Average uniqueness of each row's label at each of H horizons, shape (N, H); 0 where it is not known.
+
+    te : (N,); tx and known : (N, H). A label that is not known is not alive.
+    """
+    found = np.zeros(tx.shape)
+    for h in range(tx.shape[1]):
+        chosen = known[:, h]
+        found[chosen, h] = average_uniqueness(te[chosen], tx[chosen, h])
+    return found
+
+
+def mean_weights(uniqueness: Floats, known: NDArray[np.bool_], means: Floats) -> Floats:
+    """Weight of each row, shape (N,): the mean over its known labels of uniqueness over ``means``; 0 without a label.
+
+    means : (H,) average uniqueness of all known labels of a horizon, so that weights average 1 over those
+    """
+    scaled = np.where(known, uniqueness / np.where(means > 0, means, 1.0), 0.0)
+    weights: Floats = scaled.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return weights
+
+
 def uniqueness_weights(te: NDArray[np.int64], tx: NDArray[np.int64], known: NDArray[np.bool_]) -> Floats:
     """Weight of each row over H horizons, shape (N,): the mean of its uniqueness at each, which averages 1 over labels.
 
     te : (N,); tx and known : (N, H). A label that is not known weighs nothing and is not alive; where none of a row's
     is known the weight is 0.
     """
-    weights = np.zeros(tx.shape)
-    for h in range(tx.shape[1]):
-        chosen = known[:, h]
-        found = average_uniqueness(te[chosen], tx[chosen, h])
-        weights[chosen, h] = found / found.mean() if found.size else 0.0
-    counts = known.sum(axis=1)
-    mean: Floats = weights.sum(axis=1) / np.maximum(counts, 1)
-    return mean
+    found = uniqueness_by_horizon(te, tx, known)
+    return mean_weights(found, known, found.sum(axis=0) / np.maximum(known.sum(axis=0), 1))

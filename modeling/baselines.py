@@ -54,12 +54,17 @@ def fit_baselines(
     require_classes(train, 1)
     band = fit_median_band(train, parameters)
     baselines = (
-        _tabled("class_prior", _most_frequent(train), train),
+        class_prior(train),
         _tabled("persistence", persisting, train),
         _tabled("imbalance", _imbalance(train, names, parameters.imbalance_feature), train),
         Baseline("median_band", band.signals, band.tables),
     )
     return baselines, band.snapshot()
+
+
+def class_prior(train: TrainingSet) -> Baseline:
+    """The shares of the classes in Train, whatever the row."""
+    return _tabled("class_prior", _most_frequent(train), train)
 
 
 def _tabled(name: str, rule: Rule, train: TrainingSet) -> Baseline:

@@ -139,15 +139,16 @@ class TrainingParameters:
     patience: int  # evaluations without a better validation loss before it stops
     chunk_rows: int  # rows predicted in one pass
     batch_chunks: int  # chunks in one step of the optimiser
+    part_rows: int  # rows of Train that are read and held at once
     seed: int
     accelerator: Literal["cpu", "gpu", "auto"]  # what it runs on; auto: a GPU where there is one
-    devices: int  # of that kind
-    strategy: Literal["auto", "ddp", "ddp_spawn"]  # how several devices share a fit
+    devices: int  # of that kind; more than one where torchrun started as many processes
+    strategy: Literal["auto", "ddp"]  # how several devices share a fit
     precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 products on a GPU, else float32
 
     def __post_init__(self) -> None:
         _one_of(self, "accelerator", "cpu", "gpu", "auto")
-        _one_of(self, "strategy", "auto", "ddp", "ddp_spawn")
+        _one_of(self, "strategy", "auto", "ddp")
         _one_of(self, "precision", "auto", "fp32", "bf16")
         _within(self, "devices", 1, 1024)
         _within(self, "mixup_alpha", 0.0, 1.0)
@@ -161,6 +162,7 @@ class TrainingParameters:
         _within(self, "return_weight", 0.0, 10.0)
         _within(self, "cost_weight", 0.0, 10.0)
         _within(self, "patience", *PATIENCES)
+        _within(self, "part_rows", self.chunk_rows, 1_000_000_000)
         _within(self, "seed", 0, 2**31 - 1)
         _above_zero(self, "huber_delta_sigma", "gradient_clip", "epochs", "chunk_rows", "batch_chunks")
 
@@ -268,6 +270,7 @@ class LearnerParameters:
     """Logistic and LightGBM beside every model, on its rows and features."""
 
     logistic_ridge: float  # pull of the coefficients of standardised features to 0, beside a mean log-loss
+    most_rows: int  # of Train that learners and rules are fitted on, the newest; in whole parts of it
     lightgbm_trials: int  # candidates for each cell, of which Val's first part chooses: the budget of its search
     lightgbm_rounds: int  # trees for each class, at most; it stops earlier by Val's first part
     lightgbm_patience: int  # rounds without a better validation loss before it stops
@@ -279,6 +282,7 @@ class LearnerParameters:
 
     def __post_init__(self) -> None:
         _within(self, "logistic_ridge", 0.0, 1.0)
+        _within(self, "most_rows", 1, 1_000_000_000)
         _within(self, "lightgbm_trials", 1, 1000)
         _within(self, "lightgbm_rounds", 1, 10_000)
         _within(self, "lightgbm_patience", 1, 1000)

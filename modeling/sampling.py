@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.batch import Rows
 from features.catalogue import VALID
 from features.regimes import HIGH_VOLATILITY, REGIME_NAMES, UNKNOWN
 from labeling.parameters import LabelParameters
 from labeling.targets import NO_CLASS, classes, regression_target
-from labeling.uniqueness import uniqueness_weights
+from labeling.uniqueness import mean_weights, uniqueness_by_horizon
 from market.errors import ModelError, NotEnoughData
 from market.instrument import Contract
 from modeling.forecast import CLASSES, Cell, Floats, ForecastShape
+
+Doubles = NDArray[np.float64]
 
 BP = 1e4
 _NS_PER_MS = 1_000_000
@@ -57,8 +59,24 @@ def cells_of(grid: pl.DataFrame) -> tuple[Cell, ...]:
     return tuple(Cell(int(horizon), float(budget)) for horizon, budget in rows.select("horizon_ms", "budget_bp").rows())
 
 
+class FeatureRows(Protocol):
+    """Rows of the catalogue, as the lake or a stream has them."""
+
+    @property
+    def row_ts(self) -> NDArray[np.int64]:
+        """(N,) ns UTC."""
+
+    @property
+    def status(self) -> NDArray[np.uint8]:
+        """(N,) of features.catalogue."""
+
+    @property
+    def values(self) -> Floats:
+        """(N, features)."""
+
+
 def training_set(
-    rows: Rows,
+    rows: FeatureRows,
     labels: pl.DataFrame,
     parameters: LabelParameters,
     cells: Sequence[Cell],
@@ -124,9 +142,20 @@ def weighted_by_uniqueness(data: TrainingSet) -> TrainingSet:
 
     A row of which no label is known keeps its weight: it teaches nothing either way.
     """
-    known = np.isfinite(data.gross_bp)
+    found = uniqueness_of(data)
+    return weighted(data, found, found.sum(axis=0) / np.maximum(np.isfinite(data.gross_bp).sum(axis=0), 1))
+
+
+def uniqueness_of(data: TrainingSet) -> Doubles:
+    """Average uniqueness of each row's label at each horizon, (N, H); 0 where it is not known."""
     spans = np.array(data.shape.horizons_ms, np.int64) * _NS_PER_MS
-    weights = uniqueness_weights(data.known_ts[:, 0] - spans[0], data.known_ts, known)
+    return uniqueness_by_horizon(data.known_ts[:, 0] - spans[0], data.known_ts, np.isfinite(data.gross_bp))
+
+
+def weighted(data: TrainingSet, uniqueness: Doubles, means: Doubles) -> TrainingSet:
+    """The rows weighing their uniqueness (N, H) over its means (H,) in all of Train; without a label as before."""
+    known = np.isfinite(data.gross_bp)
+    weights = mean_weights(uniqueness, known, means)
     return replace(data, weights=np.where(known.any(axis=1), weights, data.weights).astype(np.float32))
 
 
@@ -139,6 +168,30 @@ def ready_rows(valid: NDArray[np.bool_], receptive_rows: int) -> NDArray[np.bool
     places = np.arange(len(valid))
     newest_invalid = np.maximum.accumulate(np.where(valid, -1, places)) if len(valid) else places
     return places - newest_invalid >= receptive_rows
+
+
+def class_counts(data: TrainingSet, receptive_rows: int) -> NDArray[np.int64]:
+    """Learnable rows of each class, (C, 3); those of parts add up."""
+    return _class_counts(data, learnable(data, receptive_rows))
+
+
+def newest_rows(source: "TrainingSource", rows: int) -> TrainingSet:
+    """The newest parts of a source that together hold at least ``rows`` rows, or all of them, with their context."""
+    parts: list[TrainingSet] = []
+    for place in reversed(range(len(source))):
+        parts.insert(0, source.part(place))
+        if sum(map(len, parts)) >= rows:
+            break
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: Sequence[TrainingSet]) -> TrainingSet:
+    """Parts behind each other, each without the context that repeats the rows of the one before."""
+    own = [parts[0], *(part.rows(part.row_ts > before.row_ts[-1]) for before, part in pairwise(parts))]
+    arrays = {item.name: [getattr(part, item.name) for part in own] for item in fields(TrainingSet)}
+    return TrainingSet(
+        **{name: found[0] if name == "shape" else np.concatenate(found) for name, found in arrays.items()}
+    )
 
 
 def learnable(data: TrainingSet, receptive_rows: int) -> NDArray[np.bool_]:
@@ -287,7 +340,7 @@ def high_volatility_factor(weights: NDArray[np.float64], most: float) -> float:
 
 def require_classes(data: TrainingSet, receptive_rows: int) -> None:
     """Raise NotEnoughData unless every cell has rows of all three classes to learn from."""
-    counts = _class_counts(data, learnable(data, receptive_rows))
+    counts = class_counts(data, receptive_rows)
     _require_rows(counts, len(data), receptive_rows)
     require_every_class(counts, data.shape)
 

@@ -57,6 +57,7 @@ class Fit:
     model: ModelSnapshot
     history: tuple[Epoch, ...]
     best_epoch: int
+    train_rows: int  # that it was fitted on
 
     @property
     def val_nll(self) -> float:
@@ -83,8 +84,9 @@ def fit(
     before : a network of the same architecture, whose weights it starts from in place of random ones
     clock : by which epochs are timed, seconds
     Raises NotEnoughData if a cell lacks a class to learn, or Val a row to check on, ModelError if the loss is not a
-    number, the folder holds another fit, or ``before`` is another network.
+    number, the folder holds another fit, ``before`` is another network, or devices lack their processes.
     """
+    _require_launcher(parameters.devices)
     sources = [InMemory(data) if isinstance(data, TrainingSet) else data for data in (train, val)]
     surveys = [survey(source, network.receptive_rows, parameters.chunk_rows) for source in sources]
     require_every_class(surveys[0].counts, network.forecast)
@@ -103,7 +105,13 @@ def fit(
     weights = network_weights(module.network)
     model = ModelSnapshot(network.kind, network.as_dict(), weights, identity(len(network.forecast.cells)))
     _require_agreement(module.network, model, sources[1].part(0))
-    return Fit(model, tuple(module.history), module.best_epoch)
+    return Fit(model, tuple(module.history), module.best_epoch, surveys[0].rows)
+
+
+def _require_launcher(devices: int) -> None:
+    """Raise ModelError where Lightning would start processes itself: each would run the whole command once more."""
+    if devices > 1 and not torch.distributed.is_torchelastic_launched():
+        raise ModelError(f"devices={devices} needs as many processes: torchrun --nproc-per-node {devices}; else set 1")
 
 
 def _loader(batches: DenseBatches) -> DataLoader[Batch]:

@@ -1,30 +1,49 @@
 """Train, validation and test windows that only move forward in time, purged from each other."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from itertools import pairwise
 
 from market.errors import ConfigError, LeakageError
 
 Window = tuple[int, int]  # half-open [start, end), ns UTC
 
 
-class Slice(NamedTuple):
-    """Half-open windows [start, end) in ns UTC; a purge gap separates each pair."""
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Half-open windows [start, end) in ns UTC; a purge gap separates each pair.
+
+    Raises LeakageError if a window is empty, one begins before the one before it has ended, or no gap is between them.
+    How long the gap has to be depends on the labels: see ``assert_purged``.
+    """
 
     key: str  # start of Train and the slice's number: "20240808T235500Z-k0"
     train: Window
     val: Window
     test: Window
 
+    def __post_init__(self) -> None:
+        for name, (start, end) in self.windows:
+            if start >= end:
+                raise LeakageError(f"slice {self.key}: {name} of [{start}, {end}) ns is empty or runs backwards")
+        for (earlier, (_, end)), (later, (start, _)) in pairwise(self.windows):
+            if start <= end:
+                raise LeakageError(f"slice {self.key}: {later} begins {end - start} ns before {earlier} is purged")
+
+    @property
+    def windows(self) -> tuple[tuple[str, Window], ...]:
+        """The three windows with their names, in the order of time."""
+        return ("train", self.train), ("val", self.val), ("test", self.test)
+
 
 def walk_forward(start: int, end: int, train: int, val: int, test: int, purge: int) -> Iterator[Slice]:
     """Yield slices within [start, end), each one ``test`` later than the last; all in ns.
 
-    Raises ConfigError if a length is not above 0, or the purge is negative.
+    Raises ConfigError if a length or the purge is not above 0.
     """
-    if min(train, val, test) <= 0 or purge < 0:
-        raise ConfigError(f"train={train}, val={val} and test={test} ns must be above 0, purge={purge} not below")
+    if min(train, val, test, purge) <= 0:
+        raise ConfigError(f"train={train}, val={val}, test={test} and purge={purge} ns must be above 0")
     number = 0
     while start + train + purge + val + purge + test <= end:
         val_start = start + train + purge
@@ -45,6 +64,8 @@ def split_validation(val: Window, search_share: float, purge: int) -> tuple[Wind
     Raises ConfigError if the purge leaves one of them empty.
     """
     start, end = val
+    if purge <= 0:
+        raise ConfigError(f"purge={purge} ns between the parts of val must be above 0")
     cut = start + round((end - start - purge) * search_share)
     if not start < cut < cut + purge < end:
         raise ConfigError(f"val of {end - start} ns cannot be split with a purge of {purge} ns between its parts")
@@ -54,10 +75,10 @@ def split_validation(val: Window, search_share: float, purge: int) -> tuple[Wind
 def assert_purged(piece: Slice, longest_horizon_ns: int, latency_ns: int, clock_error_ns: int) -> None:
     """Raise LeakageError unless a label of each window ends before the next window begins."""
     needed = longest_horizon_ns + latency_ns + clock_error_ns
-    for earlier, later, names in ((piece.train, piece.val, "train and val"), (piece.val, piece.test, "val and test")):
-        gap = later[0] - earlier[1]
+    for (earlier, (_, end)), (later, (start, _)) in pairwise(piece.windows):
+        gap = start - end
         if gap < needed:
             raise LeakageError(
-                f"slice {piece.key}: {gap} ns between {names}, labels reach {needed} ns "
+                f"slice {piece.key}: {gap} ns between {earlier} and {later}, labels reach {needed} ns "
                 f"(horizon {longest_horizon_ns}, latency {latency_ns}, clock error {clock_error_ns})"
             )

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ class RunRecord:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     artifacts: Mapping[str, Path] = field(default_factory=dict)  # name in MLflow -> folder or file
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)  # metrics with a value at each step from 0 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,7 @@ def _log(client: "MlflowClient", run_id: str, run: RunRecord) -> None:
 
     params = [Param(key, str(value)) for key, value in run.params.items()]
     metrics = [Metric(key, float(value), 0, 0) for key, value in run.metrics.items()]
+    metrics += [Metric(key, float(v), 0, step) for key, line in run.curves.items() for step, v in enumerate(line)]
     tags = [RunTag(key, value) for key, value in run.tags.items()]
     for start in range(0, max(len(params), len(metrics), len(tags)), _BATCH):
         batch = slice(start, start + _BATCH)

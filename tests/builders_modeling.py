@@ -104,6 +104,7 @@ def quick_training(**changes: float | str) -> TrainingParameters:
         patience=5,
         chunk_rows=64,
         batch_chunks=1,
+        part_rows=1_000_000,
         mixup_alpha=0.0,
         cutout_share=0.0,
         cutout_least_rows=10,

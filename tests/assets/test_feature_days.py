@@ -237,7 +237,7 @@ def test_days_of_another_catalogue_are_neither_trained_on_nor_followed(tmp_path:
         leader_days(other, lake, FOLLOWER, [DAY])
     assert "\n" not in str(refused.value)
     start = day_start(DAY)
-    piece = Slice("20240809T000000Z-k0", (start, start + 1), (start + 1, start + 2), (start + 2, start + 3))
+    piece = Slice("20240809T000000Z-k0", (start, start + 1), (start + 2, start + 3), (start + 4, start + 5))
     frame = slice_frame([piece])
     lake.write("walk_forward_slices", LEADER, WHOLE, frame, schema_sha=schema_sha(frame.schema))
     lake.set_verdict("walk_forward_slices", LEADER, WHOLE, True, {})

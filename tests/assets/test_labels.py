@@ -22,7 +22,6 @@ from assets.labels import (
 )
 from assets.partitions import Part
 from assets.plots import heat_map
-from assets.slice_data import trainable_cells
 from config.loading import load_settings
 from config.settings import Settings
 from labeling.parameters import Exit, Target
@@ -31,6 +30,7 @@ from market.errors import DataError
 from market.events import Events
 from market.schema import events_to_frame, schema_sha
 from modeling.forecast import Cell
+from modeling.sampling import cells_of
 from storage.lake import Lake
 from tests.builders_labels import MS, START, random_tape
 
@@ -155,14 +155,14 @@ def test_untradeable_cells_are_named_drawn_and_not_trained_on(day: Day) -> None:
     assert label_facts(frame, grid)["untradeable"] == untradeable(grid)
     assert "Not trained on: 250 ms 100 bp, 1000 ms 100 bp" in grid_page(grid)
     assert grid_page(grid).count("data:image/svg+xml") == 3
-    assert trainable_cells(settings, frame, "inverse") == (Cell(250, 0.0), Cell(1_000, 0.0))
+    assert cells_of(tradeable_grid(frame, settings.trained_labels, "inverse")) == (Cell(250, 0.0), Cell(1_000, 0.0))
     assert degeneracy(settings, PART, frame).passed
 
 
 def test_labelled_horizons_that_are_not_trained_make_no_cell(day: Day) -> None:
     settings, _, frame = day
     short = replace(settings, models=replace(settings.models, horizons_ms=(1_000,)))
-    assert {cell.horizon_ms for cell in trainable_cells(short, frame, "inverse")} == {1_000}
+    assert {cell.horizon_ms for cell in cells_of(tradeable_grid(frame, short.trained_labels, "inverse"))} == {1_000}
 
 
 def test_a_day_of_which_no_cell_is_tradeable_turns_the_check_red(day: Day) -> None:

@@ -13,7 +13,7 @@ from modeling.parameters import BaselineParameters, LearnerParameters
 from modeling.sampling import learnable
 from tests.builders_modeling import labelled_rows
 
-PARAMETERS = LearnerParameters(1e-4, 2, 30, 20, (7, 15, 31, 63), (0.02, 0.1), (20, 200), (0.5, 1.0), 5)
+PARAMETERS = LearnerParameters(1e-4, 1_000_000, 2, 30, 20, (7, 15, 31, 63), (0.02, 0.1), (20, 200), (0.5, 1.0), 5)
 
 
 @pytest.fixture(scope="module")

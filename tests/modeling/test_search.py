@@ -8,7 +8,7 @@ import pytest
 
 from market.errors import ModelError
 from modeling.parameters import CnnParameters, SearchParameters
-from modeling.search import Candidate, Score, TrialPruned, ledger_lines, open_study, search
+from modeling.search import Candidate, Score, TrialPruned, importances, ledger_lines, open_study, search
 from storage.studies import StudyCrew, study_journal
 from storage.trials import append_trial, read_trials
 from tests.builders_modeling import quick_training
@@ -128,6 +128,18 @@ def test_trial_behind_the_median_is_pruned(found):
     objective.calls = 0
     _, ledger = found(objective, trials=7)
     assert [trial["state"] for trial in ledger] == ["complete"] * 5 + ["pruned"] * 2
+
+
+def test_importances_name_what_the_value_hangs_on_and_nothing_where_all_are_alike(tmp_path):
+    for name, worth in (("width", lambda candidate: float(candidate.network.width == 64)), ("none", lambda _: 1.0)):
+        storage = study_journal(tmp_path / name)
+        study = open_study(name, storage)
+        with StudyCrew(storage, tmp_path, datetime.now) as crew:
+            objective = lambda candidate, report, worth=worth: Score(worth(candidate), 0.0, (), ())  # noqa: E731
+            search(study, replace(SPACE, trials=16), START, objective, lambda _: None, crew=crew)
+        found = importances(study)
+        assert list(found)[:1] == (["width"] if name == "width" else [])
+        assert name == "none" or sum(found.values()) == pytest.approx(1.0)
 
 
 def test_study_without_a_value_is_one_clear_error(found):

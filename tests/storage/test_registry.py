@@ -44,6 +44,15 @@ def test_a_run_keeps_parameters_metrics_tags_and_files(registry: Registry, tmp_p
     assert registry.find_run("slices", {"slice": "another"}) is None
 
 
+def test_a_run_keeps_its_curves_step_by_step(registry: Registry) -> None:
+    curves = {f"fit/val_nll/member{member}": [float(step + member) for step in range(130)] for member in range(2)}
+    run_id = registry.record("curves", RunRecord("cnn", {}, {"fit/total_seconds": 2.0}, TAGS, curves=curves))
+    for key, line in curves.items():
+        found = registry.client.get_metric_history(run_id, key)
+        assert [(metric.step, metric.value) for metric in found] == list(enumerate(line))
+    assert registry.client.get_run(run_id).data.metrics["fit/val_nll/member1"] == 130.0
+
+
 def test_an_equal_bundle_keeps_its_version(registry: Registry, tmp_path: Path) -> None:
     run_id = recorded(registry, tmp_path)
     first = registry.register("twice", run_id, "aa", TAGS)

@@ -1,0 +1,59 @@
+"""Rows and labels of a span of time, read from the days of the lake that it touches."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+from assets.features import REGIME
+from backtest.compiled import Rows
+from backtest.engine import Window
+from config.settings import Settings
+from features.catalogue import feature_names
+from market.errors import NotEnoughData
+from modeling.forecast import Cell
+from modeling.sampling import TrainingSet, training_set
+from storage.lake import Lake
+
+_NS_PER_S = 1_000_000_000
+
+
+def days_of(lake: Lake, symbol: str, start: int, end: int) -> list[str]:
+    """Dates of a symbol's partitions that reach into [start, end), oldest first."""
+    first, last = utc_date(start), utc_date(end - 1)
+    return [day for day in lake.dates("features", symbol) if first <= day <= last]
+
+
+def utc_date(ts: int) -> str:
+    """The date of an instant, ns UTC."""
+    return str(datetime.fromtimestamp(ts // _NS_PER_S, UTC).date())
+
+
+def stored_rows(settings: Settings, lake: Lake, symbol: str, days: Sequence[str], span: Window) -> Rows:
+    """The lake's rows of a window, in order. Raises NotEnoughData if there is none."""
+    names = feature_names(settings.features_of(symbol))
+    heads = ["row_ts", "status", "best_bid", "best_ask", REGIME]
+    frame = lake.scan("features", symbol, days).filter(_within(span)).select(*heads, *names).collect()
+    if not frame.height:
+        raise NotEnoughData(f"the lake holds no row of {symbol} in [{span.start}, {span.end}) ns")
+    row_ts, status, best_bid, best_ask, regime = (frame[name].to_numpy(writable=True) for name in heads)
+    values = frame.select(names).to_numpy().astype(np.float32, order="C")
+    return Rows(row_ts, status, best_bid, best_ask, values, regime)
+
+
+def stored_labels(lake: Lake, symbol: str, span: Window) -> pl.DataFrame:
+    """The lake's labels of a window, in order; of a span without a day too."""
+    days = days_of(lake, symbol, *span) or lake.dates("labels", symbol)[:1]
+    return lake.scan("labels", symbol, days).filter(_within(span)).collect()
+
+
+def labelled_rows(settings: Settings, lake: Lake, symbol: str, span: Window, cells: Sequence[Cell]) -> TrainingSet:
+    """Rows of a window beside their labels. Raises NotEnoughData if there is none."""
+    rows = stored_rows(settings, lake, symbol, days_of(lake, symbol, *span), span)
+    labels, contract = stored_labels(lake, symbol, span), settings.instrument(symbol).contract
+    return training_set(rows, labels, settings.labels, cells, contract, regimes=rows.regime)
+
+
+def _within(span: Window) -> pl.Expr:
+    return pl.col("row_ts").is_between(span.start, span.end, closed="left")
