@@ -144,14 +144,15 @@ def ledger_lines(study: optuna.Study) -> list[Trial]:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """How much of the good trials' standing out each setting explains, shares of 1, largest first.
+    """How much of the spread of the trials' values each setting explains, shares of 1, largest first.
 
     Empty where that cannot be said: fewer than four trials with a value, or none that differs from the others.
     """
     values = [trial.value for trial in ledger_lines(study) if trial.state == COMPLETE]
     if len(values) < 4 or len(set(values)) == 1:
         return {}
-    return dict(optuna.importance.get_param_importances(study))
+    forest = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return dict(optuna.importance.get_param_importances(study, evaluator=forest))
 
 
 def _line(study: optuna.Study, trial: FrozenTrial) -> Trial:
