@@ -134,7 +134,7 @@ def stream_rows(events: Events, stream: FeatureStream) -> Rows:
     """Rows of all whole row intervals that ``events`` cover, made one at a time."""
     rows, start, stamps = [], 0, events["ingest_ts"]
     row_ns = stream.parameters.row_interval_ms * 1_000_000
-    row_ts = stream.next_row_ts or -(-int(stamps[0]) // row_ns) * row_ns
+    row_ts = stream.next_row_ts or stream.parameters.row_at_or_after(int(stamps[0]))
     while row_ts < stamps[-1]:
         end = int(np.searchsorted(stamps, row_ts, side="right"))
         stream.push(events[start:end])

@@ -104,7 +104,7 @@ def compiled_before(
     catalogue than today's.
     """
     row_ns = settings.features.row_interval_ms * NS_PER_MS
-    cut = (span.start - warm_rows * row_ns) // row_ns * row_ns
+    cut = settings.features_of(symbol).row_at_or_after(span.start - (warm_rows + 1) * row_ns + 1)
     days = days_of(lake, symbol, cut, span.end)
     if not days:
         raise NotEnoughData(f"the lake holds no day of {symbol} between {utc_date(cut)} and {utc_date(span.end)}")

@@ -121,6 +121,11 @@ class Paths:
         """Fitted models of each symbol's venue, version by version."""
         return self.var / "venue_models"
 
+    @property
+    def outbox(self) -> Path:
+        """Batches of the runner that wait for a ClickHouse server."""
+        return self.var / "live" / "outbox"
+
     def recorded(self, symbol: str) -> Path:
         """Journals of what a symbol's venue sent, by `main.py record`."""
         return self.var / "recorded" / symbol
@@ -216,6 +221,25 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HotSettings:
+    """The hot cache: the newest row of hot symbols, for readers outside the runner's loop."""
+
+    redis_url: str  # of a Redis, like redis://HOST:6379, without user or password; empty: in the runner's process
+    ttl_ms: int  # ms after which a value is no longer given out
+    symbols: tuple[str, ...]  # instruments that are hot; empty: the top ones by messages a second
+    top: int  # how many of them
+
+    def __post_init__(self) -> None:
+        if self.redis_url:
+            require_address("redis_url", self.redis_url, ("redis", "rediss"))
+        if "@" in self.redis_url:
+            raise ConfigError("redis_url holds a user or a password; a Redis that asks for them is not supported")
+        for key in ("ttl_ms", "top"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key}={getattr(self, key)} must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
 class LiveSettings:
     """The runner: what it trades, whom it talks to. Tokens and keys come from the environment."""
 
@@ -226,13 +250,21 @@ class LiveSettings:
     runner_url: str  # where live_deployment finds the runner's pages
     venue_patience_s: float  # how long a starting runner waits for a venue that does not answer
     swap_patience_s: float  # how long a pushed model waits for its desk to be flat
+    snapshot_min: float  # minutes, at most, between two states kept beside the journal; a restart replays no more
     challenger: bool  # whether a challenger may decide in shadow beside the champion; costs a feature step a row
 
+    outbox_mb: float  # MB of batches that wait on disk for warehouse.url, when it is away; the oldest make room
+    hot: HotSettings
+
     def __post_init__(self) -> None:
+        if not self.outbox_mb > 0:
+            raise ConfigError(f"outbox_mb={self.outbox_mb} must be above 0")
         for key, schemes in (("ws_url", ("ws", "wss")), ("rest_url", _HTTP), ("runner_url", _HTTP)):
             require_address(key, getattr(self, key), schemes)
         if not 0 <= self.api_port <= 65_535:
             raise ConfigError(f"api_port={self.api_port} must lie in 0 to 65535")
+        if not self.snapshot_min > 0:
+            raise ConfigError(f"snapshot_min={self.snapshot_min} must be above 0")
         for key in ("venue_patience_s", "swap_patience_s"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key}={getattr(self, key)} must be at least 0")
@@ -283,6 +315,8 @@ class Settings:
         if self.features.leader:
             reason = "would lead every symbol, itself too; name leaders symbol by symbol in data.leaders"
             raise ConfigError(f"features.leader={self.features.leader!r} {reason}")
+        if self.features.phase_ms:
+            raise ConfigError(f"features.phase_ms={self.features.phase_ms} follows from each symbol's name; write 0")
         _check_trained_horizons(self.models.horizons_ms, self.labels)
         _check_traded_cell(self.trading, self.trained_labels)
         _check_purge(self.models.walk_forward, self.trained_labels)
@@ -309,8 +343,8 @@ class Settings:
         return replace(self.labels, horizons_ms=self.models.horizons_ms)
 
     def features_of(self, symbol: str) -> FeatureParameters:
-        """The feature parameters of a symbol: all are alike but for the leader."""
-        return replace(self.features, leader=self.data.leaders.get(symbol, ""))
+        """The feature parameters of a symbol: all are alike but for the leader, and the phase where rows are phased."""
+        return self.features.of_symbol(symbol, self.data.leaders.get(symbol, ""))
 
     def instrument(self, name: str) -> Instrument:
         """The instrument of that name.

@@ -129,8 +129,7 @@ def open_row_ts(events: Events, state: State, parameters: FeatureParameters) -> 
     """When the row that these events go into closes, ns; 0 where no event has ever come."""
     if state[3][NEXT_ROW] or not events.size:
         return int(state[3][NEXT_ROW])
-    row_ns = parameters.row_interval_ms * NS_PER_MS
-    return -(-int(events["ingest_ts"][0]) // row_ns) * row_ns
+    return parameters.row_at_or_after(int(events["ingest_ts"][0]))
 
 
 def rows_to_frame(rows: Rows, parameters: FeatureParameters) -> pl.DataFrame:

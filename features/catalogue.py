@@ -270,8 +270,15 @@ def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
 def catalogue_content(parameters: FeatureParameters) -> dict[str, Any]:
     """Everything that decides what a column means, as JSON allows: version, features, parameters."""
     features = [asdict(feature) for feature in catalogue(parameters)]
-    content = {"version": CATALOGUE_VERSION, "features": features, "parameters": asdict(parameters)}
+    content = {"version": CATALOGUE_VERSION, "features": features, "parameters": _settings(parameters)}
     return cast(dict[str, Any], json.loads(json.dumps(content)))
+
+
+def _settings(parameters: FeatureParameters) -> dict[str, Any]:
+    """The parameters; a phase only where there is one, as rows without are those of catalogues that knew none."""
+    settings = asdict(parameters)
+    phased = settings.pop("phased")
+    return settings if phased else {name: value for name, value in settings.items() if name != "phase_ms"}
 
 
 def content_sha(content: Mapping[str, Any]) -> str:

@@ -16,9 +16,10 @@ _HEAD = f"""# Features
 Catalogue {CATALOGUE_VERSION}, written from `features/catalogue.py` by `tools/features_docs.py`; a test holds
 the two together.
 
-A row closes at every multiple of `row_interval_ms` on the UTC ingest clock and holds the events with
-`ingest_ts` up to that instant, also when nothing arrived. Windows are trailing, `(t - window, t]`, and exact on a
-grid of {BUCKET_MS} ms. Sums are kept in integers, so a row has the same bytes wherever the stream was cut.
+A row closes at every multiple of `row_interval_ms` on the UTC ingest clock, later by its symbol's `phase_ms` where
+rows are `phased`, and holds the events with `ingest_ts` up to that instant, also when nothing arrived. Windows are
+trailing, `(t - window, t]`, and exact on a grid of {BUCKET_MS} ms that rows close on. Sums are kept in integers, so a
+row has the same bytes wherever the stream was cut.
 Regimes are described in [regimes.md](regimes.md).
 
 ## Columns

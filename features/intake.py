@@ -1,6 +1,6 @@
 """Events into the state: the book, the running totals, and what was last heard of funding, forced orders and a leader.
 
-Every sum is an int64 running total recorded at the instants of a 10 ms grid: an event belongs
+Every sum is an int64 running total recorded at the instants of a 10 ms grid that rows close on: an event belongs
 to the first instant at or after its ``ingest_ts``, so a window is a difference of two integers,
 and no result depends on where the stream was cut. An event stamped earlier than one before it
 counts from its place in the sequence.
@@ -68,6 +68,12 @@ _ROWS = (np.int64(0), np.int64(1))
 
 
 @njit(**BORROWING, forceinline=True)
+def bucket_at(clock, ts):
+    """The newest instant of the bucket grid up to ``ts``, in buckets; rows close on that grid, whatever their phase."""
+    return (ts - clock[NEXT_ROW] % BUCKET_NS) // BUCKET_NS
+
+
+@njit(**BORROWING, forceinline=True)
 def seal(clock, ring, instant):
     """Make the totals final up to an instant of the bucket grid; returns the place of the open totals."""
     if instant > clock[SEALED]:
@@ -96,7 +102,7 @@ def step(book, clock, ring, event):
     These are the first five arrays of a state: to unpack it for each event would cost as much as the book.
     """
     ts, kind = event.ingest_ts, event.kind
-    place = seal(clock, ring, (ts - 1) // BUCKET_NS)
+    place = seal(clock, ring, bucket_at(clock, ts - 1))
     ring[place, EVENTS] += 1
     clock[NEWEST_EVENT] = max(clock[NEWEST_EVENT], ts)
     clock[DELAY] = event.delay_ns
@@ -264,12 +270,12 @@ def _count_changes(clock, ring, place, row, count):
 @njit(**BORROWING)
 def begin(state, events):
     """Open the first row with the first event ever."""
-    clock, row_ns = state[3], state[5][layout.ROW]
+    clock, row_ns, phase = state[3], state[5][layout.ROW], state[5][layout.PHASE]
     if clock[NEXT_ROW] != 0 or events.size == 0:
         return
     ts = events[0].ingest_ts
-    clock[NEXT_ROW] = (ts + row_ns - 1) // row_ns * row_ns
-    clock[SEALED] = (ts - 1) // BUCKET_NS
+    clock[NEXT_ROW] = (ts - phase + row_ns - 1) // row_ns * row_ns + phase
+    clock[SEALED] = bucket_at(clock, ts - 1)
     clock[FIRST_EVENT] = ts
 
 
@@ -292,7 +298,7 @@ def follow(state, row_ts, mid2, imbalance):
     Only when all own events up to ``row_ts`` are in, or they would count later than they came.
     """
     clock, ring = state[3], state[4]
-    place = seal(clock, ring, (row_ts - 1) // BUCKET_NS)
+    place = seal(clock, ring, bucket_at(clock, row_ts - 1))
     if mid2 == 0:
         clock[layout.LEADER_TS] = clock[layout.LEADER_SINCE] = 0
         return

@@ -81,7 +81,8 @@ LIQUIDATION_REACH: Final = 5  # 1e-6 of the mid
 LIQUIDATION_HALFLIFE: Final = 6  # ns
 BURST: Final = 7  # thousandths of a deviation
 SESSION_FLAG: Final = 8  # s
-WINDOWS: Final = 9  # buckets, one place a window
+PHASE: Final = 9  # ns
+WINDOWS: Final = 10  # buckets, one place a window
 NORMALIZATIONS: Final = WINDOWS + WINDOW_COUNT  # one place a feature, then the sessions
 
 # history (2, features, samples), float32

@@ -16,6 +16,7 @@ from features.formulas import (
     share,
     vwap_distance,
 )
+from features.intake import bucket_at
 from features.layout import (
     ADDED,
     BUCKET_NS,
@@ -62,7 +63,7 @@ def measure(state, row_ts, raw):
     first = layout.NORMALIZATIONS + raw.size
     raw[34], raw[35] = session_flags(plan, first, plan[layout.SESSION_FLAG], row_ts)
     raw[BURST_COLUMN] = 0.0
-    ring, mask, instant = state[4], state[4].shape[0] - 1, row_ts // BUCKET_NS
+    ring, mask, instant = state[4], state[4].shape[0] - 1, bucket_at(state[3], row_ts)
     now, column = ring[instant & mask], INSTANT_COLUMNS
     for window in range(WINDOW_COUNT):
         before = ring[(instant - plan[layout.WINDOWS + window]) & mask]
@@ -112,7 +113,7 @@ def _measure_book(state, raw):
 @njit(cache=True)
 def _measure_clocks(state, row_ts, raw):
     clock, ring, plan = state[3], state[4], state[5]
-    mask, instant = ring.shape[0] - 1, row_ts // BUCKET_NS
+    mask, instant = ring.shape[0] - 1, bucket_at(clock, row_ts)
     now, before = ring[instant & mask], ring[(instant - plan[layout.WINDOWS + WINDOW_COUNT - 1]) & mask]
     trade_age_ns = row_ts - max(clock[layout.NEWEST_TRADE], clock[layout.FIRST_EVENT])
     raw[25] = clock[layout.DELAY] / NS_PER_MS

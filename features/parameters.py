@@ -1,7 +1,8 @@
 """Settings of the feature rows: their grid, their windows, their normalisation, the sessions that they mark."""
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -10,6 +11,7 @@ from market.errors import ConfigError
 BUCKET_MS: Final = 10  # windows are exact on this grid, so every interval is a multiple of it
 WINDOW_COUNT: Final = 3  # one network branch each
 LONGEST_WINDOW_MS: Final = 60_000
+_NS_PER_MS: Final = 1_000_000
 _CLOCK_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -47,6 +49,8 @@ class FeatureParameters:
     session_flag_minutes: int  # minutes after an open, and before a close, that are flagged
     sessions: dict[str, TradingSession]  # by name, which is for the reader only
     leader: str  # instrument whose rows are seen as well; empty: none
+    phased: bool  # whether each symbol's rows close at an instant of its own within the interval, from its name's hash
+    phase_ms: int  # ms by which rows close after the multiples; set symbol by symbol where they are phased, else 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "windows_ms", tuple(self.windows_ms))
@@ -69,11 +73,32 @@ class FeatureParameters:
         _require_within("liquidation_halflife_s", self.liquidation_halflife_s, 0.1, 86_400)
         _require_within("burst_deviations", self.burst_deviations, 0.5, self.normalizer_clip)
         _require_within("session_flag_minutes", self.session_flag_minutes, 1, 720)
+        _require_within("phase_ms", self.phase_ms, 0, self.row_interval_ms - 1)
+        if self.phase_ms and not self.phased:
+            raise ConfigError(f"phase_ms={self.phase_ms}; allowed: 0, as phased is off")
 
     @property
     def normalizer_samples(self) -> int:
         """How many samples the normaliser looks back on."""
         return self.normalizer_window_s * 1_000 // self.normalizer_sample_ms
+
+    def of_symbol(self, symbol: str, leader: str) -> "FeatureParameters":
+        """The parameters of one symbol: its leader, and its phase where rows are phased."""
+        return replace(self, leader=leader, phase_ms=phase_of(symbol, self.row_interval_ms) if self.phased else 0)
+
+    def row_at_or_after(self, ts: int) -> int:
+        """The first instant, ns UTC, at or after ``ts`` at which a row closes."""
+        row_ns, phase_ns = self.row_interval_ms * _NS_PER_MS, self.phase_ms * _NS_PER_MS
+        return -((phase_ns - ts) // row_ns) * row_ns + phase_ns
+
+
+def phase_of(symbol: str, row_interval_ms: int) -> int:
+    """Where in the interval a symbol's rows close, ms: the same on every machine and for ever, evenly spread.
+
+    >>> phase_of("binance-usdm-btcusdt", 20), phase_of("binance-usdm-ethusdt", 20)
+    (5, 13)
+    """
+    return int.from_bytes(hashlib.sha256(symbol.encode()).digest()[:8], "big") % row_interval_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from features.catalogue import (
     WARMING_UP,
     catalogue,
 )
-from features.intake import absorb, begin, follow, seal
+from features.intake import absorb, begin, bucket_at, follow, seal
 from features.layout import BUCKET_NS, CLOCK, NEWEST_EVENT, NEXT_ROW, NS_PER_MS, OPEN_SINCE, State
 from features.measure import (
     BURST_COLUMN,
@@ -64,6 +64,7 @@ def plan(parameters: FeatureParameters) -> layout.Ints:
         round(parameters.liquidation_halflife_s * 1e9),
         round(parameters.burst_deviations * 1_000),
         parameters.session_flag_minutes * 60,
+        parameters.phase_ms * NS_PER_MS,
         *(window_ms * NS_PER_MS // BUCKET_NS for window_ms in parameters.windows_ms),
         *(_CODES[feature.normalization] for feature in catalogue(parameters)),
     ]
@@ -153,7 +154,7 @@ def emit(state, row_ts, raw, values):
     it has been normalised, never before.
     """
     clock, plan = state[3], state[5]
-    seal(clock, state[4], row_ts // BUCKET_NS)
+    seal(clock, state[4], bucket_at(clock, row_ts))
     clock[NEXT_ROW] = row_ts + plan[layout.ROW]
     status = _status(state, row_ts)
     if status == VALID:
@@ -163,7 +164,7 @@ def emit(state, row_ts, raw, values):
             _normalize(state, raw, values)
         else:
             status = WARMING_UP
-        if row_ts % plan[layout.SAMPLE] == 0:
+        if (row_ts - plan[layout.PHASE]) % plan[layout.SAMPLE] == 0:
             _remember(state, raw)
     if status != VALID:
         raw[:] = 0.0

@@ -44,6 +44,8 @@ PARAMETERS = FeatureParameters(
         "night": TradingSession("Asia/Tokyo", "01:00", "07:15"),
     },
     leader="",
+    phased=False,
+    phase_ms=0,
 )
 START = 1_700_000_034_000_000_000  # 22:13:54 UTC, 6 s before a session opens and another is about to close
 MS = 1_000_000
@@ -145,7 +147,7 @@ def streamed_rows(
     """The same rows one by one: events pushed in pieces, the state dumped and loaded at every cut."""
     stream, closed, start, ahead = FeatureStream(parameters), [], 0, leader
     newest = np.maximum.accumulate(events["ingest_ts"])
-    first = -(-int(newest[0]) // (parameters.row_interval_ms * MS)) * parameters.row_interval_ms * MS
+    first = parameters.row_at_or_after(int(newest[0]))
     for row_ts in range(first, int(newest[-1]) + 1, parameters.row_interval_ms * MS):
         stop = _first_later(events, start, row_ts)
         for piece in np.split(events[start:stop], [cut - start for cut in cuts if start < cut < stop]):

@@ -44,6 +44,8 @@ FEATURES = FeatureParameters(
     session_flag_minutes=30,
     sessions={},
     leader="",
+    phased=False,
+    phase_ms=0,
 )
 VENUE = VenueParameters(
     order_latency_ms=10.0,
