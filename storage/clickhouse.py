@@ -90,8 +90,8 @@ def open_warehouse(parameters: WarehouseParameters, folder: Path, login: Login =
     with ExitStack() as stack:
         _own(stack, parameters, folder)
         with faults(login):
-            client = stack.enter_context(closing(_connect(parameters, folder, login)))
-            reader = client if parameters.url else stack.enter_context(closing(_connect(parameters, folder, login)))
+            client = stack.enter_context(closing(connect(parameters, folder, login)))
+            reader = client if parameters.url else stack.enter_context(closing(connect(parameters, folder, login)))
         _name_itself(folder)
         warehouse = Warehouse(client, parameters, login, reader)
         warehouse.create()
@@ -159,7 +159,7 @@ class Warehouse:
         number, first_seq : the batch's place among the batches of its day, and its first event's in the day
         events : rows of the lake's event table
         """
-        token = {"insert_deduplication_token": build.token(number), **_EXACTLY_ONCE}
+        token = {"insert_deduplication_token": build.token(number), **EXACTLY_ONCE}
         with faults(self._login):
             table = warehouse_frame(build.symbol, first_seq, events).to_arrow(compat_level=pl.CompatLevel.oldest())
             self.client.insert_arrow(self._name("events"), table, settings=token)
@@ -259,7 +259,7 @@ def _require_question(sql: str) -> None:
 
 
 _OUTFILE: Final = re.compile(r"outfile", re.IGNORECASE)
-_EXACTLY_ONCE: Final = {
+EXACTLY_ONCE: Final = {
     "insert_deduplicate": 1,  # a replicated table forgets tokens without it; an embedded one keeps them anyway
     "deduplicate_blocks_in_dependent_materialized_views": 1,  # also where a killed insert reached only some tables
     "insert_distributed_sync": 1,
@@ -325,15 +325,15 @@ def _name_itself(folder: Path) -> None:
         replace_file(folder / "identity", uuid4().hex.encode())
 
 
-def _connect(parameters: WarehouseParameters, folder: Path, login: Login) -> "Client":
+def connect(parameters: WarehouseParameters, folder: Path, login: Login) -> "Client":
     from clickhouse_connect.driver.exceptions import OperationalError
 
-    connect = _client_of()
+    client_of = _client_of()
     if not parameters.url:
-        return connect(interface="chdb", path=str(folder / "chdb"))
+        return client_of(interface="chdb", path=str(folder / "chdb"))
     parts = urlsplit(parameters.url)
     try:
-        return _server(connect, parts, login)
+        return _server(client_of, parts, login)
     except OperationalError as error:
         raise WarehouseError(f"no ClickHouse server answers at {parameters.url}") from error
 

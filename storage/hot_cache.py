@@ -1,0 +1,184 @@
+"""The hot cache: what a symbol looks like right now, for readers outside the loop; in process, or in Redis.
+
+Whoever puts never waits: what a slow or absent Redis does not take is dropped and counted, as the next value is due
+20 ms later. Whoever gets is told the age, and never gets what is too old.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+TTL_MS: Final = 200
+_PREFIX: Final = "tickloop:hot:"
+_ANSWER_S: Final = 0.25  # that Redis may take
+_FIRST_PAUSE_S: Final = 0.05  # after a failure; doubles with each that follows ...
+_LONGEST_PAUSE_S: Final = 1.0  # ... up to this
+_NS_PER_MS: Final = 1_000_000
+
+
+class Hot(NamedTuple):
+    """A value and how old it was when it was read."""
+
+    value: dict[str, Any]
+    age_ms: float
+
+
+class HotCache(Protocol):
+    """The newest value of each hot symbol."""
+
+    dropped: int  # values that nobody can read, as they could not be stored in time
+
+    def put(self, symbol: str, value: Mapping[str, Any], ts: int) -> None:
+        """Keep a value that was true at ``ts``, ns UTC; returns at once."""
+
+    def get(self, symbol: str, now: int) -> Hot | None:
+        """The newest value by ``now``, ns UTC; None where there is none, or only one older than the time to live."""
+
+    def close(self) -> None:
+        """Let go of whatever is held."""
+
+
+class ProcessCache:
+    """Values in this process."""
+
+    def __init__(self, ttl_ms: int = TTL_MS) -> None:
+        self.dropped = 0
+        self._ttl_ms = ttl_ms
+        self._values: dict[str, bytes] = {}
+
+    def put(self, symbol: str, value: Mapping[str, Any], ts: int) -> None:
+        """Keep a value."""
+        self._values[symbol] = _packed(value, ts)
+
+    def get(self, symbol: str, now: int) -> Hot | None:
+        """The newest value, unless it is too old."""
+        return _fresh(self._values.get(symbol), now, self._ttl_ms)
+
+    def close(self) -> None:
+        """Forget all."""
+        self._values.clear()
+
+
+class RedisCache:
+    """Values in Redis, written by a thread of its own; a value that is still unsent is replaced by the next one.
+
+    Redis may come and go: what is put meanwhile is dropped, what is asked for is not there.
+    """
+
+    def __init__(self, url: str, ttl_ms: int = TTL_MS) -> None:
+        self.dropped = 0
+        self._ttl_ms = ttl_ms
+        self._writing, self._reading = _client(url), _client(url)
+        self._waiting: dict[str, bytes] = {}  # one a symbol: bounded
+        self._changed = threading.Condition()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._write_all, name="hot cache", daemon=True)
+        self._thread.start()
+
+    def put(self, symbol: str, value: Mapping[str, Any], ts: int) -> None:
+        """Hand a value to the writer."""
+        packed = _packed(value, ts)
+        with self._changed:
+            self.dropped += symbol in self._waiting
+            self._waiting[symbol] = packed
+            self._changed.notify()
+
+    def get(self, symbol: str, now: int) -> Hot | None:
+        """The newest value, unless it is too old or Redis does not answer."""
+        from redis import RedisError
+
+        try:
+            packed = self._reading.get(_PREFIX + symbol)
+        except (RedisError, OSError):
+            return None
+        assert packed is None or isinstance(packed, bytes)
+        return _fresh(packed, now, self._ttl_ms)
+
+    def close(self) -> None:
+        """End the writer; what waits is not sent any more."""
+        self._closed.set()
+        with self._changed:
+            self._changed.notify()
+        self._thread.join()
+        for client in (self._writing, self._reading):
+            client.close()
+
+    def _write_all(self) -> None:
+        from redis import RedisError
+
+        pause_s = 0.0
+        while not self._closed.wait(pause_s):
+            batch = self._next_batch()
+            try:
+                self._write(batch)
+                pause_s = 0.0
+            except (RedisError, OSError):
+                self.dropped += len(batch)
+                pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * pause_s))
+
+    def _next_batch(self) -> dict[str, bytes]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed.is_set())
+            batch, self._waiting = self._waiting, {}
+        return batch
+
+    def _write(self, batch: Mapping[str, bytes]) -> None:
+        if not batch:
+            return
+        pipeline = self._writing.pipeline(transaction=False)
+        for symbol, packed in batch.items():
+            pipeline.set(_PREFIX + symbol, packed, px=self._ttl_ms)
+        pipeline.execute()
+
+
+def hot_cache(redis_url: str, ttl_ms: int = TTL_MS) -> HotCache:
+    """In Redis where an address is given, else in process."""
+    return RedisCache(redis_url, ttl_ms) if redis_url else ProcessCache(ttl_ms)
+
+
+class Hottest:
+    """Which symbols are hot: those that are named, or else the ``top`` ones by messages over the last whole second."""
+
+    def __init__(self, named: Iterable[str], top: int) -> None:
+        self._named = frozenset(named)
+        self._top = top
+        self._counts: dict[str, int] = {}
+        self._second = 0
+        self._hot = self._named
+
+    def count(self, symbol: str, messages: int) -> None:
+        """Note what has arrived."""
+        self._counts[symbol] = self._counts.get(symbol, 0) + messages
+
+    def now(self, ts: int) -> frozenset[str]:
+        """The hot symbols at an instant, ns UTC."""
+        second = ts // (1_000 * _NS_PER_MS)
+        if not self._named and second != self._second:
+            ranked = sorted(self._counts, key=lambda symbol: (-self._counts[symbol], symbol))
+            self._hot, self._second, self._counts = frozenset(ranked[: self._top]), second, {}
+        return self._hot
+
+
+def _client(url: str) -> "Redis":
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return Redis.from_url(url, socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S, retry=Retry(NoBackoff(), 0))
+
+
+def _packed(value: Mapping[str, Any], ts: int) -> bytes:
+    return msgspec.msgpack.encode((ts, value))
+
+
+def _fresh(packed: bytes | None, now: int, ttl_ms: int) -> Hot | None:
+    if packed is None:
+        return None
+    ts, value = msgspec.msgpack.decode(packed, type=tuple[int, dict[str, Any]])
+    age_ms = (now - ts) / _NS_PER_MS
+    return Hot(value, age_ms) if 0 <= age_ms <= ttl_ms else None
