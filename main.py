@@ -113,18 +113,18 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def live(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Trade one symbol on paper: journal, decide, and take the models that are pushed."""
+    """Trade on paper, one symbol or several: journal, decide, and take the models that are pushed."""
     from live.plan import plan_of
     from live.runner import Folders
-    from live.serve import Ending, Lines, secrets_from, serve
+    from live.serve import Ending, lines_of, secrets_from, serve
 
     _tether(arguments)
-    chosen, paths = settings.live, settings.paths
-    folders = Folders(paths.journal(chosen.symbol), paths.live_bundles(chosen.symbol))
-    lines = Lines(settings.wire, chosen.api_port, chosen.venue_patience_s, chosen.swap_patience_s)
-    ending = Ending(arguments.until_end, arguments.ready_file, _say)
-    plan = plan_of(settings, chosen.symbol, time.time_ns())
-    serve(plan, folders, paths.ledger, lines, secrets_from(dict(os.environ)), ending)
+    paths, now = settings.paths, time.time_ns()
+    symbols = tuple(dict.fromkeys(arguments.symbol or [settings.live.symbol]))
+    folders = {symbol: Folders(paths.journal(symbol), paths.live_bundles(symbol)) for symbol in symbols}
+    ending = Ending(arguments.until_end, arguments.ready_file)
+    plans = [plan_of(settings, symbol, now) for symbol in symbols]
+    serve(plans, folders, paths.ledger, lines_of(settings), secrets_from(dict(os.environ)), ending)
 
 
 def record(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -265,7 +265,8 @@ def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
         commands[name].add_argument("--ready-file", type=Path, help="ports and pid as JSON, written once it listens")
         commands[name].add_argument("--tethered", action="store_true", help="end when standard input is closed")
     listened = "an instrument of the configuration, repeatable; live.symbol unless given"
-    commands["record"].add_argument("--symbol", action="append", help=listened)
+    for name in ("live", "record"):
+        commands[name].add_argument("--symbol", action="append", help=listened)
     commands["record"].add_argument("--journal", type=Path, help="folder to record in; below var/recorded unless given")
     commands["record"].add_argument("--seconds", type=float, default=float("inf"), help="how long; until it is ended")
     commands["parity"].add_argument("journal", type=Path, metavar="JOURNAL", help="folder of a runner's journal")

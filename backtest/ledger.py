@@ -6,10 +6,12 @@ The compiled functions keep two arrays: ``counts`` in lots, ``money`` in value u
 integers below 2**53 are exact there, so that linear cash never rounds.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from market.borrowing import BORROWING
 from market.errors import BacktestError
@@ -96,6 +98,16 @@ class Ledger:
         self._told = empty_events(0)  # marks and fundings that later payments are made of
         self._paid_until = -_NEVER
         self._next_due = _NEVER
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The whole state as arrays, so that ``load`` goes on to the same books, to the last bit."""
+        paid = np.array([self._paid_until, self._next_due], np.int64)
+        return {"counts": self.counts.copy(), "money": self.money.copy(), "told": self._told.copy(), "paid": paid}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a ``dump``."""
+        self.counts[:], self.money[:], self._told = arrays["counts"], arrays["money"], arrays["told"].copy()
+        self._paid_until, self._next_due = arrays["paid"].tolist()
 
     def book_fill(self, side: int, price_ticks: int, lots: int, fee_fraction: float) -> None:
         """Book one fill: side 1 bought, -1 sold; a fee below 0 is a rebate.

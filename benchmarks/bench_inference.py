@@ -40,13 +40,18 @@ def figures(settings: Settings, steps: int) -> list[Figure]:
     width, dropout = settings.models.network.width, settings.models.network.dropout
     transformer = TransformerParameters("transformer", width, 2, 4, 256, 2, dropout)
     gru = GruParameters("gru", width, 1, 512, dropout)
-    default = ensemble_of([_random_model(_network(settings, settings.models.network), seed) for seed in range(MEMBERS)])
-    found = _timed(f"ensemble of {MEMBERS} {settings.models.network.kind}, width {width}", default, steps, True)
+    name = f"ensemble of {MEMBERS} {settings.models.network.kind}, width {width}"
+    found = _timed(name, default_ensemble(settings), steps, True)
     for parameters in (settings.models.network, transformer, gru):
         found += _timed(
             f"one {parameters.kind}, width {width}", _random_model(_network(settings, parameters), 0), steps, False
         )
     return found
+
+
+def default_ensemble(settings: Settings) -> ModelSnapshot:
+    """The ensemble of the configuration, with weights that nobody trained."""
+    return ensemble_of([_random_model(_network(settings, settings.models.network), seed) for seed in range(MEMBERS)])
 
 
 def _network(settings: Settings, parameters: NetworkParameters) -> Architecture:

@@ -1,5 +1,6 @@
-"""The runner over HTTP, on loopback: health, metrics, status, and the door that bundles come through."""
+"""The floor over HTTP, on loopback: health, metrics, status, and the door that bundles come through."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -7,14 +8,14 @@ from fastapi import FastAPI, Header, HTTPException, Request, Response
 
 from live.api_rollout import Access, add_rollout, bears
 from live.exporter import PrometheusMeters
+from live.floor import Floor
 from live.rollout import Rollout
-from live.runner import Runner
 
 HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 
 
-def api(runner: Runner, rollout: Rollout | None, meters: PrometheusMeters, access: Access) -> FastAPI:
-    """The application; without a rollout it takes no bundles."""
+def api(floor: Floor, rollouts: Mapping[str, Rollout], meters: PrometheusMeters, access: Access) -> FastAPI:
+    """The application; a symbol without a rollout takes no bundles."""
     app = FastAPI(title="tickloop runner", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
@@ -29,9 +30,9 @@ def api(runner: Runner, rollout: Rollout | None, meters: PrometheusMeters, acces
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        if not runner.connected:
+        if not floor.connected:
             raise HTTPException(503, "not connected to the venue")
-        return {"status": "ok", "row_ts": runner.next_row_ts}
+        return {"status": "ok", "row_ts": min(runner.next_row_ts for runner in floor.runners)}
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -41,9 +42,9 @@ def api(runner: Runner, rollout: Rollout | None, meters: PrometheusMeters, acces
     async def status(authorization: Annotated[str, Header()] = "") -> dict[str, Any]:
         if access.read_token and not bears(authorization, access.read_token):
             raise HTTPException(401, "wrong or missing token")
-        return runner.status()
+        return floor.status()
 
-    add_rollout(app, runner, rollout, access)
+    add_rollout(app, floor, rollouts, access)
     return app
 
 

@@ -1,12 +1,13 @@
 """A desk: one strategy's session with its account at a venue, turned row by row, written down before it acts."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.orders import Reports
-from trading.session import Gateway, Now, Session, Strategy, Turn, close_row
+from trading import account as own
+from trading.session import Gateway, Now, Session, Strategy, Turn, close_row, skip_row
 
 
 class Notes(Protocol):
@@ -29,10 +30,20 @@ class Model(NamedTuple):
     bundle_sha: str
 
 
+class DeskGateway(Gateway, Protocol):
+    """A gateway whose state is kept with its desk's."""
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The whole state as arrays."""
+
+    def load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Go on from a ``dump``."""
+
+
 class Desk:
     """One strategy of the runner; ``place`` is its number in the journal."""
 
-    def __init__(self, name: str, place: int, session: Session, gateway: Gateway) -> None:
+    def __init__(self, name: str, place: int, session: Session, gateway: DeskGateway) -> None:
         self.name = name
         self.place = place
         self.session = session
@@ -48,14 +59,23 @@ class Desk:
             self.previous = before
         self.bundle_sha = bundle_sha
 
+    def cancel_unrecorded(self, ts: int) -> None:
+        """Ask for every working order to be cancelled, though nobody can write that down any more."""
+        orders = self.session.account[0]
+        for order_id in orders[orders[:, own.STATE] != own.FREE, own.ORDER_ID].tolist():
+            self.gateway.cancel(order_id, ts)
+
     def turn(self, row_ts: int, now: Now, notes: Notes) -> Turn:
         """Close one row; what it brought is written down before an order leaves."""
+        return close_row(self.session, self.gateway, row_ts, now, lambda turn: self._note(turn, row_ts, notes))
 
-        def note(turn: Turn) -> None:
-            if turn.reports.size:
-                notes.reports(self.place, row_ts, turn.reports)
-            notes.decision(self.place, row_ts, turn.decision.record, turn.decision.intents)
-            if turn.decision.intents.size:
-                notes.flush()
+    def skip(self, row_ts: int, now: Now, notes: Notes) -> Turn:
+        """Close one row without a decision, for want of time; that is written down, too."""
+        return skip_row(self.session, self.gateway, row_ts, now, lambda turn: self._note(turn, row_ts, notes))
 
-        return close_row(self.session, self.gateway, row_ts, now, note)
+    def _note(self, turn: Turn, row_ts: int, notes: Notes) -> None:
+        if turn.reports.size:
+            notes.reports(self.place, row_ts, turn.reports)
+        notes.decision(self.place, row_ts, turn.decision.record, turn.decision.intents)
+        if turn.decision.intents.size:
+            notes.flush()

@@ -11,7 +11,7 @@ disable_created_metrics()  # a second series for each, with the time of its firs
 
 
 class PrometheusMeters:
-    """Meters behind ``/metrics``; a registry of its own, so that several runners can live in one test process."""
+    """Meters of one symbol behind ``/metrics``, on a registry that other symbols' of the process may share."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -20,6 +20,13 @@ class PrometheusMeters:
         self._symbol = symbol
         self._metrics: dict[str, Any] = {metric.name: self._register(metric) for metric in METRICS}
         self._children: dict[tuple[object, ...], Any] = {}
+
+    def beside(self, symbol: str) -> "PrometheusMeters":
+        """Meters of another symbol of the same process: the same metrics, on the same page."""
+        meters = object.__new__(type(self))
+        meters._registry, meters._metrics = self._registry, self._metrics
+        meters._symbol, meters._children = symbol, {}
+        return meters
 
     def count(self, name: str, by: float = 1, **labels: str) -> None:
         """Raise a counter."""

@@ -6,7 +6,7 @@ from live.desk import Desk
 from market.events import GAP, Events
 from market.orders import FILL
 from monitoring.metrics import Meters
-from trading.records import LATE_DECISION, PLACE, REASON_NAMES
+from trading.records import LATE_DECISION, PLACE, REASON_NAMES, SKIPPED
 from trading.session import Turn
 
 
@@ -61,7 +61,7 @@ class DeskFigures:
         meters.observe("batch_to_decision_ms", lag_ms, desk=desk)
         meters.count("decisions", 1, desk=desk, reason=REASON_NAMES[reason])
         meters.set("position_lots", float(record["position"]), desk=desk)
-        if reason == LATE_DECISION:
+        if reason in (LATE_DECISION, SKIPPED):
             meters.count("skipped_decisions", 1, desk=desk)
         self._profit(float(record["equity"]))
         if turn.decision.intents.size or turn.reports.size:

@@ -17,8 +17,8 @@ from market.orders import REPORT, Reports
 from market.reader import FrameReader
 from storage.journal import CONNECTION, DECISION, FRAME, MODEL, REPORTS, Record
 from trading.records import DECISION as DECISION_RECORD
-from trading.records import INTENT, REASON_NAMES, STOOD_DOWN
-from trading.session import Decision, Strategy, at, close_row, send
+from trading.records import INTENT, REASON_NAMES, SKIPPED, STOOD_DOWN
+from trading.session import Decision, Strategy, at, close_row, send, skip_row
 
 Strategies = Callable[[str], Strategy]  # bundle sha -> its strategy
 
@@ -70,12 +70,12 @@ class Grid:
 class Playback:
     """Plays records into a reader and desks that stand as the runner's stood when it started."""
 
-    def __init__(self, reader: FrameReader, desks: list[Desk], strategies: Strategies) -> None:
+    def __init__(self, reader: FrameReader, desks: list[Desk], strategies: Strategies, newest: int = 0) -> None:
         self.reader = reader
         self.desks = desks
         self._strategies = strategies
         self._reports: dict[int, NDArray[np.void]] = {}
-        self.newest = 0  # stamp of all that was played, ns UTC
+        self.newest = newest  # stamp of all that was played, ns UTC
         self._grid: Grid | None = None  # from the first decision on
 
     def decisions(self, records: Iterable[Record]) -> Iterator[Pair]:
@@ -135,7 +135,8 @@ class Playback:
     def _decide_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
         decided_ts = int(written.record["infer_ts"][0])
         desk.session.standing_down = int(written.record["reason"][0]) == STOOD_DOWN
-        again = close_row(desk.session, desk.gateway, row_ts, at(decided_ts))
+        turn = skip_row if int(written.record["reason"][0]) == SKIPPED else close_row
+        again = turn(desk.session, desk.gateway, row_ts, at(decided_ts), lambda _: None)
         desk.session.standing_down = False
         return Pair(desk.place, row_ts, written, self._written_reports(desk), again.decision, again.reports)
 

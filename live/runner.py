@@ -1,35 +1,37 @@
-"""The runner: one process, one loop. Frames are stamped and journalled, rows close on the grid, desks decide and send.
+"""The runner of one symbol: frames are stamped and journalled, rows close on the grid, desks decide and send.
 
 Stamps decide what a row holds, the timer only when we look: a row closes at the first look after its instant, so that
-whatever arrives later also bears a later stamp.
+whatever arrives later also bears a later stamp. ``live.floor`` turns the rows of all runners of a process.
 """
 
-import asyncio
-import gc
+import logging
 import time
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
+from features.layout import NS_PER_MS
 from live.challenger import ShadowFigures
 from live.clock import Clock
 from live.connectors.line import Stamps
 from live.desk import Desk, Model
-from live.feed import Feed
 from live.figures import DeskFigures, LineFigures
+from live.keeping import Keeper
+from live.latencies import Latencies
 from live.plan import ROLES, LivePlan, Role, desks_of, header_of, plan_from, reader_of, strategy_of
-from live.replay import Playback, resume
+from live.resume import resumed, state_of, tail_of
 from live.swaps import Swaps
 from market.errors import JournalError
 from market.events import Events
 from monitoring.metrics import Meters
-from storage.journal import CONNECTION, MODEL, Record, read_headers, read_journal
+from storage.journal import CONNECTION, MODEL, Record, read_headers
 from storage.journal_writer import JournalWriter
-from trading.session import Strategy
+from storage.snapshots import Arrays
+from trading.session import Strategy, Turn
 
+LOG: Final = logging.getLogger(__name__)
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 CATCH_UP_ROWS: Final = 50  # closed in one go; then frames and pages get their turn
-STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown
-COLLECT_S: Final = 60.0  # between two garbage collections, each right after a row
+FOREVER: Final = 2**63 - 1  # ns UTC
 _UP: Final = b"\x01"
 _DOWN: Final = b"\x00"
 
@@ -41,6 +43,13 @@ class Folders(NamedTuple):
     bundles: Path
 
 
+class Audience(Protocol):
+    """Hears of every row once all is sent; must never block."""
+
+    def row(self, plan: LivePlan, desk: Desk, turn: Turn) -> None:
+        """One row of a desk."""
+
+
 class Runner:
     """Desks on one feed. Opening it takes the journal over, and resumes from it if it holds anything.
 
@@ -48,7 +57,10 @@ class Runner:
     not come out again as written.
     """
 
-    def __init__(self, plan: LivePlan, folders: Folders, clock: Clock, meters: Meters) -> None:
+    def __init__(
+        self, plan: LivePlan, folders: Folders, clock: Clock, meters: Meters, snapshot_s: float = float("inf")
+    ) -> None:
+        """``snapshot_s``: the state is kept at least that often, seconds of our own time, and with each segment."""
         self.plan = plan
         self.folders = folders
         self.clock = clock
@@ -56,15 +68,22 @@ class Runner:
         self.meters = meters
         self.reader = reader_of(plan)
         self.desks: list[Desk] = desks_of(plan)
+        self.audience: list[Audience] = []
+        self.latencies = [Latencies() for _ in self.desks]
+        self.frames = 0  # received since the start
+        self.replayed = 0  # decisions of the journal that this start made again
         self._line = LineFigures(meters)
         self._shadow = ShadowFigures(meters)
-        self._figures = [DeskFigures(meters, desk) for desk in self.desks]
         self.connected = False
-        self.swaps = Swaps(self.desks, self._note_model)
-        self._stopping = asyncio.Event()
+        self._row_ns = plan.features.row_interval_ms * NS_PER_MS
+        self._lag_ns = round(plan.trading.routing.max_decision_lag_ms * NS_PER_MS)
+        self._stopped = False
         self._started = time.monotonic()
         self.journal = JournalWriter(folders.journal, header_of(plan), SEGMENT_BYTES)
-        self.resumed = self._resume()  # decisions
+        self._keeper = Keeper(folders.journal, snapshot_s, meters)
+        self.resumed = self._resume()  # decisions that the journal holds
+        self.swaps = Swaps(self.desks, self._note_model)
+        self._figures = [DeskFigures(meters, desk) for desk in self.desks]
 
     @property
     def next_row_ts(self) -> int:
@@ -77,13 +96,14 @@ class Runner:
     def on_frame(self, frame: bytes, ingest_ts: int, connection: int = 0) -> None:
         """Take a frame in: written down first, then read."""
         self.journal.frame(ingest_ts, connection, frame)
+        self.frames += 1
         malformed = self.reader.malformed
         events = self.reader.read(frame, ingest_ts, connection)
         self._push(events)
         self._line.frame(events, self.reader.malformed > malformed)
 
     def on_connection(self, up: bool, ts: int) -> None:
-        """Note that the line is up, or lost: then the book is closed until a snapshot comes."""
+        """Note that all lines are up, or one is lost: then the book is closed until a snapshot comes."""
         self.journal.append(Record(CONNECTION, 0, ts, _UP if up else _DOWN))
         self.connected = up
         self._line.connection(up)
@@ -94,25 +114,63 @@ class Runner:
         """Whether the book waits for a snapshot."""
         return self.reader.decoder.waiting
 
-    def close_due(self) -> int:
-        """Close the rows whose instant has passed, oldest first and ``CATCH_UP_ROWS`` at most; returns how many."""
-        now, count = self.stamps.now(), 0
+    def close_due(self, until: int = FOREVER, most: int = CATCH_UP_ROWS) -> int:
+        """Close the rows whose instant has passed, up to ``until`` (ns UTC), oldest first and ``most`` at most.
+
+        Returns how many it closed.
+        """
+        now, count = min(self.stamps.now(), until + 1), 0
         self.journal.flush()
-        while count < CATCH_UP_ROWS and 0 < (row_ts := self.next_row_ts) < now:
+        while count < most and 0 < (row_ts := self.next_row_ts) < now:
             self._close(row_ts)
             count += 1
         self.journal.flush()
+        if count and self._keeper.due(self.journal.position.segment):
+            self._keeper.keep(self.journal.position, self.state())
         return count
+
+    def state(self) -> Arrays:
+        """Everything that is known by the journal's position, as arrays; nothing may be queued for the journal."""
+        tail = tail_of(self.folders.journal, self.journal.position)
+        return state_of(self.reader, self.desks, self.plan, self.stamps.now(), tail)
+
+    def fail_closed(self) -> None:
+        """Take back every working order, though the journal takes no more."""
+        self.stop()
+        for desk in self.desks:
+            desk.cancel_unrecorded(self.stamps.now())
+
+    def hear(self) -> None:
+        """Learn what has become of our orders by now; nothing is decided."""
+        for desk in self.desks:
+            desk.session.on_reports(desk.gateway.reports(self.stamps.now()))
+
+    def close(self) -> None:
+        """Finish journal and snapshots."""
+        try:
+            self.journal.close()
+        finally:
+            self._keeper.close()
 
     def _close(self, row_ts: int) -> None:
         self.swaps.at_row(row_ts)
+        skipped = self._out_of_time(row_ts)
         for desk in self.desks:
             if desk.session.next_row_ts != row_ts:
                 continue
             started = time.perf_counter_ns()
-            turn = desk.turn(row_ts, self.stamps.now, self.journal)
+            close = desk.skip if skipped else desk.turn
+            turn = close(row_ts, self.stamps.now, self.journal)
             self._shadow.row(desk, turn.decision.record[0])
             self._figures[desk.place].row(turn, (time.perf_counter_ns() - started) / 1e6)
+            self.latencies[desk.place].note(turn.decision.record[0])
+            for listener in self.audience:
+                listener.row(self.plan, desk, turn)
+
+    def _out_of_time(self, row_ts: int) -> bool:
+        """Whether a row is too old to act on while a newer one is due as well: then only that one is decided."""
+        late_ns = self.stamps.now() - row_ts
+        return not self._stopped and late_ns > max(self._lag_ns, self._row_ns)
 
     async def deploy(self, strategy: Strategy, bundle_sha: str, patience_s: float, role: Role = "champion") -> str:
         """Swap a model once its desk is flat; returns the sha that then decides.
@@ -121,29 +179,17 @@ class Runner:
         """
         return await self.swaps.swap(ROLES[role], Model(strategy, bundle_sha), patience_s)
 
-    async def run(self, feed: Feed, speed: float, until_end: bool) -> None:
-        """Trade until ``stop``, or until the feed has ended where ``until_end`` says so; then cancel, flush, close.
-
-        speed : how fast the clock runs against ours, 1 for wall time
-        """
-        listening = asyncio.create_task(feed.run(self.on_frame, self.on_connection, self.stamps))
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        try:
-            await self._turn_rows(feed, speed, until_end, listening)
-            await self._stand_down(speed)
-        finally:
-            gc.enable()
-            self.swaps.stop()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-            self.journal.close()
-
     def stop(self) -> None:
-        """Ask ``run`` to come to its end; a model that waits to be swapped in is refused."""
-        self._stopping.set()
+        """Take no model in any more, and only cancel from the next row on."""
+        self._stopped = True
         self.swaps.stop()
+        for desk in self.desks:
+            desk.session.standing_down = True
+
+    @property
+    def idle(self) -> bool:
+        """Whether no order of any desk works."""
+        return all(desk.session.idle for desk in self.desks)
 
     def status(self) -> dict[str, Any]:
         """Where things stand, JSON-able."""
@@ -153,6 +199,7 @@ class Runner:
             "uptime_s": round(time.monotonic() - self._started, 3),
             "row_ts": self.next_row_ts,
             "resumed_decisions": self.resumed,
+            "replayed_decisions": self.replayed,
             "config_sha": self.plan.config_sha,
             "catalogue_sha": self.plan.catalogue_sha,
             "desks": [self._desk_status(desk) for desk in self.desks],
@@ -166,6 +213,7 @@ class Runner:
             "previous_sha": previous.bundle_sha if previous else "",
             "position": session.position,
             "flat": session.flat,
+            "latencies": self.latencies[desk.place].summary(),
         }
 
     def _push(self, events: Events) -> None:
@@ -180,41 +228,23 @@ class Runner:
                     raise JournalError(f"{segment} was written under another plan; move it away to start anew")
             if not plans:
                 return 0
-            playback = Playback(self.reader, self.desks, lambda sha: strategy_of(self.plan, self.folders.bundles / sha))
-            decisions = resume(playback, read_journal(self.folders.journal))
-            self.stamps = Stamps(self.clock, playback.newest)
+            found = resumed(
+                self.plan,
+                self.folders.journal,
+                lambda sha: strategy_of(self.plan, self.folders.bundles / sha),
+                self._on_ignored,
+            )
+            self.reader, self.desks, self.replayed = found.reader, found.desks, found.replayed
+            self.stamps = Stamps(self.clock, found.newest)
             self.on_connection(False, self.stamps.now())
-            return decisions
+            return sum(desk.session.decided for desk in self.desks)
         except BaseException:
             self.journal.close()
             raise
 
+    def _on_ignored(self, reason: str) -> None:
+        LOG.warning("%s; an older one or the whole journal is replayed", reason)
+        self.meters.count("ignored_snapshots")
+
     def _note_model(self, desk: Desk, row_ts: int) -> None:
         self.journal.append(Record(MODEL, desk.place, row_ts, desk.bundle_sha.encode()))
-
-    async def _turn_rows(self, feed: Feed, speed: float, until_end: bool, listening: "asyncio.Task[None]") -> None:
-        collected = time.monotonic()
-        while not self._stopping.is_set():
-            behind = self.close_due() == CATCH_UP_ROWS
-            if listening.done():
-                listening.result()
-            if until_end and feed.ended and not behind:
-                return
-            if time.monotonic() - collected > COLLECT_S:
-                gc.collect()
-                collected = time.monotonic()
-            await self._wait_for_row(speed)
-
-    async def _wait_for_row(self, speed: float) -> None:
-        row_ns = self.plan.features.row_interval_ms * 1_000_000
-        ahead = (self.next_row_ts or self.stamps.now() + row_ns) - self.stamps.now()
-        await asyncio.sleep(min(max(ahead, 0), row_ns) / 1e9 / speed)
-
-    async def _stand_down(self, speed: float) -> None:
-        self.stop()
-        for desk in self.desks:
-            desk.session.standing_down = True
-        deadline = time.monotonic() + STAND_DOWN_S
-        while time.monotonic() < deadline and not all(desk.session.idle for desk in self.desks):
-            await self._wait_for_row(speed)
-            self.close_due()

@@ -1,37 +1,61 @@
-"""One runner as a process: warm, resume, listen, trade, and come down in order on SIGTERM."""
+"""The floor as a process: warm, resume, listen, trade, and come down in order on SIGTERM."""
 
 import asyncio
 import json
+import logging
 import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 
 from config.connectors import Wire
+from config.settings import HotSettings, Settings
 from live.api import api
 from live.api_rollout import Access
 from live.clock import Clock, ReplayClock, WallClock, replay_clock
 from live.connectors.connect import connect, require_connector
 from live.exporter import PrometheusMeters
-from live.feed import Subscription
+from live.feed import Feed, Subscription
+from live.floor import Floor
+from live.hot import HotRows
+from live.latencies import in_words
+from live.logs import secrets_of, write_json_lines
 from live.plan import LivePlan
 from live.rollout import Rollout
-from live.runner import Folders, Runner
+from live.runner import Audience, Folders, Runner
+from live.telling import Teller
 from live.warmup import warm
 from market.errors import VenueError
+from storage.clickhouse import login_from
+from storage.clickhouse_parameters import WarehouseParameters
 from storage.files import replace_file
+from storage.hot_cache import Hottest, hot_cache
+from storage.live_tables import LiveTables
+from storage.outbox import Outbox
 from storage.promotions import PromotionLedger
 
+LOG: Final = logging.getLogger(__name__)
 LOOPBACK: Final = "127.0.0.1"
 PAGES_END_S: Final = 2  # how long open requests may take at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The ClickHouse server that is told of every row, if it has an address, and where batches wait for it."""
+
+    warehouse: WarehouseParameters
+    outbox: Path
+    outbox_mb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +66,17 @@ class Lines:
     api_port: int  # 0: a free one
     venue_patience_s: float  # how long to wait for a venue that is not there yet
     swap_patience_s: float  # how long a pushed model waits for a flat desk
+    snapshot_s: float  # how often the state is kept beside the journal
+    hot: HotSettings
+    told: Told
+
+
+def lines_of(settings: Settings) -> Lines:
+    """The lines that a profile asks for."""
+    live = settings.live
+    told = Told(settings.warehouse, settings.paths.outbox, live.outbox_mb)
+    patience = (live.venue_patience_s, live.swap_patience_s)
+    return Lines(settings.wire, live.api_port, *patience, 60.0 * live.snapshot_min, live.hot, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,73 +99,143 @@ def secrets_from(environment: dict[str, str]) -> Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """When a run ends by itself, and who is told that it is ready."""
+    """When a run ends by itself, and where it says that it is ready."""
 
     until_end: bool  # stop when a replay has come to its end
     ready_file: Path | None  # JSON of api_port and pid, written whole once the API listens
-    announce: Callable[[str], None]
 
 
-def serve(plan: LivePlan, folders: Folders, ledger: Path, lines: Lines, secrets: Secrets, ending: Ending) -> None:
-    """Run until SIGTERM or SIGINT, or until the replay ends.
+def serve(
+    plans: Sequence[LivePlan],
+    folders: Mapping[str, Folders],
+    ledger: Path,
+    lines: Lines,
+    secrets: Secrets,
+    ending: Ending,
+) -> None:
+    """Run until SIGTERM or SIGINT, or until the replay ends; ``folders`` are by symbol.
 
-    Raises ConfigError if the venue has no connector, VenueError if the port is taken or no venue answers, JournalError
-    if the journal cannot be resumed.
+    Raises ConfigError if a venue has no connector, VenueError if the port is taken or no venue answers, JournalError
+    if a journal cannot be resumed.
     """
-    require_connector(plan.instrument)
+    for plan in plans:
+        require_connector(plan.instrument)
     listener = _listen(lines.api_port)
-    ending.announce("warming the kernels")
-    warm(plan)
+    write_json_lines(secrets_of(os.environ))
+    LOG.info("warming the kernels")
+    warm(plans[0])
     # epoll rounds every wait up to a millisecond, select waits for microseconds
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as loop:
-        loop.run(_serve(plan, folders, ledger, lines, secrets, ending, listener))
+        loop.run(_serve(plans, folders, PromotionLedger(ledger), lines, secrets, ending, listener))
 
 
 async def _serve(
-    plan: LivePlan,
-    folders: Folders,
-    ledger: Path,
+    plans: Sequence[LivePlan],
+    folders: Mapping[str, Folders],
+    ledger: PromotionLedger,
     lines: Lines,
     secrets: Secrets,
     ending: Ending,
     listener: socket.socket,
 ) -> None:
-    replay = await replay_clock(lines.wire.venue(plan.instrument.venue).rest_url, lines.venue_patience_s)
-    clock: Clock = replay or WallClock()
-    meters = PrometheusMeters(plan.instrument.name)
-    runner = Runner(plan, folders, clock, meters)
-    if torn := runner.journal.mended:
-        ending.announce(f"cut {torn.size} bytes of an unfinished record off {torn.path}")
-    if runner.resumed:
-        ending.announce(f"resumed from the journal: {runner.resumed} decisions came out as written")
-    rollout = (
-        Rollout(plan, folders.bundles, PromotionLedger(ledger), secrets.deploy_key) if secrets.deploy_key else None
-    )
+    replay = await replay_clock(lines.wire.venue(plans[0].instrument.venue).rest_url, lines.venue_patience_s)
+    meters = PrometheusMeters(plans[0].instrument.name)
+    floor = _open_floor(plans, folders, replay or WallClock(), meters, lines.snapshot_s)
+    _tell_resumed(floor)
+    rollouts = _rollouts(floor, ledger, secrets.deploy_key)
     access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s)
-    pages = _Pages(
+    pages = _pages_of(api(floor, rollouts, meters, access))
+    loop = asyncio.get_running_loop()
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop, floor.stop)
+    serving = asyncio.create_task(pages.serve(sockets=[listener]))
+    serving.add_done_callback(lambda _: floor.stop())
+    _tell_ready(listener, ending)
+    feeds = _feeds_of(floor, lines.wire, ending.until_end)
+    audience = _audience_of(floor, lines, meters)
+    try:
+        await floor.run(feeds, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
+    finally:
+        pages.should_exit = True
+        await serving
+        audience.close()
+    for symbol, feed in feeds.items():
+        LOG.info(f"stopped {symbol}; feed {feed.counts}")
+        for desk, latencies in zip(floor[symbol].desks, floor[symbol].latencies, strict=True):
+            LOG.info(in_words(symbol, desk.name, latencies.summary()))
+
+
+def _open_floor(
+    plans: Sequence[LivePlan],
+    folders: Mapping[str, Folders],
+    clock: Clock,
+    meters: PrometheusMeters,
+    snapshot_s: float,
+) -> Floor:
+    runners: list[Runner] = []
+    try:
+        for plan in plans:
+            symbol = plan.instrument.name
+            own_meters = meters.beside(symbol) if runners else meters
+            runners.append(Runner(plan, folders[symbol], clock, own_meters, snapshot_s))
+    except BaseException:
+        for runner in runners:
+            runner.close()
+        raise
+    return Floor(runners)
+
+
+def _tell_resumed(floor: Floor) -> None:
+    for runner in floor.runners:
+        if torn := runner.journal.mended:
+            LOG.info(f"cut {torn.size} bytes of an unfinished record off {torn.path}")
+        if runner.resumed:
+            again = f"{runner.replayed} of {runner.resumed} decisions were made again and came out as written"
+            LOG.info(f"resumed from the journal: {again}")
+
+
+def _rollouts(floor: Floor, ledger: PromotionLedger, key: bytes) -> dict[str, Rollout]:
+    if not key:
+        return {}
+    return {
+        runner.plan.instrument.name: Rollout(runner.plan, runner.folders.bundles, ledger, key)
+        for runner in floor.runners
+    }
+
+
+def _feeds_of(floor: Floor, wire: Wire, until_end: bool) -> dict[str, Feed]:
+    subscriptions = [Subscription(runner.plan.instrument, runner.needs_snapshot) for runner in floor.runners]
+    return connect(subscriptions, wire, np.random.default_rng(os.getpid()), until_end=until_end)
+
+
+def _audience_of(floor: Floor, lines: Lines, meters: PrometheusMeters) -> ExitStack:
+    """Let hot cache and warehouse hear of every row, until what is returned is closed."""
+    closing = ExitStack()
+    cache = hot_cache(lines.hot.redis_url, lines.hot.ttl_ms)
+    closing.callback(cache.close)
+    messages = {runner.plan.instrument.name: partial(getattr, runner, "frames") for runner in floor.runners}
+    listeners: list[Audience] = [HotRows(cache, Hottest(lines.hot.symbols, lines.hot.top), messages, meters)]
+    if lines.told.warehouse.url:
+        outbox = Outbox(lines.told.outbox, round(lines.told.outbox_mb * 1e6))
+        teller = Teller(LiveTables(lines.told.warehouse, login_from(os.environ)), outbox, meters)
+        closing.callback(teller.close)
+        listeners.append(teller)
+    for runner in floor.runners:
+        runner.audience += listeners
+    return closing
+
+
+def _pages_of(app: FastAPI) -> "_Pages":
+    return _Pages(
         uvicorn.Config(
-            api(runner, rollout, meters, access),
+            app,
+            log_config=None,
             log_level="warning",
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=PAGES_END_S,
         )
     )
-    loop = asyncio.get_running_loop()
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(stop, runner.stop)
-    serving = asyncio.create_task(pages.serve(sockets=[listener]))
-    serving.add_done_callback(lambda _: runner.stop())
-    _tell_ready(listener, ending)
-    subscription = Subscription(plan.instrument, runner.needs_snapshot)
-    feeds = connect([subscription], lines.wire, np.random.default_rng(os.getpid()), until_end=ending.until_end)
-    feed = feeds[plan.instrument.name]
-    try:
-        await runner.run(feed, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
-    finally:
-        pages.should_exit = True
-        await serving
-    ending.announce(f"stopped; feed {feed.counts}")
 
 
 class _Pages(uvicorn.Server):
@@ -156,6 +261,6 @@ def _listen(port: int) -> socket.socket:
 
 def _tell_ready(listener: socket.socket, ending: Ending) -> None:
     port = listener.getsockname()[1]
-    ending.announce(f"runner pages at http://{LOOPBACK}:{port}")
+    LOG.info(f"runner pages at http://{LOOPBACK}:{port}")
     if ending.ready_file:
         replace_file(ending.ready_file, json.dumps({"api_port": port, "pid": os.getpid()}).encode())

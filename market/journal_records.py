@@ -46,8 +46,8 @@ def encode(record: Record) -> bytes:
     return _PREFIX.pack(len(body), zlib.crc32(_LENGTH.pack(len(body))), zlib.crc32(body)) + body
 
 
-def records(name: object, data: bytes, newest: bool) -> Iterator[Record]:
-    """Records of a segment's bytes, its header first; only the newest segment may have a torn end.
+def records(name: object, data: bytes, newest: bool, offset: int = 0) -> Iterator[Record]:
+    """Records of a segment's bytes, its header first, or those from an offset; only the newest may have a torn end.
 
     name : of the segment, for messages
     Raises JournalError, naming segment and offset, at the first damaged record.
@@ -56,7 +56,7 @@ def records(name: object, data: bytes, newest: bool) -> Iterator[Record]:
         if newest and MAGIC.startswith(data):
             return
         raise JournalError(f"{name} is no journal segment")
-    offset = len(MAGIC)
+    offset = max(offset, len(MAGIC))
     while offset < len(data):
         record, end = record_at(name, data, offset)
         if record is None:

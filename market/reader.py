@@ -1,5 +1,12 @@
 """From the bytes of an instrument's connections to aligned events: decoder and clocks in one step, live and replay."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from market.clock import align, new_clock
 from market.errors import DataError, MalformedMessage, OffGrid
 from market.events import (
@@ -48,6 +55,21 @@ class FrameReader:
         gap = empty_events(1)
         gap["kind"], gap["flags"], gap["ingest_ts"] = GAP, FIRST | LAST | NO_VENUE_TIME, ingest_ts
         return self._aligned(gap, connection)
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The whole state as arrays, so that ``load`` goes on to the same events, byte for byte."""
+        told = {"decoder": self.decoder.state(), "counts": self.decoder.counts, "malformed": self.malformed}
+        arrays = {f"clock{place}": array.copy() for place, array in enumerate(self._clock)}
+        return arrays | {"told": np.frombuffer(json.dumps(told).encode(), np.uint8)}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a ``dump`` of a reader of the same instrument and settings."""
+        told = json.loads(arrays["told"].tobytes())
+        self.decoder = decoder_for(self._instrument)
+        self.decoder.restore(told["decoder"])
+        self.decoder.counts.update(told["counts"])
+        self.malformed = told["malformed"]
+        self._clock = tuple(arrays[f"clock{place}"].copy() for place in range(len(self._clock)))  # type: ignore[assignment]
 
     def _aligned(self, events: Events, connection: int) -> Events:
         if not 0 <= connection < CONNECTIONS:

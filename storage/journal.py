@@ -33,6 +33,7 @@ from market.journal_records import (
 
 SUFFIX: Final = ".tlj"
 _RETRY_S: Final = 0.02
+_HEAD_BYTES: Final = 65_536  # of a segment, which hold its header
 
 __all__ = [
     "CONNECTION",
@@ -47,6 +48,7 @@ __all__ = [
     "SUFFIX",
     "TRADING_DESK",
     "UP",
+    "Position",
     "Record",
     "Torn",
     "encode",
@@ -58,6 +60,13 @@ __all__ = [
     "segments",
     "torn_end",
 ]
+
+
+class Position(NamedTuple):
+    """A place in a journal: everything before it is known."""
+
+    segment: str  # file name
+    offset: int  # bytes of that segment
 
 
 class Torn(NamedTuple):
@@ -92,15 +101,15 @@ def read_headers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """
     found = segments(folder)
     for segment in found:
-        first = next(read_segment(segment, newest=segment == found[-1]), None)
+        first = _first_record(segment, newest=segment == found[-1])
         if first is not None and first.kind == HEADER:
             yield segment, json.loads(first.payload)
         elif first is not None or segment != found[-1]:
             raise JournalError(f"journal segment {segment} does not begin with a header")
 
 
-def read_journal(folder: Path) -> Iterator[Record]:
-    """All records but the headers, in the order they were written; a torn end is left out.
+def read_journal(folder: Path, since: Position | None = None) -> Iterator[Record]:
+    """All records but the headers, in the order they were written, those from ``since`` on; a torn end is left out.
 
     Raises JournalError, naming file and offset, if a record before the end is damaged, or if there is no journal.
     """
@@ -108,17 +117,28 @@ def read_journal(folder: Path) -> Iterator[Record]:
     if not found:
         raise JournalError(f"no journal in {folder}")
     for segment in found:
-        for record in read_segment(segment, newest=segment == found[-1]):
+        if since and segment.name < since.segment:
+            continue
+        offset = since.offset if since and segment.name == since.segment else 0
+        for record in read_segment(segment, segment == found[-1], offset):
             if record.kind != HEADER:
                 yield record
 
 
-def read_segment(path: Path, newest: bool) -> Iterator[Record]:
-    """Records of one segment, its header first; only the newest segment may have a torn end.
+def read_segment(path: Path, newest: bool, offset: int = 0) -> Iterator[Record]:
+    """Records of one segment, its header first, or those from a byte on; only the newest segment may have a torn end.
 
     Raises JournalError, naming file and offset, at the first damaged record.
     """
-    yield from records(path, path.read_bytes(), newest)
+    yield from records(path, path.read_bytes(), newest, offset)
+
+
+def _first_record(path: Path, newest: bool) -> Record | None:
+    """The first record of a segment, which is read no further than that takes."""
+    with path.open("rb") as segment:
+        head = segment.read(_HEAD_BYTES)
+    first = next(records(path, head, newest=True), None)
+    return first or next(read_segment(path, newest), None)
 
 
 def torn_end(path: Path) -> Torn | None:

@@ -19,6 +19,7 @@ from storage.journal import (
     MAGIC,
     REPORTS,
     SUFFIX,
+    Position,
     Record,
     Torn,
     encode,
@@ -49,7 +50,8 @@ class JournalWriter:
         self._pending: list[bytes] = []
         self._written = 0
         self._file = -1
-        self._failed = False
+        self._segment = ""  # file name of the one that is written
+        self.failed = False  # the disk has not taken a record
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock(folder, fcntl.LOCK_EX, LOCK_PATIENCE_S)
@@ -73,11 +75,18 @@ class JournalWriter:
         """Queue the reports that a row saw."""
         self.append(Record(REPORTS, desk, row_ts, reports.tobytes()))
 
+    @property
+    def position(self) -> Position:
+        """Where the kernel has everything up to; of segment "" before the first flush."""
+        return Position(self._segment, self._written)
+
     def flush(self) -> None:
         """Hand everything queued to the kernel in one write.
 
         Raises JournalError if the disk does not take it; what was written of the batch is cut off again.
         """
+        if self.failed:
+            raise JournalError(f"the journal in {self._folder} has failed; nothing more is written")
         if not self._pending:
             return
         batch = b"".join(self._pending)
@@ -87,13 +96,13 @@ class JournalWriter:
                 self._next_segment()
             self._write(batch)
         except OSError as error:
-            self._failed = True
+            self.failed = True
             raise self._failure(error) from error
 
     def close(self) -> None:
         """Flush, unless the disk has failed us, and leave the segment finished."""
         try:
-            if not self._failed:
+            if not self.failed:
                 self.flush()
         finally:
             self._finish_segment()
@@ -122,7 +131,7 @@ class JournalWriter:
         number = int(_NUMBER.findall(names[-1].stem)[-1]) + 1 if names else 1
         path = self._folder / f"{self._prefix}{number:08d}{SUFFIX}"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
-        self._written = 0
+        self._segment, self._written = path.name, 0
         self._write(MAGIC + encode(Record(HEADER, 0, 0, self._header)))
 
     def _finish_segment(self) -> None:

@@ -25,7 +25,8 @@ SETTINGS: Final = """extends: dev
 data: {{sources: {{binance-coinm-btcusd_perp: {source}}}}}
 features: {{normalizer_min_samples: 2}}
 trading: {{routing: {{max_decision_lag_ms: 1000}}}}
-live: {{ws_url: "ws://127.0.0.1:{ws}", rest_url: "http://127.0.0.1:{rest}", api_port: {api}, venue_patience_s: {wait}}}
+live: {{ws_url: "ws://127.0.0.1:{ws}", rest_url: "http://127.0.0.1:{rest}", api_port: {api}, venue_patience_s: {wait},
+  snapshot_min: 0.02}}
 """
 
 

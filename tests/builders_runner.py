@@ -14,7 +14,8 @@ from features.catalogue import catalogue_content, catalogue_sha, feature_names
 from live.clock import Clock
 from live.desk import Desk
 from live.exporter import PrometheusMeters
-from live.feed import OnConnection, OnFrame
+from live.feed import Feed, OnConnection, OnFrame
+from live.floor import Floor
 from live.plan import LivePlan, plan_of
 from live.runner import Folders, Runner
 from market.simulator import synthetic_capture
@@ -70,6 +71,16 @@ def new_runner(folder: Path, clock: Clock | None = None, plan: LivePlan | None =
     return Runner(plan or quick_plan(), folders, clock or HandClock(), PrometheusMeters(COINM_BTC.name))
 
 
+def named(plan: LivePlan, name: str) -> LivePlan:
+    """The same plan for an instrument of another name."""
+    return replace(plan, instrument=replace(plan.instrument, name=name))
+
+
+def floor_of(folder: Path, names: Iterable[str], clock: Clock) -> Floor:
+    """Runners of the same market under several names, each on a folder of its own."""
+    return Floor([new_runner(folder / name, clock, named(quick_plan(), name)) for name in names])
+
+
 def drive(runner: Runner, frames: Iterable[tuple[int, bytes]]) -> int:
     """Feed frames in by a clock that stands at their stamps; returns the newest stamp."""
     assert isinstance(runner.clock, HandClock)
@@ -84,6 +95,11 @@ def close_all(runner: Runner) -> None:
     """Close every row that is due."""
     while runner.close_due():
         pass
+
+
+async def run_runner(runner: Runner, feed: Feed, speed: float, until_end: bool) -> None:
+    """A floor of this runner alone, from its start to its end."""
+    await Floor([runner]).run({runner.plan.instrument.name: feed}, speed, until_end)
 
 
 def written_journal(folder: Path, seconds: float = 6.0) -> Path:

@@ -1,6 +1,8 @@
 """Aligned events that wait for the row they belong to, in arrival order."""
 
 from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,26 @@ class EventQueue:
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else empty_events(0)
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """What waits, as arrays, so that ``load`` goes on to hand out the same events."""
+        chunks = [(events[start:], stamps[start:]) for start, (events, stamps) in self._waiting()]
+        return {
+            "events": np.concatenate([empty_events(0), *(events for events, _ in chunks)]),
+            "stamps": np.concatenate([np.zeros(0, np.int64), *(stamps for _, stamps in chunks)]),
+            "ends": np.cumsum([events.size for events, _ in chunks], dtype=np.int64),
+        }
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a ``dump``."""
+        ends = arrays["ends"].tolist()
+        spans = zip([0, *ends], ends, strict=False)
+        self._chunks = deque((arrays["events"][a:b].copy(), arrays["stamps"][a:b].copy()) for a, b in spans)
+        self._cursor = 0
+
+    def _waiting(self) -> Iterator[tuple[int, tuple[Events, NDArray[np.int64]]]]:
+        for place, chunk in enumerate(self._chunks):
+            yield self._cursor if place == 0 else 0, chunk
 
     @property
     def next_ingest_ts(self) -> int | None:

@@ -84,6 +84,8 @@ TOOK_EDGE: Final = 24
 TOOK_BEHIND: Final = 25
 SWEPT: Final = 26
 
+SKIPPED: Final = 27  # a newer row was due already: closed and forecast, not decided
+
 REASON_NAMES: Final = (
     "acted",
     "at target",
@@ -112,4 +114,5 @@ REASON_NAMES: Final = (
     "taken before it runs away",
     "taken to catch up",
     "swept before the end",
+    "skipped for want of time",
 )

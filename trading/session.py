@@ -4,9 +4,10 @@ A session has no clock: ``now`` is an argument. It knows no venue: what it decid
 that it learns of its orders comes back as reports. ``close_row`` is the one loop body that everyone runs.
 """
 
+import json
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 
 from features.catalogue import VALID
 from features.layout import NS_PER_MS
-from features.stream import FeatureStream, Row
+from features.stream import Arrays, FeatureStream, Row, dump_state, load_state
 from market.book import ASK, BID, quantity
 from market.errors import ConfigError, ModelError
 from market.events import Events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, Reports
-from modeling.certainty import SILENT, Certainty, Outlooks
+from modeling.certainty import SILENT, Certainty, Outlook, Outlooks
 from trading import account as own
 from trading import intents as sent
 from trading import policy, records, view
@@ -27,7 +28,7 @@ from trading.account import new_account
 from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK
 from trading.parent import ParentOrder
 from trading.queue import EventQueue
-from trading.records import DECISION, INTENT, PLACE, STOOD_DOWN
+from trading.records import DECISION, INTENT, PLACE, SKIPPED, STOOD_DOWN
 
 Now = Callable[[], int]  # this instant, ns UTC: a clock, or what a journal or a latency model says
 
@@ -65,6 +66,12 @@ class Books(Protocol):
 
     def equity(self, mark_ticks: float) -> float:
         """Settlement currency, the position valued at a mark in ticks."""
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The whole state as arrays."""
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a ``dump``."""
 
 
 class Gateway(Protocol):
@@ -120,6 +127,7 @@ class Session:
         self.account = new_account()
         self.standing_down = False
         self.parents: deque[ParentOrder] = deque()  # those that wait for their start
+        self.row: Row | None = None  # the newest that was closed
         self._recent: deque[tuple[NDArray[np.float32], bool]] = deque(maxlen=REMEMBERED_ROWS)
         self._memory = strategy.forecaster.new_state()
         self.outlooks = self._new_outlooks()
@@ -133,6 +141,11 @@ class Session:
     def position(self) -> int:
         """Lots held, as far as acknowledged."""
         return int(self.account[1][own.POSITION])
+
+    @property
+    def decided(self) -> int:
+        """Rows that a decision was made on, or skipped."""
+        return int(self.account[1][own.NEXT_DECISION]) - 1
 
     @property
     def idle(self) -> bool:
@@ -150,8 +163,7 @@ class Session:
         first = self.queue.next_ingest_ts
         if self.features.next_row_ts or first is None:
             return self.features.next_row_ts
-        row_ns = self.features.parameters.row_interval_ms * NS_PER_MS
-        return -(-first // row_ns) * row_ns
+        return self.features.parameters.row_at_or_after(first)
 
     def take_due(self, row_ts: int) -> Events:
         """Events of the row that closes at ``row_ts``; remembers the newest stamps."""
@@ -193,14 +205,22 @@ class Session:
         """Close the row at ``row_ts`` without deciding: features and forecast go on, the account does not."""
         self._forecast(self.features.close(row_ts))
 
+    def skip(self, row_ts: int, now: Now) -> Decision:
+        """Close the row at ``row_ts`` without deciding, for want of time; what is noted of it has no order.
+
+        Features, forecast and view go on as ever, so that the next decision knows all that it would have known.
+        """
+        traded, ready = self._see(row_ts)
+        self._thoughts[:] = 0.0
+        self._thoughts[sent.TARGET] = self.position
+        return self._record(now(), SKIPPED, ready, traded, self.books.equity(self._mark))
+
     def decide(self, row_ts: int, now: Now) -> Decision:
         """Close the row at ``row_ts``, forecast, and only then read ``now`` and decide: orders leave no earlier.
 
         While ``standing_down``, every resting order is cancelled, whatever the forecast says.
         """
-        row = self.features.close(row_ts)
-        self._look(row_ts, int(row.status), int(row.best_bid), int(row.best_ask))
-        traded, ready = self._forecast(row)
+        traded, ready = self._see(row_ts)
         equity, moment = self.books.equity(self._mark), now()
         rules, intents, thoughts = self.strategy.limits, self._intents, self._thoughts
         if self.standing_down:
@@ -240,6 +260,53 @@ class Session:
     def _new_outlooks(self) -> Outlooks:
         row_ns = self.features.parameters.row_interval_ms * NS_PER_MS
         return Outlooks(self.strategy.certainty, row_ns, bool(self.strategy.limits[INVERSE]))
+
+    def _see(self, row_ts: int) -> tuple[NDArray[np.float64], bool]:
+        """Close a row, look at it and forecast; returns the traded cell's forecast, and whether it may be used."""
+        self.row = row = self.features.close(row_ts)
+        self._look(row_ts, int(row.status), int(row.best_bid), int(row.best_ask))
+        return self._forecast(row)
+
+    def dump(self) -> Arrays:
+        """The whole state as arrays, so that ``load`` goes on to the same decisions, bit for bit."""
+        values = [values for values, _ in self._recent]
+        own_state = {
+            "orders": self.account[0],
+            "integers": self.account[1],
+            "floats": self.account[2],
+            "view": self._view,
+            "mark": np.array(self._mark),
+            "thoughts": self._thoughts,
+            "outlook": np.array(self.outlook, np.float64),
+            "outlooks": np.frombuffer(json.dumps(self.outlooks.as_dict()).encode(), np.uint8),
+            "recent": np.array(values, np.float32),
+            "valid": np.array([valid for _, valid in self._recent], np.bool_),
+        }
+        memory = {f"{place:03}": array for place, array in enumerate(_arrays_of(self._memory))}
+        parts = {"own": own_state, "memory": memory, "features": dump_state(self.features.state)}
+        parts |= {"queue": self.queue.dump(), "books": self.books.dump()}
+        return {f"{part}/{name}": np.array(array) for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def load(self, arrays: Arrays, strategy: Strategy) -> None:
+        """Go on from a ``dump`` of a session under the same settings, whose model was this ``strategy``'s.
+
+        Raises DataError if it is of another feature catalogue, ModelError if it is of another model.
+        """
+        self.features = FeatureStream(self.features.parameters, load_state(_part(arrays, "features")))
+        self.books.load(_part(arrays, "books"))
+        self.queue.load(_part(arrays, "queue"))
+        self.strategy, self._memory = strategy, strategy.forecaster.new_state()
+        _fill(_arrays_of(self._memory), _part(arrays, "memory"))
+        found = _part(arrays, "own")
+        self.account = (found["orders"].copy(), found["integers"].copy(), found["floats"].copy())
+        self._thoughts[:] = found["thoughts"]
+        *moments, classes = found["outlook"].tolist()
+        self.outlooks, self.outlook = self._new_outlooks(), Outlook._make((*moments, int(classes)))
+        if told := json.loads(found["outlooks"].tobytes()):
+            self.outlooks.restore(told)
+        self._view[:], self._mark = found["view"], float(found["mark"])
+        rows = zip(found["recent"], found["valid"].tolist(), strict=True)
+        self._recent = deque(rows, maxlen=REMEMBERED_ROWS)
 
     def _forecast(self, row: Row) -> tuple[NDArray[np.float64], bool]:
         """What the model says of the traded cell, and whether it may be used; the outlook goes on with it."""
@@ -335,10 +402,38 @@ def close_row(
     Everything up to ``row_ts`` is known at the decision, and nothing later, however late ``now`` says it is.
     ``note`` returns when the turn may act: a runner writes it down there.
     """
-    gateway.on_events(session.take_due(row_ts))
-    reports = gateway.reports(row_ts)
-    session.on_reports(reports)
-    turn = Turn(session.decide(row_ts, now), reports)
+    turn = _turn(session, gateway, row_ts, lambda: session.decide(row_ts, now))
     note(turn)
     send(gateway, turn.decision.intents)
     return turn
+
+
+def skip_row(session: Session, gateway: Gateway, row_ts: int, now: Now, note: Callable[[Turn], None]) -> Turn:
+    """A turn of the loop when there is no time to decide: everything but the decision and its orders."""
+    turn = _turn(session, gateway, row_ts, lambda: session.skip(row_ts, now))
+    note(turn)
+    return turn
+
+
+def _turn(session: Session, gateway: Gateway, row_ts: int, decide: Callable[[], Decision]) -> Turn:
+    gateway.on_events(session.take_due(row_ts))
+    reports = gateway.reports(row_ts)
+    session.on_reports(reports)
+    return Turn(decide(), reports)
+
+
+def _arrays_of(memory: Any) -> tuple[NDArray[Any], ...]:
+    """The arrays that a forecaster's memory consists of."""
+    return memory if isinstance(memory, tuple) else (memory,)
+
+
+def _part(arrays: Arrays, part: str) -> Arrays:
+    return {name.removeprefix(f"{part}/"): array for name, array in arrays.items() if name.startswith(f"{part}/")}
+
+
+def _fill(memory: tuple[NDArray[Any], ...], saved: Arrays) -> None:
+    found = [saved[name] for name in sorted(saved)]
+    if [(array.shape, array.dtype) for array in found] != [(array.shape, array.dtype) for array in memory]:
+        raise ModelError("the saved memory of a model is another model's")
+    for array, kept in zip(memory, found, strict=True):
+        array[...] = kept

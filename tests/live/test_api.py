@@ -11,12 +11,14 @@ import pytest
 from live import api_rollout
 from live.api import api
 from live.api_rollout import Access
+from live.floor import Floor
 from live.rollout import Rollout
 from live.runner import Runner
 from storage.bundle import FILES, MANIFEST
 from storage.deployment import SIGNATURE_HEADER, pack, signature
 from storage.promotions import PromotionLedger
 from tests.builders_live import in_loop
+from tests.builders_market import COINM_BTC
 from tests.builders_runner import (
     KEY,
     ROW,
@@ -39,8 +41,8 @@ class Site:
         self.folder = folder
         self.runner = new_runner(folder)
         self.ledger = PromotionLedger(folder / "promotions.jsonl")
-        taken = Rollout(quick_plan(), folder / "bundles", self.ledger, KEY) if rollout else None
-        transport = httpx.ASGITransport(api(self.runner, taken, self.runner.meters, access))
+        taken = {COINM_BTC.name: Rollout(quick_plan(), folder / "bundles", self.ledger, KEY)} if rollout else {}
+        transport = httpx.ASGITransport(api(Floor([self.runner]), taken, self.runner.meters, access))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
 
     async def deploy(
@@ -89,7 +91,7 @@ async def test_an_approved_bundle_is_swapped_in_and_its_sha_answered(tmp_path: P
     async with trading(site) as runner:
         answer = await site.deploy(tmp_path / "source")
         assert (answer.status_code, answer.json()["running_sha"]) == (200, sha)
-        assert (await site.client.get("/status")).json()["desks"][0]["bundle_sha"] == sha
+        assert (await site.client.get("/status")).json()["symbols"][0]["desks"][0]["bundle_sha"] == sha
         assert runner.meters.value("deployments_total", role="champion") == 1
         assert site.shas() == [sha]
 
@@ -181,7 +183,7 @@ async def test_the_status_needs_the_read_token_where_there_is_one(tmp_path: Path
         assert (await site.client.get("/status?token=read")).status_code == 401
         answer = await site.client.get("/status", headers={"Authorization": "Bearer read"})
         assert answer.status_code == 200
-        assert [desk["name"] for desk in answer.json()["desks"]] == ["model", "probe"]
+        assert [desk["name"] for desk in answer.json()["symbols"][0]["desks"]] == ["model", "probe"]
 
 
 @pytest.mark.parametrize(

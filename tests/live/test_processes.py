@@ -1,5 +1,6 @@
 """Real processes: a runner that is killed and comes back, ends in order, or says in one line why it cannot run."""
 
+import json
 import signal
 import socket
 from pathlib import Path
@@ -13,7 +14,9 @@ from live.plan import desks_of, plan_from, reader_of
 from live.replay import Playback, decision_of, reports_of, resume
 from market.orders import FILL
 from storage.journal import DECISION, FRAME, REPORTS, read_headers, read_journal, read_segment, segments
+from storage.snapshots import snapshots
 from tests.builders_processes import (
+    SYMBOL,
     Process,
     ended_at_last,
     first_lines,
@@ -24,11 +27,11 @@ from tests.builders_processes import (
     venue_process,
 )
 from tests.builders_runner import ROW
-from trading.records import LATE_DECISION, STOOD_DOWN
+from trading.records import SKIPPED, STOOD_DOWN
 
 
 def status(runner: Process) -> dict[str, object]:
-    answer: dict[str, object] = httpx.get(f"http://127.0.0.1:{runner.ready()['api_port']}/status").json()
+    answer: dict[str, object] = httpx.get(f"http://127.0.0.1:{runner.ready()['api_port']}/status").json()["symbols"][0]
     return answer
 
 
@@ -44,6 +47,9 @@ def place_in(frames: list[bytes], tape: list[bytes]) -> range:
     return range(first, first + len(frames))
 
 
+PLANTED = {"TICKLOOP_DEPLOY_TOKEN": "planted-token", "TICKLOOP_DEPLOY_KEY": "planted-key"}
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a minute of a real feed as the symbol's source."""
@@ -57,10 +63,12 @@ def killed_and_back(recorded: Path) -> Path:
         with ended_at_last(runner_at(recorded, venue)) as first:
             first.ready()
             until(lambda: segments(journal_of(recorded)) and fills_in(journal_of(recorded)) > 0)
+            until(lambda: snapshots(journal_of(recorded)))
             assert first.end(signal.SIGKILL) == -signal.SIGKILL
         size = segments(journal_of(recorded))[0].stat().st_size
-        with ended_at_last(Process(recorded, "again", ["live"])) as again:
+        with ended_at_last(Process(recorded, "again", ["live"], **PLANTED)) as again:
             (recorded / "resumed").write_text(str(status(again)["resumed_decisions"]))
+            (recorded / "replayed").write_text(str(status(again)["replayed_decisions"]))
             until(lambda: len(segments(journal_of(recorded))) == 2)
             until(lambda: httpx.get(f"http://127.0.0.1:{again.ready()['api_port']}/health").status_code == 200)
             begun = decided(recorded, 1)["row_ts"][-1]
@@ -83,6 +91,7 @@ def test_a_killed_runner_comes_back_with_the_position_and_orders_of_its_journal(
     count = resume(playback, read_segment(before, newest=True))
     assert count > 200
     assert int((killed_and_back / "resumed").read_text()) == count
+    assert int((killed_and_back / "replayed").read_text()) < count  # from the snapshot on
     probe = playback.desks[1].session
     records = [record for record in read_segment(after, newest=True) if record.place == 1]
     first = next(record for record in records if record.kind == DECISION)
@@ -124,8 +133,16 @@ def test_every_row_is_decided_once_over_the_restart_those_of_the_pause_late(kill
         made = decided(killed_and_back, place)
         assert np.array_equal(np.diff(made["row_ts"]), np.full(made.size - 1, ROW))
         assert np.array_equal(made["decision_id"], np.arange(1, made.size + 1))
-        assert (made["reason"] == LATE_DECISION).sum() > 20
+        assert (made["reason"] == SKIPPED).sum() > 20
     assert made["reason"][-1] == STOOD_DOWN
+
+
+def test_the_log_is_json_without_secrets_and_ends_with_the_latencies(killed_and_back: Path) -> None:
+    text = (killed_and_back / "again.log").read_text()
+    messages = [json.loads(line)["message"] for line in text.splitlines()]
+    assert any(message.startswith("resumed from the journal: ") for message in messages)
+    assert [SYMBOL in message and "close to decision p50" in message for message in messages[-2:]] == [True, True]
+    assert not any(secret in text for secret in PLANTED.values())
 
 
 def test_a_journal_with_a_restart_is_equal_at_both_levels(killed_and_back: Path) -> None:

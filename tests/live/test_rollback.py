@@ -99,7 +99,7 @@ async def test_the_route_rolls_back_what_stands_approved_and_answers_with_its_sh
         assert site.runner.desks[0].bundle_sha == shas[1]
         answer = await site.client.post("/rollback", headers=BEARER)
         assert (answer.status_code, answer.json()["running_sha"]) == (200, shas[0])
-        assert (await site.client.get("/status")).json()["desks"][0]["previous_sha"] == shas[1]
+        assert (await site.client.get("/status")).json()["symbols"][0]["desks"][0]["previous_sha"] == shas[1]
         site.ledger.path.write_text("{}\n")
         answer = await site.client.post("/rollback", headers=BEARER)
         assert (answer.status_code, "approval cannot be checked" in answer.json()["detail"]) == (409, True)

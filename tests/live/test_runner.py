@@ -14,6 +14,7 @@ from live.connectors.connect import connect
 from live.exchange import Replay
 from live.exchange_faults import parse_fault
 from live.feed import Feed, Subscription
+from live.floor import Floor
 from live.parity import parity_of
 from live.replay import decision_of
 from live.runner import CATCH_UP_ROWS, Runner
@@ -35,13 +36,21 @@ from tests.builders_runner import (
     drive,
     new_runner,
     quick_plan,
+    run_runner,
     synthetic_frames,
     written_journal,
 )
-from trading.records import LATE_DECISION, ROW_INVALID, STOOD_DOWN
+from trading.records import ROW_INVALID, SKIPPED, STOOD_DOWN
 
 SPEED = 4.0
 UNUSED = {
+    "journal_failures",
+    "snapshots",
+    "ignored_snapshots",
+    "untold_rows",
+    "untold_batches",
+    "outbox_bytes",
+    "hot_dropped",
     "skipped_decisions",
     "refused_bundles",
     "deployments",
@@ -66,7 +75,7 @@ def decisions(folder: Path, place: int) -> np.ndarray:
 
 
 async def run(runner: Runner, feed: Feed, until_end: bool = True) -> None:
-    await asyncio.wait_for(runner.run(feed, SPEED, until_end), 60)
+    await asyncio.wait_for(run_runner(runner, feed, SPEED, until_end), 60)
 
 
 @in_loop
@@ -90,11 +99,13 @@ async def test_every_row_is_decided_once_by_each_desk_and_replays_exactly(tmp_pa
 async def test_stopping_cancels_resting_orders_and_leaves_a_whole_journal(tmp_path: Path) -> None:
     runner = new_runner(tmp_path, started_clock())
     probe = runner.desks[1].session
-    running = asyncio.create_task(run(runner, TapeFeed(synthetic_frames(60.0)), until_end=False))
+    floor = Floor([runner])
+    feeds = {COINM_BTC.name: TapeFeed(synthetic_frames(60.0))}
+    running = asyncio.create_task(floor.run(feeds, SPEED, until_end=False))
     async with asyncio.timeout(30):
         while probe.idle:
             await asyncio.sleep(0.005)
-    runner.stop()
+    floor.stop()
     await running
 
     assert probe.idle
@@ -128,7 +139,7 @@ async def test_a_fault_of_a_desk_ends_the_run(tmp_path: Path, monkeypatch: pytes
 @in_loop
 async def test_a_full_disk_ends_the_run_and_sends_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int, data: bytes, real=journal_writer.os.write) -> int:
-        if len(written) > 350:
+        if len(written) > 120 and runner.desks[1].gateway.orders.size:
             raise OSError(28, "No space left on device")
         written.append(real(descriptor, data))
         return written[-1]
@@ -139,6 +150,7 @@ async def test_a_full_disk_ends_the_run_and_sends_nothing_more(tmp_path: Path, m
     with pytest.raises(JournalError, match="cannot write the journal in .*: No space left on device"):
         await run(runner, TapeFeed(synthetic_frames(10.0)))
     monkeypatch.undo()
+    assert runner.meters.value("journal_failures_total") == 1
 
     sent = [
         intent
@@ -168,10 +180,12 @@ def test_rows_of_a_pause_are_closed_in_order_and_decided_late(tmp_path: Path) ->
     made = decisions(tmp_path, 1)
     assert np.array_equal(np.diff(made["row_ts"]), np.full(made.size - 1, ROW))
     missed = made[before:]
+    late_ms = (missed["infer_ts"] - missed["row_ts"]) / 1e6
     assert missed.size == pytest.approx(500, abs=2)
-    assert set(missed["reason"]) == {LATE_DECISION, ROW_INVALID}
-    assert missed["reason"][0] == LATE_DECISION
+    assert np.array_equal(missed["reason"] == SKIPPED, late_ms > 1_000.0)
+    assert missed["reason"][-1] == ROW_INVALID  # the newest is decided: the feed has long been silent
     assert missed["orders"].sum() <= 2  # cancels
+    assert runner.meters.value("skipped_decisions_total", desk="probe") == (missed["reason"] == SKIPPED).sum() > 400
     assert parity_of(tmp_path / "journal", tmp_path).exact
 
 

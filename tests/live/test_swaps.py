@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from live.clock import ReplayClock
+from live.floor import Floor
 from live.plan import strategy_of
 from market.errors import ModelError
 from storage.journal import MODEL, Record, read_journal
 from tests.builders_live import in_loop
+from tests.builders_market import COINM_BTC
 from tests.builders_runner import (
     START,
     TapeFeed,
@@ -74,9 +76,10 @@ async def test_a_model_that_waits_is_refused_when_the_runner_stops(tmp_path: Pat
     runner = new_runner(tmp_path, ReplayClock(START, time.monotonic_ns(), 4.0))
     runner.desks[0].session.account[1][0] = 3
     waiting = asyncio.create_task(runner.deploy(strategy, sha, 60.0))
-    running = asyncio.create_task(runner.run(TapeFeed(synthetic_frames(6.0)), 4.0, until_end=False))
+    floor = Floor([runner])
+    running = asyncio.create_task(floor.run({COINM_BTC.name: TapeFeed(synthetic_frames(6.0))}, 4.0, until_end=False))
     await asyncio.sleep(0.05)
-    runner.stop()
+    floor.stop()
     with pytest.raises(ModelError, match="the runner is stopping"):
         await asyncio.wait_for(waiting, 5)
     with pytest.raises(ModelError, match="the runner is stopping"):

@@ -1,0 +1,160 @@
+"""The floor: the runners of all symbols on one event loop, whose rows close oldest first, whoever's they are."""
+
+import asyncio
+import gc
+import heapq
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+from features.layout import NS_PER_MS
+from live.feed import Feed
+from live.runner import CATCH_UP_ROWS, FOREVER, Runner
+from market.errors import JournalError
+
+LOG: Final = logging.getLogger(__name__)
+STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown
+COLLECT_S: Final = 60.0  # between two garbage collections, each right after a row
+
+
+class Floor:
+    """Runners side by side, one a symbol; nothing but the loop is shared."""
+
+    def __init__(self, runners: Sequence[Runner]) -> None:
+        self.runners = tuple(runners)
+        self._by_symbol = {runner.plan.instrument.name: runner for runner in runners}
+        self._due: list[tuple[int, int]] = []  # heap of the open rows, ns UTC, each with the place of its runner
+        self._silent = set(range(len(self.runners)))  # places of those that no event has reached
+        self._row_ns = min(runner.plan.features.row_interval_ms for runner in runners) * NS_PER_MS
+        self._stopping = asyncio.Event()
+        self._started = time.monotonic()
+
+    def __getitem__(self, symbol: str) -> Runner:
+        """The runner of a symbol. Raises KeyError if there is none."""
+        return self._by_symbol[symbol]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the instruments, in the order of their runners."""
+        return tuple(self._by_symbol)
+
+    @property
+    def connected(self) -> bool:
+        """Whether every symbol has a line to its venue."""
+        return all(runner.connected for runner in self.runners)
+
+    def close_due(self) -> int:
+        """Close rows whose instant has passed, oldest first and ``CATCH_UP_ROWS`` at most; returns how many."""
+        self._admit()
+        closed = 0
+        while self._due and closed < CATCH_UP_ROWS:
+            runner = self.runners[self._due[0][1]]
+            following = min(self._due[1:3], default=(FOREVER - 1, 0))[0]  # the heap's second oldest row
+            count = runner.close_due(following, CATCH_UP_ROWS - closed)
+            if not count:
+                break
+            heapq.heapreplace(self._due, (runner.next_row_ts, self._due[0][1]))
+            closed += count
+        return closed
+
+    async def run(self, feeds: Mapping[str, Feed], speed: float, until_end: bool) -> None:
+        """Trade until ``stop``, or until every feed has ended where ``until_end`` says so; then cancel, flush, close.
+
+        feeds : one for each symbol
+        speed : how fast the clock runs against ours, 1 for wall time
+        """
+        listening = [asyncio.create_task(self._listen(symbol, feed)) for symbol, feed in feeds.items()]
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            await self._turn_rows(feeds, speed, until_end, listening)
+            await self._stand_down(speed)
+        except JournalError:
+            await self._fail_closed()
+            raise
+        finally:
+            gc.enable()
+            self.stop()
+            for task in listening:
+                task.cancel()
+            await asyncio.gather(*listening, return_exceptions=True)
+            self._close_journals()
+
+    def stop(self) -> None:
+        """Ask ``run`` to come to its end; models that wait to be swapped in are refused."""
+        self._stopping.set()
+        for runner in self.runners:
+            runner.stop()
+
+    def status(self) -> dict[str, Any]:
+        """Where things stand, JSON-able; ``symbols`` in the order of the runners."""
+        return {
+            "connected": self.connected,
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "symbols": [runner.status() for runner in self.runners],
+        }
+
+    async def _listen(self, symbol: str, feed: Feed) -> None:
+        runner = self._by_symbol[symbol]
+        await feed.run(runner.on_frame, runner.on_connection, runner.stamps)
+
+    def _admit(self) -> None:
+        for place in tuple(self._silent):
+            runner = self.runners[place]
+            runner.journal.flush()
+            if runner.next_row_ts:
+                self._silent.remove(place)
+                heapq.heappush(self._due, (runner.next_row_ts, place))
+
+    async def _turn_rows(
+        self, feeds: Mapping[str, Feed], speed: float, until_end: bool, listening: Sequence["asyncio.Task[None]"]
+    ) -> None:
+        collected = time.monotonic()
+        while not self._stopping.is_set():
+            behind = self.close_due() == CATCH_UP_ROWS
+            for task in listening:
+                if task.done():
+                    task.result()
+            if until_end and not behind and all(feed.ended for feed in feeds.values()):
+                return
+            if time.monotonic() - collected > COLLECT_S:
+                gc.collect()
+                collected = time.monotonic()
+            await self._wait_for_row(speed)
+
+    async def _wait_for_row(self, speed: float) -> None:
+        ahead = self._row_ns
+        if self._due:
+            row_ts, place = self._due[0]
+            ahead = row_ts - self.runners[place].stamps.now()
+        await asyncio.sleep(min(max(ahead, 0), self._row_ns) / 1e9 / speed)
+
+    async def _stand_down(self, speed: float) -> None:
+        self.stop()
+        deadline = time.monotonic() + STAND_DOWN_S
+        while time.monotonic() < deadline and not all(runner.idle for runner in self.runners):
+            await self._wait_for_row(speed)
+            self.close_due()
+        for runner in self.runners:
+            if not runner.idle:
+                LOG.warning("%s: cancels were not acknowledged within %s s", runner.plan.instrument.name, STAND_DOWN_S)
+
+    async def _fail_closed(self) -> None:
+        """No order leaves without its record: take all back, by cancels that nobody can write down, and end."""
+        self._stopping.set()
+        for runner in self.runners:
+            runner.fail_closed()
+            runner.meters.count("journal_failures", float(runner.journal.failed))
+        deadline = time.monotonic() + STAND_DOWN_S
+        while time.monotonic() < deadline and not all(runner.idle for runner in self.runners):
+            await asyncio.sleep(self._row_ns / 1e9)
+            for runner in self.runners:
+                runner.hear()
+
+    def _close_journals(self) -> None:
+        with ExitStack() as closing:
+            for runner in self.runners:
+                closing.callback(runner.close)

@@ -1,0 +1,64 @@
+"""How long decisions take, from the three clocks that the journal holds: live in the runner, or of a journal."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from live.replay import decision_of
+from storage.journal import DECISION, read_journal
+
+REMEMBERED: Final = 65_536  # decisions
+PERCENTILES: Final = (50, 95, 99)
+
+
+class Latencies:
+    """The newest decisions of a desk: from its row's instant to the decision, and how old the newest event was."""
+
+    def __init__(self) -> None:
+        self._ms = np.zeros((REMEMBERED, 2))
+        self._count = 0
+
+    def note(self, record: Any) -> None:
+        """One decision.
+
+        record : DECISION
+        """
+        lag_ns = int(record["infer_ts"]) - int(record["row_ts"])
+        self._ms[self._count % REMEMBERED] = lag_ns / 1e6, int(record["delay_ns"]) / 1e6
+        self._count += 1
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Percentiles of ``batch_to_decision_ms`` and ``ingest_lag_ms`` over the newest decisions, JSON-able."""
+        return summary_of(self._ms[: min(self._count, REMEMBERED)])
+
+
+def journal_latencies(folder: Path, desk: int) -> dict[str, dict[str, float]]:
+    """The same of every decision of a desk in a journal, in the journal's own time."""
+    found = [decision_of(r.payload).record[0] for r in read_journal(folder) if r.kind == DECISION and r.place == desk]
+    ms = [((int(r["infer_ts"]) - int(r["row_ts"])) / 1e6, int(r["delay_ns"]) / 1e6) for r in found]
+    return summary_of(np.array(ms).reshape(-1, 2))
+
+
+def summary_of(ms: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+    """Percentiles of both columns, shape (decisions, 2); without a decision there are none, only the count."""
+    names = ("batch_to_decision_ms", "ingest_lag_ms")
+    if not len(ms):
+        return {name: {"count": 0} for name in names}
+    table = np.percentile(ms, PERCENTILES, axis=0)
+    return {
+        name: {"count": len(ms)} | {f"p{p}": round(float(table[row, column]), 4) for row, p in enumerate(PERCENTILES)}
+        for column, name in enumerate(names)
+    }
+
+
+def in_words(symbol: str, desk: str, summary: dict[str, dict[str, float]]) -> str:
+    """The line that a runner ends with."""
+    if not summary["batch_to_decision_ms"]["count"]:
+        return f"{symbol}, {desk}: no decision"
+    lag, ingest = ([part[f"p{p}"] for p in PERCENTILES] for part in summary.values())
+    p50, p95, p99 = (f"{value:.3f}" for value in lag)
+    words = f"close to decision p50 {p50} ms, p95 {p95} ms, p99 {p99} ms"
+    count = int(summary["batch_to_decision_ms"]["count"])
+    return f"{symbol}, {desk}: {words}; ingest lag p95 {ingest[1]:.1f} ms; {count} decisions"

@@ -1,0 +1,167 @@
+"""What a ClickHouse server is told: every row once, later if it was away, the newest if there is no room for all."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from live.exporter import PrometheusMeters
+from live.telling import Teller, frame_of
+from market.errors import WarehouseError
+from storage.clickhouse import Login, connect
+from storage.journal import DECISION, read_journal
+from storage.live_tables import SCHEMAS, LiveTables
+from storage.outbox import Outbox, table_of
+from tests.builders_clickhouse import PASSWORD, USER, embedded_parameters, http_front
+from tests.builders_runner import START, drive, new_runner, synthetic_frames
+
+ROOM = 10_000_000
+
+
+class Server:
+    """Takes batches while it is up, and remembers them by their tokens, as ClickHouse does."""
+
+    def __init__(self, up: bool = True) -> None:
+        self.up = up
+        self.batches: dict[str, tuple[str, pl.DataFrame]] = {}
+        self.asked = 0
+
+    def insert(self, table: str, frame: pl.DataFrame, token: str) -> None:
+        self.asked += 1
+        if not self.up:
+            raise WarehouseError("no ClickHouse server answers")
+        self.batches.setdefault(token, (table, frame))
+
+    def rows(self, table: str) -> pl.DataFrame:
+        empty = pl.DataFrame(schema=SCHEMAS[table])
+        return pl.concat([empty, *(frame for of, frame in self.batches.values() if of == table)])
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.005)
+
+
+def told(folder: Path, seconds: float, *tellers: Teller) -> None:
+    """A runner on a tape, with this audience."""
+    runner = new_runner(folder)
+    runner.audience += tellers
+    drive(runner, synthetic_frames(seconds))
+    runner.close()
+
+
+def test_a_server_gets_every_row_signal_fill_and_latency_once(tmp_path: Path) -> None:
+    server, meters = Server(), PrometheusMeters("x")
+    teller = Teller(server, Outbox(tmp_path / "outbox", ROOM), meters, batch_s=0.05)
+    told(tmp_path, 8.0, teller)
+    teller.close()
+    decided = sum(record.kind == DECISION for record in read_journal(tmp_path / "journal"))
+    signals, clocks = server.rows("live_signals"), server.rows("live_latencies")
+    assert signals.height == clocks.height == decided > 500
+    assert signals.select("ts", "desk").n_unique() == decided
+    assert server.rows("live_rows").height == decided // 2
+    assert server.rows("live_rows")["values"].list.len().unique().to_list() == [len(frame_values())]
+    assert server.rows("live_fills").height > 0
+    assert signals["ts"].min().timestamp() == pytest.approx(START / 1e9, abs=1)
+    assert meters.value("outbox_bytes") == 0
+
+
+def frame_values() -> tuple[str, ...]:
+    from features.catalogue import feature_names
+    from tests.builders_runner import quick_plan
+
+    return feature_names(quick_plan().features)
+
+
+def test_what_an_absent_server_missed_is_caught_up_with_also_by_the_next_process(tmp_path: Path) -> None:
+    away, box = Server(up=False), tmp_path / "outbox"
+    first = Teller(away, Outbox(box, ROOM), PrometheusMeters("x"), batch_s=0.01)
+    told(tmp_path, 3.0, first)
+    until(lambda: away.asked > 1)
+    first.close()
+    assert not away.batches
+    assert list(box.glob("*.parquet"))
+    server = Server()
+    second = Teller(server, Outbox(box, ROOM), PrometheusMeters("x"), batch_s=0.01)
+    until(lambda: not list(box.glob("*.parquet")))
+    second.close()
+    decided = sum(record.kind == DECISION for record in read_journal(tmp_path / "journal"))
+    assert server.rows("live_signals").height == decided > 100
+
+
+def test_a_server_that_comes_back_gets_what_waits(tmp_path: Path) -> None:
+    server, box = Server(up=False), Outbox(tmp_path / "outbox", ROOM)
+    teller = Teller(server, box, PrometheusMeters("x"), batch_s=0.01)
+    told(tmp_path, 3.0, teller)
+    until(lambda: server.asked > 0 and box.bytes > 0)
+    server.up = True
+    until(lambda: box.bytes == 0)
+    teller.close()
+    assert server.rows("live_signals").height > 100
+
+
+def test_the_oldest_batches_leave_an_outbox_without_room_and_are_counted(tmp_path: Path) -> None:
+    frame = frame_of("live_latencies", [("x", START, "model", START, START, START, 0)])
+    probe = Outbox(tmp_path / "probe", ROOM)
+    probe.put("live_latencies", frame, "a" * 32)
+    box = Outbox(tmp_path / "box", 3 * probe.bytes)
+    for _ in range(5):
+        box.put("live_latencies", frame, "a" * 32)
+    assert (box.dropped, len(list(box.waiting()))) == (2, 3)
+    assert [path.name[:12] for path in box.waiting()] == [f"{number:012d}" for number in (3, 4, 5)]
+    assert sorted((tmp_path / "box").iterdir()) == list(box.waiting())
+    again = Outbox(tmp_path / "box", ROOM)
+    again.put("live_latencies", frame, "b" * 32)
+    assert [table_of(path) for path in again.waiting()] == ["live_latencies"] * 4
+    assert pl.read_parquet(next(again.waiting())).equals(frame)
+
+
+def test_a_damaged_batch_is_counted_and_holds_nobody_up(tmp_path: Path) -> None:
+    box, server, meters = Outbox(tmp_path, ROOM), Server(up=False), PrometheusMeters("x")
+    frame = frame_of("live_latencies", [("x", START, "model", START, START, START, 0)])
+    for mark in ("a", "b"):
+        box.put("live_latencies", frame, mark * 32)
+    next(box.waiting()).write_bytes(b"torn")
+    server.up = True
+    Teller(server, box, meters, batch_s=0.01).close()
+    assert meters.value("untold_batches_total") == 1
+    assert server.rows("live_latencies").height == 1
+
+
+def test_clickhouse_keeps_each_batch_once_whatever_is_sent_twice(tmp_path: Path) -> None:
+    with http_front(tmp_path / "server") as address:
+        parameters, login = embedded_parameters(url=address), Login(USER, PASSWORD)
+        outbox = Outbox(tmp_path / "outbox", ROOM)
+
+        class Unsure(LiveTables):
+            """Stores every third batch, and says that it did not."""
+
+            sent = 0
+
+            def insert(self, table: str, frame: pl.DataFrame, token: str) -> None:
+                super().insert(table, frame, token)
+                self.sent += 1
+                if self.sent % 3 == 1:
+                    raise WarehouseError("the line went dead before the answer")
+
+        teller = Teller(Unsure(parameters, login), outbox, PrometheusMeters("x"), batch_s=0.1)
+        told(tmp_path, 8.0, teller)
+        until(lambda: outbox.bytes == 0)
+        teller.close()
+        client = connect(parameters, tmp_path, login)
+        decided = sum(record.kind == DECISION for record in read_journal(tmp_path / "journal"))
+        for table, count in (("live_signals", decided), ("live_latencies", decided), ("live_rows", decided // 2)):
+            assert client.query(f"SELECT count() FROM tickloop.{table}").result_rows == [(count,)]
+        assert client.query("SELECT count() > 0, min(length(desk)) FROM tickloop.live_fills").result_rows == [(True, 5)]
+        client.close()
+
+
+def test_a_server_that_does_not_answer_is_one_clear_line(tmp_path: Path) -> None:
+    parameters = embedded_parameters(url="http://127.0.0.1:9")
+    frame = frame_of("live_latencies", [("x", START, "model", START, START, START, 0)])
+    with pytest.raises(WarehouseError, match="no ClickHouse server answers at"):
+        LiveTables(parameters, Login(USER, PASSWORD)).insert("live_latencies", frame, "t")
