@@ -100,7 +100,7 @@ def many_names(settings: Settings, load: Load) -> Settings:
     tape = settings.instrument(load.tape)
     names = [f"{load.tape}-{number:02}" for number in range(load.symbols)] if load.symbols > 1 else [load.tape]
     copies = {name: replace(tape, name=name, venue_symbol=name.removeprefix(f"{tape.venue}-")) for name in names}
-    features = replace(settings.features, phased=load.symbols > 1)
+    features = replace(settings.features, phased=load.symbols > 1, normalizer_min_samples=2)  # soon valid
     live, data = replace(settings.live, symbol=names[0]), replace(settings.data, hold_back_s=0.0)
     return replace(settings, instruments=settings.instruments | copies, features=features, live=live, data=data)
 

@@ -11,7 +11,8 @@ from market.simulator import synthetic_capture
 from market.sources.capture import split_line
 from modeling.architecture import CnnArchitecture
 from modeling.calibration import identity
-from modeling.forecast import Cell, ForecastShape
+from modeling.forecast import CLASSES, Cell, ForecastShape
+from modeling.moments import mixture
 from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
 from trading.account import close_trip
@@ -37,6 +38,7 @@ def warm(plan: LivePlan) -> None:
         close_trip(*session.account[1:], session.books.cash, 0, 1, ingest_ts)
         session.standing_down = True
         session.decide(session.next_row_ts, at(TAPE_START))
+    mixture(np.zeros(CLASSES), np.zeros(CLASSES))  # of a model that is sure of something
     columns = len(catalogue(plan.features))
     for model in (_blank_network(plan), _blank_band(plan)):
         forecaster = forecaster_from(model)

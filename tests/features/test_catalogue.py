@@ -10,6 +10,8 @@ from tests.builders_features import PARAMETERS
 
 FEATURES = catalogue(PARAMETERS)
 OTHER = {
+    "phased": False,
+    "phase_ms": 7,
     "row_interval_ms": 50,
     "windows_ms": (50, 250, 2_000),
     "normalizer_window_s": 8,
@@ -54,4 +56,5 @@ def test_other_windows_rename_the_columns_and_keep_their_number():
 
 @pytest.mark.parametrize("name", [field.name for field in fields(FeatureParameters)])
 def test_sha_changes_with_every_setting(name):
-    assert catalogue_sha(replace(PARAMETERS, **{name: OTHER[name]})) != catalogue_sha(PARAMETERS)
+    phased = replace(PARAMETERS, phased=True)  # or there is no phase
+    assert catalogue_sha(replace(phased, **{name: OTHER[name]})) != catalogue_sha(phased)
