@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSProtocolError, WSTransport
 
@@ -11,7 +10,6 @@ from live.connectors.dialect import Dialect, Request
 from market.errors import VenueError
 
 Deliver = Callable[[bytes, bool], None]  # a message, and whether it changes the book
-_DATA: Final = (WSMsgType.TEXT, WSMsgType.CONTINUATION)
 
 
 class Stamps:
@@ -23,7 +21,9 @@ class Stamps:
 
     def now(self) -> int:
         """This instant, ns UTC, or the newest one before it if that is later."""
-        self._newest = max(self._newest, self._clock.now())
+        now = self._clock.now()
+        if now > self._newest:
+            self._newest = now
         return self._newest
 
 
@@ -33,7 +33,8 @@ class Line(WSListener):
     def __init__(self, dialect: Dialect, most_bytes: int) -> None:
         """``most_bytes``: a message that is larger, or grows beyond it piece by piece, ends the line."""
         self._loop = asyncio.get_running_loop()
-        self.routes: dict[bytes, Deliver] = {}  # by the venue's symbol
+        self._routes: dict[bytes, Deliver] = {}  # by the venue's symbol
+        self._heads: dict[bytes, tuple[Deliver, bool]] = {}  # the same by the first words of messages seen so far
         self.unroutable = 0  # messages of no symbol that was subscribed, and answers to nothing
         self.heard_s = self._loop.time()  # when anything came, by the loop's clock
         self.close_code: WSCloseCode | None = None  # what the venue said goodbye with
@@ -51,7 +52,8 @@ class Line(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Hand a whole message on."""
         self.heard_s = self._loop.time()
-        if frame.msg_type in _DATA:
+        kind = frame.msg_type
+        if kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
             message = self._parts + frame.get_payload_as_bytes() if self._parts else frame.get_payload_as_bytes()
             if len(message) > self._most_bytes:
                 self._refuse(transport)
@@ -60,7 +62,7 @@ class Line(WSListener):
                 self._take(message)
             else:
                 self._parts = message
-        elif frame.msg_type is WSMsgType.CLOSE:
+        elif kind is WSMsgType.CLOSE:
             self.close_code = frame.get_close_code()
             transport.send_close(self.close_code)
             transport.disconnect()
@@ -69,6 +71,20 @@ class Line(WSListener):
         """Tell who waits."""
         if not self.gone.done():
             self.gone.set_result(None)
+
+    def lead(self, symbol: bytes, deliver: Deliver) -> None:
+        """Hand the messages of a symbol to whoever takes them from now on."""
+        self._routes[symbol] = deliver
+        self._heads.clear()
+
+    def forget(self, symbol: bytes) -> None:
+        """Hand on no more messages of a symbol."""
+        self._routes.pop(symbol, None)
+        self._heads.clear()
+
+    def leads(self, symbol: bytes) -> bool:
+        """Whether messages of a symbol are handed on."""
+        return symbol in self._routes
 
     def ask(self, request: Request, agreed: Callable[[], None]) -> "asyncio.Future[str]":
         """Send a request; the future becomes the venue's refusal, empty where it agrees.
@@ -100,17 +116,26 @@ class Line(WSListener):
 
     def cut(self) -> None:
         """Hang up, if that has not happened yet; nothing more is handed on."""
-        self.routes.clear()
+        self._shut()
         if self._transport:
             self._transport.disconnect(graceful=False)
 
     def _take(self, message: bytes) -> None:
+        known = self._heads.get(message[: message.find(b",")])
+        if known:
+            known[0](message, known[1])
+            return
         route = self._dialect.route(message)
-        deliver = self.routes.get(route.symbol) if route else None
+        deliver = self._routes.get(route.symbol) if route else None
         if route and deliver:
+            self._heads[message[: message.find(b",")]] = (deliver, route.depth)
             deliver(message, route.depth)
         elif route or not self._answered(message):
             self.unroutable += 1
+
+    def _shut(self) -> None:
+        self._routes.clear()
+        self._heads.clear()
 
     def _answered(self, message: bytes) -> bool:
         """Whether a message is the answer to a request."""
@@ -127,7 +152,7 @@ class Line(WSListener):
     def _refuse(self, transport: WSTransport) -> None:
         """End the line over a message that is too large."""
         self.close_code, self._parts = WSCloseCode.MESSAGE_TOO_BIG, b""
-        self.routes.clear()
+        self._shut()
         transport.disconnect(graceful=False)
 
     def _send(self, message: bytes) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -63,7 +64,7 @@ class Trunk:
         if feed in self.members:
             self.members.remove(feed)
         if self._line:
-            self._line.routes.pop(self._dialect.symbol(feed.instrument), None)
+            self._line.forget(self._key(feed))
         feed.line_down(self._place)
         self._start()
         if not self._listening and self._keeping:
@@ -219,8 +220,7 @@ class Trunk:
         feed.line_up(self._place)
 
     def _route(self, line: Line, feed: SymbolFeed) -> None:
-        place = self._place
-        line.routes[self._dialect.symbol(feed.instrument)] = lambda message, depth: feed.deliver(place, message, depth)
+        line.lead(self._key(feed), partial(feed.deliver, self._place))
 
     async def _admit_late(self) -> None:
         """Try again to subscribe the symbols that the venue has refused."""
@@ -267,15 +267,13 @@ class Trunk:
         try:
             for feed in feeds:
                 self._listen_twice(old, feed, splices[feed])
-            await self._subscribe(
-                new, feeds, lambda line, feed: line.routes.update({self._key(feed): splices[feed].hear_new})
-            )
+            await self._subscribe(new, feeds, lambda line, feed: line.lead(self._key(feed), splices[feed].hear_new))
             await asyncio.wait(
                 (old.gone, new.gone), timeout=self._settings.renew_overlap_s, return_when=asyncio.FIRST_COMPLETED
             )
         except VenueError as error:
             self._tell("refusals", str(error))
-        if old.gone.done() or new.gone.done() or len(new.routes) < len(feeds):
+        if old.gone.done() or new.gone.done() or not all(new.leads(self._key(feed)) for feed in feeds):
             for feed in feeds:
                 self._route(old, feed)
             new.cut()
@@ -288,14 +286,14 @@ class Trunk:
         self._line = new
         for feed, splice in splices.items():
             if feed not in self.members:
-                new.routes.pop(self._key(feed), None)
+                new.forget(self._key(feed))
                 continue
             feed.counts["renewals"] += 1
             if splice.torn:
                 feed.line_down(self._place)
                 feed.line_up(self._place)
             self._route(new, feed)
-            splice.release(new.routes[self._key(feed)])
+            splice.release(partial(feed.deliver, self._place))
         await old.down()
 
     def _listen_twice(self, old: Line, feed: SymbolFeed, splice: Splice) -> None:
@@ -306,7 +304,7 @@ class Trunk:
             splice.hear_old(message)
             feed.deliver(place, message, depth)
 
-        old.routes[self._key(feed)] = deliver
+        old.lead(self._key(feed), deliver)
 
     def _key(self, feed: SymbolFeed) -> bytes:
         return self._dialect.symbol(feed.instrument)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from msgspec.json import Decoder as JsonDecoder
 
-from market.errors import MalformedMessage
+from market.errors import MalformedMessage, OffGrid
 from market.events import (
     BBO,
     BUY,
@@ -48,6 +48,7 @@ from market.sources.decoder import (
     Scanned,
     Span,
     Stamp,
+    best_rows,
     event_row,
     level_rows,
 )
@@ -75,6 +76,7 @@ _COUNTS: Final = (
     "doubled",  # trades and aggregates of trades that the other of the two streams had told already
     "other_symbol",  # forced orders of other symbols
 )
+MOST_STREAMS: Final = 64  # whose names are remembered
 _WHOLE: Final = FIRST | LAST  # a message of one event
 _SCANNED: Final = ("depth", "bookTicker", "trade", "stale")  # counts in the order of the scan's
 
@@ -92,9 +94,11 @@ class BinanceDecoder(VenueDecoder):
         self._head = np.frombuffer(bytearray(b'{"stream":"%s@' % instrument.venue_symbol.encode()), np.uint8)
         self._grid = np.array([instrument.tick_size, instrument.lot_size])
         self._scanned = np.empty((MOST_ROWS, 8), dtype=np.int64)
+        self._best = np.empty((2, 8), dtype=np.int64)
         self._read_frame = JsonDecoder(Frame)
         self._read_snapshot = JsonDecoder(Snapshot, strict=False)
         self._read_depth = JsonDecoder(Depth, strict=False)
+        self._topics: dict[str, str] = {}  # of streams that have been seen
         self._streams: dict[str, tuple[JsonDecoder[Any], Callable[[Any, int], bytes]]] = {
             "bookTicker": (JsonDecoder(BookTicker, strict=False), self._book_ticker),
             "trade": (JsonDecoder(Trade, strict=False), self._trade),
@@ -153,7 +157,7 @@ class BinanceDecoder(VenueDecoder):
         envelope = self._read_frame.decode(frame)
         if not envelope.stream:
             return self._without_stream(envelope, frame, ingest_ts)
-        topic = self._topic(envelope.stream)
+        topic = self._topics.get(envelope.stream) or self._topic(envelope.stream)
         if topic == "depth":
             return self._depth(envelope.data, ingest_ts)
         if topic not in self._streams:
@@ -169,6 +173,8 @@ class BinanceDecoder(VenueDecoder):
         symbol, _, rest = stream.partition("@")
         topic = rest.partition("@")[0]
         if symbol == self.instrument.venue_symbol or (topic == "indexPrice" and symbol == self._pair):
+            if len(self._topics) < MOST_STREAMS and (topic == "depth" or topic in self._streams):
+                self._topics[stream] = topic
             return topic
         if symbol.startswith("!"):  # a stream of all symbols
             return "forceOrder" if symbol == "!forceOrder" else symbol
@@ -243,11 +249,19 @@ class BinanceDecoder(VenueDecoder):
         return level_rows(LEVEL, message.b, message.a, stamp, self.instrument)
 
     def _book_ticker(self, ticker: BookTicker, ingest_ts: int) -> bytes:
-        stamp = Stamp(venue_ns(ticker.T), ingest_ts, ticker.u, 0 if ticker.T else NO_VENUE_TIME)
-        bid = self._priced(BBO, BUY, ticker.b, ticker.B, stamp, FIRST)
-        ask = self._priced(BBO, SELL, ticker.a, ticker.A, stamp, LAST)
+        word, at = BBO | (0 if ticker.T else NO_VENUE_TIME) << 16, venue_ns(ticker.T)
+        quotes = (ticker.b, ticker.B, ticker.a, ticker.A)
+        if not best_rows(self._best, self._grid, *quotes, word, at, ingest_ts, ticker.u):
+            self._refuse_quotes(*quotes)
         self.counts["stale"] += ticker.u <= self._sequence.newest
-        return bid + ask
+        return self._best.tobytes()
+
+    def _refuse_quotes(self, bid: float, bid_qty: float, ask: float, ask_qty: float) -> None:
+        """Raise OffGrid for the price or quantity that is off the grid."""
+        nowhere = Stamp(0, 0, 0, 0)
+        self._priced(BBO, BUY, bid, bid_qty, nowhere)
+        self._priced(BBO, SELL, ask, ask_qty, nowhere)
+        raise OffGrid(f"best bid {bid} x {bid_qty}, ask {ask} x {ask_qty}: one is off the grid")
 
     def _trade(self, trade: Trade, ingest_ts: int) -> bytes:
         if trade.X != "MARKET":

@@ -116,6 +116,33 @@ def level_rows(kind: int, bids: Levels, asks: Levels, stamp: Stamp, instrument: 
 
 
 @njit(cache=True)
+def best_rows(rows, grid, bid, bid_qty, ask, ask_qty, word, exchange_ts, ingest_ts, update_id):
+    """Write a bid and an ask, a message of two events; False, and nothing of use, where one of them is off the grid.
+
+    rows : shape (2, 8), int64
+    grid : tick and lot size
+    word : kind and flags of both
+    """
+    for i in range(2):
+        price, qty = (bid if i == 0 else ask) / grid[0], (bid_qty if i == 0 else ask_qty) / grid[1]
+        if not (0.5 < price < MOST_STEPS and 0 <= qty < MOST_STEPS):
+            return False
+        ticks, lots = np.int64(np.rint(price)), np.int64(np.rint(qty))
+        if abs(price - ticks) >= GRID_TOLERANCE or abs(qty - lots) >= GRID_TOLERANCE:
+            return False
+        side, edge = (BUY, FIRST) if i == 0 else (SELL, LAST)
+        rows[i, 0] = word | (side & 0xFF) << 8 | edge << 16
+        rows[i, 1] = exchange_ts
+        rows[i, 2] = ingest_ts
+        rows[i, 3] = 0
+        rows[i, 4] = 0
+        rows[i, 5] = ticks
+        rows[i, 6] = lots
+        rows[i, 7] = update_id
+    return True
+
+
+@njit(cache=True)
 def _fill_rows(levels, bid_count, tick_size, lot_size, kind, exchange_ts, ingest_ts, update_id, flags, rows):
     """Write all rows; returns the first level off the grid, -1 if none."""
     for i in range(levels.shape[0]):

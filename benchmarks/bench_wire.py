@@ -1,0 +1,250 @@
+"""The way in: messages a client's CPU second can take and decode, beside websockets with orjson, and loss under load.
+
+A replay venue in a process of its own plays real captures over loopback; each client is a process, and its CPU is
+counted from its first message to its last. Both clients decode to the same rows, which is checked on the tape first.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import httpx
+import numpy as np
+
+from benchmarks.harness import Figure, peer_module, print_figures
+from benchmarks.peer_wire import PeerDecoder
+from config.connectors import SocketSettings, VenueSettings, Wire
+from config.loading import load_settings
+from live.clock import replay_clock
+from live.connectors.binance_api import DEPTH_LIMIT, stream_names
+from live.connectors.connect import connect
+from live.connectors.line import Stamps
+from live.exchange import Replay, serve
+from live.exchange_reels import Listing
+from live.exchange_tape import Tape, stretch
+from live.feed import Subscription
+from market.instrument import Instrument
+from market.kernel_cache import use_kernel_cache
+from market.sources import decoder_for
+from market.sources.decoder import Decoder
+from storage.recordings import local_recording
+
+SYMBOL: Final = "binance-usdm-btcusdt"
+RECORDING: Final = "binance/usdm/btcusdt_20240808.gz"
+SKIPPED_S: Final = 2  # of the tape: its book is whole then
+SYMBOLS: Final = 32
+ROUNDS: Final = 3
+S: Final = 1_000_000_000  # ns
+
+
+def main() -> None:
+    """Measure and print."""
+    require_same_rows()
+    ours, peer = ([], [])
+    for _ in range(ROUNDS):
+        for client, rates in (("ours", ours), ("peer", peer)):
+            played = play(client, speed=100.0, span_s=200.0)
+            rates.append(played["messages"] / played["cpu_s"] / 1e3)
+    figures = [
+        Figure("messages taken and decoded; websockets + orjson", median(ours), median(peer), "k/CPU s", ">= 2x")
+    ]
+    for name, speed, span_s, symbols in (
+        ("USD-M BTC at 20x", 20.0, 160.0, 1),
+        ("USD-M BTC at 100x", 100.0, 300.0, 1),
+        (f"{SYMBOLS} symbols at 1x", 1.0, 12.0, SYMBOLS),
+    ):
+        played = play("ours", speed, span_s, symbols)
+        figures += [
+            Figure(f"lost by sequence, {name}, of {played['sent']:,}", played["lost"], None, "messages", "<= 0"),
+            Figure(f"added lag p95, {name}", played["lag_p95_ms"], None, "ms", "< 5" if speed == 1.0 else None),
+            Figure(f"client's CPU, {name}", 100 * played["cpu_s"] / played["wall_s"], None, "% of a core"),
+        ]
+    print_figures(figures)
+
+
+def require_same_rows() -> None:
+    """Raises SystemExit unless both clients decode the beginning of the tape to the same bytes."""
+    instrument, orjson = usdm(), peer_module("orjson")
+    decoder, peer, tape = decoder_for(instrument), PeerDecoder(instrument, orjson.loads), bytearray()
+    for place, frame in enumerate(Tape([local_recording(RECORDING)]).frames()):
+        decoder.append(frame.data, frame.ts, tape)
+        peer.take(frame.data, frame.ts)
+        if place == 20_000:
+            break
+    if bytes(tape) != peer.words.tobytes():
+        raise SystemExit("the peer's rows differ from ours: the comparison is void")
+
+
+def play(client: str, speed: float, span_s: float, symbols: int = 1) -> dict[str, Any]:
+    """What a client measured while a venue played a stretch of the tape to it."""
+    with venue(speed, span_s, symbols) as ports:
+        command = [sys.executable, __file__, client, json.dumps([*ports, symbols])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise SystemExit(f"client {client} failed: {done.stderr[-400:]}")
+        measured: dict[str, Any] = json.loads(done.stdout)
+        status = httpx.get(f"http://127.0.0.1:{ports[1]}/replay/status").json()
+    measured["sent"] = status["frames_sent"]
+    measured["lost"] = status["frames_sent"] - measured["messages"] + measured["gaps"]
+    return measured
+
+
+@contextmanager
+def venue(speed: float, span_s: float, symbols: int) -> Iterator[tuple[int, int]]:
+    """The ports of a venue in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready"
+        command = [sys.executable, __file__, "venue", json.dumps([speed, span_s, symbols, str(ready)])]
+        with subprocess.Popen(command) as process:
+            try:
+                while not ready.exists():
+                    if process.poll() is not None:
+                        raise SystemExit("the venue did not come up")
+                    time.sleep(0.02)
+                ports = json.loads(ready.read_text())
+                yield ports["ws_port"], ports["rest_port"]
+            finally:
+                process.terminate()
+
+
+def run_venue(speed: float, span_s: float, symbols: int, ready: str) -> None:
+    """Serve the tape until terminated, as itself and under other names."""
+    files, own = [local_recording(RECORDING)], usdm()
+    first, _ = stretch(files, None, None)
+    start = first + SKIPPED_S * S
+    replay = Replay(files, str(start), str(start + round(span_s * S)), speed, lead_s=4.0)
+    more = [Listing(clone(number), files, own) for number in range(1, symbols)]
+    serve(own, replay, ready_file=Path(ready), more=more)
+
+
+class Taker:
+    """Decodes the frames of one symbol, and remembers when they came."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.decoder: Decoder = decoder_for(instrument)
+        self.tape = bytearray()
+        self.stamps: list[int] = []  # of frames that came by the socket
+
+    def on_frame(self, frame: bytes, ingest_ts: int, connection: int = 0) -> None:
+        """Decode."""
+        if frame.startswith(b'{"stream"'):
+            self.stamps.append(ingest_ts)
+        self.decoder.append(frame, ingest_ts, self.tape)
+
+    def on_connection(self, up: bool, ts: int) -> None:
+        """The end of the tape is no loss."""
+
+
+async def run_ours(ws_port: int, rest_port: int, symbols: int) -> dict[str, Any]:
+    """Take all symbols by our connectors."""
+    sockets = (SocketSettings(f"ws://127.0.0.1:{ws_port}", ()),)
+    settings = replace(load_settings("dev").connectors, venues={})
+    wire = Wire(settings, VenueSettings(f"http://127.0.0.1:{rest_port}", sockets))
+    takers = [Taker(clone(number)) for number in range(symbols)]
+    subscriptions = [Subscription(taker.instrument, lambda taker=taker: taker.decoder.waiting) for taker in takers]
+    warm(takers[0].instrument)
+    clock = await replay_clock(f"http://127.0.0.1:{rest_port}", 10.0)
+    assert clock
+    feeds = connect(subscriptions, wire, np.random.default_rng(1), until_end=True)
+    begun = asyncio.create_task(first_frame(takers))
+    runs = [feeds[taker.instrument.name].run(taker.on_frame, taker.on_connection, clock) for taker in takers]
+    await asyncio.gather(*runs)
+    cpu_s, wall_s = (
+        now - then for now, then in zip((time.process_time(), time.monotonic()), begun.result(), strict=True)
+    )
+    recorded = recorded_stamps(len(takers[0].stamps))
+    lags = np.concatenate([np.array(taker.stamps) - recorded for taker in takers]) / clock.speed / 1e6
+    return {
+        "messages": sum(len(taker.stamps) for taker in takers),
+        "gaps": sum(taker.decoder.counts["gaps"] for taker in takers),
+        "cpu_s": cpu_s,
+        "wall_s": wall_s,
+        "lag_p95_ms": float(np.percentile(lags, 95)),
+    }
+
+
+async def first_frame(takers: list[Taker]) -> tuple[float, float]:
+    """CPU and wall seconds when the first message has come."""
+    while not any(taker.stamps for taker in takers):
+        await asyncio.sleep(0.001)
+    return time.process_time(), time.monotonic()
+
+
+async def run_peer(ws_port: int, rest_port: int, symbols: int) -> dict[str, Any]:
+    """Take one symbol by websockets and orjson."""
+    from websockets.asyncio.client import connect as connect_peer
+
+    decoder, messages, begun = PeerDecoder(usdm(), peer_module("orjson").loads), 0, 0.0
+    clock = await replay_clock(f"http://127.0.0.1:{rest_port}", 10.0)
+    assert clock
+    stamps, asking = Stamps(clock), asyncio.Event()
+    url = f"ws://127.0.0.1:{ws_port}/stream?streams={'/'.join(stream_names(usdm()))}"
+    async with connect_peer(url, max_size=None, compression=None) as socket:
+        snapshot = asyncio.create_task(bring_book(rest_port, asking, decoder, stamps))
+        async for message in socket:
+            begun = begun or time.process_time()
+            messages += 1
+            decoder.take(message, stamps.now())
+            asking.set()
+        await snapshot
+    return {"messages": messages, "gaps": decoder.gaps, "cpu_s": time.process_time() - begun}
+
+
+async def bring_book(rest_port: int, asking: asyncio.Event, decoder: PeerDecoder, stamps: Stamps) -> None:
+    """Ask for the book once the first message has come."""
+    async with httpx.AsyncClient() as rest:
+        await asking.wait()
+        query: dict[str, str | int] = {"symbol": "BTCUSDT", "limit": DEPTH_LIMIT}
+        answer = await rest.get(f"http://127.0.0.1:{rest_port}/fapi/v1/depth", params=query)
+        decoder.take(answer.content, stamps.now())
+
+
+def warm(instrument: Instrument) -> None:
+    """Compile what the decoder needs before a message waits for it."""
+    decoder, tape = decoder_for(instrument), bytearray()
+    for place, frame in enumerate(Tape([local_recording(RECORDING)]).frames()):
+        decoder.append(frame.data, frame.ts, tape)
+        if place == 2_000:
+            return
+
+
+def recorded_stamps(count: int) -> np.ndarray:
+    """When the venue was to send the first messages of the stretch, ns UTC on the tape."""
+    files = [local_recording(RECORDING)]
+    start = stretch(files, None, None)[0] + SKIPPED_S * S
+    frames = (frame.ts for frame in Tape(files).frames() if frame.ts >= start and frame.stream)
+    return np.fromiter(frames, np.int64)[:count]
+
+
+def usdm() -> Instrument:
+    """The symbol of the tape."""
+    return load_settings("dev").instrument(SYMBOL)
+
+
+def clone(number: int) -> Instrument:
+    """The symbol of the tape under another name; 0 is itself."""
+    own = usdm()
+    return own if number == 0 else replace(own, name=f"{own.name}{number}", venue_symbol=f"{own.venue_symbol}{number}")
+
+
+if __name__ == "__main__":
+    use_kernel_cache()
+    if len(sys.argv) == 3 and sys.argv[1] == "venue":
+        run_venue(*json.loads(sys.argv[2]))
+    elif len(sys.argv) == 3:
+        client = {"ours": run_ours, "peer": run_peer}[sys.argv[1]]
+        print(json.dumps(asyncio.run(client(*json.loads(sys.argv[2])))))
+    else:
+        main()
