@@ -29,13 +29,13 @@ from live.connectors.connect import connect
 from live.exporter import PrometheusMeters
 from live.feed import Subscription
 from live.floor import Floor
-from live.plan import plan_of
+from live.plan import plan_of, reader_of
 from live.replay import decision_of
 from live.runner import Folders, Runner
 from live.warmup import warm
 from market.kernel_cache import ROOT
 from orchestration.live_processes import settings_file
-from storage.journal import DECISION, read_journal
+from storage.journal import DECISION, FRAME, read_journal
 from trading.strategy import model_strategy
 
 SECONDS: Final = 60.0
@@ -78,15 +78,23 @@ def figures(load: Load, seconds: float) -> list[Figure]:
         with loop as running:
             floor = running.run(_traded(_pointed_at(settings, ports), load, Path(folder), seconds))
         spans = [decision_ms(runner.folders.journal) for runner in floor.runners]
+        messages, gaps = np.sum([messages_and_gaps(runner) for runner in floor.runners], axis=0).tolist()
     p50, p95, p99 = np.percentile(np.concatenate(spans), (50, 95, 99)) / load.speed
-    counts = [runner.reader.decoder.counts for runner in floor.runners]
-    messages, gaps = (sum(one[name] for one in counts) for name in ("messages", "gaps"))
     return [
         Figure(f"{load.name}, close to decision p50", float(p50), None, "ms"),
         Figure(f"{load.name}, close to decision p95", float(p95), None, "ms", f"< {load.bars_ms[0]}"),
         Figure(f"{load.name}, close to decision p99", float(p99), None, "ms", f"< {load.bars_ms[1]}"),
         Figure(f"{load.name}, gaps in {messages:,} messages", gaps, None, "", "<= 0"),
     ]
+
+
+def messages_and_gaps(runner: Runner) -> tuple[int, int]:
+    """Messages of a runner's journal, and breaks of the venue's sequence in them."""
+    reader = reader_of(runner.plan)
+    for record in read_journal(runner.folders.journal):
+        if record.kind == FRAME:
+            reader.read(record.payload, record.ts, record.place)
+    return reader.decoder.counts["messages"], reader.decoder.counts["gaps"]
 
 
 def decision_ms(journal: Path) -> NDArray[np.float64]:
