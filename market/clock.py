@@ -6,6 +6,7 @@ included, and a smoothed copy of that minimum. It rises slowly, falls at once, a
 so that ``delay_ns = ingest_ts - exchange_ts - offset + base feed latency`` is not negative and needs no clamp.
 """
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -53,7 +54,7 @@ SPAN: Final = 5
 
 def new_clock(parameters: ClockParameters) -> ClockState:
     """A clock that has seen nothing."""
-    buckets = max(1, round(parameters.window_s * 1e9) // BUCKET_NS)
+    buckets = _buckets(parameters)
     return (
         np.zeros((CONNECTIONS, INTEGERS), np.int64),
         np.zeros((CONNECTIONS, FLOATS), np.float64),
@@ -71,7 +72,7 @@ def align(state: ClockState, parameters: ClockParameters, events: Events) -> Non
 
     Raises DataError if ``state`` was made for another window.
     """
-    expected, found = new_clock(parameters)[2].shape, state[2].shape
+    expected, found = (CONNECTIONS, _buckets(parameters)), state[2].shape
     if found != expected:
         raise DataError(
             f"the clock's state holds {found} minima, by connection; window_s={parameters.window_s} needs {expected}"
@@ -79,6 +80,11 @@ def align(state: ClockState, parameters: ClockParameters, events: Events) -> Non
     _align(state, _settings(parameters), events)
 
 
+def _buckets(parameters: ClockParameters) -> int:
+    return max(1, round(parameters.window_s * 1e9) // BUCKET_NS)
+
+
+@cache
 def _settings(parameters: ClockParameters) -> NDArray[np.int64]:
     seconds = (  # in the order of the places above
         parameters.halflife_s,
