@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from assets.checks import Verdict
+from assets.member_scores import member_metrics
 from assets.models import NETWORK, bundle_folder
 from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import Evaluation, evaluation_on_test, headline, verdict_of
@@ -114,7 +115,7 @@ def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, f
     metrics = headline(settings, found) | score_metrics(found.scores) | conformal_metrics(found.conformal)
     metrics |= regime_metrics(found.regimes) | figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
     metrics |= metrics_of(lake.manifest("search", *part).metadata["statistics"])
-    metrics |= fit_metrics(epochs)
+    metrics |= fit_metrics(epochs) | member_metrics(found.members)
     described = tags | {DESCRIPTION: "\n\n".join(verdict_of(found.comparisons, traded_cell(settings)))}
     run = RunRecord(
         f"{part.symbol} {part.key}",
@@ -213,7 +214,7 @@ def evaluation_pages(found: Evaluation) -> dict[str, str]:
         "coverage": found.coverage,
         "conformal": found.conformal,
         "intervals": found.intervals,
-    }
+    } | ({"members": found.members} if found.members.height else {})
     return {"verdicts": verdicts, "scores": score_page(found.scores)} | {
         name: score_page(table) for name, table in tables.items()
     }

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 
 from assets.checks import Verdict
-from assets.fitting import LATENCY_BUDGET_US, Bench, bench, calibrate, checkpoints, curve_of, step_us, train
+from assets.fitting import LATENCY_BUDGET_US, Bench, bench, calibrate, checkpoints, curve_of, network_of, step_us, train
 from assets.partitions import Part, part_of, symbol_slices
 from assets.search import MODEL_ROOMS
 from assets.slice_data import data_fingerprint, upstream_shas
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
+from assets.warm_start import Start, slice_before, start_of_member
 from config.settings import Settings, config_sha
 from features.catalogue import catalogue_content, catalogue_sha, feature_names
 from market.errors import BundleError, NotEnoughData, TickloopError
@@ -39,8 +40,19 @@ GOLDEN_ROWS: Final = 32  # with a forecast, behind those that fill the memory
 def models_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what a slice's models are made from."""
     found = passed(lake, "search", part)
-    upstream = [upstream_shas(lake, part), content_shas(found)[:1], config_sha(settings)]
+    upstream = [
+        upstream_shas(lake, part),
+        content_shas(found)[:1],
+        config_sha(settings),
+        *started_from(settings, lake, part),
+    ]
     return inputs_sha("models", [], upstream, MODEL_ROOMS)
+
+
+def started_from(settings: Settings, lake: Lake, part: Part) -> list[object]:
+    """Content of the slice whose weights this one starts from; empty where it starts cold."""
+    before = slice_before(lake, part) if settings.models.walk_forward.warm_start else None
+    return [content_shas(passed(lake, "models", before))[:1]] if before else []
 
 
 @dg.asset(partitions_def=symbol_slices, deps=["search"], group_name="models", kinds={"pytorch"})
@@ -57,7 +69,8 @@ def models(
 def made(on: Bench, lake: Lake, part: Part, folder: Path) -> Table:
     """The slice's bundles, written, as a table; a fit that was killed goes on from ``folder``."""
     candidate, settings = best_candidate(lake, part), on.settings
-    fitted = train(on, candidate, folder=folder / str(candidate.training.seed))
+    start = member_start(on, lake, part, candidate, 0)
+    fitted = train(on, candidate, folder=folder / str(candidate.training.seed), before=start.model)
     band = fit_baselines(on.data.taught, feature_names(on.features), settings.models.baselines)[1]
     stamps = bundle_stamps(settings, lake, part)
     found = {NETWORK: calibrate(on, fitted.model), MEDIAN_BAND: band}
@@ -75,6 +88,16 @@ def made(on: Bench, lake: Lake, part: Part, folder: Path) -> Table:
         **metrics,
     }
     return Table(pl.DataFrame(rows), facts)
+
+
+def member_start(on: Bench, lake: Lake, part: Part, candidate: "Candidate", member: int) -> Start:
+    """What a member's fit starts from: nothing, or the same member of the slice before."""
+    if not on.settings.models.walk_forward.warm_start:
+        return Start(None, "cold: models.walk_forward.warm_start is off")
+    before = slice_before(lake, part)
+    model = slice_model(on.settings, lake, before, NETWORK) if before else None
+    network = network_of(on.features, candidate.network, on.shape)
+    return start_of_member(network, before.key if before else "", model, member)
 
 
 @dg.multi_asset_check(

@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assets.fitting import longest_memory_rows
+from assets.member_scores import OVERALL, member_predictions, member_table
 from assets.models import NETWORK, slice_model
 from assets.partitions import Part
 from assets.slice_data import slice_data
@@ -47,7 +48,6 @@ from storage.lake import Lake
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and deviation, bp, both (N, H)
 
 MODEL = "model"
-OVERALL = "overall"
 
 
 class Judged(NamedTuple):
@@ -60,6 +60,7 @@ class Judged(NamedTuple):
     before: Prediction  # of the model, on ``calibration``
     expected: tuple[Moments, Moments]  # returns that the model expects, on ``calibration`` and on ``test``
     memory_rows: int  # of the model
+    members: tuple[Prediction, ...] = ()  # of the model, each by itself, on ``test``
 
 
 class Evaluation(NamedTuple):
@@ -71,6 +72,7 @@ class Evaluation(NamedTuple):
     conformal: pl.DataFrame  # see conformal_table
     intervals: pl.DataFrame  # see interval_table
     comparisons: list[Comparison]
+    members: pl.DataFrame = pl.DataFrame()  # see assets.member_scores.member_table
 
 
 def scores_beside_rules(settings: Settings, lake: Lake, part: Part) -> pl.DataFrame:
@@ -89,6 +91,7 @@ def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation
         conformal_table(settings.models.conformal, found),
         interval_table(settings.models.conformal, found),
         compare(found.test, found.scored, model, found.said[:-1], generator),
+        member_table(found.test, found.scored, found.said[0], found.members),
     )
 
 
@@ -111,7 +114,8 @@ def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Seque
     expected = moments_of(forecaster.shape, forecasts[0]), moments_of(forecaster.shape, forecasts[1])
     said = (*(baseline_prediction(one, data.test) for one in (*rules, *learners)), model)
     scored = learnable(data.test, forecaster.receptive_rows)
-    return Judged(data.calibration, data.test, scored, said, before, expected, forecaster.receptive_rows)
+    members = member_predictions(forecaster.shape, forecaster.run_members(data.test.values, data.test.valid))
+    return Judged(data.calibration, data.test, scored, said, before, expected, forecaster.receptive_rows, members)
 
 
 def moments_of(shape: ForecastShape, forecasts: Floats) -> Moments:

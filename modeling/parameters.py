@@ -176,6 +176,7 @@ class WalkForwardParameters:
     test_s: float
     purge_s: float  # between two windows: at least the longest horizon, latency and clock error
     search_share: float  # of Val that search and early stopping see; calibration learns from what follows
+    warm_start: bool  # whether a slice's members start from the weights of the slice before, where they fit
 
     def __post_init__(self) -> None:
         _above_zero(self, "train_s", "val_s", "test_s", "purge_s")

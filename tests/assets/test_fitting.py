@@ -1,15 +1,26 @@
-"""A candidate on a slice: what is too slow to trade on is given up before a row is learned."""
+"""A candidate on a slice: pruned before a row is learned where it is too slow, and resumed where it was killed."""
 
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assets import fitting
+from assets.partitions import Part
 from config.loading import load_settings
+from config.settings import Paths
+from features.catalogue import feature_names
 from modeling.parameters import TrainingParameters
+from modeling.sampling import InMemory
 from modeling.search import Candidate, TrialPruned
-from tests.builders_modeling import SHAPE
+from tests.builders_modeling import SHAPE, labelled_rows, quick_training, random_rows
 
 
 def on_a_slice() -> Any:
@@ -30,3 +41,57 @@ def test_a_candidate_too_slow_to_trade_on_is_pruned_before_training(monkeypatch:
     monkeypatch.setattr(fitting, "LATENCY_BUDGET_US", 0.001)
     with pytest.raises(TrialPruned, match=r"a streaming step takes \d+ us, allowed are 0"):
         fitting.judge_candidate(on_a_slice(), Candidate(models.network, training), lambda *_: None)
+
+
+PART, SEED = Part("symbol", "k0"), 11
+ROOT = Path(__file__).parents[2]
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.assets.test_fitting import fitted_in
+
+fitted_in(Path(sys.argv[1]), lambda epoch, _: os.kill(os.getpid(), signal.SIGKILL) if epoch == 1 else None)
+"""
+
+
+def fitted_in(var: Path, report: Any = None) -> Any:
+    """What the asset does with a member: a fit of its own seed, its epochs below a folder that goes in the end."""
+    settings = replace(load_settings("dev"), paths=Paths(var))
+    names = feature_names(settings.features)
+    wide = [replace(labelled_rows(400, seed), values=random_rows(400, len(names), seed)) for seed in (1, 2)]
+    data = SimpleNamespace(train=InMemory(wide[0]), search=wide[1])
+    on: Any = SimpleNamespace(settings=settings, features=settings.features, shape=SHAPE, data=data)
+    shape = replace(settings.models.network, depth=1, kernel_size=2, dilation_growth=1)
+    candidate = Candidate(shape, quick_training(epochs=3, chunk_rows=128, mixup_alpha=0.4))
+    with fitting.checkpoints(settings, PART, "a" * 64) as folder:
+        return fitting.train(on, candidate, SEED, report=report, folder=folder / str(SEED))
+
+
+def test_a_member_that_was_killed_goes_on_to_the_same_bytes_and_leaves_no_epoch(tmp_path: Path) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path / "killed"], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    kept = list((tmp_path / "killed" / "checkpoints").rglob("*.ckpt"))
+    assert [path.parts[-5:-1] for path in kept] == [("symbol", "k0", "a" * 12, str(SEED))]
+    seen: list[int] = []
+    resumed = fitted_in(tmp_path / "killed", lambda epoch, _: seen.append(epoch))
+    whole = fitted_in(tmp_path / "whole")
+    assert seen == [2]
+    assert resumed.history == whole.history
+    for name, array in whole.model.weights.items():
+        assert np.isfinite(array).all()
+        assert array.tobytes() == resumed.model.weights[name].tobytes()
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_fit_that_fails_keeps_its_epochs(tmp_path: Path) -> None:
+    settings = replace(load_settings("dev"), paths=Paths(tmp_path))
+    kept = tmp_path / "checkpoints" / "symbol" / "k0" / ("b" * 12)
+    kept.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt), fitting.checkpoints(settings, PART, "b" * 64):
+        raise KeyboardInterrupt
+    assert kept.exists()
+    with fitting.checkpoints(settings, PART, "c" * 64):
+        pass
+    assert not kept.exists()

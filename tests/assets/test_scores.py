@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from assets.evaluation import conformal_metrics, evaluation_pages, regime_metrics, score_metrics
+from assets.member_scores import member_metrics, member_table
 from assets.scores import OVERALL, Evaluation, Judged, conformal_table, headline, interval_table, moments_of, verdict_of
 from backtest.comparison import compare
 from config.loading import load_settings
@@ -120,6 +121,28 @@ def test_headline_is_of_the_traded_cell_and_every_metric_is_finite(evaluation: E
         "test/ece/h250_b0/model",
     } <= set(metrics)
     assert np.isfinite(list(metrics.values())).all()
+
+
+def test_members_stand_with_their_mean_and_spread_by_regime(found: Judged) -> None:
+    data, scored, (prior, model) = found.test, found.scored, found.said
+    worse = replace(model, classes=np.where(np.arange(ROWS)[:, None] % 2 == 0, np.int8(0), model.classes))
+    members = [replace(one, name=f"member{place}") for place, one in enumerate((model, worse, worse))]
+    table = member_table(data, scored, prior, members)
+    assert table["members"].unique().to_list() == [3]
+    assert set(table["regime"]) == {OVERALL, "range", "trend"}
+    assert table.height == 3 * len(CELLS)
+    each = [evaluate(data, scored, prior, [one]).filter(pl.col("model") == one.name)["macro_f1"] for one in members]
+    (row,) = table.filter(pl.col("regime") == OVERALL, pl.col("horizon_ms") == 1000).to_dicts()
+    values = [float(one[2]) for one in each]
+    assert row["macro_f1_mean"] == pytest.approx(np.mean(values))
+    assert row["macro_f1_spread"] == pytest.approx(np.std(values, ddof=1))
+    assert row["macro_f1_spread"] > 0.01
+    metrics = member_metrics(table)
+    assert metrics["members/macro_f1_mean/h1000_b0/overall"] == row["macro_f1_mean"]
+    assert np.isfinite(list(metrics.values())).all()
+    assert "members/macro_f1_spread/h1000_b0/overall" not in member_metrics(
+        member_table(data, scored, prior, members[:1])
+    )
 
 
 def test_pages_hold_the_verdicts_and_every_table(evaluation: Evaluation) -> None:
