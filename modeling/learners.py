@@ -5,6 +5,7 @@ LightGBM is imported where it is fitted.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,10 @@ Forecast = Callable[[Doubles], Doubles]  # (N, features) -> (N, 3)
 
 LOGISTIC: Final = "logistic"
 LIGHTGBM: Final = "lightgbm"
+_MOST_STEPS: Final = 100  # of Newton's; about ten are taken
+_MOST_HALVINGS: Final = 30
+_FLAT: Final = 1e-9  # largest slope of the loss at which it has arrived
+_DAMPING: Final = 1e-12  # adding one constant to every class changes nothing: it must not be solved for
 
 
 @dataclass(frozen=True)
@@ -88,25 +93,53 @@ def logistic_regression(x: Doubles, truth: NDArray[np.int64], weights: Doubles, 
     """Coefficients, shape (features + 1, 3), the constant last, of least weighted log-loss plus a ridge.
 
     The ridge is half ``ridge`` times the sum of squared coefficients, the constant left out, beside the mean log-loss.
+    Newton's steps, each halved until the loss falls; a handful do what hundreds of gradient steps would.
 
     x : shape (N, features); truth : shape (N,), 0, 1 or 2; weights : shape (N,)
     """
-    from scipy.optimize import minimize
-
     design, shares = np.column_stack((x, np.ones(len(x)))), (weights / weights.sum())[:, None]
-    hits, shape = np.eye(CLASSES)[truth], (x.shape[1] + 1, CLASSES)
-    free = np.ones(shape)
-    free[-1] = 0.0
+    hits, pull = np.eye(CLASSES)[truth], np.full((x.shape[1] + 1, CLASSES), ridge)
+    pull[-1] = 0.0
 
-    def loss(flat: Doubles) -> tuple[float, Doubles]:
-        coefficients = flat.reshape(shape)
+    def loss(coefficients: Doubles) -> float:
         given = _softmax(design @ coefficients)
         nll = -(shares * hits * np.log(np.maximum(given, 1e-300))).sum()
-        gradient = design.T @ (shares * (given - hits)) + ridge * free * coefficients
-        return float(nll + 0.5 * ridge * (free * coefficients**2).sum()), gradient.ravel()
+        return float(nll + 0.5 * (pull * coefficients**2).sum())
 
-    found = minimize(loss, np.zeros(shape).ravel(), method="L-BFGS-B", jac=True, options={"maxiter": 500})
-    return np.asarray(found.x, np.float64).reshape(shape)
+    coefficients, value = np.zeros(pull.shape), loss(np.zeros(pull.shape))
+    for _ in range(_MOST_STEPS):
+        given = _softmax(design @ coefficients)
+        gradient = design.T @ (shares * (given - hits)) + pull * coefficients
+        if np.abs(gradient).max() < _FLAT:
+            break
+        step = _newton_step(design, shares * given, given, gradient, pull)
+        coefficients, value, moved = _descended(loss, coefficients, value, step)
+        if not moved:
+            break
+    return coefficients
+
+
+def _newton_step(design: Doubles, shared: Doubles, given: Doubles, gradient: Doubles, pull: Doubles) -> Doubles:
+    """Where the loss would be least if it were as round as here; the direction that no class feels is left alone."""
+    size = len(gradient)
+    hessian = np.empty((CLASSES, size, CLASSES, size))
+    for one, other in combinations_with_replacement(range(CLASSES), 2):
+        curvature = shared[:, one] * ((one == other) - given[:, other])
+        hessian[one, :, other] = hessian[other, :, one] = design.T @ (curvature[:, None] * design)
+    square = hessian.reshape(CLASSES * size, CLASSES * size)
+    square[np.diag_indices(CLASSES * size)] += pull.T.ravel() + _DAMPING
+    return np.asarray(np.linalg.solve(square, gradient.T.ravel()).reshape(CLASSES, size).T)
+
+
+def _descended(
+    loss: Callable[[Doubles], float], coefficients: Doubles, value: float, step: Doubles
+) -> tuple[Doubles, float, bool]:
+    """A step down that is as long as the loss allows, and whether there was one."""
+    for halving in range(_MOST_HALVINGS):
+        tried = coefficients - 0.5**halving * step
+        if (there := loss(tried)) < value:
+            return tried, there, True
+    return coefficients, value, False
 
 
 def _fit_lightgbm(rows: _Labelled, judge: _Labelled, parameters: LearnerParameters) -> Forecast:

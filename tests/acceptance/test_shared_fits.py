@@ -14,6 +14,7 @@ from tests.builders_modeling import labelled_rows, quick_training, small_network
 
 pytestmark = pytest.mark.acceptance
 
+PATIENCE_S = 300.0
 ROOT = Path(__file__).parents[2]
 FIT = """
 import sys
@@ -41,7 +42,11 @@ def test_two_processes_end_with_the_same_finite_weights(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     targets = [tmp_path / f"{rank}.npz" for rank in range(2)]
     processes = [started(rank, port, target) for rank, target in enumerate(targets)]
-    assert [process.wait(300) for process in processes] == [0, 0]
+    try:
+        assert [process.wait(PATIENCE_S) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
     first, second = (dict(np.load(target)) for target in targets)
     for name, array in first.items():
         assert np.isfinite(array).all(), name
