@@ -106,7 +106,8 @@ def logistic_regression(x: Doubles, truth: NDArray[np.int64], weights: Doubles, 
         nll = -(shares * hits * np.log(np.maximum(given, 1e-300))).sum()
         return float(nll + 0.5 * (pull * coefficients**2).sum())
 
-    coefficients, value = np.zeros(pull.shape), loss(np.zeros(pull.shape))
+    coefficients: Doubles = np.zeros_like(pull)
+    value = loss(coefficients)
     for _ in range(_MOST_STEPS):
         given = _softmax(design @ coefficients)
         gradient = design.T @ (shares * (given - hits)) + pull * coefficients
