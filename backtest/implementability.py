@@ -20,9 +20,11 @@ from market.instrument import Instrument
 from market.orders import POST_ONLY
 from trading.records import (
     BAD_INPUT,
+    DEGENERATE,
     DELAYED,
     DRAWDOWN,
     EXPOSURE,
+    KILL_UNVERIFIED,
     KILLED,
     LATE_DECISION,
     LOSS_STREAK,
@@ -35,7 +37,10 @@ from trading.records import (
 
 STOPPED: Final = -1  # order id of a signal that no order was sent for
 CAPS: Final = (RATE, EXPOSURE)
-GATES: Final = (BAD_INPUT, DELAYED, SILENT, LATE_DECISION, THIN_BOOK, LOSS_STREAK, DRAWDOWN, KILLED, STOOD_DOWN)
+GATES: Final = (
+    *(BAD_INPUT, DELAYED, SILENT, LATE_DECISION, THIN_BOOK, LOSS_STREAK),
+    *(DRAWDOWN, DEGENERATE, KILLED, KILL_UNVERIFIED, STOOD_DOWN),
+)
 TOLERANCE_BP = 1e-6  # of rounding, on a price that is exactly the modelled one
 
 

@@ -82,6 +82,9 @@ ALREADY_DONE: Final = 12  # filled, cancelled, rejected or expired before the ca
 VENUE_REFUSED: Final = 13  # the venue would not, as venues do now and then; drawn
 NO_ANSWER: Final = 14  # a cancel was lost on its way, as a later look at the venue showed
 NO_MARGIN: Final = 15  # the account cannot carry the position that it would open
+SHADOWED: Final = 16  # decided in shadow: nothing was sent
+LINE_DOWN: Final = 17  # the account stream is down; nothing was sent
+NEVER_ARRIVED: Final = 18  # no answer, and the venue does not know it now that it can no longer arrive
 
 REASON_NAMES: Final = (
     "",
@@ -100,6 +103,9 @@ REASON_NAMES: Final = (
     "refused by the venue",
     "no answer; found alive",
     "not enough margin",
+    "shadow: not sent",
+    "account stream down: not sent",
+    "no answer; never arrived",
 )
 
 LARGEST: Final = 2**48  # ticks, lots

@@ -92,6 +92,9 @@ TRADING = TradingParameters(
         loss_streak=3,
         loss_pause_s=5.0,
         spike_ratio=3.0,
+        degenerate_rows=0,
+        simplex_tolerance=0.001,
+        cancel_resend_ms=500.0,
     ),
     probe=ProbeParameters(order_usd=500.0, max_age_s=2.0),
     quote=QuoteParameters(

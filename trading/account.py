@@ -23,7 +23,8 @@ PRICE: Final = 2
 LEAVES: Final = 3
 STATE: Final = 4
 SENT_TS: Final = 5
-COLUMNS: Final = 6
+CANCEL_TS: Final = 6  # when its newest cancel was sent
+COLUMNS: Final = 7
 
 # states of a slot
 FREE: Final = 0
@@ -49,8 +50,10 @@ PARENT_LOTS: Final = 13
 PARENT_START: Final = 14  # ns UTC
 PARENT_END: Final = 15
 PARENT_BASE: Final = 16  # lots held when it began
-RING_AT: Final = 17
-RING: Final = 18  # send times of the newest orders
+DEGENERATE: Final = 17  # the model's forecasts cannot be believed any more
+SAME_ROWS: Final = 18  # forecasts in a row that were equal to the one before
+RING_AT: Final = 19
+RING: Final = 20  # send times of the newest orders
 RING_SIZE: Final = 64
 INTEGERS: Final = RING + RING_SIZE
 
@@ -60,7 +63,10 @@ PEAK_USD: Final = 1
 FAST_VARIANCE: Final = 2  # of the mid, ticks^2 a row
 SLOW_VARIANCE: Final = 3
 JITTER_MS: Final = 4
-FLOATS: Final = 5
+HEADROOM_USD: Final = 5  # what may still be lost before the drawdown latches, pending orders at their worst
+LAST_FORECAST: Final = 6
+FORECAST: Final = 6  # numbers of a forecast
+FLOATS: Final = LAST_FORECAST + FORECAST
 
 
 def new_account() -> Account:
@@ -119,6 +125,29 @@ def open_lots(orders, side):
         if orders[slot, STATE] != FREE and orders[slot, SIDE] == side:
             lots += orders[slot, LEAVES]
     return lots
+
+
+@njit(cache=True)
+def working(orders):
+    """How many orders the venue has not yet said the end of."""
+    count = 0
+    for slot in range(SLOTS):
+        if orders[slot, STATE] != FREE:
+            count += 1
+    return count
+
+
+def kill_state(account: Account) -> str:
+    """Of the kill switch: off, unverified while an order may still be alive at the venue, verified after that."""
+    if account[1][KILLED] == 0:
+        return "off"
+    return "unverified" if account[0][:, STATE].any() else "verified"
+
+
+def forget_forecast(account: Account) -> None:
+    """Another model forecasts from now on: what was held against the last one is no reason to stop it."""
+    account[1][[DEGENERATE, SAME_ROWS]] = 0
+    account[2][LAST_FORECAST : LAST_FORECAST + FORECAST] = 0.0
 
 
 @njit(cache=True)

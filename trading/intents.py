@@ -13,8 +13,8 @@ from market.orders import IOC, POST_ONLY
 from modeling.moments import mixture
 from trading import account as own
 from trading import limits as rule
-from trading.records import ACTED, AT_TARGET, BAD_INPUT, CANCEL, EXPOSURE, NOT_READY, ORDER_PENDING, PLACE
-from trading.risk import rate_gate, room
+from trading.records import ACTED, AT_TARGET, BAD_INPUT, CANCEL, DRAWDOWN, EXPOSURE, NOT_READY, ORDER_PENDING, PLACE
+from trading.risk import affordable, rate_gate, room
 from trading.routing import POST, reaches, taker_limit, touch_price
 from trading.sizing import lots_of
 from trading.view import BEST_ASK, BEST_BID
@@ -38,7 +38,8 @@ COST_BP: Final = 3
 HALVINGS: Final = 4
 CAPPED: Final = 5
 COUNT: Final = 6  # intents written
-THOUGHTS: Final = 7
+CONFIDENCE: Final = 7  # share of the exposure cap that the forecast's confidence leaves, 1 without a forecast
+THOUGHTS: Final = 8
 NAN: Final = math.nan
 
 # places of the traded forecast behind three probabilities and three returns
@@ -53,6 +54,7 @@ def begin(turn):
     thoughts[:] = 0.0
     thoughts[TARGET] = account[1][own.POSITION]
     thoughts[MU_BP], thoughts[SIGMA_BP], thoughts[COST_BP] = NAN, NAN, NAN
+    thoughts[CONFIDENCE] = 1.0
 
 
 @njit(cache=True)
@@ -113,10 +115,14 @@ def slot_at(side):
 @njit(cache=True)
 def cancel(turn, slot):
     """Cancel what rests in a slot; an order that is still in flight cannot be cancelled yet. No gate stands here."""
-    account, _, _, _, intents, thoughts = turn
+    if turn[0][0][slot, own.STATE] == own.RESTING:
+        _send_cancel(turn, slot)
+
+
+@njit(cache=True)
+def _send_cancel(turn, slot):
+    account, _, _, now, intents, thoughts = turn
     orders = account[0]
-    if orders[slot, own.STATE] != own.RESTING:
-        return
     count = int(thoughts[COUNT])
     intents[count, VERB] = CANCEL
     intents[count, ORDER] = orders[slot, own.ORDER_ID]
@@ -124,6 +130,7 @@ def cancel(turn, slot):
     intents[count, SLOT] = slot
     thoughts[COUNT] = count + 1
     orders[slot, own.STATE] = own.CANCEL_SENT
+    orders[slot, own.CANCEL_TS] = now
 
 
 @njit(cache=True)
@@ -131,6 +138,20 @@ def cancel_each(turn):
     """Cancel whatever rests."""
     for slot in range(own.SLOTS):
         cancel(turn, slot)
+
+
+@njit(cache=True)
+def chase(turn):
+    """Cancel whatever rests, and again what has not been answered for too long, until nothing works any more."""
+    orders, resend_ns, now = turn[0][0], turn[1][rule.CANCEL_RESEND_NS], turn[3]
+    cancel_each(turn)
+    for slot in range(own.SLOTS):
+        state = orders[slot, own.STATE]
+        if state == own.FREE:
+            continue
+        since = orders[slot, own.SENT_TS if state == own.IN_FLIGHT else own.CANCEL_TS]
+        if now - since >= resend_ns:
+            _send_cancel(turn, slot)
 
 
 @njit(cache=True)
@@ -152,16 +173,20 @@ def _taker_price(turn, side):
 @njit(cache=True)
 def send_taker(turn, side, qty):
     """Send one immediate order at once, within the caps; a second one waits until the first is answered."""
-    account, limits, view, now, _, _ = turn
+    account, limits, view, now, _, thoughts = turn
     if account[0][own.TAKER_SLOT, own.STATE] != own.FREE:
         return ORDER_PENDING
     gate = rate_gate(account[1], limits, now)
     if gate != ACTED:
         return gate
-    qty = min(qty, room(account, limits, view, side))
+    qty = min(qty, room(account, limits, view, side, thoughts[CONFIDENCE]))
     if qty <= 0:
         return EXPOSURE
-    _place(turn, own.TAKER_SLOT, side, IOC, _taker_price(turn, side), qty)
+    price = _taker_price(turn, side)
+    qty = affordable(account, limits, view, side, price, qty)
+    if qty <= 0:
+        return DRAWDOWN
+    _place(turn, own.TAKER_SLOT, side, IOC, price, qty)
     return ACTED
 
 
@@ -181,7 +206,7 @@ def keep_quote(turn, side, price, sizes, tolerance, max_age_ns):
 
     sizes : lots of a new order, and the most that one may have left while it rests
     """
-    account, limits, view, now, _, _ = turn
+    account, limits, view, now, _, thoughts = turn
     orders, slot = account[0], slot_at(side)
     if orders[slot, own.STATE] != own.FREE:
         off = abs(orders[slot, own.PRICE] - price) > tolerance or orders[slot, own.LEAVES] > sizes[1]
@@ -193,9 +218,12 @@ def keep_quote(turn, side, price, sizes, tolerance, max_age_ns):
     gate = rate_gate(account[1], limits, now)
     if gate != ACTED:
         return gate
-    qty = min(sizes[0], room(account, limits, view, side))
+    qty = min(sizes[0], room(account, limits, view, side, thoughts[CONFIDENCE]))
     if qty <= 0:
         return EXPOSURE
+    qty = affordable(account, limits, view, side, price, qty)
+    if qty <= 0:
+        return DRAWDOWN
     _place(turn, slot, side, POST_ONLY, price, qty)
     return ACTED
 

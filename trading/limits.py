@@ -63,6 +63,9 @@ EXECUTE_TAKE_BP: Final = 45
 EXECUTE_WAIT_BP: Final = 46
 EXECUTE_SWEEP_NS: Final = 47
 EXECUTE_MAX_AGE_NS: Final = 48
+DEGENERATE_ROWS: Final = 49  # 0: equal forecasts are no fault
+SIMPLEX_TOLERANCE: Final = 50
+CANCEL_RESEND_NS: Final = 51
 
 
 def limits_of(
@@ -122,6 +125,9 @@ def limits_of(
             execute.wait_bp,
             execute.sweep_ms * 1e6,
             execute.max_age_s * 1e9,
+            risk.degenerate_rows,
+            risk.simplex_tolerance,
+            risk.cancel_resend_ms * 1e6,
         ],
         dtype=np.float64,
     )

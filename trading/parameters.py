@@ -73,10 +73,13 @@ class RiskParameters:
 
     max_position_usd: float  # position and open orders of one side together
     max_orders_per_s: int
-    max_drawdown_usd: float  # marked equity below its peak; latches until a person resets it
+    max_drawdown_usd: float  # marked equity below its peak, pending orders at their worst fill; latches
     loss_streak: int  # losing flat-to-flat round trips in a row that pause trading
     loss_pause_s: float
     spike_ratio: float  # fast over slow volatility above which targets are halved
+    degenerate_rows: int  # equal forecasts in a row that latch the model's desk; 0: none do
+    simplex_tolerance: float  # that probabilities may be off the simplex before the model's desk latches
+    cancel_resend_ms: float  # a cancel of the kill switch that is unanswered for so long is sent again
 
     def __post_init__(self) -> None:
         _at_least("max_position_usd", self.max_position_usd, 0.0)
@@ -85,6 +88,9 @@ class RiskParameters:
         _at_least("loss_streak", self.loss_streak, 1)
         _at_least("loss_pause_s", self.loss_pause_s, 0.0)
         _at_least("spike_ratio", self.spike_ratio, 1.0)
+        _at_least("degenerate_rows", self.degenerate_rows, 0)
+        _within("simplex_tolerance", self.simplex_tolerance, 0.0, 1.0)
+        _at_least("cancel_resend_ms", self.cancel_resend_ms, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

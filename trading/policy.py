@@ -6,22 +6,41 @@ what to send into ``intents``; everything else is read only. What each policy do
 
 from numba import njit
 
+from trading import account as own
 from trading import limits as rule
 from trading.executing import execute
-from trading.intents import begin, cancel_each, flatten
+from trading.intents import begin, cancel_each, chase, flatten
 from trading.quoting import probe, quote
-from trading.records import ACTED
-from trading.risk import halted, market_gate, watch
+from trading.records import ACTED, DEGENERATE, KILL_UNVERIFIED, KILLED
+from trading.risk import halted, judge, market_gate, watch
 from trading.taking import follow
 from trading.view import STATUS
 
 
 @njit(cache=True)
 def cancel_all(account, limits, view, now, intents, thoughts):
-    """Cancel whatever rests and ask for nothing else."""
+    """Cancel whatever rests, again where no answer comes, and ask for nothing else."""
     turn = (account, limits, view, now, intents, thoughts)
     begin(turn)
-    cancel_each(turn)
+    chase(turn)
+
+
+@njit(cache=True)
+def _leave(turn):
+    """Cancel all and leave; what a parent order bought was asked for, and is not ours to sell."""
+    if turn[1][rule.KIND] == rule.EXECUTE:
+        cancel_each(turn)
+    else:
+        flatten(turn)
+
+
+@njit(cache=True)
+def _killed(turn, gate):
+    """Chase every order until the venue has said its end, and leave the position where the market allows it."""
+    chase(turn)
+    if gate == ACTED:
+        _leave(turn)
+    return KILL_UNVERIFIED if own.working(turn[0][0]) else KILLED
 
 
 @njit(cache=True)
@@ -36,23 +55,28 @@ def decide(account, limits, forecast, view, ready, equity, now, intents, thought
     turn = (account, limits, view, now, intents, thoughts)
     begin(turn)
     if view[STATUS] == 0:
-        watch(account[1], account[2], limits, view, equity)
+        watch(account, limits, view, equity)
+    kind = limits[rule.KIND]
+    if ready and kind != rule.PROBE:
+        judge(account[1], account[2], limits, forecast)
     gate = market_gate(limits, view, equity, now)
+    if account[1][own.KILLED] != 0:
+        return _killed(turn, gate)
     if gate != ACTED:
         cancel_each(turn)
         return gate
-    kind = limits[rule.KIND]
     gate = halted(account[1], now)
     if gate != ACTED:
-        if kind == rule.EXECUTE:
-            cancel_each(turn)  # what a parent order bought was asked for: it is not ours to sell
-        else:
-            flatten(turn)
+        _leave(turn)
         return gate
     if kind == rule.PROBE:
         return probe(turn)
+    sound = account[1][own.DEGENERATE] == 0
+    if kind == rule.EXECUTE:
+        return execute(turn, forecast, ready and sound)
+    if not sound:
+        flatten(turn)
+        return DEGENERATE
     if kind == rule.QUOTE:
         return quote(turn, forecast, ready)
-    if kind == rule.EXECUTE:
-        return execute(turn, forecast, ready)
     return follow(turn, forecast, ready)

@@ -9,6 +9,7 @@ from market.orders import LARGEST
 from trading import account as own
 from trading import limits as rule
 from trading.intents import (
+    CONFIDENCE,
     HALVINGS,
     TARGET,
     believe,
@@ -21,10 +22,10 @@ from trading.intents import (
     take,
     usable,
 )
-from trading.records import ACTED, EXPOSURE, LEFT_INVENTORY, ORDER_PENDING, PULLED, THIN_BOOK
+from trading.records import ACTED, EXPOSURE, LEFT_INVENTORY, LOW_CONFIDENCE, ORDER_PENDING, PULLED, THIN_BOOK
 from trading.risk import spiking
 from trading.routing import touch_price, touch_qty
-from trading.sizing import jitter_scale
+from trading.sizing import confidence_scale, jitter_scale
 from trading.view import BEST_ASK, BEST_BID
 
 
@@ -91,10 +92,11 @@ def _leave(turn):
 def _sizes(turn, side, inventory_lots):
     """Lots of a new quote and the most that one may have left: what the inventory still takes on that side."""
     account, limits, view, _, _, thoughts = turn
-    scale = jitter_scale(account[2][own.JITTER_MS], limits[rule.JITTER_REF_MS])
+    scale = jitter_scale(account[2][own.JITTER_MS], limits[rule.JITTER_REF_MS]) * thoughts[CONFIDENCE]
+    thoughts[HALVINGS] = 1.0 if thoughts[CONFIDENCE] < 1.0 else 0.0
     if spiking(account[2], limits):
         scale *= 0.5
-        thoughts[HALVINGS] = 1
+        thoughts[HALVINGS] += 1
     spare = inventory_lots - side * account[1][own.POSITION]
     visible = int(limits[rule.QUOTE_DEPTH_SHARE] * touch_qty(side, view))
     return min(lots_worth(turn, limits[rule.QUOTE_ORDER_USD] * scale), visible, spare), spare
@@ -107,6 +109,9 @@ def _quote_side(turn, side, mean_bp):
     if -side * mean_bp > limits[rule.QUOTE_PULL_BP]:
         cancel(turn, slot_at(side))
         return PULLED
+    if turn[5][CONFIDENCE] == 0.0:
+        cancel(turn, slot_at(side))
+        return LOW_CONFIDENCE
     inventory_lots = lots_worth(turn, limits[rule.QUOTE_INVENTORY_USD])
     sizes = _sizes(turn, side, inventory_lots)
     if sizes[0] <= 0:
@@ -125,7 +130,7 @@ def _quote_side(turn, side, mean_bp):
 @njit(cache=True)
 def quote(turn, forecast, ready):
     """Keep both quotes, lean them, pull the one that the forecast runs against, leave an inventory that went wrong."""
-    reason = usable(forecast, ready)
+    reason, limits = usable(forecast, ready), turn[1]
     mean_bp = 0.0
     if reason == ACTED:
         mean_bp = believe(turn, forecast)[0]
@@ -135,6 +140,8 @@ def quote(turn, forecast, ready):
     if reason != ACTED:
         cancel_each(turn)
         return reason
+    confidence = forecast[:3].max()
+    turn[5][CONFIDENCE] = confidence_scale(confidence, limits[rule.CONFIDENCE_CANCEL], limits[rule.CONFIDENCE_HALVE])
     bid = _quote_side(turn, BUY, mean_bp)
     ask = _quote_side(turn, SELL, mean_bp)
     if bid == ACTED or ask == ACTED:

@@ -86,6 +86,10 @@ SWEPT: Final = 26
 
 SKIPPED: Final = 27  # a newer row was due already: closed and forecast, not decided
 
+# Gates of later date.
+DEGENERATE: Final = 28  # the model forecasts what no working model does; latched until another one is deployed
+KILL_UNVERIFIED: Final = 29  # killed, and an order may still be alive at the venue
+
 REASON_NAMES: Final = (
     "acted",
     "at target",
@@ -115,4 +119,6 @@ REASON_NAMES: Final = (
     "taken to catch up",
     "swept before the end",
     "skipped for want of time",
+    "forecast degenerate",
+    "kill switch, unverified",
 )

@@ -12,7 +12,6 @@ from trading.records import (
     BAD_INPUT,
     DELAYED,
     DRAWDOWN,
-    KILLED,
     LATE_DECISION,
     LOSS_STREAK,
     RATE,
@@ -37,8 +36,34 @@ def _in_quote(value, view, limits):
 
 
 @njit(cache=True)
-def watch(integers, floats, limits, view, equity):
-    """Update volatility, jitter and the drawdown latch from a valid row."""
+def worst_fill_usd(limits, view, side, price, lots, fee_bp):
+    """Quote currency that an order loses against the mid if all of it fills at its limit, fee included; never below 0.
+
+    price : limit, ticks; fee_bp : of the leg
+    """
+    mid = 0.5 * (view[BEST_BID] + view[BEST_ASK])
+    inverse = limits[rule.INVERSE] != 0.0
+    worth = value_of(lots, price, limits[rule.LOT_VALUE], limits[rule.TICK_SIZE], inverse)
+    return worth * (max(0.0, side * (price - mid) / price) + 1e-4 * max(0.0, fee_bp))
+
+
+@njit(cache=True)
+def pending_usd(orders, limits, view):
+    """What all working orders lose if each fills at its worst, quote currency."""
+    lost = 0.0
+    for slot in range(own.SLOTS):
+        if orders[slot, own.STATE] == own.FREE:
+            continue
+        fee_bp = limits[rule.TAKER_FEE_BP if slot == own.TAKER_SLOT else rule.MAKER_FEE_BP]
+        lots, price = orders[slot, own.LEAVES], orders[slot, own.PRICE]
+        lost += worst_fill_usd(limits, view, orders[slot, own.SIDE], price, lots, fee_bp)
+    return lost
+
+
+@njit(cache=True)
+def watch(account, limits, view, equity):
+    """Update volatility, jitter, the headroom and the drawdown latch from a valid row."""
+    orders, integers, floats = account
     mid2 = view[BEST_BID] + view[BEST_ASK]
     if integers[own.LAST_MID2] != 0:
         move = 0.5 * (mid2 - integers[own.LAST_MID2])
@@ -50,8 +75,36 @@ def watch(integers, floats, limits, view, equity):
     integers[own.LAST_DELAY] = view[DELAY_NS]
     worth = _in_quote(equity, view, limits)
     floats[own.PEAK_USD] = max(floats[own.PEAK_USD], worth)
-    if not floats[own.PEAK_USD] - worth <= limits[rule.MAX_DRAWDOWN_USD]:
+    drawn_usd = floats[own.PEAK_USD] - worth + pending_usd(orders, limits, view)
+    floats[own.HEADROOM_USD] = limits[rule.MAX_DRAWDOWN_USD] - drawn_usd
+    if not drawn_usd <= limits[rule.MAX_DRAWDOWN_USD]:
         integers[own.DRAWN_DOWN] = 1
+
+
+@njit(cache=True)
+def on_simplex(forecast, tolerance):
+    """Whether all six numbers are finite and the first three are probabilities."""
+    for k in range(own.FORECAST):
+        if not math.isfinite(forecast[k]):
+            return False
+    for k in range(3):
+        if not -tolerance <= forecast[k] <= 1.0 + tolerance:
+            return False
+    return abs(forecast[0] + forecast[1] + forecast[2] - 1.0) <= tolerance
+
+
+@njit(cache=True)
+def judge(integers, floats, limits, forecast):
+    """Latch the desk of a model whose forecast is no forecast, or has stood still for too long."""
+    if not on_simplex(forecast, limits[rule.SIMPLEX_TOLERANCE]):
+        integers[own.DEGENERATE] = 1
+    same = True
+    for k in range(own.FORECAST):
+        same = same and floats[own.LAST_FORECAST + k] == forecast[k]
+        floats[own.LAST_FORECAST + k] = forecast[k]
+    integers[own.SAME_ROWS] = integers[own.SAME_ROWS] + 1 if same else 0
+    if limits[rule.DEGENERATE_ROWS] > 0 and integers[own.SAME_ROWS] >= limits[rule.DEGENERATE_ROWS]:
+        integers[own.DEGENERATE] = 1
 
 
 @njit(cache=True)
@@ -71,8 +124,6 @@ def _touch_usd(view, limits):
 @njit(cache=True)
 def halted(integers, now):
     """Reason why trading is off altogether, ACTED if it is on."""
-    if integers[own.KILLED] != 0:
-        return KILLED
     if integers[own.DRAWN_DOWN] != 0:
         return DRAWDOWN
     if now < integers[own.PAUSED_UNTIL]:
@@ -109,11 +160,23 @@ def rate_gate(integers, limits, now):
 
 
 @njit(cache=True)
-def room(account, limits, view, side):
-    """Lots that one side may still add before position and open orders reach the cap."""
+def affordable(account, limits, view, side, price, qty):
+    """Lots of an order that may be sent: all, or its closing part where what it opens could draw down too far."""
+    _, integers, floats = account
+    closes = min(qty, max(0, -side * integers[own.POSITION]))
+    worst_usd = worst_fill_usd(limits, view, side, price, qty - closes, limits[rule.TAKER_FEE_BP])
+    return qty if closes == qty or worst_usd <= floats[own.HEADROOM_USD] else closes
+
+
+@njit(cache=True)
+def room(account, limits, view, side, tightened):
+    """Lots that one side may still add before position and open orders reach the cap.
+
+    tightened : share of the cap that is left, in [0, 1]; more than 1 loosens nothing
+    """
     orders, integers, _ = account
     cap = lots_of(
-        limits[rule.MAX_POSITION_USD],
+        limits[rule.MAX_POSITION_USD] * min(1.0, tightened),
         view[BEST_BID],
         limits[rule.LOT_VALUE],
         limits[rule.TICK_SIZE],

@@ -244,6 +244,10 @@ class Session:
         if self.parents and self.parents[0].start_ts <= row_ts and self.idle:
             own.begin_parent(self.account, self.parents.popleft())
 
+    def kill(self) -> None:
+        """Latch the kill switch: from the next row on every order is cancelled until the venue has said its end."""
+        self.account[1][own.KILLED] = 1
+
     def swap(self, strategy: Strategy) -> None:
         """Decide with another strategy from the next row on; its forecast is warmed with the rows of late.
 
@@ -254,6 +258,7 @@ class Session:
         self._memory = strategy.forecaster.new_state()
         for values, valid in list(self._recent)[-strategy.forecaster.receptive_rows :]:
             strategy.forecaster.step(self._memory, values, valid)
+        own.forget_forecast(self.account)
         self.strategy = strategy
         self.outlooks, self.outlook = self._new_outlooks(), SILENT
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from market.instrument import Instrument
 from modeling.certainty import Certainty
 from modeling.forecast import CLASSES, Cell, ForecastShape
-from modeling.snapshot import ModelSnapshot
+from modeling.snapshot import MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
 from trading.intents import TRADED
-from trading.limits import limits_of
+from trading.limits import DEGENERATE_ROWS, limits_of
 from trading.parameters import PolicyKind, TradingParameters
 from trading.session import Strategy
 
@@ -59,7 +59,10 @@ def model_strategy(
     """
     forecaster, cell = forecaster_from(model), Cell(trading.horizon_ms, trading.budget_bp)
     columns, certainty = forecast_columns(forecaster.shape, cell), certainty_of(model, cell)
-    return Strategy(forecaster, columns, limits_of(trading, instrument, kind, fees), *fees, certainty)
+    limits = limits_of(trading, instrument, kind, fees)
+    if model.kind == MEDIAN_BAND:
+        limits[DEGENERATE_ROWS] = 0  # it has three answers a cell, and may give one of them all night
+    return Strategy(forecaster, columns, limits, *fees, certainty)
 
 
 def idle_strategy(

@@ -4,7 +4,11 @@ from numba import njit
 
 from trading import account as own
 from trading import limits as rule
+<<<<<<< HEAD
 from trading.intents import CAPPED, HALVINGS, SPREAD, TARGET, believe, cancel_each, lots_worth, move_to, usable
+=======
+from trading.intents import CAPPED, CONFIDENCE, HALVINGS, TARGET, believe, cancel_each, lots_worth, move_to, usable
+>>>>>>> 2b9881d (Complete the gates: worst fills, kill chase, degeneracy)
 from trading.records import ACTED, AT_TARGET, LOW_CONFIDENCE, NO_EDGE
 from trading.risk import spiking
 from trading.routing import route
@@ -18,6 +22,7 @@ def _wanted(turn, forecast):
     account, limits, view, _, _, thoughts = turn
     mean, variance, cost = believe(turn, forecast)
     scale = confidence_scale(forecast[:3].max(), limits[rule.CONFIDENCE_CANCEL], limits[rule.CONFIDENCE_HALVE])
+    thoughts[CONFIDENCE] = scale
     if scale == 0.0:
         return 0, LOW_CONFIDENCE
     if scale < 1.0:

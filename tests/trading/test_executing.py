@@ -126,7 +126,7 @@ def test_a_halt_cancels_and_keeps_what_the_parent_bought() -> None:
     own.acknowledge(account[0], 1)
     account[1][own.KILLED] = 1
     outcome = worked(account, 20.0)
-    assert outcome.reason == records.KILLED
+    assert outcome.reason == records.KILL_UNVERIFIED
     assert outcome.intents[:, sent.VERB].tolist() == [records.CANCEL]
 
 

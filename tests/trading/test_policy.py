@@ -16,6 +16,8 @@ from trading import intents as sent
 from trading import records
 from trading.account import new_account
 
+WARY = trading(sizing={"confidence_cancel": 0.35})
+
 
 @pytest.mark.parametrize(("forecast", "side", "limit"), [(UP, BUY, 500_003), (DOWN, SELL, 499_998)])
 def test_an_edge_sends_one_immediate_order_towards_the_target(forecast: np.ndarray, side: int, limit: int) -> None:
@@ -66,8 +68,8 @@ def test_one_order_at_a_time_works_towards_the_target() -> None:
         (records.THIN_BOOK, row(ASK_QTY=9), {}),
         (records.BAD_INPUT, row(), {"equity": math.nan}),
         (records.NOT_READY, row(), {"ready": False}),
-        (records.BAD_INPUT, row(), {"forecast": np.array([math.nan, 0.1, 0.8, -2.0, 0.0, 2.0])}),
-        (records.LOW_CONFIDENCE, row(), {"forecast": np.array([0.2, 0.25, 0.25, -2.0, 0.0, 2.0])}),
+        (records.DEGENERATE, row(), {"forecast": np.array([math.nan, 0.1, 0.8, -2.0, 0.0, 2.0])}),
+        (records.LOW_CONFIDENCE, row(), {"forecast": np.array([0.34, 0.33, 0.33, -2.0, 0.0, 2.0]), "parameters": WARY}),
     ],
 )
 def test_a_row_that_cannot_be_trusted_sends_no_order(reason: int, seen: np.ndarray, state: dict[str, Any]) -> None:
