@@ -69,5 +69,17 @@ class VenueError(TickloopError):
     """A venue cannot be reached, or answers with a refusal."""
 
 
+class OrderRefused(VenueError):
+    """A venue has said no: what was asked has not been done."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code  # the venue's own
+
+
+class NoAnswer(VenueError):
+    """A venue has said nothing: what was asked may have been done or not."""
+
+
 class JournalError(TickloopError):
     """A journal segment cannot be read or written."""

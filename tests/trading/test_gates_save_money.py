@@ -14,12 +14,22 @@ from trading.session import Session
 
 OFF: dict[str, dict[str, Any]] = {
     "routing": {
-        **{"max_delay_ms": 1e9, "max_silence_ms": 1e9, "max_decision_lag_ms": 1e9, "min_touch_usd": 0.0},
-        **{"take_max_delay_ms": 1e9, "take_max_silence_ms": 1e9, "take_min_touch_usd": 0.0},
+        "max_delay_ms": 1e9,
+        "max_silence_ms": 1e9,
+        "max_decision_lag_ms": 1e9,
+        "min_touch_usd": 0.0,
+        "take_max_delay_ms": 1e9,
+        "take_max_silence_ms": 1e9,
+        "take_min_touch_usd": 0.0,
+        "max_slippage_ticks": 50,
     },
     "risk": {
-        **{"max_position_usd": 1e9, "max_orders_per_s": 64, "max_drawdown_usd": 1e9, "loss_streak": 10**9},
-        **{"spike_ratio": 1e9, "degenerate_rows": 0},
+        "max_position_usd": 1e9,
+        "max_orders_per_s": 64,
+        "max_drawdown_usd": 1e9,
+        "loss_streak": 10**9,
+        "spike_ratio": 1e9,
+        "degenerate_rows": 0,
     },
     "sizing": {"confidence_cancel": 0.0, "confidence_halve": 0.0},
 }
@@ -38,6 +48,11 @@ def falling(rows: int, mean_bp: float = 2.0, step: int = 5, **more: Any) -> list
 def flips(rows: int) -> list[Moment]:
     """A model that changes its mind every second row on a market that goes nowhere: each flip pays the spread."""
     return [Moment(MID, 3.0 if place // 2 % 2 else -3.0) for place in range(rows)]
+
+
+def trips(count: int) -> list[Moment]:
+    """Calls that come to nothing: each is left at its horizon, flat, and has paid the spread."""
+    return [Moment(MID, 3.0 if row < 2 else 0.001 * (row % 3)) for _ in range(count) for row in range(60)]
 
 
 class Scene(NamedTuple):
@@ -60,14 +75,14 @@ LURED = [*calm(10), *falling(60)]
 SCENES = {
     "delay": Scene([*calm(10), *falling(60, delay_ms=400)], {"routing": {"max_delay_ms": 200.0}}, records.DELAYED),
     "silence": Scene(
-        [*calm(10), *(Moment(MID, 2.0, silent=True) for _ in range(60)), Moment(MID - 400, 0.0)],
+        [*calm(10), *(Moment(MID, 2.0, silent=True) for _ in range(20)), *falling(40, mean_bp=0.0)],
         {"routing": {"max_silence_ms": 100.0}},
         records.SILENT,
     ),
     "late decision": Scene(LURED, {"routing": {"max_decision_lag_ms": 50.0}}, records.LATE_DECISION, late_from(10)),
     "thin depth": Scene([*calm(10), *falling(60, depth=8)], {"routing": {"min_touch_usd": 1_000.0}}, records.THIN_BOOK),
     "losing streak": Scene(
-        [*calm(10), *flips(100)], {"risk": {"loss_streak": 3, "loss_pause_s": 60.0}}, records.LOSS_STREAK
+        [*calm(10), *trips(6)], {"risk": {"loss_streak": 3, "loss_pause_s": 60.0}}, records.LOSS_STREAK
     ),
     "drawdown": Scene(LURED, {"risk": {"max_drawdown_usd": 2.0}}, records.DRAWDOWN),
     "volatility spike": Scene([*calm(150), *falling(60, step=40)], {"risk": {"spike_ratio": 1.5}}, None),

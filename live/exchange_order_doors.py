@@ -1,0 +1,130 @@
+"""The doors of the replay venue's order side: signed HTTP with a body, and the account's stream."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+
+from live.exchange_orders import OrderVenue
+from market.errors import VenueError
+
+MOST_BYTES: Final = 64 * 1024
+
+
+class AccountStreams:
+    """Whoever listens to the account."""
+
+    def __init__(self) -> None:
+        self.venue: OrderVenue | None = None
+        self._listeners: set[WSTransport] = set()
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Tell everyone, twice where that fault is on."""
+        faults = self.venue.faults if self.venue else None
+        if faults and faults.mute:
+            return
+        frame = msgspec.json.encode(message)
+        for transport in tuple(self._listeners):
+            for _ in range(2 if faults and faults.duplicate else 1):
+                transport.send(WSMsgType.TEXT, frame)
+
+    def admit(self, request: WSUpgradeRequest) -> "_Listener | None":
+        """A listener for ``/ws/KEY``, None (not found) for another path or key."""
+        key = self.venue.listen_key if self.venue else ""
+        path = urlsplit(request.path.decode(errors="replace")).path
+        return _Listener(self._listeners) if key and path == f"/ws/{key}" else None
+
+    def drop_all(self) -> None:
+        """Cut every line without a word."""
+        for transport in tuple(self._listeners):
+            transport.disconnect(graceful=False)
+
+
+class _Listener(WSListener):
+    def __init__(self, listeners: set[WSTransport]) -> None:
+        self._listeners = listeners
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._listeners.add(transport)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._listeners.discard(transport)
+
+
+class OrderDoors:
+    """Both servers of one account."""
+
+    def __init__(self, venue: OrderVenue, streams: AccountStreams) -> None:
+        self._venue = venue
+        self._streams = streams
+        self._servers: list[asyncio.Server] = []
+        streams.venue = venue
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """WebSocket and REST port."""
+        ws, rest = (server.sockets[0].getsockname()[1] for server in self._servers)
+        return ws, rest
+
+    async def open(self, host: str, ws_port: int, rest_port: int) -> None:
+        """Listen; port 0 takes a free one. Raises VenueError if a port is taken."""
+        try:
+            self._servers.append(await ws_create_server(self._streams.admit, host, ws_port, use_aiofastnet=False))
+            self._servers.append(await asyncio.start_server(self._talk, host, rest_port, limit=MOST_BYTES))
+        except OSError as error:
+            self.close()
+            raise VenueError(f"cannot listen on {host}: {os.strerror(error.errno or 0)}") from error
+
+    def close(self) -> None:
+        """Let go of listeners and ports."""
+        self._streams.drop_all()
+        for server in self._servers:
+            server.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await serve_one(reader, writer, self._venue.answer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
+            pass  # the client has left, or says more than a request may hold
+        finally:
+            writer.close()
+
+
+async def serve_one(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    answer: Callable[[str, str, str, dict[str, str]], Awaitable[tuple[HTTPStatus, Any] | None]],
+) -> bool:
+    """Read one HTTP/1.1 request and answer it, or keep silent until the client leaves; whether the line stays open."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    method, target, _ = head[0].split(" ", 2)
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    body = await reader.readexactly(min(int(headers.get("content-length", 0)), MOST_BYTES))
+    parts = urlsplit(target)
+    said = await answer(method, parts.path, body.decode() or parts.query, headers)
+    if said is None:
+        await reader.read(1)  # until the client gives up
+        return False
+    status, content = said
+    payload = msgspec.json.encode(content)
+    lines = (
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(payload)}",
+    )
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
+    await writer.drain()
+    return True

@@ -1,0 +1,1 @@
+"""Where a live desk's orders go behind ``trading.session.Gateway``: a paper account, nowhere, or an exchange."""

@@ -1,0 +1,208 @@
+"""Signed questions to an exchange, through ccxt: every answer in ticks and lots, every failure one of two kinds."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from live.connectors.binance_api import decimals
+from live.gateways.life import OrderLife, Standing, Trade
+from live.gateways.permission import Keys
+from market.errors import ConfigError, NoAnswer, OrderRefused, VenueError
+from market.events import BUY, SELL
+from market.instrument import Instrument
+from market.orders import FOK, GTC, IOC, POST_ONLY
+
+_PREFIX: Final = {"binance-usdm": "fapi", "binance-coinm": "dapi"}
+_CLASSES: Final = {"binance-usdm": "binanceusdm", "binance-coinm": "binancecoinm"}
+_POSITIONS: Final = {"binance-usdm": "fapiPrivateV2GetPositionRisk", "binance-coinm": "dapiPrivateGetPositionRisk"}
+TIFS: Final = {GTC: "GTC", IOC: "IOC", FOK: "FOK", POST_ONLY: "GTX"}
+_MS: Final = 1_000_000  # ns
+_CODE: Final = re.compile(r'"code":\s*(-?\d+)')
+_UNDECIDED: Final = (-1000, -1001, -1006, -1007)  # Binance: the order may or may not have been executed
+UNKNOWN_ORDER: Final = (-2011, -2013)  # Binance's codes, of a cancel and of a question
+DUPLICATE: Final = -4116  # a client order id that a working order bears
+
+
+class Addresses(NamedTuple):
+    """Where an exchange takes orders; empty: its own addresses."""
+
+    rest_url: str
+    testnet: bool
+
+
+class Open(NamedTuple):
+    """A working order at the venue."""
+
+    client_id: str
+    leaves: int  # lots
+
+
+def require_orders(instrument: Instrument) -> None:
+    """Raises ConfigError if no gateway sends orders to the instrument's venue."""
+    if instrument.venue not in _PREFIX:
+        raise ConfigError(f"venue={instrument.venue!r} takes no orders from us; {', '.join(_PREFIX)} do")
+
+
+def on_grid(text: str, step: float) -> int:
+    """A decimal of the venue in ticks or lots, rounded to none.
+
+    Raises VenueError if it is no multiple.
+
+    >>> on_grid("50000.10", 0.1)
+    500001
+    """
+    steps = Decimal(text) / Decimal(str(step))
+    if steps != steps.to_integral_value():
+        raise VenueError(f"{text} is no multiple of {step}")
+    return int(steps)
+
+
+class VenueClient:
+    """One account, one symbol, at Binance's futures."""
+
+    def __init__(self, instrument: Instrument, keys: Keys, addresses: Addresses, limits: tuple[float, float]) -> None:
+        """``limits`` : longest wait for an answer and the venue's receive window, ms.
+
+        Raises ConfigError if the venue takes no orders from us.
+        """
+        import ccxt.async_support as ccxt  # seconds
+
+        require_orders(instrument)
+        timeout_ms, window_ms = limits
+        self._instrument = instrument
+        self._prefix = _PREFIX[instrument.venue]
+        self._symbol = instrument.venue_symbol.upper()
+        self._digits = decimals(instrument.tick_size), decimals(instrument.lot_size)
+        self._failure = ccxt.BaseError
+        self._ccxt = getattr(ccxt, _CLASSES[instrument.venue])(
+            {
+                "apiKey": keys.key,
+                "secret": keys.secret,
+                "timeout": int(timeout_ms),
+                "enableRateLimit": False,  # the policy has a cap of its own; a queue would age orders
+                "options": {"recvWindow": int(window_ms)},
+            }
+        )
+        if addresses.testnet and not addresses.rest_url:
+            self._ccxt.enable_demo_trading(True)
+        if addresses.rest_url:
+            self._point_to(addresses.rest_url.rstrip("/"))
+
+    def _point_to(self, base: str) -> None:
+        api = self._ccxt.urls["api"]
+        for prefix in ("fapi", "dapi"):
+            for suffix, version in (("Public", 1), ("Private", 1), ("PrivateV2", 2)):
+                api[prefix + suffix] = f"{base}/{prefix}/v{version}"
+        api["sapi"] = f"{base}/sapi/v1"
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._ccxt.close()
+
+    async def open(self) -> None:
+        """Learn how far the venue's clock is from ours."""
+        try:
+            await self._ccxt.load_time_difference()
+        except self._failure as error:
+            raise _in_words(error) from None
+
+    async def restrictions(self) -> dict[str, Any]:
+        """What the key may do, as the venue says it."""
+        answer: dict[str, Any] = await self._ask("sapiGetAccountApiRestrictions")
+        return answer
+
+    async def place(self, life: OrderLife, client_id: str) -> Standing:
+        """Send an order; where it stands right after."""
+        tick, lot = self._instrument.tick_size, self._instrument.lot_size
+        order = {
+            "symbol": self._symbol,
+            "side": "BUY" if life.side == BUY else "SELL",
+            "type": "LIMIT",
+            "timeInForce": TIFS[life.tif],
+            "price": f"{life.price * tick:.{self._digits[0]}f}",
+            "quantity": f"{life.qty * lot:.{self._digits[1]}f}",
+            "newClientOrderId": client_id,
+            "newOrderRespType": "ACK",
+        }
+        return self._standing(await self._ask(f"{self._prefix}PrivatePostOrder", order))
+
+    async def cancel(self, client_id: str) -> Standing:
+        """Cancel an order; where it stands right after."""
+        return self._standing(await self._ask(f"{self._prefix}PrivateDeleteOrder", self._of(client_id)))
+
+    async def standing(self, client_id: str) -> Standing | None:
+        """Where an order stands, None if the venue has never heard of it."""
+        try:
+            return self._standing(await self._ask(f"{self._prefix}PrivateGetOrder", self._of(client_id)))
+        except OrderRefused as refusal:
+            if refusal.code in UNKNOWN_ORDER:
+                return None
+            raise
+
+    async def trades(self, venue_id: int) -> list[Trade]:
+        """All fills of an order, oldest first."""
+        asked = {"symbol": self._symbol, "orderId": venue_id}
+        answer = await self._ask(f"{self._prefix}PrivateGetUserTrades", asked)
+        return sorted(self._trade(row) for row in answer if int(row["orderId"]) == venue_id)
+
+    async def open_orders(self) -> list[Open]:
+        """Every order of the account that works in this symbol."""
+        answer = await self._ask(f"{self._prefix}PrivateGetOpenOrders", {"symbol": self._symbol})
+        lot = self._instrument.lot_size
+        return [
+            Open(str(row["clientOrderId"]), on_grid(row["origQty"], lot) - on_grid(row["executedQty"], lot))
+            for row in answer
+        ]
+
+    async def position(self) -> int:
+        """Lots that the account holds, one-way mode."""
+        answer = await self._ask(_POSITIONS[self._instrument.venue], {})
+        rows = [row for row in answer if row["symbol"] == self._symbol]
+        if any(row.get("positionSide", "BOTH") != "BOTH" for row in rows):
+            raise VenueError(f"the account holds {self._symbol} in hedge mode; one-way mode is needed")
+        return sum(on_grid(row["positionAmt"], self._instrument.lot_size) for row in rows)
+
+    async def listen_key(self) -> str:
+        """The name of the account's stream; a secret."""
+        return str((await self._ask(f"{self._prefix}PrivatePostListenKey"))["listenKey"])
+
+    async def keep_listening(self) -> None:
+        """Keep the account's stream for another hour."""
+        await self._ask(f"{self._prefix}PrivatePutListenKey")
+
+    def _of(self, client_id: str) -> dict[str, Any]:
+        return {"symbol": self._symbol, "origClientOrderId": client_id}
+
+    def _standing(self, row: dict[str, Any]) -> Standing:
+        filled = on_grid(row.get("executedQty", "0"), self._instrument.lot_size)
+        return Standing(row["status"], filled, int(row.get("updateTime") or 0) * _MS, int(row["orderId"]))
+
+    def _trade(self, row: dict[str, Any]) -> Trade:
+        price = on_grid(row["price"], self._instrument.tick_size)
+        qty = on_grid(row["qty"], self._instrument.lot_size)
+        return Trade(int(row["id"]), price, qty, bool(row["maker"]), int(row["time"]) * _MS)
+
+    async def _ask(self, name: str, parameters: dict[str, Any] | None = None) -> Any:
+        """Raises OrderRefused if the venue said no, NoAnswer if it may have done it or not."""
+        question: Callable[[dict[str, Any]], Any] = getattr(self._ccxt, name)
+        try:
+            return await question(parameters or {})
+        except self._failure as error:
+            raise _in_words(error) from None  # its text and context hold signatures
+
+
+def side_of(word: str) -> int:
+    """BUY or SELL."""
+    return BUY if word == "BUY" else SELL
+
+
+def _in_words(error: Exception) -> VenueError:
+    """The failure without addresses, signatures and keys: the venue's code, or the kind of silence."""
+    code = _CODE.search(str(error))
+    kind = type(error).__name__
+    if code is not None and int(code[1]) not in _UNDECIDED:
+        return OrderRefused(int(code[1]), f"the exchange refuses with code {code[1]} ({kind})")
+    if kind in ("DDoSProtection", "RateLimitExceeded"):
+        return OrderRefused(429, "the exchange refuses: too many requests")
+    return NoAnswer(f"the exchange does not answer ({kind})")

@@ -1,0 +1,391 @@
+"""The exchange gateway: orders leave in tasks of their own, reports come back once each, in an order a desk can follow.
+
+Until it is opened it only remembers: a journal that is replayed tells it what was sent and heard. Nothing leaves while
+the account stream is down, and what rests is cancelled then. What the venue does not answer is asked for until it is
+known. A contradiction between venue and journal stops trading.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from live.gateways.account_stream import AccountStream, OrderNews
+from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, VenueClient, on_grid
+from live.gateways.life import OrderLife, Standing, Told, Trade
+from live.gateways.permission import require_harmless
+from market.errors import NoAnswer, OrderRefused, VenueError
+from market.events import Events
+from market.instrument import Instrument
+from market.orders import (
+    ALREADY_DONE,
+    FILL,
+    LINE_DOWN,
+    NO_ANSWER,
+    NO_MARGIN,
+    REPORT,
+    VENUE_REFUSED,
+    WOULD_CROSS,
+    Reports,
+)
+from market.orders import (
+    UNKNOWN_ORDER as NO_SUCH_ORDER,
+)
+
+REMEMBERED: Final = 4_096  # orders
+_MS: Final = 1_000_000  # ns
+_REASONS: Final = {-2019: NO_MARGIN, -5022: WOULD_CROSS}  # Binance's codes of refused orders; others: VENUE_REFUSED
+_COUNTS: Final = ("placed", "refused", "unanswered", "cancels", "duplicates", "foreign", "resolved", "reconciled")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the gateway waits for what."""
+
+    recv_window_s: float  # after which the venue takes no request of ours any more
+    poll_s: float  # between two questions about an order that is unknown, or unheard of
+    open_s: float  # for the account stream at the start, and for cancels at the end
+
+
+class Line(NamedTuple):
+    """What a gateway is opened with."""
+
+    client: VenueClient
+    ws_url: str  # of the account's stream
+    session: str  # names the journal, so that order ids of two runs never meet
+    now: Callable[[], int]  # the runner's clock, ns UTC: reports become visible by it
+    patience: Patience
+    generator: np.random.Generator  # spreads retries
+
+
+class ExchangeGateway:
+    """One desk's orders at an exchange."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.counts = dict.fromkeys(_COUNTS, 0)
+        self.position = 0  # lots, the sum of all fills told
+        self.up = False  # whether orders may leave
+        self._instrument = instrument
+        self._line: Line | None = None
+        self._lives: dict[int, OrderLife] = {}
+        self._deadlines: dict[int, float] = {}  # monotonic s, when an order that is unknown can no longer arrive
+        self._answered: dict[int, asyncio.Event] = {}  # the venue, or our asking, has settled its placement
+        self._cancelling: set[int] = set()
+        self._waiting: list[tuple[int, ...]] = []
+        self._heard: list[Reports] = []
+        self._told = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+
+    def client_id(self, order_id: int) -> str:
+        """The id that the venue knows an order by: the same whenever it is asked for, so that a second one is seen."""
+        return f"tl{self._open.session}-{order_id}"
+
+    @property
+    def _open(self) -> Line:
+        """Raises VenueError while nothing is open."""
+        if self._line is None:
+            raise VenueError("the exchange gateway has not been opened")
+        return self._line
+
+    @property
+    def alive(self) -> list[OrderLife]:
+        """Orders whose end has not been told."""
+        return [life for life in self._lives.values() if not life.ended]
+
+    def on_events(self, events: Events) -> None:
+        """The venue knows the market."""
+
+    def hear(self, reports: Reports) -> None:
+        """Take reports out of the journal: they are handed out next, as they were then."""
+        for report in reports:
+            self._told = max(self._told, int(report["report_id"]) + 1)
+            if int(report["kind"]) == FILL:
+                self.position += int(report["side"]) * int(report["qty"])
+            self._lives[int(report["order_id"])].remember(report)
+        self._heard.append(reports)
+
+    def reports(self, until: int) -> Reports:
+        """Reports that are visible by ``until``, ns UTC, each handed out once.
+
+        Raises what stopped the gateway: a venue that contradicts us, or a fault of ours.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._heard:
+            replayed = np.concatenate(self._heard)
+            self._heard = []
+            return replayed
+        reports = np.array(self._waiting, REPORT)
+        due = reports["visible_ts"] <= until
+        self._waiting = self._waiting[int(due.sum()) :]
+        return reports[due]
+
+    def place(self, order_id: int, side: int, price: int, qty: int, tif: int, sent_ts: int) -> None:
+        """Send an order, in a task; before ``open`` it is only remembered."""
+        self._forget()
+        life = self._lives[order_id] = OrderLife(order_id, side, price, qty, tif)
+        self._answered[order_id] = asyncio.Event()
+        if self._line is None:
+            return
+        self._deadlines[order_id] = time.monotonic() + self._line.patience.recv_window_s
+        if not self.up:
+            self._tell(life.refused(LINE_DOWN, sent_ts))
+            self._answered[order_id].set()
+            return
+        self._begin(self._place(self._line.client, life))
+
+    def cancel(self, order_id: int, sent_ts: int) -> None:
+        """Ask for an order to be cancelled, in a task; one question about an order at a time."""
+        life = self._lives[order_id]
+        if self._line is None or life.ended or order_id in self._cancelling:
+            return
+        self._cancelling.add(order_id)
+        self._begin(self._cancel(self._line.client, life))
+
+    async def open(self, line: Line) -> None:
+        """Connect, and settle with the venue what the journal leaves open, before the first decision.
+
+        Raises ConfigError if the key may do more than trade, VenueError if the venue cannot be reached, or holds a
+        position or an order that the journal does not explain.
+        """
+        await line.client.open()
+        require_harmless(await line.client.restrictions())
+        self._line = line
+        for life in self.alive:
+            self._deadlines[life.order_id] = time.monotonic() + line.patience.recv_window_s
+        stream = AccountStream(line.client, line.ws_url, self._on_news, line.generator)
+        connected = asyncio.Event()
+        self._begin(stream.run(lambda: self._on_up(connected), self._on_down))
+        self._begin(self._watch_over(line.patience.poll_s))
+        try:
+            async with asyncio.timeout(line.patience.open_s):
+                await connected.wait()
+        except TimeoutError:
+            raise VenueError(f"no account stream within {line.patience.open_s} s") from None
+        if self._failure is not None:
+            raise self._failure
+
+    async def close(self) -> None:
+        """Cancel what works, wait for its end as long as patience allows, and let go of the venue."""
+        if self._line is None:
+            return
+        self.up = False
+        deadline = time.monotonic() + self._line.patience.open_s
+        while self.alive and time.monotonic() < deadline:
+            for life in self.alive:
+                self.cancel(life.order_id, self._line.now())
+            await asyncio.sleep(self._line.patience.poll_s)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._line.client.close()
+
+    def dump(self) -> dict[str, NDArray[np.int64]]:
+        """What a snapshot beside the journal has to keep: orders that are done are left out."""
+        lives = self.alive
+        orders = [(life.order_id, life.side, life.price, life.qty, life.tif, life.acked, life.filled) for life in lives]
+        fills = [(life.order_id, price, qty) for life in lives for price, qty in life.fills]
+        return {
+            "totals": np.array([self.position, self._told], np.int64),
+            "orders": np.array(orders, np.int64).reshape(-1, 7),
+            "fills": np.array(fills, np.int64).reshape(-1, 3),
+        }
+
+    def load(self, arrays: dict[str, NDArray[np.int64]]) -> None:
+        """Go on from a ``dump``, as if the journal up to there had been heard."""
+        self.position, self._told = (int(total) for total in arrays["totals"])
+        for order_id, side, price, qty, tif, acked, filled in arrays["orders"].tolist():
+            self.place(order_id, side, price, qty, tif, 0)
+            life = self._lives[order_id]
+            life.acked, life.filled = bool(acked), filled
+        for order_id, price, qty in arrays["fills"].tolist():
+            self._lives[order_id].journalled.append((price, qty))
+            self._lives[order_id].fills.append((price, qty))
+
+    def _forget(self) -> None:
+        """Let go of orders long done."""
+        if len(self._lives) < REMEMBERED:
+            return
+        done = [order_id for order_id, life in self._lives.items() if life.ended][: REMEMBERED // 2]
+        for order_id in done:
+            for table in (self._lives, self._answered, self._deadlines):
+                table.pop(order_id, None)
+
+    async def _place(self, client: VenueClient, life: OrderLife) -> None:
+        self.counts["placed"] += 1
+        try:
+            standing = await client.place(life, self.client_id(life.order_id))
+        except OrderRefused as refusal:
+            await self._on_refused(life, refusal.code)
+        except NoAnswer:
+            self.counts["unanswered"] += 1
+            await self._resolve(life)
+        else:
+            await self._take(life, standing)
+        self._answered[life.order_id].set()
+
+    async def _on_refused(self, life: OrderLife, code: int) -> None:
+        if code == DUPLICATE:  # it is there already: an order of ours, sent before
+            self.counts["duplicates"] += 1
+            await self._resolve(life)
+            return
+        self.counts["refused"] += 1
+        self._tell(life.refused(_REASONS.get(code, VENUE_REFUSED), self._open.now()))
+
+    async def _cancel(self, client: VenueClient, life: OrderLife) -> None:
+        try:
+            await self._answered[life.order_id].wait()
+            if life.ended:
+                return
+            self.counts["cancels"] += 1
+            try:
+                await self._take(life, await client.cancel(self.client_id(life.order_id)))
+            except OrderRefused as refusal:
+                gone = await self._settle(life) and life.ended
+                unknown = NO_SUCH_ORDER if refusal.code in UNKNOWN_ORDER else VENUE_REFUSED
+                self._tell(life.stands(ALREADY_DONE if gone else unknown, self._open.now()))
+            except NoAnswer:
+                self.counts["unanswered"] += 1
+                await self._resolve(life)
+                if not life.ended:
+                    self._tell(life.stands(NO_ANSWER, self._open.now()))
+        finally:
+            self._cancelling.discard(life.order_id)
+
+    async def _resolve(self, life: OrderLife) -> None:
+        """Ask until it is known where an order stands; one that the venue will never know is told as such."""
+        while not life.ended:
+            try:
+                if await self._settle(life):
+                    self.counts["resolved"] += 1
+                    return
+            except NoAnswer:
+                pass  # asked again below
+            else:
+                if time.monotonic() > self._deadlines[life.order_id]:
+                    self._tell(life.never(self._open.now()))
+                    return
+            await asyncio.sleep(self._open.patience.poll_s)
+
+    async def _settle(self, life: OrderLife) -> bool:
+        """Ask where an order stands, and tell what is new; whether the venue knows it."""
+        standing = await self._open.client.standing(self.client_id(life.order_id))
+        if standing is None:
+            return False
+        await self._take(life, standing)
+        return True
+
+    async def _take(self, life: OrderLife, standing: Standing) -> None:
+        """Tell a standing, and the fills that it counts and the stream has not brought."""
+        self._tell(life.on_standing(standing))
+        if standing.filled > life.filled:
+            for trade in await self._open.client.trades(life.venue_id):
+                self._tell(life.on_trade(trade))
+            if not life.ended:
+                self._tell(life.on_standing(standing))
+
+    async def _watch_over(self, poll_s: float) -> None:
+        """Ask now and then about orders whose end was heard of before all of their fills."""
+        while True:
+            await asyncio.sleep(poll_s)
+            for life in [life for life in self.alive if life.missing]:
+                try:
+                    await self._settle(life)
+                except NoAnswer:
+                    continue  # asked again next time
+
+    def _on_up(self, connected: asyncio.Event) -> None:
+        async def reconcile() -> None:
+            try:
+                await self._reconcile()
+            except VenueError as error:
+                self._failure = error
+            else:
+                self.up = self._failure is None
+            connected.set()
+
+        self._begin(reconcile())
+
+    def _on_down(self) -> None:
+        self.up = False
+        for life in self.alive:
+            self.cancel(life.order_id, self._open.now())
+
+    async def _reconcile(self) -> None:
+        """Settle every order whose end is open; then orders and position must be those that we know of.
+
+        Raises VenueError if they are not.
+        """
+        client = self._open.client
+        for life in self.alive:
+            await self._resolve(life)
+            self._answered[life.order_id].set()
+        known = {self.client_id(life.order_id) for life in self._lives.values()}
+        foreign = [order.client_id for order in await client.open_orders() if order.client_id not in known]
+        if foreign:
+            raise VenueError(f"{len(foreign)} orders work in {self._instrument.name} that the journal does not know")
+        held, before = await client.position(), self.position
+        for life in self.alive:
+            await self._settle(life)
+        if held not in (before, self.position):
+            raise VenueError(f"the venue holds {held} lots of {self._instrument.name}, the journal {self.position}")
+        self.counts["reconciled"] += 1
+
+    def _on_news(self, news: OrderNews) -> None:
+        life = self._life_of(news.c)
+        if life is None and self._is_ours(news.c.rpartition("-")[0]):
+            self.counts["duplicates"] += 1  # of an order long done
+            return
+        if life is None:
+            if news.s == self._instrument.venue_symbol.upper():
+                self.counts["foreign"] += 1
+                if news.x == "TRADE":
+                    self._fail(VenueError(f"an order in {self._instrument.name} that is not ours was filled"))
+            return
+        tick, lot, venue_ts = self._instrument.tick_size, self._instrument.lot_size, news.T * _MS
+        before = self._told
+        if news.x == "TRADE":
+            trade = Trade(news.t, on_grid(news.L, tick), on_grid(news.l, lot), news.m, venue_ts)
+            self._tell(life.on_trade(trade))
+        self._tell(life.on_standing(Standing(news.X, on_grid(news.z, lot), venue_ts, news.i)))
+        if self._told == before:
+            self.counts["duplicates"] += 1
+
+    def _life_of(self, client_id: str) -> OrderLife | None:
+        prefix, _, number = client_id.rpartition("-")
+        return self._lives.get(int(number)) if self._is_ours(prefix) and number.isdigit() else None
+
+    def _is_ours(self, prefix: str) -> bool:
+        return prefix == f"tl{self._open.session}"
+
+    def _tell(self, told: list[Told]) -> None:
+        for report in told:
+            if report.kind == FILL:
+                self.position += report.side * report.qty
+            visible_ts = self._open.now()
+            self._waiting.append(
+                (
+                    *(self._told, report.order_id, report.price, report.qty, report.leaves),
+                    *(report.venue_ts, visible_ts, report.kind, report.reason, report.side, report.maker),
+                )
+            )
+            self._told += 1
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(task.exception())
+
+    def _fail(self, error: BaseException | None) -> None:
+        self.up = False
+        self._failure = self._failure or error

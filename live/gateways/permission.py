@@ -1,0 +1,73 @@
+"""Who may send orders to an exchange: whoever asked twice, where the profile allows it, with keys that only trade."""
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from market.errors import ConfigError
+
+GatewayKind = Literal["paper", "shadow", "exchange"]
+KEY: Final = "TICKLOOP_EXCHANGE_KEY"
+SECRET: Final = "TICKLOOP_EXCHANGE_SECRET"
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+
+class Keys(NamedTuple):
+    """Of one account at one exchange."""
+
+    key: str
+    secret: str
+
+    def __repr__(self) -> str:
+        """Nothing of them."""
+        return "Keys(...)"
+
+
+def gateway_of(configured: GatewayKind, flag: GatewayKind | None) -> GatewayKind:
+    """The gateway to use: the flag's, or the profile's; an exchange only where both name it.
+
+    Raises ConfigError if one of them alone names the exchange.
+
+    >>> gateway_of("paper", None), gateway_of("paper", "shadow"), gateway_of("exchange", "exchange")
+    ('paper', 'shadow', 'exchange')
+    """
+    chosen = flag or configured
+    if "exchange" in (configured, flag) and configured != flag:
+        raise ConfigError(
+            f"live.gateway={configured} and --gateway {flag or '(not given)'}: orders go to an exchange "
+            "only where both say exchange"
+        )
+    return chosen
+
+
+def require_test_venue(urls: tuple[str, str], testnet: bool, real_money: bool) -> None:
+    """Raises ConfigError if orders would reach a venue with real money and the profile does not allow it.
+
+    urls : of the venue's orders, empty where its own addresses count
+    """
+    hosts = [urlsplit(url).hostname for url in urls if url]
+    if real_money or testnet or (len(hosts) == len(urls) and all(host in LOOPBACK for host in hosts)):
+        return
+    raise ConfigError(
+        f"orders would go to {', '.join(filter(None, hosts)) or 'the exchange itself'}: this profile has "
+        "live.real_money=false; set live.testnet, or addresses of this machine"
+    )
+
+
+def keys_from(environment: Mapping[str, str]) -> Keys:
+    """The keys. Raises ConfigError, naming the variable, if one is not set."""
+    for name in (KEY, SECRET):
+        if not environment.get(name):
+            raise ConfigError(f"{name} is not set: keys come from the environment or .env")
+    return Keys(environment[KEY], environment[SECRET])
+
+
+def require_harmless(restrictions: Mapping[str, object]) -> None:
+    """Raises ConfigError unless the venue says that a key may trade futures and cannot withdraw or move money."""
+    for name in ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer"):
+        if restrictions.get(name, name == "enableWithdrawals") is not False:
+            raise ConfigError(
+                f"the key of {KEY} is refused: {name}={restrictions.get(name)}; make one that only trades"
+            )
+    if restrictions.get("enableFutures") is not True:
+        raise ConfigError(f"the key of {KEY} is refused: it may not trade futures")
