@@ -100,6 +100,7 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
     """Serve captures over loopback sockets as their venue would; by default what the chain never saw of one."""
     from live.exchange import Replay, serve
     from live.exchange_faults import scripted_faults
+    from live.exchange_order_side import offer_of
     from live.sources import held_back, listings_of, replay_ports
 
     _tether(arguments)
@@ -109,11 +110,14 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
     start, faults = arguments.start or held_back(settings), scripted_faults(arguments.fault, arguments.chaos)
     replay = Replay(files, start, arguments.end, arguments.speed, faults, tape=tape)
     ports = replay_ports(settings) if None in named else named
-    serve(instrument, replay, ports, arguments.ready_file, _say, listings_of(settings, more, ()))
+    more_listings, offer = listings_of(settings, more, ()), offer_of(settings, os.environ)
+    serve(instrument, replay, ports, arguments.ready_file, _say, more_listings, offer)
 
 
 def live(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Trade on paper, one symbol or several: journal, decide, and take the models that are pushed."""
+    """Trade one symbol or several, on paper unless told otherwise: journal, decide, and take pushed models."""
+    from live.gateways.opening import permits_of
+    from live.gateways.permission import gateway_of
     from live.plan import plan_of
     from live.runner import Folders
     from live.serve import Ending, lines_of, secrets_from, serve
@@ -121,10 +125,12 @@ def live(settings: Settings, arguments: argparse.Namespace) -> None:
     _tether(arguments)
     paths, now = settings.paths, time.time_ns()
     symbols = tuple(dict.fromkeys(arguments.symbol or [settings.live.symbol]))
+    gateway = gateway_of(settings.live.gateway, arguments.gateway)
+    permits = permits_of(gateway, [settings.instrument(symbol) for symbol in symbols], settings.live.orders, os.environ)
     folders = {symbol: Folders(paths.journal(symbol), paths.live_bundles(symbol)) for symbol in symbols}
     ending = Ending(arguments.until_end, arguments.ready_file)
-    plans = [plan_of(settings, symbol, now) for symbol in symbols]
-    serve(plans, folders, paths.ledger, lines_of(settings), secrets_from(dict(os.environ)), ending)
+    plans = [plan_of(settings, symbol, now, gateway) for symbol in symbols]
+    serve(plans, folders, paths.ledger, lines_of(settings, permits), secrets_from(dict(os.environ)), ending)
 
 
 def record(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -264,6 +270,11 @@ def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
     for name in ("exchange", "live", "record"):
         commands[name].add_argument("--ready-file", type=Path, help="ports and pid as JSON, written once it listens")
         commands[name].add_argument("--tethered", action="store_true", help="end when standard input is closed")
+    kinds, about = (
+        ("paper", "shadow", "exchange"),
+        "where orders go; live.gateway unless given, which exchange needs too",
+    )
+    commands["live"].add_argument("--gateway", choices=kinds, help=about)
     listened = "an instrument of the configuration, repeatable; live.symbol unless given"
     for name in ("live", "record"):
         commands[name].add_argument("--symbol", action="append", help=listened)

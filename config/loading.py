@@ -15,6 +15,7 @@ from market.kernel_cache import ROOT, var_folder
 
 FOLDER: Final = Path(__file__).resolve().parent
 PROFILES: Final = ("dev", "prod")
+SECRETS: Final = ("api_key", "apikey", "key", "secret", "api_secret", "secret_key", "private_key", "password", "token")
 
 
 def load_settings(profile: str | None = None, path: Path | None = None) -> Settings:
@@ -64,6 +65,15 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return _overlay(_resolve(below, (*seen, path)), values)
 
 
+def _refuse_secrets(values: dict[Any, Any], path: Path) -> None:
+    """Raises ConfigError if a key names a secret, whatever it holds: the value is not repeated."""
+    for key, value in values.items():
+        if str(key).lower() in SECRETS:
+            raise ConfigError(f"{path}: {key} is a secret; secrets come from the environment or .env, never from YAML")
+        if isinstance(value, dict):
+            _refuse_secrets(value, path)
+
+
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
@@ -81,6 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {' '.join(str(broken).split())}") from broken
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold keys and values")
+    _refuse_secrets(values, path)
     return values
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from backtest.parameters import ReportParameters, VenueModelParameters, VenueParameters
 from config.connectors import ConnectorSettings, SocketSettings, VenueSettings, Wire, require_address
+from config.orders import GatewayKind, OrderSettings
 from features.parameters import FeatureParameters, RegimeParameters
 from labeling.parameters import LabelParameters
 from market.errors import ConfigError
@@ -252,6 +253,8 @@ class LiveSettings:
     swap_patience_s: float  # how long a pushed model waits for its desk to be flat
     snapshot_min: float  # minutes, at most, between two states kept beside the journal; a restart replays no more
     challenger: bool  # whether a challenger may decide in shadow beside the champion; costs a feature step a row
+    gateway: GatewayKind  # where the model's orders go; an exchange only where --gateway says so as well
+    orders: OrderSettings
 
     outbox_mb: float  # MB of batches that wait on disk for warehouse.url, when it is away; the oldest make room
     hot: HotSettings

@@ -1,6 +1,6 @@
 """A desk: one strategy's session with its account at a venue, turned row by row, written down before it acts."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,14 @@ class Notes(Protocol):
 
     def flush(self) -> None:
         """Return when the kernel has everything noted so far."""
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A gateway whose reports come from outside: a replay tells it those of the journal."""
+
+    def hear(self, reports: Reports) -> None:
+        """Take reports that were heard before."""
 
 
 class Model(NamedTuple):
@@ -64,6 +72,11 @@ class Desk:
         orders = self.session.account[0]
         for order_id in orders[orders[:, own.STATE] != own.FREE, own.ORDER_ID].tolist():
             self.gateway.cancel(order_id, ts)
+
+    def recall(self, reports: Reports) -> None:
+        """Let the next row see the journal's reports where they cannot be made again: an exchange told them."""
+        if isinstance(self.gateway, Recalling):
+            self.gateway.hear(reports)
 
     def turn(self, row_ts: int, now: Now, notes: Notes) -> Turn:
         """Close one row; what it brought is written down before an order leaves."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from picows import ws_create_server
 
@@ -32,6 +32,9 @@ from live.exchange_sockets import Clients, rest_listener
 from live.exchange_tape import TapeFrame
 from market.errors import ConfigError, VenueError
 from market.instrument import Instrument
+
+if TYPE_CHECKING:
+    from live.exchange_order_side import Offer
 
 _MS: Final = 1_000_000  # ns
 
@@ -70,6 +73,7 @@ class Exchange:
         self.clients = Clients(self._on_subscription)
         self._replay = replay
         self._reels = reels_of(listings)
+        self.onlookers: list[Callable[[TapeFrame], None]] = []  # told every frame, before it leaves
         plan = self._plan = FaultPlan(replay.faults, self.start_ns)
         self.delivery = Delivery(self.clients, plan)
         frames = merge(*(reel.tape.frames() for reel in self._reels), key=attrgetter("ts"))
@@ -95,7 +99,7 @@ class Exchange:
 
         Raises VenueError if a port is taken.
         """
-        self.player.skip(self.start_ns, lambda frame: self._reels[frame.reel].book.apply(frame))
+        self.player.skip(self.start_ns, self._skip)
         for reel in self._reels:
             reel.book.snapshot(DEPTH_LIMIT, "")  # compiled before anybody waits for it
         for port, listener in ((ws_port, self._doors.admit), (rest_port, rest_listener(self._rest.answer))):
@@ -173,24 +177,34 @@ class Exchange:
         self._begin()
         return self.clock()
 
-    def _now(self) -> int:
+    def _skip(self, frame: TapeFrame) -> None:
+        self._reels[frame.reel].book.apply(frame)
+        self._show(frame)
+
+    def _show(self, frame: TapeFrame) -> None:
+        for look in self.onlookers:
+            look(frame)
+
+    def now(self) -> int:
+        """This instant of the tape, ns UTC."""
         return (self._clock or self._fresh_clock()).now()
 
     def _time_ms(self) -> int:
-        return self._now() // _MS + self._reels[0].book.lead_ms() + self.delivery.clock_step_ms
+        return self.now() // _MS + self._reels[0].book.lead_ms() + self.delivery.clock_step_ms
 
     def _depth(self, instrument: Instrument, limit: int) -> dict[str, Any] | None:
         book = next(reel.book for reel in self._reels if reel.serves(instrument))
         return book.snapshot(limit, instrument.venue_symbol) if book.whole else None
 
     def _book_refusal(self) -> str:
-        return self._plan.refusal("book", self._now())
+        return self._plan.refusal("book", self.now())
 
     def _handshake_refusal(self) -> str:
-        return self._plan.refusal("handshake", self._now())
+        return self._plan.refusal("handshake", self.now())
 
     def _send(self, frame: TapeFrame) -> tuple[int, float]:
         """Take a frame into its book, then let it leave; how often somebody got it, and how long to be silent."""
+        self._show(frame)
         sent = 0
         for stream, data, depth in self._reels[frame.reel].sayings(frame, self.clients.wanted):
             sent += self.delivery.deliver(frame.ts, stream, data, depth)
@@ -205,18 +219,20 @@ def serve(
     ready_file: Path | None = None,
     announce: Callable[[str], None] | None = None,
     more: Sequence[Listing] = (),
+    offer: "Offer | None" = None,
 ) -> None:
     """Run a venue on loopback until SIGTERM or SIGINT.
 
     ports : WebSocket and REST, 0 for a free one
     more : what is traded there beside ``instrument``
     ready_file : JSON of ws_port, rest_port and pid, written whole once both listen
+    offer : whose orders in ``instrument`` it takes; the ready file then names order_ws_port and order_rest_port too
 
     Raises VenueError if a port is taken, and what ``stretch`` raises.
     """
     # epoll rounds every wait up to a millisecond, select waits for microseconds
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        runner.run(_serve(instrument, replay, ports, ready_file, announce, more))
+        runner.run(_serve(instrument, replay, ports, ready_file, announce, more, offer))
 
 
 async def _serve(
@@ -226,21 +242,31 @@ async def _serve(
     ready_file: Path | None,
     announce: Callable[[str], None] | None,
     more: Sequence[Listing],
+    offer: "Offer | None",
 ) -> None:
+    from live.exchange_order_side import OrderSide
+
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     exchange = Exchange(instrument, replay, more)
+    side = OrderSide(exchange, instrument, offer) if offer else None
     await exchange.open("127.0.0.1", *ports)
     try:
         ws_port, rest_port = exchange.ports
+        found = {"ws_port": ws_port, "rest_port": rest_port, "pid": os.getpid()}
+        if side:
+            await side.open()
+            found |= dict(zip(("order_ws_port", "order_rest_port"), side.doors.ports, strict=True))
         if ready_file:
-            _write_whole(ready_file, {"ws_port": ws_port, "rest_port": rest_port, "pid": os.getpid()})
+            _write_whole(ready_file, found)
         if announce:
             names = ", ".join([instrument.name, *(listing.instrument.name for listing in more)])
             announce(f"{names}: ws://127.0.0.1:{ws_port} and http://127.0.0.1:{rest_port}")
         await exchange.wait(stop)
     finally:
+        if side:
+            side.close()
         exchange.close()
 
 

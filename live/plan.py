@@ -9,12 +9,15 @@ from typing import Any, Final, Literal
 from backtest.ledger import Ledger
 from backtest.parameters import VenueParameters
 from backtest.venue import SimulatedVenue
+from config.orders import GatewayKind
 from config.settings import Settings, config_sha
 from config.typed import build
 from features.catalogue import catalogue_content, catalogue_sha
 from features.parameters import FeatureParameters
 from features.stream import FeatureStream
 from live.desk import Desk
+from live.gateways.exchange import ExchangeGateway
+from live.gateways.shadow import ShadowGateway
 from market.errors import ConfigError, JournalError
 from market.instrument import Instrument
 from market.parameters import ClockParameters
@@ -22,7 +25,7 @@ from market.reader import FrameReader
 from storage.bundle import Bundle, read_bundle
 from storage.journal import TRADING_DESK
 from trading.parameters import PolicyKind, TradingParameters
-from trading.session import Session, Strategy
+from trading.session import Gateway, Session, Strategy
 from trading.strategy import idle_strategy, model_strategy
 
 MODEL_DESK: Final = TRADING_DESK
@@ -42,12 +45,13 @@ class LivePlan:
     trading: TradingParameters
     venue: VenueParameters
     desks: tuple[PolicyKind, ...]  # policy of each desk; those of ROLES wait for a deployed model
+    gateway: GatewayKind  # where the orders of the model's desk go; those of the others stay on paper
     config_sha: str
     catalogue_sha: str
     build: str  # interpreter, compiler and processor: bits are equal on one build only
 
 
-def plan_of(settings: Settings, symbol: str, start_ns: int) -> LivePlan:
+def plan_of(settings: Settings, symbol: str, start_ns: int, gateway: GatewayKind = "paper") -> LivePlan:
     """The plan of a profile for one symbol: the model's desk, the probe beside it, and the challenger's if it has one.
 
     start_ns : ns UTC; the fees of that day hold until the runner ends
@@ -65,6 +69,7 @@ def plan_of(settings: Settings, symbol: str, start_ns: int) -> LivePlan:
         trading=settings.trading,
         venue=settings.venue.charged(instrument.venue, start_ns, start_ns),
         desks=("take", "probe", "take") if settings.live.challenger else ("take", "probe"),
+        gateway=gateway,
         config_sha=config_sha(settings),
         catalogue_sha=catalogue_sha(features),
         build=build_fingerprint(),
@@ -102,16 +107,24 @@ def reader_of(plan: LivePlan) -> FrameReader:
 
 
 def desks_of(plan: LivePlan) -> list[Desk]:
-    """Desks that have seen nothing, each with a paper account at its own simulated venue.
+    """Desks that have seen nothing, each with a paper account at its own simulated venue, but for the model's.
 
-    What the challenger sends never leaves this process.
+    What the others send never leaves this process. An exchange gateway has to be opened before it sends anything.
     """
     desks = []
     for place, kind in enumerate(plan.desks):
         strategy = idle_strategy(plan.trading, plan.instrument, kind, plan.venue.fees)
         session = Session(FeatureStream(plan.features), strategy, Ledger(plan.instrument))
-        desks.append(Desk(_NAMES.get(place, kind), place, session, SimulatedVenue(plan.instrument, plan.venue)))
+        gateway = gateway_of(plan, plan.gateway if place == MODEL_DESK else "paper")
+        desks.append(Desk(_NAMES.get(place, kind), place, session, gateway))
     return desks
+
+
+def gateway_of(plan: LivePlan, kind: GatewayKind) -> Gateway:
+    """A gateway that has sent nothing."""
+    if kind == "exchange":
+        return ExchangeGateway(plan.instrument)
+    return ShadowGateway() if kind == "shadow" else SimulatedVenue(plan.instrument, plan.venue)
 
 
 def strategy_from(plan: LivePlan, bundle: Bundle) -> Strategy:

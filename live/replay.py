@@ -15,7 +15,7 @@ from live.desk import Desk
 from market.errors import JournalError
 from market.orders import REPORT, Reports
 from market.reader import FrameReader
-from storage.journal import CONNECTION, DECISION, FRAME, MODEL, REPORTS, Record
+from storage.journal import CONNECTION, DECISION, FRAME, KILL, MODEL, REPORTS, Record
 from trading.records import DECISION as DECISION_RECORD
 from trading.records import INTENT, REASON_NAMES, SKIPPED, STOOD_DOWN
 from trading.session import Decision, Strategy, at, close_row, send, skip_row
@@ -101,6 +101,8 @@ class Playback:
                 self._push(self.reader.lose(record.ts))
             elif record.kind == MODEL:
                 self._desk(record).deploy(self._strategies(record.payload.decode()), record.payload.decode())
+            elif record.kind == KILL:
+                self._desk(record).session.kill()
             elif record.kind == REPORTS:
                 self._reports[record.place] = reports_of(record.payload)
             elif record.kind == DECISION:
@@ -133,18 +135,26 @@ class Playback:
         return self._reports.pop(desk.place, np.zeros(0, REPORT))
 
     def _decide_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
-        decided_ts = int(written.record["infer_ts"][0])
+        decided_ts, written_reports = int(written.record["infer_ts"][0]), self._written_reports(desk)
+        desk.recall(written_reports)
         desk.session.standing_down = int(written.record["reason"][0]) == STOOD_DOWN
         turn = skip_row if int(written.record["reason"][0]) == SKIPPED else close_row
         again = turn(desk.session, desk.gateway, row_ts, at(decided_ts), lambda _: None)
         desk.session.standing_down = False
-        return Pair(desk.place, row_ts, written, self._written_reports(desk), again.decision, again.reports)
+        return Pair(desk.place, row_ts, written, written_reports, again.decision, again.reports)
 
     def _send_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
+        written_reports = self._written_reports(desk)
+        desk.recall(written_reports)
         desk.gateway.on_events(desk.session.queue.take(row_ts))
         reports = desk.gateway.reports(row_ts)
         send(desk.gateway, written.intents)
-        return Pair(desk.place, row_ts, written, self._written_reports(desk), written, reports)
+        return Pair(desk.place, row_ts, written, written_reports, written, reports)
+
+    def recall_undecided(self) -> None:
+        """Let each desk's next row see reports that were written down and not decided on any more."""
+        for desk in self.desks:
+            desk.recall(self._written_reports(desk))
 
 
 def resume(playback: Playback, records: Iterable[Record]) -> int:
@@ -167,4 +177,5 @@ def resume(playback: Playback, records: Iterable[Record]) -> int:
                 f"row {pair.row_ts} of desk {pair.desk} was decided «{words[0]}» and comes out «{words[1]}»: "
                 "the journal was written by other code, settings or another machine; move it away to start anew"
             )
+    playback.recall_undecided()
     return count

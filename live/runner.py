@@ -23,7 +23,7 @@ from live.swaps import Swaps
 from market.errors import JournalError
 from market.events import Events
 from monitoring.metrics import Meters
-from storage.journal import CONNECTION, MODEL, Record, read_headers
+from storage.journal import CONNECTION, KILL, MODEL, Record, read_headers
 from storage.journal_writer import JournalWriter
 from storage.snapshots import Arrays
 from trading.session import Strategy, Turn
@@ -179,6 +179,16 @@ class Runner:
         """
         return await self.swaps.swap(ROLES[role], Model(strategy, bundle_sha), patience_s)
 
+    def kill(self) -> None:
+        """Latch the kill switch of every desk, a restart included: orders are cancelled until each has been answered.
+
+        Raises JournalError if that cannot be written down; then nothing is sent any more either.
+        """
+        for desk in self.desks:
+            self.journal.append(Record(KILL, desk.place, self.stamps.now(), b""))
+            desk.session.kill()
+        self.journal.flush()
+
     def stop(self) -> None:
         """Take no model in any more, and only cancel from the next row on."""
         self._stopped = True
@@ -214,6 +224,7 @@ class Runner:
             "position": session.position,
             "flat": session.flat,
             "latencies": self.latencies[desk.place].summary(),
+            "kill": session.kill_state,
         }
 
     def _push(self, events: Events) -> None:

@@ -7,8 +7,8 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,11 @@ from live.connectors.connect import connect, require_connector
 from live.exporter import PrometheusMeters
 from live.feed import Feed, Subscription
 from live.floor import Floor
+from live.gateways.opening import Permit, orders_of
 from live.hot import HotRows
 from live.latencies import in_words
 from live.logs import secrets_of, write_json_lines
-from live.plan import LivePlan
+from live.plan import MODEL_DESK, LivePlan
 from live.rollout import Rollout
 from live.runner import Audience, Folders, Runner
 from live.telling import Teller
@@ -69,14 +70,15 @@ class Lines:
     snapshot_s: float  # how often the state is kept beside the journal
     hot: HotSettings
     told: Told
+    permits: Mapping[str, Permit]  # by symbol, of desks whose orders go to an exchange
 
 
-def lines_of(settings: Settings) -> Lines:
+def lines_of(settings: Settings, permits: Mapping[str, Permit]) -> Lines:
     """The lines that a profile asks for."""
     live = settings.live
     told = Told(settings.warehouse, settings.paths.outbox, live.outbox_mb)
     patience = (live.venue_patience_s, live.swap_patience_s)
-    return Lines(settings.wire, live.api_port, *patience, 60.0 * live.snapshot_min, live.hot, told)
+    return Lines(settings.wire, live.api_port, *patience, 60.0 * live.snapshot_min, live.hot, told, permits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ async def _serve(
     feeds = _feeds_of(floor, lines.wire, ending.until_end)
     audience = _audience_of(floor, lines, meters)
     try:
-        await floor.run(feeds, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
+        async with _orders_of(floor, lines.permits):
+            await floor.run(feeds, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
     finally:
         pages.should_exit = True
         await serving
@@ -183,6 +186,17 @@ def _open_floor(
             runner.close()
         raise
     return Floor(runners)
+
+
+@asynccontextmanager
+async def _orders_of(floor: Floor, permits: Mapping[str, Permit]) -> AsyncIterator[None]:
+    """Open the model's gateway of every symbol that has a permit, for as long as the floor runs."""
+    async with AsyncExitStack() as opened:
+        for runner in floor.runners:
+            permit = permits.get(runner.plan.instrument.name)
+            desk, now = runner.desks[MODEL_DESK], runner.stamps.now
+            await opened.enter_async_context(orders_of(desk, runner.folders.journal, permit, now))
+        yield
 
 
 def _tell_resumed(floor: Floor) -> None:

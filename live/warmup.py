@@ -25,6 +25,7 @@ TAPE_START: Final = 1_700_000_000_000_000_000
 def warm(plan: LivePlan) -> None:
     """Run scratch desks over a few synthetic seconds and let them stand down; forecast with each kind of model."""
     scratch = replace(plan, features=replace(plan.features, normalizer_min_samples=2))  # rows are valid soon
+    scratch = replace(scratch, gateway="paper")
     reader, desks = reader_of(scratch), desks_of(scratch)
     for line in synthetic_capture(plan.instrument, 0, TAPE_START, TAPE_S):
         ingest_ts, frame = split_line(line)

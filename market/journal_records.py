@@ -20,8 +20,9 @@ CONNECTION: Final = 2  # UP or DOWN
 DECISION: Final = 3  # one decision record and the intents that went with it; ts is the row's
 REPORTS: Final = 4  # reports as they became visible; ts is the row that saw them
 MODEL: Final = 5  # sha of the bundle that decides from the row ts on
+KILL: Final = 6  # the kill switch of a desk was latched; it holds until the journal is moved away
 TRADING_DESK: Final = 0  # place of the desk whose model trades; others quote, or decide in shadow
-KIND_NAMES: Final = ("header", "frame", "connection", "decision", "reports", "model")
+KIND_NAMES: Final = ("header", "frame", "connection", "decision", "reports", "model", "kill")
 
 UP: Final = b"\x01"
 DOWN: Final = b"\x00"

@@ -47,13 +47,13 @@ class Told:
 
     def new_state(self) -> NDArray[np.float32]:
         """One forecast."""
-        return np.zeros(7, np.float32)
+        return np.zeros(8, np.float32)
 
     def step(self, state: NDArray[np.float32], values: NDArray[np.float32], valid: bool) -> NDArray[np.float32]:
         """The next of its forecasts, always ready."""
         moment = next(self._rows)
         likely, other = moment.confidence, 0.5 * (1.0 - moment.confidence)
-        state[:] = (other, other, likely, moment.mean_bp, moment.mean_bp, moment.mean_bp, 1.0)
+        state[:] = (other, other, likely, moment.mean_bp, moment.mean_bp, moment.mean_bp, 0.0, 1.0)
         return state
 
 
@@ -81,7 +81,7 @@ def traded(
     limits = limits_of(rules, COINM_BTC, kind, VENUE.fees)
     moments = [*(Moment(MID + place % 2, 0.001 * (place % 3)) for place in range(WARM_ROWS)), *moments]
     session = Session(
-        FeatureStream(QUICK), Strategy(Told(moments), np.arange(6), limits, *VENUE.fees), Ledger(COINM_BTC)
+        FeatureStream(QUICK), Strategy(Told(moments), np.arange(7), limits, *VENUE.fees), Ledger(COINM_BTC)
     )
     prepare(session)
     events = market_of(moments)

@@ -23,9 +23,9 @@ from tests.builders_trading import VENUE
 from tests.builders_venue import snapshot, trade
 
 KEYS: Final = Keys("k" * 16, "s" * 32)
-HASTY: Final = Patience(recv_window_s=0.4, poll_s=0.02, open_s=10.0)
-WINDOW_MS: Final = 400.0
-TIMEOUT_MS: Final = 300.0
+HASTY: Final = Patience(recv_window_s=1.0, poll_s=0.02, open_s=10.0)
+WINDOW_MS: Final = 1_000.0
+TIMEOUT_MS: Final = 500.0
 BID: Final = 500_000
 ASK: Final = 500_001
 

@@ -65,7 +65,7 @@ SLOW_VARIANCE: Final = 3
 JITTER_MS: Final = 4
 HEADROOM_USD: Final = 5  # what may still be lost before the drawdown latches, pending orders at their worst
 LAST_FORECAST: Final = 6
-FORECAST: Final = 6  # numbers of a forecast
+FORECAST: Final = 7  # numbers of a forecast, the members' spread among them
 FLOATS: Final = LAST_FORECAST + FORECAST
 
 

@@ -83,7 +83,7 @@ def watch(account, limits, view, equity):
 
 @njit(cache=True)
 def on_simplex(forecast, tolerance):
-    """Whether all six numbers are finite and the first three are probabilities."""
+    """Whether all numbers are finite and the first three are probabilities."""
     for k in range(own.FORECAST):
         if not math.isfinite(forecast[k]):
             return False

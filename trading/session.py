@@ -244,6 +244,11 @@ class Session:
         if self.parents and self.parents[0].start_ts <= row_ts and self.idle:
             own.begin_parent(self.account, self.parents.popleft())
 
+    @property
+    def kill_state(self) -> str:
+        """Of the kill switch: off, unverified while an order may still be alive at the venue, verified after that."""
+        return own.kill_state(self.account)
+
     def kill(self) -> None:
         """Latch the kill switch: from the next row on every order is cancelled until the venue has said its end."""
         self.account[1][own.KILLED] = 1

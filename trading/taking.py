@@ -4,11 +4,18 @@ from numba import njit
 
 from trading import account as own
 from trading import limits as rule
-<<<<<<< HEAD
-from trading.intents import CAPPED, HALVINGS, SPREAD, TARGET, believe, cancel_each, lots_worth, move_to, usable
-=======
-from trading.intents import CAPPED, CONFIDENCE, HALVINGS, TARGET, believe, cancel_each, lots_worth, move_to, usable
->>>>>>> 2b9881d (Complete the gates: worst fills, kill chase, degeneracy)
+from trading.intents import (
+    CAPPED,
+    CONFIDENCE,
+    HALVINGS,
+    SPREAD,
+    TARGET,
+    believe,
+    cancel_each,
+    lots_worth,
+    move_to,
+    usable,
+)
 from trading.records import ACTED, AT_TARGET, LOW_CONFIDENCE, NO_EDGE
 from trading.risk import spiking
 from trading.routing import route

@@ -39,7 +39,17 @@ from market.orders import (
 REMEMBERED: Final = 4_096  # orders
 _MS: Final = 1_000_000  # ns
 _REASONS: Final = {-2019: NO_MARGIN, -5022: WOULD_CROSS}  # Binance's codes of refused orders; others: VENUE_REFUSED
-_COUNTS: Final = ("placed", "refused", "unanswered", "cancels", "duplicates", "foreign", "resolved", "reconciled")
+_COUNTS: Final = (
+    "placed",
+    "refused",
+    "unanswered",
+    "cancels",
+    "duplicates",
+    "foreign",
+    "unasked",
+    "resolved",
+    "reconciled",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class ExchangeGateway:
 
     def __init__(self, instrument: Instrument) -> None:
         self.counts = dict.fromkeys(_COUNTS, 0)
+        self.last_words = ""  # of a venue that did not say where an order stands
         self.position = 0  # lots, the sum of all fills told
         self.up = False  # whether orders may leave
         self._instrument = instrument
@@ -246,9 +257,7 @@ class ExchangeGateway:
             try:
                 await self._take(life, await client.cancel(self.client_id(life.order_id)))
             except OrderRefused as refusal:
-                gone = await self._settle(life) and life.ended
-                unknown = NO_SUCH_ORDER if refusal.code in UNKNOWN_ORDER else VENUE_REFUSED
-                self._tell(life.stands(ALREADY_DONE if gone else unknown, self._open.now()))
+                await self._on_cancel_refused(life, refusal.code)
             except NoAnswer:
                 self.counts["unanswered"] += 1
                 await self._resolve(life)
@@ -257,6 +266,12 @@ class ExchangeGateway:
         finally:
             self._cancelling.discard(life.order_id)
 
+    async def _on_cancel_refused(self, life: OrderLife, code: int) -> None:
+        if code in UNKNOWN_ORDER:  # it is done, and we have not heard how
+            await self._resolve(life)
+        reason = ALREADY_DONE if life.ended else NO_SUCH_ORDER if code in UNKNOWN_ORDER else VENUE_REFUSED
+        self._tell(life.stands(reason, self._open.now()))
+
     async def _resolve(self, life: OrderLife) -> None:
         """Ask until it is known where an order stands; one that the venue will never know is told as such."""
         while not life.ended:
@@ -264,8 +279,9 @@ class ExchangeGateway:
                 if await self._settle(life):
                     self.counts["resolved"] += 1
                     return
-            except NoAnswer:
-                pass  # asked again below
+            except VenueError as error:
+                self.counts["unasked"] += 1  # asked again below
+                self.last_words = str(error)
             else:
                 if time.monotonic() > self._deadlines[life.order_id]:
                     self._tell(life.never(self._open.now()))
@@ -296,8 +312,9 @@ class ExchangeGateway:
             for life in [life for life in self.alive if life.missing]:
                 try:
                     await self._settle(life)
-                except NoAnswer:
-                    continue  # asked again next time
+                except VenueError as error:
+                    self.counts["unasked"] += 1  # asked again next time
+                    self.last_words = str(error)
 
     def _on_up(self, connected: asyncio.Event) -> None:
         async def reconcile() -> None:

@@ -1,12 +1,12 @@
 """Who may send orders to an exchange: whoever asked twice, where the profile allows it, with keys that only trade."""
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from config.orders import GatewayKind
 from market.errors import ConfigError
 
-GatewayKind = Literal["paper", "shadow", "exchange"]
 KEY: Final = "TICKLOOP_EXCHANGE_KEY"
 SECRET: Final = "TICKLOOP_EXCHANGE_SECRET"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -50,7 +50,7 @@ def require_test_venue(urls: tuple[str, str], testnet: bool, real_money: bool) -
         return
     raise ConfigError(
         f"orders would go to {', '.join(filter(None, hosts)) or 'the exchange itself'}: this profile has "
-        "live.real_money=false; set live.testnet, or addresses of this machine"
+        "live.orders.real_money=false; set live.orders.testnet, or addresses of this machine"
     )
 
 

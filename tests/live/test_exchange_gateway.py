@@ -131,7 +131,7 @@ async def test_an_order_that_never_arrived_is_told_so_once_it_no_longer_can() ->
         sent = time.monotonic()
         buy(gateway, 1, 7)
         reports = await here.heard(gateway, ORDER_REJECTED)
-        assert time.monotonic() - sent >= 0.4  # the receive window
+        assert time.monotonic() - sent >= 1.0  # the receive window
         assert int(reports[-1]["reason"]) == NEVER_ARRIVED
         assert not here.venue.orders
         check(here, gateway, reports)

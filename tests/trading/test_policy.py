@@ -68,8 +68,12 @@ def test_one_order_at_a_time_works_towards_the_target() -> None:
         (records.THIN_BOOK, row(ASK_QTY=9), {}),
         (records.BAD_INPUT, row(), {"equity": math.nan}),
         (records.NOT_READY, row(), {"ready": False}),
-        (records.DEGENERATE, row(), {"forecast": np.array([math.nan, 0.1, 0.8, -2.0, 0.0, 2.0])}),
-        (records.LOW_CONFIDENCE, row(), {"forecast": np.array([0.34, 0.33, 0.33, -2.0, 0.0, 2.0]), "parameters": WARY}),
+        (records.DEGENERATE, row(), {"forecast": np.array([math.nan, 0.1, 0.8, -2.0, 0.0, 2.0, 0.0])}),
+        (
+            records.LOW_CONFIDENCE,
+            row(),
+            {"forecast": np.array([0.34, 0.33, 0.33, -2.0, 0.0, 2.0, 0.0]), "parameters": WARY},
+        ),
     ],
 )
 def test_a_row_that_cannot_be_trusted_sends_no_order(reason: int, seen: np.ndarray, state: dict[str, Any]) -> None:
@@ -162,4 +166,4 @@ def test_members_that_are_further_apart_than_the_edge_leave_none() -> None:
     assert act(new_account(), said, parameters=parameters).reason == records.NO_EDGE
     assert act(new_account(), said).thoughts[sent.TARGET] == targets[0]  # with lcb_z at 0 the spread counts for nothing
     said[sent.SPREAD] = math.nan
-    assert act(new_account(), said).reason == records.BAD_INPUT
+    assert act(new_account(), said).reason == records.DEGENERATE

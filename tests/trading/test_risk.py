@@ -48,7 +48,7 @@ def situations(draw: st.DrawFn) -> tuple[int, np.ndarray, np.ndarray, dict[str, 
     """Position, forecast, view and what else a decision is told."""
     up = draw(st.floats(0.05, 0.9))
     none = draw(st.floats(0.0, 1.0)) * (1.0 - up)
-    forecast = np.array([1.0 - up - none, none, up, -2.0, 0.0, draw(st.floats(0.5, 6.0))])
+    forecast = np.array([1.0 - up - none, none, up, -2.0, 0.0, draw(st.floats(0.5, 6.0)), 0.0])
     late_ms = draw(st.integers(0, 12))
     seen = row(
         BID_QTY=draw(st.integers(1, 60)),
@@ -128,10 +128,10 @@ def test_an_order_whose_worst_fill_breaks_the_drawdown_is_not_sent() -> None:
 @pytest.mark.parametrize(
     "forecast",
     [
-        [math.nan, 0.1, 0.8, -2.0, 0.0, 2.0],
-        [0.1, 0.1, 0.8, -2.0, math.inf, 2.0],
-        [0.3, 0.3, 0.3, -2.0, 0.0, 2.0],
-        [-0.1, 0.2, 0.9, -2.0, 0.0, 2.0],
+        [math.nan, 0.1, 0.8, -2.0, 0.0, 2.0, 0.0],
+        [0.1, 0.1, 0.8, -2.0, math.inf, 2.0, 0.0],
+        [0.3, 0.3, 0.3, -2.0, 0.0, 2.0, 0.0],
+        [-0.1, 0.2, 0.9, -2.0, 0.0, 2.0, 0.0],
     ],
 )
 def test_a_forecast_off_the_simplex_latches_the_desk(forecast: list[float]) -> None:
@@ -154,15 +154,15 @@ def test_equal_forecasts_for_too_long_latch_the_desk() -> None:
 
 def test_an_unready_forecast_is_not_judged() -> None:
     account = new_account()
-    assert act(account, np.zeros(6), ready=False).reason == records.NOT_READY
+    assert act(account, np.zeros(7), ready=False).reason == records.NOT_READY
     assert account[1][own.DEGENERATE] == 0
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3).filter(sum))
 def test_shares_lie_on_the_simplex(weights: list[float]) -> None:
     shares = np.array(weights) / sum(weights)
-    assert on_simplex(np.array([*shares, -1.0, 0.0, 1.0]), 1e-6)
-    assert not on_simplex(np.array([*(1.01 * shares), -1.0, 0.0, 1.0]), 1e-3)
+    assert on_simplex(np.array([*shares, -1.0, 0.0, 1.0, 0.0]), 1e-6)
+    assert not on_simplex(np.array([*(1.01 * shares), -1.0, 0.0, 1.0, 0.0]), 1e-3)
 
 
 def at(row_ts: int, account: Account, parameters: TradingParameters = TRADING) -> Outcome:

@@ -1,0 +1,88 @@
+"""Opens the exchange gateway of a desk for as long as a runner runs, once all that may refuse it has been asked."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from config.orders import GatewayKind, OrderSettings
+from live.desk import Desk
+from live.gateways.client import Addresses, VenueClient, require_orders
+from live.gateways.exchange import ExchangeGateway, Line, Patience
+from live.gateways.permission import Keys, keys_from, require_test_venue
+from market.errors import VenueError
+from market.instrument import Instrument
+from storage.files import replace_file
+
+_SESSION: Final = "session"
+_STREAMS: Final = {
+    ("binance-usdm", False): "wss://fstream.binance.com",
+    ("binance-usdm", True): "wss://fstream.binancefuture.com",
+    ("binance-coinm", False): "wss://dstream.binance.com",
+    ("binance-coinm", True): "wss://dstream.binancefuture.com",
+}
+
+
+class Permit(NamedTuple):
+    """What an exchange gateway needs and may have."""
+
+    instrument: Instrument
+    settings: OrderSettings
+    keys: Keys
+
+
+def permits_of(
+    gateway: GatewayKind, instruments: Sequence[Instrument], settings: OrderSettings, environment: Mapping[str, str]
+) -> dict[str, Permit]:
+    """The permits of exchange gateways by symbol, none for other gateways.
+
+    Raises ConfigError if a venue takes no orders from us, the profile allows no real money, or a key is missing.
+    """
+    if gateway != "exchange":
+        return {}
+    for instrument in instruments:
+        require_orders(instrument)
+    require_test_venue((settings.rest_url, settings.ws_url), settings.testnet, settings.real_money)
+    keys = keys_from(environment)
+    return {instrument.name: Permit(instrument, settings, keys) for instrument in instruments}
+
+
+def journal_session(folder: Path) -> str:
+    """The name of a journal in the ids of its orders: drawn once, kept beside its segments."""
+    path = folder / _SESSION
+    if not path.exists():
+        replace_file(path, secrets.token_hex(5).encode())
+    name = path.read_text()
+    if not name.isalnum() or len(name) > 16:
+        raise VenueError(f"{path} names no session: {name[:20]!r}")
+    return name
+
+
+@asynccontextmanager
+async def orders_of(desk: Desk, journal: Path, permit: Permit | None, now: Callable[[], int]) -> AsyncIterator[None]:
+    """Open the gateway of a desk, whose journal has been replayed; at the end cancel what works and let go.
+
+    Raises ConfigError if the key may do more than trade, VenueError if the venue cannot be reached or contradicts the
+    journal.
+    """
+    gateway = desk.gateway
+    if permit is None or not isinstance(gateway, ExchangeGateway):
+        yield
+        return
+    instrument, orders = permit.instrument, permit.settings
+    client = VenueClient(
+        instrument, permit.keys, Addresses(orders.rest_url, orders.testnet), (orders.timeout_ms, orders.recv_window_ms)
+    )
+    ws_url = orders.ws_url or _STREAMS[instrument.venue, orders.testnet]
+    patience = Patience(orders.recv_window_ms / 1e3, orders.poll_ms / 1e3, orders.open_s)
+    generator = np.random.default_rng(os.getpid())
+    try:
+        await gateway.open(Line(client, ws_url, journal_session(journal), now, patience, generator))
+        yield
+    finally:
+        await gateway.close()
+        await client.close()
