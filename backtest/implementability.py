@@ -58,6 +58,7 @@ class Implementability:
     profit_share: float | None  # survived of signalled, where there was a profit
     capped: int  # signals that a cap on rate or exposure stopped: nothing of them was filled
     gated_rows: int  # rows on which a gate or halt silenced a ready forecast; how much it wanted is not known
+    cap_bound_share: float | None  # see the function of that name
 
 
 def signals(decisions: NDArray[np.void], intents: NDArray[np.void]) -> pl.DataFrame:
@@ -94,6 +95,15 @@ def gated_rows(decisions: NDArray[np.void]) -> int:
     return int((np.isin(decisions["reason"], GATES) & (decisions["ready"] != 0)).sum())
 
 
+def cap_bound_share(decisions: NDArray[np.void]) -> float | None:
+    """Of the decisions whose forecast asked for a position, the share in which a cap bound it and not the edge.
+
+    None where no decision asked for one. The cap is that on risk or on visible depth.
+    """
+    asking = np.isfinite(decisions["mu_bp"]) & (decisions["target"] != 0)
+    return float(decisions["capped"][asking].mean()) if asking.any() else None
+
+
 def _stopped(decisions: NDArray[np.void]) -> pl.DataFrame:
     """What caps on rate and exposure kept from being sent, the first row of each stretch that wanted one side."""
     side = np.sign(decisions["target"].astype(np.int64) - decisions["position"])
@@ -117,9 +127,15 @@ def _stopped(decisions: NDArray[np.void]) -> pl.DataFrame:
 
 
 def implementability(
-    asked: pl.DataFrame, fills: pl.DataFrame, mids: MidPath, horizon_ms: int, instrument: Instrument, *, gated: int = 0
+    asked: pl.DataFrame,
+    fills: pl.DataFrame,
+    mids: MidPath,
+    horizon_ms: int,
+    instrument: Instrument,
+    *,
+    decisions: NDArray[np.void],
 ) -> Implementability:
-    """What became of ``asked`` (see ``signals``) in a run's ``fills`` (see ``fills_frame``); gated: ``gated_rows``."""
+    """What became of ``asked`` (see ``signals``) in a run's ``decisions`` and ``fills`` (see ``fills_frame``)."""
     horizon_mid = mids.at(asked["decided_ts"].to_numpy() + horizon_ms * 1_000_000)
     asked = asked.with_columns(
         at_mid_bp=_moved(asked, horizon_mid, instrument) - asked["cost_bp"].to_numpy(), later=horizon_mid
@@ -141,7 +157,8 @@ def implementability(
         survived_bp=survived / weight if weight else None,
         profit_share=survived / at_mid if at_mid > 0 else None,
         capped=int((asked["order_id"] == STOPPED).sum()),
-        gated_rows=gated,
+        gated_rows=gated_rows(decisions),
+        cap_bound_share=cap_bound_share(decisions),
     )
 
 

@@ -64,6 +64,7 @@ _IMPLEMENTABILITY: Final = {
     "inside_lots": "lots inside the modelled cost",
     "capped": "signals that a cap on rate or exposure stopped, counted as not filled",
     "gated_rows": "rows on which a gate or halt silenced a ready forecast, of unknown size and not counted",
+    "cap_bound_share": "share of decisions for a position in which the cap bound, not the edge",
 }
 _COLUMNS: Final = {
     "queue_model": "queue model",

@@ -8,7 +8,7 @@ import polars as pl
 
 from backtest.compiled import Compiled, Terms, Trace
 from backtest.engine import Result, fills_frame, orders_frame
-from backtest.implementability import Implementability, gated_rows, implementability, signals
+from backtest.implementability import Implementability, implementability, signals
 from backtest.markouts import markouts
 from backtest.performance import Figures, Performance, Steps, figures, performance, steps_of, valuation
 from features.regimes import REGIME_NAMES
@@ -51,8 +51,8 @@ def judged(name: str, trace: Trace, compiled: Compiled, terms: Terms, asked: Ask
     whole = performance(steps, valued, result, instrument)
     after = markouts(fills, compiled.mids, asked.markouts_ms, instrument)
     signalled = signals(result.decisions, result.intents)
-    gated = gated_rows(result.decisions)
-    survived = implementability(signalled, fills, compiled.mids, asked.horizon_ms, instrument, gated=gated)
+    horizon_ms, decisions = asked.horizon_ms, result.decisions
+    survived = implementability(signalled, fills, compiled.mids, horizon_ms, instrument, decisions=decisions)
     return Run(name, instrument.name, result, orders, fills, steps, whole, after, survived)
 
 

@@ -84,7 +84,8 @@ class VenueClient:
                 "options": {"recvWindow": int(window_ms)},
             }
         )
-        if addresses.testnet and not addresses.rest_url:
+        self.test_network = addresses.testnet and not addresses.rest_url
+        if self.test_network:
             self._ccxt.enable_demo_trading(True)
         if addresses.rest_url:
             self._point_to(addresses.rest_url.rstrip("/"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backtest.implementability import STOPPED, gated_rows, implementability, signals
+from backtest.implementability import STOPPED, cap_bound_share, gated_rows, implementability, signals
 from market.events import BUY, SELL
 from market.orders import IOC, POST_ONLY
 from tests.builders_backtest import MS, SECOND, decisions, fills, mids
@@ -40,7 +40,8 @@ def test_five_fills_of_two_signals_agree_with_the_shares_worked_by_hand() -> Non
         (2, SELL, 998, 2, 0, SECOND + 10 * MS),  # opens 2 outside; one lot of 15 is never filled
     )
     path = mids((0, 1_000.0), (900 * MS, 1_010.0), (1_500 * MS, 990.0), end=3 * SECOND)
-    found = implementability(signals(*two_signals()), table, path, 1_000, USDM_BTC)
+    made, sent = two_signals()
+    found = implementability(signals(made, sent), table, path, 1_000, USDM_BTC, decisions=made)
     assert (found.signals, found.judged, found.signalled_lots, found.inside_lots) == (2, 2, 15, 8)
     assert found.quantity_share == pytest.approx(8 / 15)
     # from the mid of each decision the market moved 100 bp, less 20 bp of cost
@@ -55,13 +56,15 @@ def test_fees_count_against_the_modelled_cost() -> None:
     path = mids((0, 1_000.0), (900 * MS, 1_010.0), end=3 * SECOND)
     table = fills(USDM_BTC, (1, BUY, 1_001, 10, 0, 10 * MS), fee=1e-4)
     made, sent = two_signals()
-    assert implementability(signals(made, sent), table, path, 1_000, USDM_BTC).inside_lots == 0
+    assert implementability(signals(made, sent), table, path, 1_000, USDM_BTC, decisions=made).inside_lots == 0
     made["cost_bp"] += 2.0  # a basis point of fee on each leg
-    assert implementability(signals(made, sent), table, path, 1_000, USDM_BTC).inside_lots == 10
+    assert implementability(signals(made, sent), table, path, 1_000, USDM_BTC, decisions=made).inside_lots == 10
 
 
 def test_nothing_is_judged_where_the_mid_at_the_horizon_is_unknown() -> None:
-    found = implementability(signals(*two_signals()), fills(USDM_BTC), mids((0, 1_000.0), end=1), 1_000, USDM_BTC)
+    made, sent = two_signals()
+    path = mids((0, 1_000.0), end=1)
+    found = implementability(signals(made, sent), fills(USDM_BTC), path, 1_000, USDM_BTC, decisions=made)
     assert (found.signals, found.judged, found.quantity_share) == (2, 0, 0.0)
     assert found.signalled_bp is found.survived_bp is found.profit_share is None
 
@@ -98,9 +101,16 @@ def test_what_a_cap_stops_is_a_signal_that_nothing_was_filled_of() -> None:
         (STOPPED, SELL, 3, 4),
     ]
     path = mids((0, 1_000.0), end=60 * SECOND)
-    found = implementability(table, fills(USDM_BTC), path, 1_000, USDM_BTC, gated=gated_rows(made))
+    found = implementability(table, fills(USDM_BTC), path, 1_000, USDM_BTC, decisions=made)
     assert (found.signals, found.capped, found.signalled_lots, found.inside_lots) == (3, 3, 18, 0)
     assert found.quantity_share == 0.0
     assert found.gated_rows == 1
     made["reason"], made["ready"] = BAD_INPUT, [0, 0, 0, 0, 1, 1]
     assert gated_rows(made) == 2
+
+
+def test_the_share_in_which_the_cap_bound_counts_decisions_that_asked_for_a_position() -> None:
+    made = decisions([0, SECOND, 2 * SECOND, 3 * SECOND], [0.0] * 4)
+    made["mu_bp"], made["target"], made["capped"] = [1.0, 1.0, np.nan, 1.0], [5, -5, 5, 0], [1, 0, 1, 1]
+    assert cap_bound_share(made) == 0.5
+    assert cap_bound_share(made[2:]) is None
