@@ -15,7 +15,7 @@ from config.typed import build
 from features.catalogue import catalogue_content, catalogue_sha
 from features.parameters import FeatureParameters
 from features.stream import FeatureStream
-from live.desk import Desk
+from live.desk import Desk, DeskGateway
 from live.gateways.exchange import ExchangeGateway
 from live.gateways.shadow import ShadowGateway
 from market.errors import ConfigError, JournalError
@@ -25,7 +25,7 @@ from market.reader import FrameReader
 from storage.bundle import Bundle, read_bundle
 from storage.journal import TRADING_DESK
 from trading.parameters import PolicyKind, TradingParameters
-from trading.session import Gateway, Session, Strategy
+from trading.session import Session, Strategy
 from trading.strategy import idle_strategy, model_strategy
 
 MODEL_DESK: Final = TRADING_DESK
@@ -120,7 +120,7 @@ def desks_of(plan: LivePlan) -> list[Desk]:
     return desks
 
 
-def gateway_of(plan: LivePlan, kind: GatewayKind) -> Gateway:
+def gateway_of(plan: LivePlan, kind: GatewayKind) -> DeskGateway:
     """A gateway that has sent nothing."""
     if kind == "exchange":
         return ExchangeGateway(plan.instrument)

@@ -79,6 +79,7 @@ class ExchangeGateway:
         self.counts = dict.fromkeys(_COUNTS, 0)
         self.last_words = ""  # of a venue that did not say where an order stands
         self.position = 0  # lots, the sum of all fills told
+        self._seen_position = 0  # of those handed out
         self.up = False  # whether orders may leave
         self._instrument = instrument
         self._line: Line | None = None
@@ -86,6 +87,7 @@ class ExchangeGateway:
         self._deadlines: dict[int, float] = {}  # monotonic s, when an order that is unknown can no longer arrive
         self._answered: dict[int, asyncio.Event] = {}  # the venue, or our asking, has settled its placement
         self._cancelling: set[int] = set()
+        self._seen: dict[int, OrderLife] = {}  # the same orders, as far as their reports were handed out
         self._waiting: list[tuple[int, ...]] = []
         self._heard: list[Reports] = []
         self._told = 0
@@ -118,6 +120,7 @@ class ExchangeGateway:
             if int(report["kind"]) == FILL:
                 self.position += int(report["side"]) * int(report["qty"])
             self._lives[int(report["order_id"])].remember(report)
+        self._note_seen(reports)
         self._heard.append(reports)
 
     def reports(self, until: int) -> Reports:
@@ -134,12 +137,24 @@ class ExchangeGateway:
         reports = np.array(self._waiting, REPORT)
         due = reports["visible_ts"] <= until
         self._waiting = self._waiting[int(due.sum()) :]
+        self._note_seen(reports[due])
         return reports[due]
+
+    def _note_seen(self, reports: Reports) -> None:
+        for report in reports:
+            life = self._seen.get(int(report["order_id"]))
+            if int(report["kind"]) == FILL:
+                self._seen_position += int(report["side"]) * int(report["qty"])
+            if life is not None:
+                life.remember(report)
+                if life.ended:
+                    del self._seen[life.order_id]
 
     def place(self, order_id: int, side: int, price: int, qty: int, tif: int, sent_ts: int) -> None:
         """Send an order, in a task; before ``open`` it is only remembered."""
         self._forget()
         life = self._lives[order_id] = OrderLife(order_id, side, price, qty, tif)
+        self._seen.setdefault(order_id, OrderLife(order_id, side, price, qty, tif))
         self._answered[order_id] = asyncio.Event()
         if self._line is None:
             return
@@ -198,12 +213,12 @@ class ExchangeGateway:
         await self._line.client.close()
 
     def dump(self) -> dict[str, NDArray[np.int64]]:
-        """What a snapshot beside the journal has to keep: orders that are done are left out."""
-        lives = self.alive
+        """What a snapshot beside the journal has to keep: what was handed out; orders that are done are left out."""
+        lives = self._seen.values()
         orders = [(life.order_id, life.side, life.price, life.qty, life.tif, life.acked, life.filled) for life in lives]
         fills = [(life.order_id, price, qty) for life in lives for price, qty in life.fills]
         return {
-            "totals": np.array([self.position, self._told], np.int64),
+            "totals": np.array([self._seen_position, self._told - len(self._waiting)], np.int64),
             "orders": np.array(orders, np.int64).reshape(-1, 7),
             "fills": np.array(fills, np.int64).reshape(-1, 3),
         }
@@ -211,13 +226,15 @@ class ExchangeGateway:
     def load(self, arrays: dict[str, NDArray[np.int64]]) -> None:
         """Go on from a ``dump``, as if the journal up to there had been heard."""
         self.position, self._told = (int(total) for total in arrays["totals"])
+        self._seen_position = self.position
         for order_id, side, price, qty, tif, acked, filled in arrays["orders"].tolist():
             self.place(order_id, side, price, qty, tif, 0)
-            life = self._lives[order_id]
-            life.acked, life.filled = bool(acked), filled
+            for life in (self._lives[order_id], self._seen[order_id]):
+                life.acked, life.filled = bool(acked), filled
         for order_id, price, qty in arrays["fills"].tolist():
-            self._lives[order_id].journalled.append((price, qty))
-            self._lives[order_id].fills.append((price, qty))
+            for life in (self._lives[order_id], self._seen[order_id]):
+                life.journalled.append((price, qty))
+                life.fills.append((price, qty))
 
     def _forget(self) -> None:
         """Let go of orders long done."""
