@@ -105,19 +105,19 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
 
     _tether(arguments)
     first, *more = arguments.symbol or [settings.live.symbol]
-    named = (arguments.ws_port, arguments.rest_port)
     instrument, files, tape = listings_of(settings, [first], arguments.recording)[0]
     start, faults = arguments.start or held_back(settings), scripted_faults(arguments.fault, arguments.chaos)
     replay = Replay(files, start, arguments.end, arguments.speed, faults, tape=tape)
-    ports = replay_ports(settings) if None in named else named
-    more_listings, offer = listings_of(settings, more, ()), offer_of(settings, os.environ)
-    serve(instrument, replay, ports, arguments.ready_file, _say, more_listings, offer)
+    ports = replay_ports(settings) if None in (named := (arguments.ws_port, arguments.rest_port)) else named
+    serve(
+        *(instrument, replay, ports, arguments.ready_file, _say),
+        *(listings_of(settings, more, ()), offer_of(settings, os.environ)),
+    )
 
 
 def live(settings: Settings, arguments: argparse.Namespace) -> None:
     """Trade one symbol or several, on paper unless told otherwise: journal, decide, and take pushed models."""
-    from live.gateways.opening import permits_of
-    from live.gateways.permission import gateway_of
+    from live.gateways.opening import chosen_gateway
     from live.plan import plan_of
     from live.runner import Folders
     from live.serve import Ending, lines_of, secrets_from, serve
@@ -125,12 +125,13 @@ def live(settings: Settings, arguments: argparse.Namespace) -> None:
     _tether(arguments)
     paths, now = settings.paths, time.time_ns()
     symbols = tuple(dict.fromkeys(arguments.symbol or [settings.live.symbol]))
-    gateway = gateway_of(settings.live.gateway, arguments.gateway)
-    permits = permits_of(gateway, [settings.instrument(symbol) for symbol in symbols], settings.live.orders, os.environ)
+    gateway, permits = chosen_gateway(settings, symbols, arguments.gateway, os.environ)
     folders = {symbol: Folders(paths.journal(symbol), paths.live_bundles(symbol)) for symbol in symbols}
     ending = Ending(arguments.until_end, arguments.ready_file)
-    plans = [plan_of(settings, symbol, now, gateway) for symbol in symbols]
-    serve(plans, folders, paths.ledger, lines_of(settings, permits), secrets_from(dict(os.environ)), ending)
+    serve(
+        *([plan_of(settings, symbol, now, gateway) for symbol in symbols], folders, paths.ledger),
+        *(lines_of(settings, permits), secrets_from(dict(os.environ)), ending),
+    )
 
 
 def record(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -265,19 +266,18 @@ def _add_venue_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None:
+    listened = "an instrument of the configuration, repeatable; live.symbol unless given"
     for name in ("live", "record"):
         commands[name].add_argument("--until-end", action="store_true", help="stop when a replay has come to its end")
+        commands[name].add_argument("--symbol", action="append", help=listened)
     for name in ("exchange", "live", "record"):
         commands[name].add_argument("--ready-file", type=Path, help="ports and pid as JSON, written once it listens")
         commands[name].add_argument("--tethered", action="store_true", help="end when standard input is closed")
-    kinds, about = (
-        ("paper", "shadow", "exchange"),
-        "where orders go; live.gateway unless given, which exchange needs too",
+    commands["live"].add_argument(
+        "--gateway",
+        choices=("paper", "shadow", "exchange"),
+        help="where orders go; live.gateway unless given, which exchange needs too",
     )
-    commands["live"].add_argument("--gateway", choices=kinds, help=about)
-    listened = "an instrument of the configuration, repeatable; live.symbol unless given"
-    for name in ("live", "record"):
-        commands[name].add_argument("--symbol", action="append", help=listened)
     commands["record"].add_argument("--journal", type=Path, help="folder to record in; below var/recorded unless given")
     commands["record"].add_argument("--seconds", type=float, default=float("inf"), help="how long; until it is ended")
     commands["parity"].add_argument("journal", type=Path, metavar="JOURNAL", help="folder of a runner's journal")

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Header, HTTPException, Request, Response
 
+from live.api_kill import add_kill
 from live.api_rollout import Access, add_rollout, bears
 from live.exporter import PrometheusMeters
 from live.floor import Floor
@@ -45,6 +46,7 @@ def api(floor: Floor, rollouts: Mapping[str, Rollout], meters: PrometheusMeters,
         return floor.status()
 
     add_rollout(app, floor, rollouts, access)
+    add_kill(app, floor, access)
     return app
 
 

@@ -25,6 +25,7 @@ class Access(NamedTuple):
     read_token: str  # empty: reading is free on loopback
     deploy_token: str
     swap_patience_s: float
+    kill_token: str = ""  # empty: nobody kills over HTTP
 
 
 def add_rollout(app: FastAPI, floor: Floor, rollouts: Mapping[str, Rollout], access: Access) -> None:

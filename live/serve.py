@@ -88,6 +88,7 @@ class Secrets:
     read_token: str
     deploy_token: str
     deploy_key: bytes
+    kill_token: str
 
 
 def secrets_from(environment: dict[str, str]) -> Secrets:
@@ -96,6 +97,7 @@ def secrets_from(environment: dict[str, str]) -> Secrets:
         environment.get("TICKLOOP_READ_TOKEN", ""),
         environment.get("TICKLOOP_DEPLOY_TOKEN", ""),
         environment.get("TICKLOOP_DEPLOY_KEY", "").encode(),
+        environment.get("TICKLOOP_KILL_TOKEN", ""),
     )
 
 
@@ -145,7 +147,7 @@ async def _serve(
     floor = _open_floor(plans, folders, replay or WallClock(), meters, lines.snapshot_s)
     _tell_resumed(floor)
     rollouts = _rollouts(floor, ledger, secrets.deploy_key)
-    access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s)
+    access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s, secrets.kill_token)
     pages = _pages_of(api(floor, rollouts, meters, access))
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGTERM, signal.SIGINT):

@@ -32,6 +32,7 @@ METRICS: Final = (
     Metric("disconnects", "counter", "lost connections, and restarts"),
     Metric("refused_bundles", "counter", "pushed bundles that were refused", ("reason",)),
     Metric("deployments", "counter", "models swapped in", ("role",)),
+    Metric("kills", "counter", "latched kill switches"),
     Metric("rollbacks", "counter", "swaps back to the model before", ("role",)),
     Metric("shadow_rows", "counter", "rows that champion and challenger both decided on", ("agree",)),
     Metric("journal_failures", "counter", "journals that the disk did not take: trading has ended"),

@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from config.orders import GatewayKind, OrderSettings
+from config.settings import Settings
 from live.desk import Desk
 from live.gateways.client import Addresses, VenueClient, require_orders
 from live.gateways.exchange import ExchangeGateway, Line, Patience
-from live.gateways.permission import Keys, keys_from, require_test_venue
+from live.gateways.permission import Keys, gateway_of, keys_from, require_test_venue
 from market.errors import VenueError
 from market.instrument import Instrument
 from storage.files import replace_file
@@ -49,6 +50,18 @@ def permits_of(
     require_test_venue((settings.rest_url, settings.ws_url), settings.testnet, settings.real_money)
     keys = keys_from(environment)
     return {instrument.name: Permit(instrument, settings, keys) for instrument in instruments}
+
+
+def chosen_gateway(
+    settings: Settings, symbols: Sequence[str], flag: GatewayKind | None, environment: Mapping[str, str]
+) -> tuple[GatewayKind, dict[str, Permit]]:
+    """Where the orders of these symbols go, by profile and flag, and their permits.
+
+    Raises ConfigError as ``gateway_of`` and ``permits_of``.
+    """
+    gateway = gateway_of(settings.live.gateway, flag)
+    instruments = [settings.instrument(symbol) for symbol in symbols]
+    return gateway, permits_of(gateway, instruments, settings.live.orders, environment)
 
 
 def journal_session(folder: Path) -> str:

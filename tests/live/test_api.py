@@ -218,3 +218,18 @@ async def test_health_says_whether_the_venue_is_connected(tmp_path: Path) -> Non
         assert (await site.client.get("/health")).json()["status"] == "ok"
         runner.on_connection(False, runner.clock.now())
         assert (await site.client.get("/health")).status_code == 503
+
+
+@in_loop
+async def test_the_kill_switch_takes_a_token_of_its_own(tmp_path: Path) -> None:
+    closed = await Site(tmp_path / "closed").client.post("/kill", headers={"Authorization": "Bearer deploy"})
+    assert closed.status_code == 403
+    site = Site(tmp_path / "open", ACCESS._replace(kill_token="stop"))
+    wrong = await site.client.post("/kill", headers={"Authorization": "Bearer deploy"})
+    unknown = await site.client.post("/kill?symbol=x", headers={"Authorization": "Bearer stop"})
+    assert (wrong.status_code, unknown.status_code) == (401, 404)
+    assert {desk["kill"] for desk in site.runner.status()["desks"]} == {"off"}
+    killed = await site.client.post("/kill", headers={"Authorization": "Bearer stop"})
+    assert killed.json() == {"killed": [COINM_BTC.name]}
+    assert {desk["kill"] for desk in site.runner.status()["desks"]} == {"verified"}
+    assert site.runner.meters.value("kills_total") == 1

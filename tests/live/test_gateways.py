@@ -1,5 +1,6 @@
 """What may refuse an exchange, the life of an order whatever is heard of it, and the gateway that sends nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from config.loading import load_settings
 from live.gateways.life import OrderLife, Standing, Told, Trade
-from live.gateways.opening import journal_session, permit_of
+from live.gateways.opening import chosen_gateway, journal_session, permits_of
 from live.gateways.permission import KEY, SECRET, gateway_of, keys_from, require_harmless, require_test_venue
 from live.gateways.shadow import ShadowGateway
+from main import command_line
 from market.errors import ConfigError, VenueError
 from market.events import BUY
 from market.orders import ACKED, ENDED, FILL, GTC, ORDER_CANCELLED, ORDER_REJECTED, SHADOWED
@@ -88,9 +90,9 @@ def test_a_key_that_may_do_more_or_less_than_trade_is_refused(says: dict[str, ob
 
 def test_a_permit_is_needed_for_an_exchange_alone() -> None:
     orders = load_settings("dev").live.orders
-    assert permit_of("paper", COINM_BTC, orders, {}) is None
+    assert permits_of("paper", [COINM_BTC], orders, {}) == {}
     with pytest.raises(ConfigError, match=KEY):
-        permit_of("exchange", COINM_BTC, orders, {})
+        permits_of("exchange", [COINM_BTC], orders, {})
 
 
 def test_a_journal_keeps_its_name(tmp_path: Path) -> None:
@@ -164,3 +166,17 @@ def test_a_shadow_desk_sends_nothing_and_goes_on_deciding() -> None:
     trader.on_reports(reports)
     assert trader.flat
     assert np.array_equal(trader.account[1][:4], np.zeros(4))
+
+
+def test_the_command_line_refuses_an_exchange_that_the_profile_does_not_name() -> None:
+    dev = load_settings("dev")
+    flag = command_line().parse_args(["live", "--gateway", "exchange"]).gateway
+    with pytest.raises(ConfigError, match="live.gateway=paper and --gateway exchange"):
+        chosen_gateway(dev, [COINM_BTC.name], flag, {KEY: "a", SECRET: "b"})
+    named = replace(dev, live=replace(dev.live, gateway="exchange"))
+    gateway, permits = chosen_gateway(named, [COINM_BTC.name], flag, {KEY: "a", SECRET: "b"})
+    assert gateway == "exchange"
+    assert list(permits) == [COINM_BTC.name]
+    real = replace(named, live=replace(named.live, orders=replace(dev.live.orders, testnet=False)))
+    with pytest.raises(ConfigError, match="real_money=false"):
+        chosen_gateway(real, [COINM_BTC.name], flag, {KEY: "a", SECRET: "b"})

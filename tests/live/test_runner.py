@@ -55,6 +55,7 @@ UNUSED = {
     "refused_bundles",
     "deployments",
     "rollbacks",
+    "kills",
     "shadow_rows",
 }  # in a run without a pushed bundle
 
