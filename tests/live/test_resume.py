@@ -96,6 +96,31 @@ def test_a_snapshot_and_a_whole_replay_lead_to_the_same_state_in_every_bit(tmp_p
     assert differences((kept.reader, kept.desks), (whole.reader, whole.desks), "resumed", set()) == []
 
 
+def test_a_kill_at_any_byte_leaves_a_journal_that_snapshots_and_replay_read_alike(tmp_path: Path) -> None:
+    frames, runner = synthetic_frames(SECONDS)[:1_200], new_runner(tmp_path)
+    for start in (0, 400, 800):
+        drive(runner, frames[start : start + 400])
+        runner.journal.flush()
+        path = write_snapshot(tmp_path / "journal", runner.journal.position, runner.state())
+        path.with_suffix(".kept").write_bytes(path.read_bytes())
+    runner.close()
+    (segment,) = segments(tmp_path / "journal")
+    whole, kept = segment.read_bytes(), sorted((tmp_path / "journal").glob("*.kept"))
+    offsets = [position_of(path.with_suffix(SUFFIX)).offset for path in kept]
+    for offset in np.random.default_rng(3).integers(offsets[0] // 2, len(whole), 4).tolist():
+        folder = tmp_path / f"killed at {offset}"
+        folder.mkdir()
+        (folder / segment.name).write_bytes(whole[:offset])
+        replayed = resumed(quick_plan(), folder, pytest.fail, pytest.fail)
+        for path in kept:
+            (folder / path.with_suffix(SUFFIX).name).write_bytes(path.read_bytes())
+        ignored: list[str] = []
+        found = resumed(quick_plan(), folder, pytest.fail, ignored.append)
+        assert len(ignored) == sum(position > offset for position in offsets)
+        assert (found.replayed < replayed.replayed) == (len(ignored) < len(kept))
+        assert differences((found.reader, found.desks), (replayed.reader, replayed.desks), "killed", set()) == []
+
+
 def test_a_difference_of_one_bit_would_be_seen(tmp_path: Path) -> None:
     newest = stopped(tmp_path, (0.5,))
     one, other = reopened(tmp_path, newest), reopened(tmp_path, newest)
