@@ -79,7 +79,10 @@ def figures(load: Load, seconds: float) -> list[Figure]:
             floor = running.run(_traded(_pointed_at(settings, ports), load, Path(folder), seconds))
         spans = [decision_ms(runner.folders.journal) for runner in floor.runners]
         messages, gaps = np.sum([messages_and_gaps(runner) for runner in floor.runners], axis=0).tolist()
-    p50, p95, p99 = np.percentile(np.concatenate(spans), (50, 95, 99)) / load.speed
+    spent = np.concatenate(spans)
+    if not spent.size:
+        raise SystemExit(f"{load.name}: no row found the model warm within {seconds:g} s")
+    p50, p95, p99 = np.percentile(spent, (50, 95, 99)) / load.speed
     return [
         Figure(f"{load.name}, close to decision p50", float(p50), None, "ms"),
         Figure(f"{load.name}, close to decision p95", float(p95), None, "ms", f"< {load.bars_ms[0]}"),
