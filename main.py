@@ -185,6 +185,19 @@ def parity(_: Settings, arguments: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
+def explain(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Say why an order was sent and what became of it, from the journal alone, by playing that back."""
+    import msgspec
+
+    from live.explain.explaining import explain as explain_order
+    from live.explain.text import lines_of
+
+    journal = arguments.journal or settings.paths.journal(arguments.symbol or settings.live.symbol)
+    bundles = arguments.bundles or journal.parent / "bundles"
+    told = explain_order(journal, bundles, arguments.order, settings.reports.markouts_ms)
+    print(msgspec.json.encode(told).decode() if arguments.json else "\n".join(lines_of(told)))
+
+
 def _tether(arguments: argparse.Namespace) -> None:
     from live.tether import end_with_starter
 
@@ -221,7 +234,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="main.py", description="Raw order-book ticks to a model that trades.")
     parser.add_argument("--config", type=Path, help="a settings file instead of the profile that APP_ENV names")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, run, *_ON_DATA, ui, exchange, live, record, parity):
+    for command in (demo, run, *_ON_DATA, ui, exchange, live, record, parity, explain):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
     _add_data_arguments(commands.choices)
@@ -280,10 +293,17 @@ def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
     )
     commands["record"].add_argument("--journal", type=Path, help="folder to record in; below var/recorded unless given")
     commands["record"].add_argument("--seconds", type=float, default=float("inf"), help="how long; until it is ended")
-    commands["parity"].add_argument("journal", type=Path, metavar="JOURNAL", help="folder of a runner's journal")
-    commands["parity"].add_argument(
-        "--bundles", type=Path, help="models that it names; beside the journal unless given"
-    )
+    _add_journal_arguments(commands["parity"], commands["explain"])
+
+
+def _add_journal_arguments(parity: argparse.ArgumentParser, explain: argparse.ArgumentParser) -> None:
+    for parser in (parity, explain):
+        parser.add_argument("--bundles", type=Path, help="models that it names; beside the journal unless given")
+    parity.add_argument("journal", type=Path, metavar="JOURNAL", help="folder of a runner's journal")
+    explain.add_argument("order", metavar="ORDER", help="DESK-NUMBER, as on the page: probe-12")
+    explain.add_argument("--symbol", help="an instrument of the configuration; live.symbol unless given")
+    explain.add_argument("--journal", type=Path, metavar="FOLDER", help="of a runner; the symbol's own unless given")
+    explain.add_argument("--json", action="store_true", help="print JSON instead of lines")
 
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:

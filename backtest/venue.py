@@ -108,6 +108,11 @@ class SimulatedVenue:
         """A copy of every order ever sent, in the order sent."""
         return self._state[ORDERS][: self._meta[ORDER_COUNT]].copy()
 
+    def order(self, order_id: int) -> np.void | None:
+        """A copy of one order as it stands, see ``market.orders.ORDER``; None if it was never sent."""
+        slot = self._slots.get(order_id)
+        return None if slot is None else self._state[ORDERS][slot].copy()
+
     @property
     def clock(self) -> int:
         """The venue's clock, ns UTC: the running maximum of aligned_ts, 0 before the first event."""

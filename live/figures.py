@@ -17,6 +17,7 @@ class LineFigures:
         self._meters = meters
         self._frames = 0
         self._gaps = 0
+        self.disconnects = 0  # lost lines, and the restart
 
     def frame(self, events: Events, malformed: bool) -> None:
         """One frame, and the events that came of it."""
@@ -31,13 +32,19 @@ class LineFigures:
     def gap(self) -> None:
         """A break of the venue's sequence, or a lost line."""
         self._gaps += 1
-        self._meters.set("ws_gap_ratio", min(1.0, self._gaps / max(1, self._frames)))
+        self._meters.set("ws_gap_ratio", self.gap_ratio)
+
+    @property
+    def gap_ratio(self) -> float:
+        """Breaks per frame since the start, 0 to 1."""
+        return min(1.0, self._gaps / max(1, self._frames))
 
     def connection(self, up: bool) -> None:
         """The line is up, or lost."""
         self._meters.set("connected", float(up))
         if not up:
             self._meters.count("disconnects")
+            self.disconnects += 1
             self.gap()
 
 

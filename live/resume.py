@@ -75,6 +75,23 @@ def resumed(plan: LivePlan, journal: Path, strategies: Strategies, on_ignored: O
     return _followed(journal, None, Playback(reader_of(plan), desks_of(plan), strategies))
 
 
+def playback_since(
+    plan: LivePlan, journal: Path, row_ts: int, strategies: Strategies
+) -> tuple[Playback, Position | None]:
+    """A playback that stands at ``row_ts`` (ns UTC) or earlier, and where in the journal it goes on; None: its start.
+
+    A snapshot that does not hold is passed over, as at a restart.
+    """
+    for path in snapshots(journal):
+        try:
+            playback = _restored(plan, journal, path, strategies)
+        except (JournalError, OSError):
+            continue
+        if max(desk.session.next_row_ts for desk in playback.desks) <= row_ts:
+            return playback, position_of(path)
+    return Playback(reader_of(plan), desks_of(plan), strategies), None
+
+
 def _followed(journal: Path, since: Position | None, playback: Playback) -> Resumed:
     replayed = resume(playback, read_journal(journal, since))
     return Resumed(playback.reader, playback.desks, replayed, playback.newest)

@@ -72,7 +72,7 @@ class Runner:
         self.latencies = [Latencies() for _ in self.desks]
         self.frames = 0  # received since the start
         self.replayed = 0  # decisions of the journal that this start made again
-        self._line = LineFigures(meters)
+        self.line = LineFigures(meters)
         self._shadow = ShadowFigures(meters)
         self.connected = False
         self._row_ns = plan.features.row_interval_ms * NS_PER_MS
@@ -100,13 +100,13 @@ class Runner:
         malformed = self.reader.malformed
         events = self.reader.read(frame, ingest_ts, connection)
         self._push(events)
-        self._line.frame(events, self.reader.malformed > malformed)
+        self.line.frame(events, self.reader.malformed > malformed)
 
     def on_connection(self, up: bool, ts: int) -> None:
         """Note that all lines are up, or one is lost: then the book is closed until a snapshot comes."""
         self.journal.append(Record(CONNECTION, 0, ts, _UP if up else _DOWN))
         self.connected = up
-        self._line.connection(up)
+        self.line.connection(up)
         if not up:
             self._push(self.reader.lose(ts))
 
@@ -189,6 +189,11 @@ class Runner:
             desk.session.kill()
         self.journal.flush()
 
+    @property
+    def uptime_s(self) -> float:
+        """Since the process took the journal over."""
+        return time.monotonic() - self._started
+
     def stop(self) -> None:
         """Take no model in any more, and only cancel from the next row on."""
         self._stopped = True
@@ -206,7 +211,7 @@ class Runner:
         return {
             "symbol": self.plan.instrument.name,
             "connected": self.connected,
-            "uptime_s": round(time.monotonic() - self._started, 3),
+            "uptime_s": round(self.uptime_s, 3),
             "row_ts": self.next_row_ts,
             "resumed_decisions": self.resumed,
             "replayed_decisions": self.replayed,

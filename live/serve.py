@@ -20,8 +20,9 @@ from fastapi import FastAPI
 
 from config.connectors import Wire
 from config.settings import HotSettings, Settings
-from live.api import api
-from live.api_rollout import Access
+from live.api import Access, api
+from live.api.access import LARGEST_REQUEST
+from live.api.explanations import Explanations
 from live.clock import Clock, ReplayClock, WallClock, replay_clock
 from live.connectors.connect import connect, require_connector
 from live.exporter import PrometheusMeters
@@ -67,6 +68,7 @@ class Lines:
     api_port: int  # 0: a free one
     venue_patience_s: float  # how long to wait for a venue that is not there yet
     swap_patience_s: float  # how long a pushed model waits for a flat desk
+    markouts_ms: tuple[int, ...]  # how long after a fill its price is looked at in an explanation
     snapshot_s: float  # how often the state is kept beside the journal
     hot: HotSettings
     told: Told
@@ -78,7 +80,8 @@ def lines_of(settings: Settings, permits: Mapping[str, Permit]) -> Lines:
     live = settings.live
     told = Told(settings.warehouse, settings.paths.outbox, live.outbox_mb)
     patience = (live.venue_patience_s, live.swap_patience_s)
-    return Lines(settings.wire, live.api_port, *patience, 60.0 * live.snapshot_min, live.hot, told, permits)
+    markouts_ms, snapshot_s = settings.reports.markouts_ms, 60.0 * live.snapshot_min
+    return Lines(settings.wire, live.api_port, *patience, markouts_ms, snapshot_s, live.hot, told, permits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ async def _serve(
     _tell_resumed(floor)
     rollouts = _rollouts(floor, ledger, secrets.deploy_key)
     access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s, secrets.kill_token)
-    pages = _pages_of(api(floor, rollouts, meters, access))
+    pages = page_server(api(floor, rollouts, meters, access, Explanations(folders, lines.markouts_ms)))
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(stop, floor.stop)
@@ -241,15 +244,18 @@ def _audience_of(floor: Floor, lines: Lines, meters: PrometheusMeters) -> ExitSt
     return closing
 
 
-def _pages_of(app: FastAPI) -> "_Pages":
+def page_server(app: FastAPI) -> uvicorn.Server:
+    """The server of the pages: small messages in, none compressed, and no signal of its own."""
     return _Pages(
         uvicorn.Config(
             app,
             log_config=None,
             log_level="warning",
             access_log=False,
-            lifespan="off",
+            lifespan="on",
             timeout_graceful_shutdown=PAGES_END_S,
+            ws_max_size=LARGEST_REQUEST,
+            ws_per_message_deflate=False,
         )
     )
 

@@ -6,7 +6,10 @@ from typing import Final
 import numpy as np
 
 from features.catalogue import branch_columns, catalogue
+from live.desk import Desk
+from live.desk_views import book_view
 from live.plan import LivePlan, desks_of, reader_of
+from market.instrument import Instrument
 from market.simulator import synthetic_capture
 from market.sources.capture import split_line
 from modeling.architecture import CnnArchitecture
@@ -16,6 +19,7 @@ from modeling.moments import mixture
 from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
 from trading.account import close_trip
+from trading.lights import Moment, gates
 from trading.session import at, close_row
 
 TAPE_S: Final = 8.0  # long enough for the probe to come and go
@@ -40,11 +44,20 @@ def warm(plan: LivePlan) -> None:
         session.standing_down = True
         session.decide(session.next_row_ts, at(TAPE_START))
     mixture(np.zeros(CLASSES), np.zeros(CLASSES))  # of a model that is sure of something
+    _show(desks, plan.instrument)
     columns = len(catalogue(plan.features))
     for model in (_blank_network(plan), _blank_band(plan)):
         forecaster = forecaster_from(model)
         forecaster.step(forecaster.new_state(), np.zeros(columns, np.float32), True)
         forecaster.run(np.zeros((2, columns), np.float32), np.ones(2, np.bool_))
+
+
+def _show(desks: list[Desk], instrument: Instrument) -> None:
+    """What the page is shown of a desk calls kernels, too."""
+    for desk in desks:
+        session, now = desk.session, desk.session.next_row_ts
+        gates(Moment(session.account, session.strategy.limits, session.seen, 0.0, now, 0))
+        book_view(session.features.book, instrument)
 
 
 def _shape(plan: LivePlan) -> ForecastShape:

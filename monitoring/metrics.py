@@ -42,6 +42,7 @@ METRICS: Final = (
     Metric("untold_batches", "counter", "batches for the warehouse that made room for newer ones, or were damaged"),
     Metric("outbox_bytes", "gauge", "batches that wait for the warehouse"),
     Metric("hot_dropped", "gauge", "values that the hot cache did not take in time, since the start"),
+    Metric("refused_requests", "counter", "requests to the pages that were refused", ("reason",)),
     Metric("connected", "gauge", "1 while the line to the venue is up"),
     Metric("pnl", "gauge", "profit since the start, settlement currency, marked at mid", ("desk",)),
     Metric("max_dd", "gauge", "deepest fall of pnl from its peak since the start, settlement currency", ("desk",)),

@@ -16,7 +16,7 @@ from live.desk import Desk
 from live.exporter import PrometheusMeters
 from live.feed import Feed, OnConnection, OnFrame
 from live.floor import Floor
-from live.plan import LivePlan, plan_of
+from live.plan import LivePlan, plan_of, strategy_of
 from live.runner import Folders, Runner
 from market.simulator import synthetic_capture
 from market.sources.capture import split_line
@@ -185,3 +185,21 @@ def orders_of(desk: Desk) -> list[list[int]]:
     """The desk's own view of its working orders."""
     table: list[list[int]] = desk.session.account[0].tolist()
     return table
+
+
+async def traded_journal(folder: Path, seconds: float) -> str:
+    """The journal of a runner whose desks both traded the simulator; returns the sha of the model's bundle."""
+    sha = write_band_bundle(folder / "written")
+    (folder / "bundles").mkdir()
+    (folder / "written").rename(folder / "bundles" / sha)
+    runner, frames = new_runner(folder), synthetic_frames(seconds)
+    runner.on_connection(True, START)
+    drive(runner, frames[:200])
+    strategy = strategy_of(runner.plan, folder / "bundles" / sha)
+    swap = asyncio.create_task(runner.deploy(strategy, sha, 5.0))
+    await asyncio.sleep(0)  # it waits for a row now
+    drive(runner, frames[200:])
+    close_all(runner)
+    runner.close()
+    assert await swap == sha
+    return sha

@@ -8,6 +8,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -156,6 +157,25 @@ class Session:
     def flat(self) -> bool:
         """Whether no position is held and no order works."""
         return self.position == 0 and self.idle
+
+    @property
+    def seen(self) -> NDArray[np.int64]:
+        """The market view of the newest row that was decided on, see trading/view.py; a view of the state."""
+        return self._view
+
+    def recent_rows(self, count: int) -> list[tuple[NDArray[np.float32], bool]]:
+        """The newest rows as models see them, oldest first, each with whether it is valid."""
+        skipped = max(0, len(self._recent) - count)
+        return list(islice(self._recent, skipped, None))
+
+    def member_forecasts(self) -> NDArray[np.float64]:
+        """What each network of the model forecast for the traded cell on the newest row, as ``Strategy.columns`` says.
+
+        Shape (members, columns); none where the model is no network.
+        """
+        told = getattr(self.strategy.forecaster, "member_forecasts", None)
+        columns = self.strategy.columns
+        return told(self._memory)[:, columns].astype(np.float64) if told else np.zeros((0, columns.size))
 
     @property
     def next_row_ts(self) -> int:

@@ -8,9 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from live import api_rollout
-from live.api import api
-from live.api_rollout import Access
+from live.api import Access, api
+from live.api import rollout as api_rollout
 from live.floor import Floor
 from live.rollout import Rollout
 from live.runner import Runner
@@ -230,6 +229,7 @@ async def test_the_kill_switch_takes_a_token_of_its_own(tmp_path: Path) -> None:
     assert (wrong.status_code, unknown.status_code) == (401, 404)
     assert {desk["kill"] for desk in site.runner.status()["desks"]} == {"off"}
     killed = await site.client.post("/kill", headers={"Authorization": "Bearer stop"})
-    assert killed.json() == {"killed": [COINM_BTC.name]}
+    desks = [f"{COINM_BTC.name}/{desk.name}" for desk in site.runner.desks]
+    assert killed.json() == {"killed": desks, "orders_left": 0}
     assert {desk["kill"] for desk in site.runner.status()["desks"]} == {"verified"}
     assert site.runner.meters.value("kills_total") == 1

@@ -1,75 +1,68 @@
-"""The doors that models come and go through: a pushed bundle, and the one before, each for a role."""
+"""The doors that models come and go through: a pushed bundle, and the one before, each for a symbol and a role."""
 
 import asyncio
-import hmac
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Header, HTTPException, Request
+from fastapi import APIRouter, Header, HTTPException, Query, Request
 
+from live.api.access import Access, bears
 from live.floor import Floor
 from live.plan import ROLES, Role
 from live.rollout import Refusal, Rollout
 from live.runner import Runner
+from live.views import Deployed, Refused
 from market.errors import ModelError
 from monitoring.metrics import Meters
 from storage.deployment import LARGEST_BODY, SIGNATURE_HEADER
 
-_STATUS: Final = {"closed": 403, "token": 401, "size": 413, "symbol": 404}  # that any bundle would meet
+_STATUS: Final = {"closed": 403, "token": 401, "size": 413, "symbol": 404}  # of refusals that any bundle would meet
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {status: {"model": Refused} for status in (*_STATUS.values(), 409)}
+Symbol = Annotated[str, Query(description="the only one, unless given")]
 
 
-class Access(NamedTuple):
-    """Who may do what, and how long a swap may wait."""
+def add_rollout(
+    router: APIRouter, floor: Floor, rollouts: Mapping[str, Rollout], meters: Meters, access: Access
+) -> None:
+    """Add both routes; a symbol without a rollout neither takes a model nor gives one back.
 
-    read_token: str  # empty: reading is free on loopback
-    deploy_token: str
-    swap_patience_s: float
-    kill_token: str = ""  # empty: nobody kills over HTTP
-
-
-def add_rollout(app: FastAPI, floor: Floor, rollouts: Mapping[str, Rollout], access: Access) -> None:
-    """Add both routes; without a rollout no model comes or goes. ``symbol`` may be left out where there is but one."""
+    meters : of what is refused before it is clear which symbol it is for
+    """
     checking, patience_s = asyncio.Lock(), access.swap_patience_s
 
-    @app.post("/deploy")
-    @app.post("/deploy/{role}")
+    @router.post("/deploy", responses=_REFUSED)
+    @router.post("/deploy/{role}", responses=_REFUSED)
     async def deploy(
-        request: Request, role: Role = "champion", symbol: str = "", authorization: Annotated[str, Header()] = ""
-    ) -> dict[str, Any]:
-        with _counted(floor.runners[0].meters):
-            _require_key(rollouts, access, authorization, checking)
+        request: Request, role: Role = "champion", symbol: Symbol = "", authorization: Annotated[str, Header()] = ""
+    ) -> Deployed:
+        with _counted(meters):
+            _open(rollouts, access, authorization, checking)
             runner = _runner_of(floor, symbol)
             async with checking:
                 body, claimed = await _body(request), request.headers.get(SIGNATURE_HEADER, "")
-                accept = rollouts[runner.plan.instrument.name].accept
-                sha, strategy = await asyncio.to_thread(accept, body, claimed, role)
+                rollout = rollouts[runner.plan.instrument.name]
+                sha, strategy = await asyncio.to_thread(rollout.accept, body, claimed, role)
                 running = await runner.deploy(strategy, sha, patience_s, role)
         runner.meters.count("deployments", role=role)
-        return {"role": role, "running_sha": running, "row_ts": runner.next_row_ts}
+        return Deployed(role, running, runner.next_row_ts)
 
-    @app.post("/rollback")
-    @app.post("/rollback/{role}")
+    @router.post("/rollback", responses=_REFUSED)
+    @router.post("/rollback/{role}", responses=_REFUSED)
     async def roll_back(
-        role: Role = "champion", symbol: str = "", authorization: Annotated[str, Header()] = ""
-    ) -> dict[str, Any]:
-        with _counted(floor.runners[0].meters):
-            _require_key(rollouts, access, authorization, checking)
-            runner = _runner_of(floor, symbol)
+        role: Role = "champion", symbol: Symbol = "", authorization: Annotated[str, Header()] = ""
+    ) -> Deployed:
+        with _counted(meters):
+            _open(rollouts, access, authorization, checking)
+            runner, place = _runner_of(floor, symbol), ROLES[role]
             async with checking:
-                place = ROLES[role]
                 rollouts[runner.plan.instrument.name].require_approval(runner.swaps.previous_sha(place), role)
                 running = await runner.swaps.roll_back(place, patience_s)
         runner.meters.count("rollbacks", role=role)
-        return {"role": role, "running_sha": running, "row_ts": runner.next_row_ts}
+        return Deployed(role, running, runner.next_row_ts)
 
 
-def bears(authorization: str, token: str) -> bool:
-    """Whether a header carries the token, compared in constant time."""
-    return hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())
-
-
-def _require_key(rollouts: Mapping[str, Rollout], access: Access, authorization: str, checking: asyncio.Lock) -> None:
+def _open(rollouts: Mapping[str, Rollout], access: Access, authorization: str, checking: asyncio.Lock) -> None:
     if not rollouts or not access.deploy_token:
         raise Refusal("closed", "this runner takes no bundles: it has no deploy token and key")
     if not bears(authorization, access.deploy_token):
@@ -83,7 +76,7 @@ def _runner_of(floor: Floor, symbol: str) -> Runner:
     if not symbol and len(floor.runners) == 1:
         return floor.runners[0]
     if symbol not in floor.symbols:
-        raise Refusal("symbol", f"symbol={symbol!r} is not one of {', '.join(floor.symbols)}")
+        raise Refusal("symbol", f"symbol={symbol[:64]!r} is not one of {', '.join(floor.symbols)}")
     return floor[symbol]
 
 

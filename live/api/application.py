@@ -1,0 +1,66 @@
+"""The application: every route of the floor, built once when the process starts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from live.api.access import Access, LocalOnly, Refusals
+from live.api.explanations import Explanations, add_explanations
+from live.api.killing import add_killing
+from live.api.reading import add_reading
+from live.api.rollout import add_rollout
+from live.api.site import add_site
+from live.api.stream import add_stream
+from live.exporter import PrometheusMeters
+from live.floor import Floor
+from live.rollout import Rollout
+from live.views import Refused
+from live.watch import Watch, keep_looking
+
+
+def api(
+    floor: Floor,
+    rollouts: Mapping[str, Rollout],
+    meters: PrometheusMeters,
+    access: Access,
+    explanations: Explanations | None = None,
+) -> FastAPI:
+    """The application; a symbol without a rollout takes no bundles, without ``explanations`` nothing is explained."""
+    watches = {symbol: Watch(floor[symbol]) for symbol in floor.symbols}
+
+    @asynccontextmanager
+    async def looking(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(keep_looking(watches.values()))
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    app = FastAPI(title="tickloop runner", docs_url=None, redoc_url=None, lifespan=looking)
+    refusals = Refusals(meters)
+    router = APIRouter()
+    add_site(router)
+    add_reading(router, floor, watches, meters, (access, refusals))
+    add_rollout(router, floor, rollouts, meters, access)
+    add_killing(router, floor, (access, refusals))
+    add_explanations(router, explanations, (access, refusals))
+    add_stream(router, watches, (access, refusals))
+    app.include_router(router, responses={422: {"model": Refused}})
+    _answer_in_one_line(app, refusals)
+    app.add_middleware(LocalOnly, refusals=refusals)
+    return app
+
+
+def _answer_in_one_line(app: FastAPI, refusals: Refusals) -> None:
+    """What a route cannot read is refused like everything else."""
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, fault: RequestValidationError) -> JSONResponse:
+        refusals.count("malformed")
+        first = fault.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
