@@ -88,11 +88,12 @@ def warehouse(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def ui(settings: Settings, _: argparse.Namespace) -> None:
-    """Serve Dagster's and MLflow's pages on loopback until interrupted."""
+    """Serve Dagster's and MLflow's pages, and research's metrics, on loopback until interrupted."""
     from orchestration.pages import LOOPBACK, serve_pages
 
     print(f"Dagster  http://{LOOPBACK}:{settings.orchestration.dagster_port}")
     print(f"MLflow   http://{LOOPBACK}:{settings.orchestration.mlflow_port}")
+    print(f"metrics  http://{LOOPBACK}:{settings.orchestration.metrics_port}/metrics")
     serve_pages(settings)
 
 

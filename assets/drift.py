@@ -36,7 +36,8 @@ def drift(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) ->
     champion = champion_slice(lake, part.symbol)
     live, reference = live_values(settings, lake, part.symbol), reference_values(settings, lake, champion)
     report = drift_report(feature_names(settings.features_of(part.symbol)), live, reference, settings.drift)
-    facts = {**report_facts(report), "champion_slice": champion.key, "newest_slice": newest_slice(lake, part.symbol)}
+    slices = {"champion_slice": champion.key, "newest_slice": newest_slice(lake, part.symbol)}
+    facts = {**report_facts(report), **slices, "live_until_ts": live_until(lake, part.symbol)}
     upstream = [content_shas(passed(lake, "live_journal", part))[:1], champion.key]
     inputs = inputs_sha("drift", [settings.drift], upstream, ["features", "monitoring"])
     frame = pl.DataFrame(list(report.as_dict()["features"]), infer_schema_length=None)
@@ -87,6 +88,11 @@ def champion_slice(lake: Lake, symbol: str) -> Part:
 def newest_slice(lake: Lake, symbol: str) -> str:
     """Key of the last walk-forward slice of a symbol."""
     return frame_slices(lake.scan("walk_forward_slices", symbol, [WHOLE]).collect())[-1].key
+
+
+def live_until(lake: Lake, symbol: str) -> int:
+    """Stamp of the newest record of the present journal, ns UTC."""
+    return int(lake.scan("live_journal", symbol, [WHOLE]).collect()["last_ts"].max())  # type: ignore[arg-type]
 
 
 def live_values(settings: Settings, lake: Lake, symbol: str) -> Floats:

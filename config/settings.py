@@ -280,9 +280,10 @@ class OrchestrationSettings:
     schedules_running: bool  # whether schedules and sensors run unless a person stops them
     dagster_port: int  # of Dagster's page
     mlflow_port: int  # of MLflow's page
+    metrics_port: int  # of research's metrics, which Prometheus scrapes
 
     def __post_init__(self) -> None:
-        for key in ("dagster_port", "mlflow_port"):
+        for key in ("dagster_port", "mlflow_port", "metrics_port"):
             if not 1_024 <= getattr(self, key) <= 65_535:
                 raise ConfigError(f"{key}={getattr(self, key)} must lie in 1024 to 65535")
 

@@ -1,13 +1,23 @@
 """The runner's figures for Prometheus, from the list in ``monitoring.metrics``."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from monitoring.metrics import METRICS, Metric
 
 disable_created_metrics()  # a second series for each, with the time of its first sample
+_COLLECTED: Final = "process_"  # what prometheus_client reads from /proc itself
 
 
 class PrometheusMeters:
@@ -18,13 +28,18 @@ class PrometheusMeters:
     def __init__(self, symbol: str) -> None:
         self._registry = CollectorRegistry()
         self._symbol = symbol
-        self._metrics: dict[str, Any] = {metric.name: self._register(metric) for metric in METRICS}
+        ours = [metric for metric in METRICS if not metric.name.startswith(_COLLECTED)]
+        self._metrics: dict[str, Any] = {metric.name: self._register(metric) for metric in ours}
+        self._scopes = {metric.name: metric.scope for metric in METRICS}
         self._children: dict[tuple[object, ...], Any] = {}
+        self._refresh: list[Callable[[], None]] = []
+        ProcessCollector(registry=self._registry)
 
     def beside(self, symbol: str) -> "PrometheusMeters":
         """Meters of another symbol of the same process: the same metrics, on the same page."""
         meters = object.__new__(type(self))
-        meters._registry, meters._metrics = self._registry, self._metrics
+        meters._registry, meters._metrics, meters._scopes = self._registry, self._metrics, self._scopes
+        meters._refresh = self._refresh
         meters._symbol, meters._children = symbol, {}
         return meters
 
@@ -40,16 +55,32 @@ class PrometheusMeters:
         """Add to a histogram, in its unit."""
         self._child(name, labels).observe(value)
 
+    def forget(self, name: str) -> None:
+        """Drop all values of a gauge of our symbol, whatever their labels."""
+        self._metrics[name].remove_by_labels({"symbol": self._symbol})
+        self._children = {key: child for key, child in self._children.items() if key[0] != name}
+
+    def before_reading(self, refresh: Callable[[], None]) -> None:
+        """Call ``refresh`` whenever the figures are about to be read."""
+        self._refresh.append(refresh)
+
     def text(self) -> bytes:
         """The exposition that Prometheus scrapes."""
+        self._bring_up_to_date()
         return generate_latest(self._registry)
 
     def value(self, sample: str, **labels: str) -> float:
-        """One exported sample, by its full name (``fills_total``); 0 where nothing was ever recorded."""
-        return self._registry.get_sample_value(sample, {"symbol": self._symbol, **labels}) or 0.0
+        """One exported sample, by its full name (``fills_total``); of our symbol or of the process; 0 if nothing was."""
+        self._bring_up_to_date()
+        own = self._registry.get_sample_value(sample, {"symbol": self._symbol, **labels})
+        return own or self._registry.get_sample_value(sample, labels) or 0.0
+
+    def _bring_up_to_date(self) -> None:
+        for refresh in self._refresh:
+            refresh()
 
     def _register(self, metric: Metric) -> Any:
-        labels = ("symbol", *metric.labels)
+        labels = (*(("symbol",) if metric.scope == "symbol" else ()), *metric.labels)
         if metric.kind == "histogram":
             return Histogram(metric.name, metric.help, labels, registry=self._registry, buckets=metric.buckets)
         kind = Counter if metric.kind == "counter" else Gauge
@@ -58,5 +89,6 @@ class PrometheusMeters:
     def _child(self, name: str, labels: dict[str, str]) -> Any:
         key = (name, *labels.items())
         if key not in self._children:
-            self._children[key] = self._metrics[name].labels(symbol=self._symbol, **labels)
+            of = {"symbol": self._symbol, **labels} if self._scopes[name] == "symbol" else labels
+            self._children[key] = self._metrics[name].labels(**of) if of else self._metrics[name]
         return self._children[key]

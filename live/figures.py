@@ -1,13 +1,31 @@
-"""What the runner tells its meters: of every frame, and of every row of a desk."""
+"""What the runner tells its meters: of every frame, of every row of a desk, and of what stands when they are read."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from live.desk import Desk
-from market.events import GAP, Events
-from market.orders import FILL
+from live.plan import ROLES
+from market.events import GAP, SNAPSHOT, Events
+from market.orders import CANCEL_REJECTED, FILL, MODIFY_REJECTED, ORDER_REJECTED, Reports
+from market.orders import REASON_NAMES as REFUSALS
 from monitoring.metrics import Meters
-from trading.records import LATE_DECISION, PLACE, REASON_NAMES, SKIPPED
+from trading import account as own
+from trading.records import DRAWDOWN, KILLED, LATE_DECISION, LOSS_STREAK, PLACE, REASON_NAMES, SKIPPED
 from trading.session import Turn
+
+NEWEST_ROWS: Final = 3_000  # a minute, which infer_p95_ms speaks of
+_REFUSED: Final = (ORDER_REJECTED, CANCEL_REJECTED, MODIFY_REJECTED)
+_CLASSES: Final = ("down", "none", "up")
+_SHOWN: Final = (  # gauge, field of the newest decision
+    ("position_lots", "position"),
+    ("target_lots", "target"),
+    ("expected_return_bp", "mu_bp"),
+    ("expected_cost_bp", "cost_bp"),
+    ("pnl", "equity"),
+)
 
 
 class LineFigures:
@@ -16,8 +34,10 @@ class LineFigures:
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
         self._frames = 0
+        self._told = 0
         self._gaps = 0
         self.disconnects = 0  # lost lines, and the restart
+        meters.before_reading(self._refresh)
 
     def frame(self, events: Events, malformed: bool) -> None:
         """One frame, and the events that came of it."""
@@ -26,13 +46,16 @@ class LineFigures:
             self._meters.count("malformed_frames")
         if events.size:
             self._meters.observe("ingest_lag_ms", events["delay_ns"][-1] / 1e6)
-            if (events["kind"] == GAP).any():
+            kinds = events["kind"]
+            if kinds[0] == SNAPSHOT:
+                self._meters.count("resyncs")
+            if (kinds == GAP).any():
                 self.gap()
 
     def gap(self) -> None:
         """A break of the venue's sequence, or a lost line."""
         self._gaps += 1
-        self._meters.set("ws_gap_ratio", self.gap_ratio)
+        self._meters.count("gaps")
 
     @property
     def gap_ratio(self) -> float:
@@ -47,44 +70,96 @@ class LineFigures:
             self.disconnects += 1
             self.gap()
 
+    def _refresh(self) -> None:
+        self._meters.count("frames", self._frames - self._told)
+        self._told = self._frames
+        self._meters.set("ws_gap_ratio", self.gap_ratio)
+
 
 class DeskFigures:
     """Decisions, orders and profit of one desk since the start of the process."""
 
     def __init__(self, meters: Meters, desk: Desk) -> None:
         self._meters = meters
-        self._desk = desk.name
+        self._desk = desk
+        self._name = desk.name
+        self._newest: np.void | None = None  # DECISION
+        self._took_ms: deque[float] = deque(maxlen=NEWEST_ROWS)
         self._placed_lots = 0
         self._filled_lots = 0
         self._peak = -np.inf
         self._deepest = 0.0
+        meters.before_reading(self._refresh)
 
     def row(self, turn: Turn, took_ms: float) -> None:
         """One row, and our own time for it."""
-        meters, desk, record = self._meters, self._desk, turn.decision.record[0]
-        lag_ms = int(record["infer_ts"] - record["row_ts"]) / 1e6
-        reason = int(record["reason"])
+        meters, desk, record = self._meters, self._name, turn.decision.record[0]
+        reason, equity = int(record["reason"]), float(record["equity"])
+        self._newest = record
+        self._took_ms.append(took_ms)
+        self._peak = max(self._peak, equity)
+        self._deepest = max(self._deepest, self._peak - equity)
         meters.observe("infer_ms", took_ms, desk=desk)
-        meters.observe("batch_to_decision_ms", lag_ms, desk=desk)
+        meters.observe("batch_to_decision_ms", int(record["infer_ts"] - record["row_ts"]) / 1e6, desk=desk)
         meters.count("decisions", 1, desk=desk, reason=REASON_NAMES[reason])
-        meters.set("position_lots", float(record["position"]), desk=desk)
         if reason in (LATE_DECISION, SKIPPED):
             meters.count("skipped_decisions", 1, desk=desk)
-        self._profit(float(record["equity"]))
+        for name, field in (("capped_decisions", "capped"), ("halved_decisions", "halvings")):
+            if record[field]:
+                meters.count(name, 1, desk=desk)
         if turn.decision.intents.size or turn.reports.size:
             self._orders(turn)
 
-    def _profit(self, equity: float) -> None:
-        self._peak = max(self._peak, equity)
-        self._deepest = max(self._deepest, self._peak - equity)
-        self._meters.set("pnl", equity, desk=self._desk)
-        self._meters.set("max_dd", self._deepest, desk=self._desk)
-
     def _orders(self, turn: Turn) -> None:
         intents, fills = turn.decision.intents, turn.reports[turn.reports["kind"] == FILL]
-        self._meters.count("orders", intents.size, desk=self._desk)
-        self._meters.count("fills", fills.size, desk=self._desk)
+        self._meters.count("orders", intents.size, desk=self._name)
+        self._meters.count("fills", fills.size, desk=self._name)
         self._placed_lots += int(intents["qty"][intents["verb"] == PLACE].sum())
         self._filled_lots += int(fills["qty"].sum())
+        self._rejects(turn.reports)
+
+    def _rejects(self, reports: Reports) -> None:
+        for reason in reports["reason"][np.isin(reports["kind"], _REFUSED)]:
+            self._meters.count("rejects", 1, desk=self._name, reason=REFUSALS[int(reason)])
+
+    def _refresh(self) -> None:
+        """Set what nobody needs between two readings."""
+        record = self._newest
+        if record is None:
+            return
+        for name, field in _SHOWN:
+            self._meters.set(name, float(record[field]), desk=self._name)
+        for word in _CLASSES:
+            self._meters.set("probability", float(record[f"p_{word}"]), desk=self._name, **{"class": word})
+        self._meters.set("max_dd", self._deepest, desk=self._name)
+        self._meters.set("infer_p95_ms", float(np.percentile(self._took_ms, 95)), desk=self._name)
         ratio = self._filled_lots / self._placed_lots if self._placed_lots else 0.0
-        self._meters.set("trade_fill_ratio", min(1.0, ratio), desk=self._desk)
+        self._meters.set("trade_fill_ratio", min(1.0, ratio), desk=self._name)
+        self._latches(int(record["row_ts"]))
+
+    def _latches(self, row_ts: int) -> None:
+        integers = self._desk.session.account[1]
+        latched = {
+            KILLED: integers[own.KILLED] != 0,
+            DRAWDOWN: integers[own.DRAWN_DOWN] != 0,
+            LOSS_STREAK: row_ts < integers[own.PAUSED_UNTIL],
+        }
+        for gate, closed in latched.items():
+            self._meters.set("gate_latched", float(closed), desk=self._name, gate=REASON_NAMES[gate])
+
+
+class ModelFigures:
+    """Which bundles decide, and which would come back."""
+
+    def __init__(self, meters: Meters, desks: Sequence[Desk]) -> None:
+        self._meters = meters
+        self._desks = {role: desks[place] for role, place in ROLES.items() if place < len(desks)}
+        meters.before_reading(self._refresh)
+
+    def _refresh(self) -> None:
+        self._meters.forget("model_info")
+        for role, desk in self._desks.items():
+            shas = {role: desk.bundle_sha, f"{role} before": desk.previous.bundle_sha if desk.previous else ""}
+            for name, sha in shas.items():
+                if sha:
+                    self._meters.set("model_info", 1, role=name, sha=sha[:12])

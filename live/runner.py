@@ -14,9 +14,10 @@ from live.challenger import ShadowFigures
 from live.clock import Clock
 from live.connectors.line import Stamps
 from live.desk import Desk, Model
-from live.figures import DeskFigures, LineFigures
+from live.figures import DeskFigures, LineFigures, ModelFigures
 from live.keeping import Keeper
 from live.latencies import Latencies
+from live.machine_figures import JournalFigures
 from live.plan import ROLES, LivePlan, Role, desks_of, header_of, plan_from, reader_of, strategy_of
 from live.resume import resumed, state_of, tail_of
 from live.swaps import Swaps
@@ -80,10 +81,12 @@ class Runner:
         self._stopped = False
         self._started = time.monotonic()
         self.journal = JournalWriter(folders.journal, header_of(plan), SEGMENT_BYTES)
+        self.journal.on_flush = JournalFigures(meters).flush
         self._keeper = Keeper(folders.journal, snapshot_s, meters)
         self.resumed = self._resume()  # decisions that the journal holds
         self.swaps = Swaps(self.desks, self._note_model)
         self._figures = [DeskFigures(meters, desk) for desk in self.desks]
+        self._models = ModelFigures(meters, self.desks)
 
     @property
     def next_row_ts(self) -> int:

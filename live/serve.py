@@ -32,6 +32,7 @@ from live.gateways.opening import Permit, orders_of
 from live.hot import HotRows
 from live.latencies import in_words
 from live.logs import secrets_of, write_json_lines
+from live.machine_figures import DiskFigures, watch_loop
 from live.plan import MODEL_DESK, LivePlan
 from live.rollout import Rollout
 from live.runner import Audience, Folders, Runner
@@ -160,10 +161,13 @@ async def _serve(
     _tell_ready(listener, ending)
     feeds = _feeds_of(floor, lines.wire, ending.until_end)
     audience = _audience_of(floor, lines, meters)
+    DiskFigures(meters, floor.runners[0].folders.journal)
+    watching = asyncio.create_task(watch_loop(meters))
     try:
         async with _orders_of(floor, lines.permits):
             await floor.run(feeds, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
     finally:
+        watching.cancel()
         pages.should_exit = True
         await serving
         audience.close()

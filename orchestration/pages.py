@@ -1,4 +1,4 @@
-"""Dagster's and MLflow's own pages, on loopback only, because neither has a login."""
+"""Dagster's and MLflow's own pages and research's metrics, on loopback only, because none has a login."""
 
 import contextlib
 import os
@@ -13,7 +13,9 @@ from typing import Final
 from config.settings import Settings
 from market.errors import ConfigError, TickloopError
 from market.kernel_cache import ROOT
+from orchestration.exporter import metrics_page
 from orchestration.instance import open_instance
+from storage.lake import Lake
 from storage.registry import Registry, create_database
 
 LOOPBACK: Final = "127.0.0.1"
@@ -33,15 +35,17 @@ def commands(settings: Settings) -> dict[str, list[str]]:
 
 
 def serve_pages(settings: Settings) -> None:
-    """Serve both pages until one of them ends, or the caller is interrupted; then end both.
+    """Serve both pages, and the metrics, until one page ends or the caller is interrupted; then end both.
 
     Raises ConfigError if a port is taken, TickloopError if a page ends by itself.
     """
-    for key in ("dagster_port", "mlflow_port"):
+    for key in ("dagster_port", "mlflow_port", "metrics_port"):
         _require_free(key, getattr(settings.orchestration, key))
     with open_instance(settings.paths.dagster):  # creates the home
         create_database(settings.paths.mlflow / "mlflow.db")
+    lake = Lake(settings.lake_root, settings.paths.lake_cache)
     with contextlib.ExitStack() as running:
+        running.enter_context(metrics_page(lake, LOOPBACK, settings.orchestration.metrics_port))
         pages = {
             name: running.enter_context(_running(command, settings)) for name, command in commands(settings).items()
         }

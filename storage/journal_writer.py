@@ -4,7 +4,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from storage.journal import (
 )
 
 _NUMBER: Final = re.compile(r"\d+")
+OnFlush = Callable[[int, int], None]  # bytes that the kernel took, and how long it took for them, ns
 LOCK_PATIENCE_S: Final = 1.0  # a reader that looks whether we write holds the lock for an instant
 
 
@@ -52,6 +54,7 @@ class JournalWriter:
         self._file = -1
         self._segment = ""  # file name of the one that is written
         self.failed = False  # the disk has not taken a record
+        self.on_flush: OnFlush = _tell_nobody
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock(folder, fcntl.LOCK_EX, LOCK_PATIENCE_S)
@@ -91,6 +94,7 @@ class JournalWriter:
             return
         batch = b"".join(self._pending)
         self._pending.clear()
+        started = time.perf_counter_ns()
         try:
             if self._file < 0 or self._written >= self._segment_bytes:
                 self._next_segment()
@@ -98,6 +102,7 @@ class JournalWriter:
         except OSError as error:
             self.failed = True
             raise self._failure(error) from error
+        self.on_flush(len(batch), time.perf_counter_ns() - started)
 
     def close(self) -> None:
         """Flush, unless the disk has failed us, and leave the segment finished."""
@@ -142,6 +147,10 @@ class JournalWriter:
 
     def _failure(self, error: OSError) -> JournalError:
         return JournalError(f"cannot write the journal in {self._folder}: {os.strerror(error.errno or 0)}")
+
+
+def _tell_nobody(*_: int) -> None:
+    return
 
 
 def mend(folder: Path) -> Torn | None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from market.kernel_cache import KERNEL_ROOMS
-from tools import configuration_docs
+from tools import configuration_docs, metrics_docs
 from tools.index_addresses import offending_lines, tracked_files
 from tools.strip_lock import strip
 
@@ -101,6 +101,10 @@ def _annotated(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def test_the_page_of_the_configuration_is_the_one_that_the_settings_give() -> None:
     assert configuration_docs.TARGET.read_text() == configuration_docs.page(), "run make docs"
+
+
+def test_the_metrics_page_is_what_the_list_of_metrics_says() -> None:
+    assert metrics_docs.TARGET.read_text() == metrics_docs.page(), "run make docs"
 
 
 _BY_NAME = ("instruments.", "data.sources.", "features.sessions.")  # their keys are names that the user chose

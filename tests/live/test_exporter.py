@@ -1,10 +1,16 @@
 """What Prometheus scrapes: every metric of the list, under its name, kind and labels."""
 
+import ast
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from live.exporter import PrometheusMeters
-from monitoring.metrics import METRICS, Metric
+from monitoring.metrics import METRICS, RESEARCH_METRICS, Metric
+
+EVERY = (*METRICS, *RESEARCH_METRICS)
+OURS = [metric for metric in METRICS if not metric.name.startswith("process_")]  # the rest is read from /proc
 
 
 def exported(meters: PrometheusMeters) -> dict[str, object]:
@@ -23,19 +29,21 @@ def record(meters: PrometheusMeters, metric: Metric) -> None:
 
 def test_every_metric_is_exported_with_its_kind_and_labels() -> None:
     meters = PrometheusMeters("binance-x")
-    for metric in METRICS:
+    for metric in OURS:
         record(meters, metric)
     families = exported(meters)
     assert set(families) == {metric.name for metric in METRICS}
     for metric in METRICS:
-        family = families[metric.name]
-        assert (family.type, family.documentation) == (metric.kind, metric.help)
+        assert (metric.name, families[metric.name].type) == (metric.name, metric.kind)
+    for metric in OURS:
+        family, symbol = families[metric.name], {"symbol"} if metric.scope == "symbol" else set()
+        assert family.documentation == metric.help
         for sample in family.samples:
-            assert set(sample.labels) - {"le"} == {"symbol", *metric.labels}
-            assert sample.labels["symbol"] == "binance-x"
+            assert set(sample.labels) - {"le"} == symbol | set(metric.labels)
+            assert sample.labels.get("symbol", "binance-x") == "binance-x"
 
 
-@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric.kind == "histogram"])
+@pytest.mark.parametrize("metric", [metric for metric in OURS if metric.kind == "histogram"])
 def test_a_histogram_has_the_buckets_of_the_list(metric: Metric) -> None:
     meters = PrometheusMeters("x")
     record(meters, metric)
@@ -63,6 +71,41 @@ def test_two_runners_of_one_process_keep_their_figures_apart() -> None:
     assert (one.value("connected"), other.value("connected")) == (1, 0)
 
 
+def test_a_gauge_that_is_forgotten_is_exported_no_more() -> None:
+    meters = PrometheusMeters("x")
+    meters.set("model_info", 1, role="champion", sha="old")
+    meters.set("connected", 1)
+    meters.forget("model_info")
+    meters.set("model_info", 1, role="champion", sha="new")
+    shas = [sample.labels["sha"] for sample in exported(meters)["model_info"].samples]
+    assert (shas, meters.value("connected")) == (["new"], 1)
+
+
+def test_what_is_set_before_a_reading_is_new_in_each() -> None:
+    meters, count = PrometheusMeters("x"), 0
+
+    def refresh() -> None:
+        nonlocal count
+        count += 1
+        meters.set("connected", count)
+
+    meters.before_reading(refresh)
+    assert [meters.value("connected"), exported(meters)["connected"].samples[0].value] == [1, 2]
+
+
 def test_names_are_unique_and_buckets_belong_to_histograms() -> None:
-    assert len({metric.name for metric in METRICS}) == len(METRICS)
-    assert all(bool(metric.buckets) == (metric.kind == "histogram") for metric in METRICS)
+    assert len({metric.name for metric in EVERY}) == len(EVERY)
+    assert all(bool(metric.buckets) == (metric.kind == "histogram") for metric in EVERY)
+
+
+def test_every_metric_of_the_list_is_recorded_somewhere_and_nothing_that_is_not_in_it() -> None:
+    recorded, spoken = set(), set()
+    for path in (Path(__file__).parents[2] / "live").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="count" | "set" | "observe"), args=[ast.Constant(str(name)), *_]):
+                    recorded.add(name)
+                case ast.Constant(str(word)):
+                    spoken.add(word)
+    assert {metric.name for metric in OURS} - recorded - spoken == set()
+    assert recorded - {metric.name for metric in OURS} == set()

@@ -22,7 +22,8 @@ def _free_port() -> int:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     known = load_settings("dev")
-    ports = dataclasses.replace(known.orchestration, dagster_port=_free_port(), mlflow_port=_free_port())
+    free = {key: _free_port() for key in ("dagster_port", "mlflow_port", "metrics_port")}
+    ports = dataclasses.replace(known.orchestration, **free)
     return dataclasses.replace(known, paths=Paths(tmp_path), orchestration=ports)
 
 
