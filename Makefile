@@ -59,6 +59,7 @@ docs: setup  ## Write the generated pages: settings, features, parameters
 	@$(BIN)/python tools/features_docs.py
 	@$(BIN)/python tools/model_parameters.py
 	@PYTHONPATH=. $(BIN)/python tools/metrics_docs.py
+	@PYTHONPATH=. $(BIN)/python tools/grafana_dashboard.py
 
 .PHONY: lock
 lock: setup  ## Resolve anew and write uv.lock without index addresses

@@ -80,6 +80,8 @@ def test_the_challenger_trades_its_own_account_at_a_venue_of_its_own(beside: tup
     own = np.concatenate([decision_of(payload).intents for payload in decisions(folder, CHALLENGER_DESK)])
     assert set(challenger.gateway.orders["order_id"]) == set(own["order_id"][own["verb"] == 1])
     assert runner.meters.value("fills_total", desk="challenger") > 0
+    assert 0 < runner.meters.value("trade_fill_ratio", desk="challenger") <= 1
+    assert runner.meters.value("max_dd", desk="challenger") > 0
     assert runner.meters.value("pnl", desk="challenger") != runner.meters.value("pnl", desk="model")
 
 
