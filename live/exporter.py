@@ -70,7 +70,7 @@ class PrometheusMeters:
         return generate_latest(self._registry)
 
     def value(self, sample: str, **labels: str) -> float:
-        """One exported sample, by its full name (``fills_total``); of our symbol or of the process; 0 if nothing was."""
+        """One exported sample, by its full name (``fills_total``), of our symbol or the process; 0 if nothing was."""
         self._bring_up_to_date()
         own = self._registry.get_sample_value(sample, {"symbol": self._symbol, **labels})
         return own or self._registry.get_sample_value(sample, labels) or 0.0

@@ -138,6 +138,16 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ), "percentunit"),
         Panel("Descriptors", (Query("process_open_fds{job='tickloop-runner'}", "{{instance}}"),)),
         Panel("Journal", (Query(rate("journal_bytes", "symbol"), "{{symbol}}"),), "Bps"),
+        Panel("States kept beside the journal", (
+            Query(f"increase(snapshots_total{{{S}}}[15m])", "{{symbol}}: {{outcome}}"),
+            Query(f"ignored_snapshots_total{{{S}}}", "{{symbol}}: ignored"),
+            Query(f"journal_failures_total{{{S}}}", "{{symbol}}: journal failed"),
+        )),
+        Panel("Waiting for the warehouse", (Query("outbox_bytes", "{{instance}}"),), "bytes"),
+        Panel("Given up: batches and hot values", (
+            Query("increase(untold_batches_total[15m])", "batches {{instance}}"),
+            Query("delta(hot_dropped[15m])", "hot values {{instance}}"),
+        )),
         Panel("Disk free", (Query("disk_free_bytes / disk_size_bytes", "{{instance}}"),), "percentunit",
               bars=((0, "red"), (0.1, "green"))),
         Panel("Up since", (

@@ -33,7 +33,11 @@ from tools import grafana_dashboard
 TOKEN = "deploy"
 FAULTS = ("malformed:3", "gap:4", "disconnect:5")
 PAUSED = 'count_over_time((up{job="tickloop-runner"} == 0)[10s:250ms]) > 6'  # beyond max_decision_lag_ms
-EMPTY: dict[str, str] = {}  # query -> why it brings nothing in this run
+EMPTY = {  # query -> why it brings nothing in this run
+    'journal_failures_total{symbol=~".*"}': "the disk takes everything",
+    'ignored_snapshots_total{symbol=~".*"}': "the runner starts on an empty journal",
+}
+UNSEEN = {"journal_failures", "ignored_snapshots", "untold_rows"}  # likewise, and no warehouse is configured
 
 
 class Watched(NamedTuple):
@@ -68,7 +72,7 @@ def roll_out(url: str, folder: Path) -> None:
 def runner_with_a_challenger(folder: Path, venue: Process) -> Process:
     ports, path = venue.ready(), folder / "settings.yaml"
     settings_file(folder, ports["ws_port"], ports["rest_port"])
-    text = path.read_text().replace("venue_patience_s: 30}", "venue_patience_s: 30, challenger: true}")
+    text = path.read_text().replace("snapshot_min: 0.02}", "snapshot_min: 0.02, challenger: true}")
     path.write_text(f"{text}venue: {{reject_share: 0.2}}\n")
     return Process(folder, "runner", ["live"], TICKLOOP_DEPLOY_TOKEN=TOKEN, TICKLOOP_DEPLOY_KEY=KEY.decode())
 
@@ -118,7 +122,8 @@ def test_every_metric_of_the_list_arrives_and_every_rule_can_be_evaluated(watche
         for sample in watched.server.ask('{job="tickloop-runner", __name__!~"up|scrape_.*"}')
     }
     bare = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in names}
-    assert bare == {metric.name for metric in METRICS}
+    assert {metric.name for metric in METRICS} - bare == UNSEEN
+    assert bare <= {metric.name for metric in METRICS}
     until(lambda: set(watched.server.rules().values()) == {"ok"})
 
 
@@ -128,7 +133,7 @@ def test_the_variable_of_the_dashboard_finds_the_symbol(watched: Watched) -> Non
 
 
 def test_what_prometheus_holds_is_what_the_runner_says(watched: Watched) -> None:
-    running = httpx.get(f"{watched.url}/status").json()["desks"]
+    running = httpx.get(f"{watched.url}/status").json()["symbols"][0]["desks"]
     [challenger] = watched.server.ask('model_info{role="challenger"}')
     assert challenger["metric"]["sha"] == running[2]["bundle_sha"][:12]
     [before] = watched.server.ask('model_info{role="champion before"}')
