@@ -1,5 +1,6 @@
 """The runner's figures for Prometheus, from the list in ``monitoring.metrics``."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -68,6 +69,11 @@ class PrometheusMeters:
         """The exposition that Prometheus scrapes."""
         self._bring_up_to_date()
         return generate_latest(self._registry)
+
+    async def scraped(self) -> bytes:
+        """The same, written out by a thread: a page of many symbols takes longer than a row may wait."""
+        self._bring_up_to_date()
+        return await asyncio.to_thread(generate_latest, self._registry)
 
     def value(self, sample: str, **labels: str) -> float:
         """One exported sample, by its full name (``fills_total``), of our symbol or the process; 0 if nothing was."""

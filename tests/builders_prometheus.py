@@ -60,9 +60,9 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[Prometheus]:
-    """A server under our own configuration, with the ports of this run and scrapes four times a second."""
+    """A server under our own configuration, with the ports of this run and a scrape a second."""
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "1s"}
+    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(DEPLOY / "prometheus" / "*.yml")]
     for job in config["scrape_configs"]:
         job.pop("scrape_interval", None)

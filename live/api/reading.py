@@ -56,7 +56,7 @@ def add_reading(
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
-        return Response(meters.text(), media_type=meters.content_type)
+        return Response(await meters.scraped(), media_type=meters.content_type)
 
     reading = APIRouter(dependencies=[Depends(reader_of(guard))], responses=REFUSED)
 

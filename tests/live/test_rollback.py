@@ -35,7 +35,7 @@ async def driven(runner: Runner, asked: "asyncio.Task[str]", frames: Frames) -> 
 
 async def with_two_models(folder: Path, frames: Frames) -> tuple[Runner, list[str]]:
     """A runner that has gone from one model to another, flat."""
-    shas = [stored(folder, conviction) for conviction in (0.05, 0.06)]  # too unsure to trade
+    shas = [stored(folder, conviction) for conviction in (0.34, 0.345)]  # too unsure to trade
     runner = new_runner(folder)
     drive(runner, frames[:100])
     for count, sha in enumerate(shas, 1):
@@ -89,7 +89,7 @@ async def test_a_rollback_is_refused_and_not_forced_while_the_desk_is_not_flat(t
 @in_loop
 async def test_the_route_rolls_back_what_stands_approved_and_answers_with_its_sha(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    shas = [write_band_bundle(tmp_path / f"source{n}", conviction=0.05 + 0.01 * n) for n in range(2)]
+    shas = [write_band_bundle(tmp_path / f"source{n}", conviction=0.34 + 0.005 * n) for n in range(2)]
     async with trading(site):
         assert (await site.client.post("/rollback", headers=BEARER)).status_code == 409  # nothing ran before
         for number, sha in enumerate(shas):
