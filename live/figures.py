@@ -12,7 +12,7 @@ from market.orders import CANCEL_REJECTED, FILL, MODIFY_REJECTED, ORDER_REJECTED
 from market.orders import REASON_NAMES as REFUSALS
 from monitoring.metrics import Meters
 from trading import account as own
-from trading.records import DRAWDOWN, KILLED, LATE_DECISION, LOSS_STREAK, PLACE, REASON_NAMES, SKIPPED
+from trading.records import DEGENERATE, DRAWDOWN, KILLED, LATE_DECISION, LOSS_STREAK, PLACE, REASON_NAMES, SKIPPED
 from trading.session import Turn
 
 NEWEST_ROWS: Final = 3_000  # a minute, which infer_p95_ms speaks of
@@ -148,6 +148,7 @@ class DeskFigures:
         latched = {
             KILLED: integers[own.KILLED] != 0,
             DRAWDOWN: integers[own.DRAWN_DOWN] != 0,
+            DEGENERATE: integers[own.DEGENERATE] != 0,
             LOSS_STREAK: row_ts < integers[own.PAUSED_UNTIL],
         }
         for gate, closed in latched.items():

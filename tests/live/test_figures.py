@@ -90,7 +90,12 @@ def test_the_newest_forecast_is_shown_by_class(case: Case) -> None:
 
 @pytest.mark.parametrize(
     ("place", "value", "gate"),
-    [(own.KILLED, 1, "kill switch"), (own.DRAWN_DOWN, 1, "drawdown"), (own.PAUSED_UNTIL, START + 1, "losing streak")],
+    [
+        (own.KILLED, 1, "kill switch"),
+        (own.DRAWN_DOWN, 1, "drawdown"),
+        (own.DEGENERATE, 1, "forecast degenerate"),
+        (own.PAUSED_UNTIL, START + 1, "losing streak"),
+    ],
 )
 def test_a_latched_gate_shows_until_it_is_lifted(case: Case, place: int, value: int, gate: str) -> None:
     case.row(row_ts=START)
