@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from backtest.venue import SimulatedVenue
+from config.loading import load_settings
+from config.orders import GatewayKind
 from live.parity import parity_of
-from live.plan import CHALLENGER_DESK, MODEL_DESK, LivePlan, plan_of, strategy_of
+from live.plan import CHALLENGER_DESK, MODEL_DESK, LivePlan, desks_of, plan_of, strategy_of
 from live.replay import decision_of
 from live.runner import Runner
 from market.errors import ModelError
@@ -85,6 +87,13 @@ def test_the_challenger_trades_its_own_account_at_a_venue_of_its_own(beside: tup
     assert runner.meters.value("pnl", desk="challenger") != runner.meters.value("pnl", desk="model")
 
 
+@pytest.mark.parametrize("gateway", ["paper", "shadow", "exchange"])
+def test_wherever_the_champions_orders_go_the_challengers_stay_in_the_process(gateway: GatewayKind) -> None:
+    desks = desks_of(replace(plan_with_a_challenger(), gateway=gateway))
+    assert isinstance(desks[CHALLENGER_DESK].gateway, SimulatedVenue)
+    assert isinstance(desks[MODEL_DESK].gateway, SimulatedVenue) == (gateway == "paper")
+
+
 def test_both_decide_every_row_and_their_agreement_is_counted(beside: tuple[Path, Runner]) -> None:
     folder, runner = beside
     rows = [[decision_of(p).record["row_ts"][0] for p in decisions(folder, place)] for place in (0, 2)]
@@ -115,8 +124,6 @@ async def test_a_runner_without_a_challengers_desk_says_so(tmp_path: Path) -> No
 
 
 def test_the_profile_says_whether_there_is_a_challenger() -> None:
-    from config.loading import load_settings
-
     settings = load_settings("dev")
     with_one = replace(settings, live=replace(settings.live, challenger=True))
     symbol = settings.live.symbol
