@@ -148,6 +148,9 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             Query("increase(untold_batches_total[15m])", "batches {{instance}}"),
             Query("delta(hot_dropped[15m])", "hot values {{instance}}"),
         )),
+        Panel("Requests refused", (
+            Query("sum by (reason) (rate(refused_requests_total[$__rate_interval]))", "{{reason}}"),
+        ), "reqps"),
         Panel("Disk free", (Query("disk_free_bytes / disk_size_bytes", "{{instance}}"),), "percentunit",
               bars=((0, "red"), (0.1, "green"))),
         Panel("Up since", (

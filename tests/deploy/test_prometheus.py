@@ -54,7 +54,8 @@ def queries() -> list[str]:
 
 
 def roll_out(url: str, folder: Path) -> None:
-    """A bundle that is refused, two champions, a rollback to the first, and a challenger."""
+    """A stranger and a bundle that are refused, two champions, a rollback to the first, and a challenger."""
+    assert httpx.get(f"{url}/status", headers={"Host": "evil.example"}).status_code == 421
     ledger = PromotionLedger(Paths(folder / "var").ledger)
     ledger.path.parent.mkdir(parents=True, exist_ok=True)
     shas = [write_band_bundle(folder / f"bundle{n}", conviction) for n, conviction in enumerate((0.34, 0.345, 0.8))]

@@ -60,6 +60,7 @@ UNUSED = {  # in a run without a pushed bundle, on a tape without refusals, outs
     "hot_dropped",
     "skipped_decisions",
     "refused_bundles",
+    "refused_requests",
     "deployments",
     "rollbacks",
     "kills",
