@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import dagster as dg
 import polars as pl
 
+from assets.bundles import NETWORK, slice_model
 from assets.checks import Verdict
 from assets.execution_study import execution_table
 from assets.fitting import longest_memory_rows
-from assets.models import NETWORK, slice_model
 from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import scores_beside_rules
 from assets.search import MODEL_ROOMS
@@ -123,6 +123,7 @@ def figures_of(results: Results) -> dict[str, dict[str, Any]]:
     found = {
         run.name: run.performance.as_dict()
         | {"implementability": asdict(run.implementability), "markouts": run.markouts.to_dicts()}
+        | {"served": asdict(run.served)}
         for run in results.runs
     }
     for study in results.studies:

@@ -9,9 +9,9 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from assets.bundles import NETWORK, bundle_folder
 from assets.checks import Verdict
 from assets.member_scores import member_metrics
-from assets.models import NETWORK, bundle_folder
 from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import Evaluation, evaluation_on_test, headline, verdict_of
 from assets.search import MODEL_ROOMS
@@ -23,6 +23,7 @@ from assets.train_parts import traded_cell
 from config.settings import Settings, config_sha
 from features.catalogue import CATALOGUE_VERSION, catalogue_sha
 from modeling.forecast import Cell
+from modeling.snapshot import MEDIAN_BAND
 from storage.files import replace_file
 from storage.lake import Lake
 from storage.registry import Registry, RunRecord
@@ -108,6 +109,7 @@ def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, f
     epochs = lake.manifest("models", *part).metadata["epochs"]
     artifacts = {
         "bundle": bundle_folder(settings, part, NETWORK),
+        "fallback": bundle_folder(settings, part, MEDIAN_BAND),
         "report": report_path(lake, part),
         "evaluation": page,
         "pictures": write_pictures(report_path(lake, part).with_suffix(".pictures"), pictures(lake, part)),
@@ -194,7 +196,8 @@ def figure_metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
 def _flat(run: dict[str, Any]) -> dict[str, Any]:
     """The run's own numbers, what survived, and each row of its tables under the terms that it is of."""
     plain = {key: value for key, value in run.items() if not isinstance(value, list | dict)}
-    plain |= {f"implementability/{key}": value for key, value in run["implementability"].items()}
+    for group in ("implementability", "served"):
+        plain |= {f"{group}/{key}": value for key, value in run[group].items()}
     for table, terms in STUDIES.items():
         for row in run.get(table, ()):
             place = "_".join(f"{row[term]:g}" if isinstance(row[term], float) else str(row[term]) for term in terms)

@@ -80,13 +80,15 @@ def bench(settings: Settings, lake: Lake, part: Part) -> Bench:
 
 
 def longest_memory_rows(settings: Settings) -> int:
-    """Receptive field of the largest network that the search may try."""
+    """Receptive field of the largest network that the search may try, or that is a further member."""
     largest = settings.models.network
     if isinstance(largest, CnnParameters):
         largest = replace(
             largest, dilation_growth=max(*settings.models.search.dilation_growths, largest.dilation_growth)
         )
-    return network_of(settings.features, largest, ForecastShape((traded_cell(settings),))).receptive_rows
+    shape = ForecastShape((traded_cell(settings),))
+    networks = (largest, *settings.models.ensemble.networks)
+    return max(network_of(settings.features, network, shape).receptive_rows for network in networks)
 
 
 def network_of(features: FeatureParameters, network: NetworkParameters, shape: ForecastShape) -> Architecture:

@@ -11,7 +11,7 @@ from assets.registered_model import model_name
 from config.settings import Settings
 from market.errors import BundleError, ConfigError, RegistryError
 from storage.deployment import push
-from storage.registry import CHAMPION, Registry, Version
+from storage.registry import CHAMPION, FALLBACK, Registry, Version
 
 
 class Credentials(NamedTuple):
@@ -23,10 +23,12 @@ class Credentials(NamedTuple):
 
 @dg.asset(deps=["registered_model"], group_name="deployment", kinds={"http"})
 def live_deployment(settings: dg.ResourceParam[Settings], registry: dg.ResourceParam[Registry]) -> dg.MaterializeResult:
-    """The champion of the live symbol, on the runner: it has to answer with the sha that the ledger approves."""
+    """The live symbol's champion on the runner, after its fallback; it has to answer with the sha that we approved."""
     version = approved_version(settings, registry)
     granted, url = credentials(dict(os.environ)), settings.live.runner_url
     with TemporaryDirectory() as folder:
+        if approves_fallback(registry, version):
+            push(url, granted.token, granted.key, bundle_of(registry, version, Path(folder), FALLBACK), FALLBACK)
         answer = push(url, granted.token, granted.key, bundle_of(registry, version, Path(folder)))
     running = require_running(answer, version)
     facts = {"model": version.model, "version": version.version, "running_sha": running, "runner": url}
@@ -47,10 +49,16 @@ def approved_version(settings: Settings, registry: Registry) -> Version:
     return version
 
 
-def bundle_of(registry: Registry, version: Version, folder: Path) -> Path:
-    """A version's bundle, which MLflow brings into ``folder`` from wherever it keeps it."""
+def approves_fallback(registry: Registry, version: Version) -> bool:
+    """Whether the ledger holds a fallback that came with this version."""
+    newest = registry.ledger.newest(version.model, FALLBACK)
+    return newest is not None and newest.to_version == version.version
+
+
+def bundle_of(registry: Registry, version: Version, folder: Path, name: str = "bundle") -> Path:
+    """A version's bundle, or its fallback's, which MLflow brings into ``folder`` from wherever it keeps it."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    return Path(registry.client.download_artifacts(version.run_id, "bundle", str(folder)))
+    return Path(registry.client.download_artifacts(version.run_id, name, str(folder)))
 
 
 def credentials(environment: dict[str, str]) -> Credentials:

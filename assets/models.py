@@ -1,21 +1,25 @@
-"""The model of a slice: the best candidate, trained and calibrated, and the median band beside it, as bundles."""
+"""The model of a slice: an ensemble of the best candidate, calibrated, and the median band beside it, as bundles."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import numpy as np
 import polars as pl
 
+from assets.bundles import NETWORK, bundle_folder, slice_model
 from assets.checks import Verdict
-from assets.fitting import LATENCY_BUDGET_US, Bench, bench, calibrate, checkpoints, curve_of, network_of, step_us, train
+from assets.ensembles import Trained, certain, combined, train_members
+from assets.fitting import LATENCY_BUDGET_US, Bench, bench, checkpoints, curve_of, network_of, step_us
 from assets.partitions import Part, part_of, symbol_slices
 from assets.search import MODEL_ROOMS
 from assets.slice_data import data_fingerprint, upstream_shas
+from assets.stacking import earlier_shares, stacking_inputs
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from assets.warm_start import Start, slice_before, start_of_member
 from config.settings import Settings, config_sha
@@ -33,7 +37,6 @@ from storage.lake import Lake
 if TYPE_CHECKING:
     from modeling.search import Candidate
 
-NETWORK: Final = "network"  # the bundle of the trained network, whatever its kind
 GOLDEN_ROWS: Final = 32  # with a forecast, behind those that fill the memory
 
 
@@ -45,6 +48,7 @@ def models_inputs(settings: Settings, lake: Lake, part: Part) -> str:
         content_shas(found)[:1],
         config_sha(settings),
         *started_from(settings, lake, part),
+        stacking_inputs(settings, lake, part),
     ]
     return inputs_sha("models", [], upstream, MODEL_ROOMS)
 
@@ -59,7 +63,7 @@ def started_from(settings: Settings, lake: Lake, part: Part) -> list[object]:
 def models(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.MaterializeResult:
-    """One bundle for the network and one for the median band, the runner's fallback."""
+    """One bundle for the ensemble and one for the median band, the runner's fallback."""
     part, on = part_of(context), bench(settings, lake, part_of(context))
     inputs = models_inputs(settings, lake, part)
     with checkpoints(settings, part, inputs) as folder:
@@ -68,25 +72,13 @@ def models(
 
 def made(on: Bench, lake: Lake, part: Part, folder: Path) -> Table:
     """The slice's bundles, written, as a table; a fit that was killed goes on from ``folder``."""
-    candidate, settings = best_candidate(lake, part), on.settings
-    start = member_start(on, lake, part, candidate, 0)
-    fitted = train(on, candidate, folder=folder / str(candidate.training.seed), before=start.model)
-    band = fit_baselines(on.data.taught, feature_names(on.features), settings.models.baselines)[1]
-    stamps = bundle_stamps(settings, lake, part)
-    found = {NETWORK: calibrate(on, fitted.model), MEDIAN_BAND: band}
-    metrics = {"val_nll": fitted.val_nll, "best_epoch": float(fitted.best_epoch)}
+    members = train_members(on, best_candidate(lake, part), partial(member_start, on, lake, part), folder)
+    stamps, metrics = bundle_stamps(on.settings, lake, part), fit_metrics(members)
     rows = [
-        {"kind": kind, **store(on, model, bundle_folder(settings, part, kind), stamps, metrics)}
-        for kind, model in found.items()
+        {"kind": kind, **store(on, model, bundle_folder(on.settings, part, kind), stamps, metrics)}
+        for kind, model in slice_models(on, lake, part, members).items()
     ]
-    cells = [cell.name for cell in on.shape.cells]
-    facts = {
-        "bundle_sha": rows[0]["sha"],
-        "cells": cells,
-        "epochs": curve_of(fitted, 0),
-        "rows": fitted.train_rows,
-        **metrics,
-    }
+    facts = {"bundle_sha": rows[0]["sha"], "rows": members[0].fit.train_rows, **metrics, **member_facts(on, members)}
     return Table(pl.DataFrame(rows), facts)
 
 
@@ -119,18 +111,24 @@ def models_hold(
     )
 
 
-def bundle_folder(settings: Settings, part: Part, kind: str) -> Path:
-    """Where a slice's bundle of one kind lies."""
-    return settings.paths.bundles / part.symbol / part.key / kind
+def slice_models(on: Bench, lake: Lake, part: Part, members: list[Trained]) -> dict[str, ModelSnapshot]:
+    """The ensemble of the members and the median band, by the kind of their bundles; both know how sure they are."""
+    kinds = [member.fit.model.kind for member in members]
+    band = fit_baselines(on.data.taught, feature_names(on.features), on.settings.models.baselines)[1]
+    return {NETWORK: combined(on, members, earlier_shares(on, lake, part, kinds)), MEDIAN_BAND: certain(on, band)}
 
 
-def slice_model(settings: Settings, lake: Lake, part: Part, kind: str) -> ModelSnapshot:
-    """A model of a slice, from its bundle. Raises BundleError if the bundle is not the one in the lake's table."""
-    table = lake.scan("models", part.symbol, [part.key]).filter(pl.col("kind") == kind).collect()
-    folder = bundle_folder(settings, part, kind)
-    if bundle_sha(folder) != table["sha"][0]:
-        raise BundleError(f"{folder} is not the bundle that models/{part.symbol}/{part.key} made; make it again")
-    return read_bundle(folder, catalogue_content(settings.features_of(part.symbol))).model
+def fit_metrics(members: list[Trained]) -> dict[str, float]:
+    """Means over the members."""
+    losses, epochs = ([float(getattr(one.fit, name)) for one in members] for name in ("val_nll", "best_epoch"))
+    return {"val_nll": float(np.mean(losses)), "best_epoch": float(np.mean(epochs))}
+
+
+def member_facts(on: Bench, members: list[Trained]) -> dict[str, Any]:
+    """What was fitted, member by member and epoch by epoch."""
+    epochs = [line for number, member in enumerate(members) for line in curve_of(member.fit, number)]
+    cells = [cell.name for cell in on.shape.cells]
+    return {"cells": cells, "members": [member.facts for member in members], "epochs": epochs}
 
 
 def bundles_intact(settings: Settings, lake: Lake, part: Part) -> bool:
@@ -178,7 +176,7 @@ def store(
 
 
 def export_of(model: ModelSnapshot, golden: Golden) -> bytes | None:
-    """A network as ONNX, proved on the newest golden rows that follow each other; None for a median band."""
+    """A network or ensemble as one ONNX graph, proved on the newest consecutive golden rows; None for a median band."""
     if model.kind == MEDIAN_BAND:
         return None
     from modeling.export import export_onnx

@@ -15,10 +15,11 @@ from assets.tables import Table, blocking, inputs_sha, judge, passed, publish
 from assets.walk_forward_slices import frame_slices
 from config.settings import Settings
 from market.errors import RegistryError
+from modeling.snapshot import MEDIAN_BAND
 from modeling.walk_forward import Slice
 from storage.lake import Lake
 from storage.promotions import Promotion
-from storage.registry import CHALLENGER, CHAMPION, Registry, Version
+from storage.registry import CHALLENGER, CHAMPION, FALLBACK, Registry, Version
 
 EVIDENCE_DAYS: Final = 20  # of Test below which no gate can say anything
 GATES: Final = ("beats baselines and champion", "deflated Sharpe", "no regime negative", "latency budget", "parity")
@@ -86,6 +87,7 @@ def register(settings: Settings, lake: Lake, registry: Registry, part: Part, pie
     approved = settings.registry.promotion == "by_gate" and set(gates.values()) == {INSUFFICIENT}
     if approved:
         promote(registry, version, CHAMPION, gates, f"demo approval, gates: {INSUFFICIENT}")
+        approve_fallback(registry, version, fallback_sha(lake, part))
     return {
         "symbol": part.symbol,
         "slice": part.key,
@@ -95,6 +97,24 @@ def register(settings: Settings, lake: Lake, registry: Registry, part: Part, pie
         "alias": CHAMPION if approved else CHALLENGER,
         "mlflow_run": run_id,
     }
+
+
+def fallback_sha(lake: Lake, part: Part) -> str:
+    """Of the median band's bundle of a slice."""
+    table = lake.scan("models", part.symbol, [part.key]).filter(pl.col("kind") == MEDIAN_BAND).collect()
+    return str(table["sha"][0])
+
+
+def approve_fallback(registry: Registry, version: Version, sha: str) -> None:
+    """Enter the median band that came with a champion into the ledger, once; a runner keeps it hot beside it."""
+    before = registry.ledger.newest(version.model, FALLBACK)
+    if before is not None and (before.to_version, before.bundle_sha) == (version.version, sha):
+        return
+    when, earlier = datetime.now(UTC).isoformat(timespec="seconds"), before.to_version if before else None
+    reason = f"the median band beside champion {version.version}"
+    registry.ledger.append(
+        Promotion(when, getpass.getuser(), version.model, FALLBACK, earlier, version.version, sha, {}, reason)
+    )
 
 
 def model_name(settings: Settings, symbol: str) -> str:

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assets.bundles import NETWORK, slice_model
 from assets.fitting import longest_memory_rows
 from assets.member_scores import OVERALL, member_predictions, member_table
-from assets.models import NETWORK, slice_model
 from assets.partitions import Part
 from assets.slice_data import slice_data
 from assets.train_parts import traded_cell

@@ -28,6 +28,8 @@ def desk_of(
         kind=kind,
         features=settings.features_of(symbol),
         shape=shape,
-        asked=Asked(settings.trading.horizon_ms, settings.reports.markouts_ms),
+        asked=Asked(
+            settings.trading.horizon_ms, settings.reports.markouts_ms, certainty.delay_ms if certainty else 0.0
+        ),
         certainty=certainty,
     )

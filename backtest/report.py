@@ -66,6 +66,14 @@ _IMPLEMENTABILITY: Final = {
     "gated_rows": "rows on which a gate or halt silenced a ready forecast, of unknown size and not counted",
     "cap_bound_share": "share of decisions for a position in which the cap bound, not the edge",
 }
+_SERVED: Final = {
+    "rows": "rows with an interval whose return ended",
+    "coverage": "share of returns inside",
+    "width_bp": "median width, bp",
+    "endless": "share of intervals without an end",
+    "set_size": "classes in a set",
+    "spread_bp": "median spread of the members, bp",
+}
 _COLUMNS: Final = {
     "queue_model": "queue model",
     "baseline": "against",
@@ -188,7 +196,8 @@ def render(page: Page, runs: Sequence[Run], instrument: Instrument) -> str:
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(page.title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{escape(page.title)}</h1>{notes}"
         f"<h2>Figures</h2>{_money(instrument)}{figures_table(runs, instrument)}{curves}"
-        f"{_groups(runs)}{_markouts(runs)}{_implementability(runs)}{''.join(map(_study, page.studies))}{scores}"
+        f"{_groups(runs)}{_markouts(runs)}{_implementability(runs)}{_served(runs)}"
+        f"{''.join(map(_study, page.studies))}{scores}"
         f"<h2>Why each row was decided as it was</h2>{reasons}<h2>Where it comes from</h2>{facts}</body></html>\n"
     )
 
@@ -253,6 +262,15 @@ def _implementability(runs: Sequence[Run]) -> str:
     )
     table = _side_by_side(_IMPLEMENTABILITY, {run.name: asdict(run.implementability) for run in runs})
     return f"<h2>Implementability</h2><p>{about}</p>{table}"
+
+
+def _served(runs: Sequence[Run]) -> str:
+    about = (
+        "Every forecast of the traded cell carried an interval of the gross return, fitted on the second part of Val, "
+        "which went on learning from the run's own rows; and a set of classes. Both are judged as they were served."
+    )
+    table = _side_by_side(_SERVED, {run.name: asdict(run.served) for run in runs})
+    return f"<h2>Intervals as served</h2><p>{about}</p>{table}"
 
 
 def _study(study: Study) -> str:

@@ -11,6 +11,8 @@ from backtest.engine import Result, fills_frame, orders_frame
 from backtest.implementability import Implementability, implementability, signals
 from backtest.markouts import markouts
 from backtest.performance import Figures, Performance, Steps, figures, performance, steps_of, valuation
+from backtest.served import Served, served
+from features.layout import NS_PER_MS
 from features.regimes import REGIME_NAMES
 
 KEYS: Final = {"run": pl.String, "scope": pl.String, "group": pl.String}
@@ -21,6 +23,7 @@ class Asked(NamedTuple):
 
     horizon_ms: int  # of the forecast that was traded
     markouts_ms: Sequence[int]
+    delay_ms: float = 0.0  # from a decision to where the return of its interval begins
 
 
 class Run(NamedTuple):
@@ -35,6 +38,7 @@ class Run(NamedTuple):
     performance: Performance
     markouts: pl.DataFrame  # see backtest.markouts
     implementability: Implementability
+    served: Served
 
 
 def judged(name: str, trace: Trace, compiled: Compiled, terms: Terms, asked: Asked) -> Run:
@@ -53,7 +57,9 @@ def judged(name: str, trace: Trace, compiled: Compiled, terms: Terms, asked: Ask
     signalled = signals(result.decisions, result.intents)
     horizon_ms, decisions = asked.horizon_ms, result.decisions
     survived = implementability(signalled, fills, compiled.mids, horizon_ms, instrument, decisions=decisions)
-    return Run(name, instrument.name, result, orders, fills, steps, whole, after, survived)
+    begins = round(asked.delay_ms * NS_PER_MS)
+    sure = served(decisions, (begins, begins + horizon_ms * NS_PER_MS), instrument.inverse)
+    return Run(name, instrument.name, result, orders, fills, steps, whole, after, survived, sure)
 
 
 def grouped(runs: Sequence[Run]) -> pl.DataFrame:

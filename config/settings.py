@@ -18,6 +18,7 @@ from modeling.parameters import (
     BaselineParameters,
     CalibrationParameters,
     ConformalParameters,
+    EnsembleParameters,
     LearnerParameters,
     NetworkParameters,
     SearchParameters,
@@ -194,11 +195,12 @@ class LakeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """The models: horizons, network, training, slices, search, calibration, conformal sets, baselines."""
+    """The models: horizons, network, training, ensemble, slices, search, calibration, conformal sets, baselines."""
 
     horizons_ms: tuple[int, ...]  # those of labels.horizons_ms that models learn; the purge covers the longest
     network: NetworkParameters
     training: TrainingParameters
+    ensemble: EnsembleParameters
     walk_forward: WalkForwardParameters
     search: SearchParameters
     calibration: CalibrationParameters

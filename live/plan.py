@@ -30,7 +30,8 @@ from trading.strategy import idle_strategy, model_strategy
 
 MODEL_DESK: Final = TRADING_DESK
 CHALLENGER_DESK: Final = 2  # of the one beside it that decides in shadow, where there is one
-Role = Literal["champion", "challenger"]
+Role = Literal["champion", "challenger"]  # of models with a desk
+Pushed = Literal["champion", "challenger", "fallback"]
 ROLES: Final[dict[Role, int]] = {"champion": MODEL_DESK, "challenger": CHALLENGER_DESK}
 _NAMES: Final = {MODEL_DESK: "model", CHALLENGER_DESK: "challenger"}  # of desks that are not called after their policy
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from features.catalogue import catalogue_content
-from live.plan import LivePlan, Role, strategy_from
+from live.desk import Model
+from live.plan import LivePlan, Pushed, strategy_from, strategy_of
 from market.errors import BundleError, ModelError, RegistryError
 from storage.bundle import MANIFEST, Golden, read_bundle
 from storage.deployment import signature, unpack
@@ -41,7 +42,7 @@ class Rollout:
         for left_over in folder.glob(".*.tmp"):
             shutil.rmtree(left_over)
 
-    def accept(self, body: bytes, claimed_signature: str, role: Role = "champion") -> tuple[str, Strategy]:
+    def accept(self, body: bytes, claimed_signature: str, role: Pushed = "champion") -> tuple[str, Strategy]:
         """The sha of a packed bundle, and its strategy, warmed. Raises Refusal, naming what is wrong."""
         try:
             files = unpack(body)
@@ -54,7 +55,16 @@ class Rollout:
         self.require_approval(sha, role)
         return sha, self._install(sha, files)
 
-    def require_approval(self, sha: str, role: Role = "champion") -> None:
+    def kept_fallback(self) -> Model | None:
+        """The newest fallback that the ledger approves and that lies here, from an earlier run; None without one.
+
+        Raises RegistryError if the ledger cannot be read, BundleError or ModelError if the bundle cannot serve.
+        """
+        approved = [entry.bundle_sha for entry in self._ledger.promotions() if entry.alias == "fallback"]
+        stored = [sha for sha in approved if (self._folder / sha).is_dir()]
+        return Model(strategy_of(self._plan, self._folder / stored[-1]), stored[-1]) if stored else None
+
+    def require_approval(self, sha: str, role: Pushed = "champion") -> None:
         """Raise Refusal unless the ledger approves a bundle for a role."""
         try:
             approved = self._ledger.approves(sha, role)

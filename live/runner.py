@@ -14,6 +14,7 @@ from live.challenger import ShadowFigures
 from live.clock import Clock
 from live.connectors.line import Stamps
 from live.desk import Desk, Model
+from live.fallback import Fallback
 from live.figures import DeskFigures, LineFigures, ModelFigures
 from live.keeping import Keeper
 from live.latencies import Latencies
@@ -85,6 +86,7 @@ class Runner:
         self._keeper = Keeper(folders.journal, snapshot_s, meters)
         self.resumed = self._resume()  # decisions that the journal holds
         self.swaps = Swaps(self.desks, self._note_model)
+        self.fallback = Fallback(self.desks[ROLES["champion"]], self._note_model)
         self._figures = [DeskFigures(meters, desk) for desk in self.desks]
         self._models = ModelFigures(meters, self.desks)
 
@@ -157,6 +159,7 @@ class Runner:
 
     def _close(self, row_ts: int) -> None:
         self.swaps.at_row(row_ts)
+        self.fallback.at_row(row_ts)
         skipped = self._out_of_time(row_ts)
         for desk in self.desks:
             if desk.session.next_row_ts != row_ts:
@@ -220,6 +223,7 @@ class Runner:
             "replayed_decisions": self.replayed,
             "config_sha": self.plan.config_sha,
             "catalogue_sha": self.plan.catalogue_sha,
+            "fallback_sha": self.fallback.bundle_sha,
             "desks": [self._desk_status(desk) for desk in self.desks],
         }
 
@@ -233,6 +237,7 @@ class Runner:
             "flat": session.flat,
             "latencies": self.latencies[desk.place].summary(),
             "kill": session.kill_state,
+            "outlook": session.outlook.as_dict(),
         }
 
     def _push(self, events: Events) -> None:

@@ -38,7 +38,7 @@ from live.rollout import Rollout
 from live.runner import Audience, Folders, Runner
 from live.telling import Teller
 from live.warmup import warm
-from market.errors import VenueError
+from market.errors import ModelError, RegistryError, VenueError
 from storage.clickhouse import login_from
 from storage.clickhouse_parameters import WarehouseParameters
 from storage.files import replace_file
@@ -151,6 +151,7 @@ async def _serve(
     floor = _open_floor(plans, folders, replay or WallClock(), meters, lines.snapshot_s)
     _tell_resumed(floor)
     rollouts = _rollouts(floor, ledger, secrets.deploy_key)
+    _keep_fallbacks(floor, rollouts)
     access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s, secrets.kill_token)
     pages = page_server(api(floor, rollouts, meters, access, Explanations(folders, lines.markouts_ms)))
     loop = asyncio.get_running_loop()
@@ -224,6 +225,20 @@ def _rollouts(floor: Floor, ledger: PromotionLedger, key: bytes) -> dict[str, Ro
         runner.plan.instrument.name: Rollout(runner.plan, runner.folders.bundles, ledger, key)
         for runner in floor.runners
     }
+
+
+def _keep_fallbacks(floor: Floor, rollouts: dict[str, Rollout]) -> None:
+    """Each symbol's fallback of an earlier run, kept again; one that cannot serve is told of, and trading goes on."""
+    for runner in floor.runners:
+        name = runner.plan.instrument.name
+        try:
+            kept = rollouts[name].kept_fallback() if name in rollouts else None
+        except (ModelError, RegistryError) as error:
+            LOG.warning(f"{name} has no fallback: {error}")
+            continue
+        if kept is not None:
+            runner.fallback.keep(kept)
+            LOG.info(f"{name} keeps bundle {kept.bundle_sha[:12]} as its fallback")
 
 
 def _feeds_of(floor: Floor, wire: Wire, until_end: bool) -> dict[str, Feed]:

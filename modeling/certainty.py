@@ -98,6 +98,10 @@ class Outlook(NamedTuple):
     upper_bp: float
     classes: int  # let in: 1 down, 2 no trade, 4 up, added
 
+    def as_dict(self) -> dict[str, float | int | None]:
+        """JSON-able: None for what is not finite."""
+        return {name: value if math.isfinite(value) else None for name, value in self._asdict().items()}
+
 
 SILENT: Final = Outlook(NAN, NAN, NAN, NAN, NAN, 0)
 

@@ -91,17 +91,21 @@ def mixture_weights(given: Doubles) -> Doubles:
     return np.asarray(weights / weights.sum())
 
 
+def require_earlier(stacking: StackingWeights, first: int, key: str) -> None:
+    """Raise LeakageError unless every label behind the weights was known before ``first``, ns UTC, of slice ``key``."""
+    if stacking.known_ts >= first:
+        raise LeakageError(
+            f"slice {key} begins at {first} ns, labels behind its stacking weights reach {stacking.known_ts}"
+        )
+
+
 def stacked(stacking: StackingWeights, later: SliceForecasts) -> Doubles:
     """The weighted mixture of a later slice's members, shape (N, C, 3).
 
     Raises LeakageError if a label behind the weights reaches into the slice, ModelError if its members or cells are
     others.
     """
-    if stacking.known_ts >= later.row_ts[0]:
-        first = int(later.row_ts[0])
-        raise LeakageError(
-            f"slice {later.key} begins at {first} ns, labels behind its stacking weights reach {stacking.known_ts}"
-        )
+    require_earlier(stacking, int(later.row_ts[0]), later.key)
     members, _, cells, _ = later.probabilities.shape
     if stacking.weights.shape != (cells, members):
         raise ModelError(f"stacking weights of shape {stacking.weights.shape} for {cells} cells and {members} members")

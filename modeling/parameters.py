@@ -168,6 +168,22 @@ class TrainingParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsembleParameters:
+    """How many networks answer together, and what they are."""
+
+    method: Literal["ensemble", "mc_dropout"]  # networks of their own seeds, or draws of one network's head
+    members: int  # networks of an ensemble; 1: one network alone
+    networks: tuple[NetworkParameters, ...]  # shapes that members take in turn behind the one that was searched for
+    passes: int  # draws of mc_dropout
+    stacking: bool  # members count as earlier slices' Test rows say; else, and where there are none, all alike
+
+    def __post_init__(self) -> None:
+        _one_of(self, "method", "ensemble", "mc_dropout")
+        _within(self, "members", 1, 16)
+        _within(self, "passes", 2, 32)
+
+
+@dataclass(frozen=True, slots=True)
 class WalkForwardParameters:
     """Lengths of the windows of a slice, seconds."""
 

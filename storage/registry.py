@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
+FALLBACK: Final = "fallback"  # of the ledger alone: the median band that came with a champion
 _BATCH: Final = 100  # parameters, tags or metrics in one call; MLflow's own limit
 
 

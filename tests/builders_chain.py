@@ -35,6 +35,7 @@ def tiny_settings(var: Path) -> Settings:
             horizons_ms=(250, 1000),
             network=replace(models.network, depth=1, kernel_size=2, dilation_growth=1),
             training=replace(models.training, epochs=2, chunk_rows=128),
+            ensemble=replace(models.ensemble, members=2),
             walk_forward=replace(models.walk_forward, train_s=20, val_s=14, test_s=8, purge_s=2),
             search=replace(models.search, trials=1, dilation_growths=(1,)),
             learners=replace(models.learners, lightgbm_rounds=5),

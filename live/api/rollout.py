@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 
 from live.api.access import Access, bears
+from live.desk import Model
 from live.floor import Floor
-from live.plan import ROLES, Role
+from live.plan import ROLES, Pushed, Role
 from live.rollout import Refusal, Rollout
 from live.runner import Runner
 from live.views import Deployed, Refused
@@ -34,7 +35,7 @@ def add_rollout(
     @router.post("/deploy", responses=_REFUSED)
     @router.post("/deploy/{role}", responses=_REFUSED)
     async def deploy(
-        request: Request, role: Role = "champion", symbol: Symbol = "", authorization: Annotated[str, Header()] = ""
+        request: Request, role: Pushed = "champion", symbol: Symbol = "", authorization: Annotated[str, Header()] = ""
     ) -> Deployed:
         with _counted(meters):
             _open(rollouts, access, authorization, checking)
@@ -42,8 +43,9 @@ def add_rollout(
             async with checking:
                 body, claimed = await _body(request), request.headers.get(SIGNATURE_HEADER, "")
                 rollout = rollouts[runner.plan.instrument.name]
-                sha, strategy = await asyncio.to_thread(rollout.accept, body, claimed, role)
-                running = await runner.deploy(strategy, sha, patience_s, role)
+                with _told(runner, role):
+                    sha, strategy = await asyncio.to_thread(rollout.accept, body, claimed, role)
+                running = await _served(runner, role, Model(strategy, sha), patience_s)
         runner.meters.count("deployments", role=role)
         return Deployed(role, running, runner.next_row_ts)
 
@@ -60,6 +62,25 @@ def add_rollout(
                 running = await runner.swaps.roll_back(place, patience_s)
         runner.meters.count("rollbacks", role=role)
         return Deployed(role, running, runner.next_row_ts)
+
+
+async def _served(runner: Runner, role: Pushed, model: Model, patience_s: float) -> str:
+    """Sha of the model that decides once this one was given its role; a fallback decides only when it is called for."""
+    if role == "fallback":
+        runner.fallback.keep(model)
+        return runner.desks[ROLES["champion"]].bundle_sha
+    return await runner.deploy(*model, patience_s, role)
+
+
+@contextmanager
+def _told(runner: Runner, role: Pushed) -> Iterator[None]:
+    """A champion that is refused inside may leave its desk to the fallback."""
+    try:
+        yield
+    except Refusal as refusal:
+        if role == "champion":
+            runner.fallback.champion_refused(refusal.code)
+        raise
 
 
 def _open(rollouts: Mapping[str, Rollout], access: Access, authorization: str, checking: asyncio.Lock) -> None:

@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -12,20 +13,24 @@ import pytest
 
 from assets.backtest_command import backtest_report, open_asked
 from assets.backtests import FIGURES, ORDERS, report_path
+from assets.bundles import NETWORK, bundle_folder
 from assets.evaluation import figure_metrics
-from assets.models import NETWORK, bundle_folder, bundles_intact
+from assets.live_deployment import bundle_of
+from assets.models import bundles_intact
 from assets.partitions import Part
 from assets.slice_data import slice_of
 from assets.tables import passed
 from config.settings import Paths, Settings
+from features.catalogue import catalogue_content
 from market.errors import BundleError, NotEnoughData, TickloopError
 from orchestration.instance import CHAIN_TAG, open_instance
 from orchestration.running import ChainReport, run_chain
 from orchestration.sensors import new_slices, untrained_slices
 from orchestration.summary import demo_summary
 from orchestration.tapes import SYNTHETIC
+from storage.bundle import read_bundle
 from storage.lake import Lake
-from storage.registry import CHAMPION, Registry
+from storage.registry import CHAMPION, FALLBACK, Registry
 from tests.builders_chain import DAYS, spoil_lines, tiny_settings, truncate
 
 TABLES = ("raw_ticks", "aligned_events", "features", "labels")
@@ -87,7 +92,7 @@ def test_the_held_back_seconds_are_never_seen(built: tuple[Settings, ChainReport
     assert (last.last_ts - first.first_ts) / 1e9 == pytest.approx(60, abs=0.5)
 
 
-def test_the_registered_model_is_approved_as_what_it_is(built: tuple[Settings, ChainReport]) -> None:
+def test_the_registered_model_is_approved_as_what_it_is(built: tuple[Settings, ChainReport], tmp_path: Path) -> None:
     settings = built[0]
     registry = Registry(settings.paths.mlflow)
     row = Lake(settings.paths.lake).scan("registered_model", "all", ["all"]).collect().row(0, named=True)
@@ -97,8 +102,39 @@ def test_the_registered_model_is_approved_as_what_it_is(built: tuple[Settings, C
     approval = registry.ledger.newest(row["model"], CHAMPION)
     assert approval is not None
     assert approval.reason == "demo approval, gates: insufficient data"
+    table = Lake(settings.paths.lake).scan("models", row["symbol"], [row["slice"]]).collect()
+    kept = registry.ledger.newest(row["model"], FALLBACK)
+    assert kept is not None
+    assert table.filter(kind="median_band")["sha"].to_list() == [kept.bundle_sha]
+    bundle = read_bundle(bundle_of(registry, version, tmp_path, FALLBACK), _catalogue(settings))
+    assert bundle.model.certainty is not None
     run = registry.client.get_run(version.run_id)
     assert {"catalogue_sha", "config_sha", "data_fingerprint", "slice"} <= set(run.data.tags)
+
+
+def _catalogue(settings: Settings) -> dict[str, Any]:
+    return catalogue_content(settings.features_of(SYNTHETIC))
+
+
+def test_the_model_is_an_ensemble_that_knows_how_sure_it_is_and_the_page_says_how_that_went(
+    built: tuple[Settings, ChainReport],
+) -> None:
+    settings, lake = built[0], Lake(built[0].paths.lake)
+    part = Part(SYNTHETIC, lake.dates("models", SYNTHETIC)[0])
+    bundle = read_bundle(bundle_folder(settings, part, NETWORK), _catalogue(settings))
+    assert (bundle.model.kind, len(bundle.model.spec["members"])) == ("ensemble", 2)
+    assert bundle.onnx is not None
+    assert bundle.model.certainty is not None
+    facts = lake.manifest("models", *part).metadata
+    assert [member["seed"] for member in facts["members"]] == [7, 8]
+    assert {epoch["member"] for epoch in facts["epochs"]} == {0, 1}
+    found = lake.manifest("backtests", *part).metadata
+    for run in ("model", "median band"):
+        served = found["figures"][run]["served"]
+        assert served["rows"] > 100
+        assert 0.5 < served["coverage"] <= 1.0
+    assert found["figures"]["model"]["served"]["spread_bp"] > 0
+    assert "Intervals as served" in Path(found["report"]).read_text()
 
 
 def test_the_summary_fits_on_a_screen_and_names_the_bundle(built: tuple[Settings, ChainReport]) -> None:

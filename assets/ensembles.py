@@ -1,0 +1,105 @@
+"""The model of a slice out of several networks: each from its own seed, mixed, calibrated together, and how sure."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assets.fitting import Bench, calibrate, train
+from assets.train_parts import traded_cell
+from assets.warm_start import Start
+from modeling.certainty import Labelled, fit_certainty
+from modeling.forecast import Cell
+from modeling.parameters import ConformalParameters, EnsembleParameters
+from modeling.sampling import learnable
+from modeling.snapshot import ModelSnapshot, ensemble_of
+from modeling.streaming import forecaster_from
+
+if TYPE_CHECKING:
+    from modeling.search import Candidate
+    from modeling.training import Fit
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One network of an ensemble and how it was fitted."""
+
+    seed: int
+    fit: "Fit"
+    start: str  # what its weights began with
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the manifest, JSON-able."""
+        fit = self.fit
+        return {"kind": fit.model.kind, "seed": self.seed, "val_nll": fit.val_nll, "best_epoch": fit.best_epoch} | {
+            "start": self.start
+        }
+
+
+def member_candidates(ensemble: EnsembleParameters, candidate: "Candidate") -> Iterator[tuple[int, "Candidate"]]:
+    """Seed and settings of each network to fit; draws of dropout are all of one."""
+    shapes = (candidate.network, *ensemble.networks)
+    for number in range(ensemble.members if ensemble.method == "ensemble" else 1):
+        yield candidate.training.seed + number, replace(candidate, network=shapes[number % len(shapes)])
+
+
+def train_members(
+    on: Bench, candidate: "Candidate", start: Callable[["Candidate", int], Start], folder: Path
+) -> list[Trained]:
+    """The networks of an ensemble, fitted one after the other.
+
+    start : what a member's fit begins with, by its settings and number
+    folder : below which killed fits go on, see ``assets.fitting.checkpoints``
+    """
+    members = []
+    for number, (seed, one) in enumerate(member_candidates(on.settings.models.ensemble, candidate)):
+        begun = start(one, number)
+        fitted = train(on, one, seed, folder=folder / str(seed), before=begun.model)
+        members.append(Trained(seed, fitted, begun.line))
+    return members
+
+
+def combined(on: Bench, members: list[Trained], shares: NDArray[np.float64] | None = None) -> ModelSnapshot:
+    """One model of the members, calibrated as a whole, that knows how sure it is of the traded cell.
+
+    shares : shape (cells, members), see ``assets.stacking``; None: all alike
+    """
+    return certain(on, calibrate(on, mixed(on.settings.models.ensemble, members, shares)))
+
+
+def mixed(
+    ensemble: EnsembleParameters, members: list[Trained], shares: NDArray[np.float64] | None = None
+) -> ModelSnapshot:
+    """The members as one model, not calibrated; a single one stays what it is."""
+    if ensemble.method == "mc_dropout":
+        from modeling.mc_dropout import dropout_members
+
+        return ensemble_of(dropout_members(members[0].fit.model, ensemble.passes, members[0].seed))
+    models = [member.fit.model for member in members]
+    return models[0] if len(models) == 1 else ensemble_of(models, shares)
+
+
+def certain(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
+    """The model with the conformal state that the second part of Val leads to, in the traded cell."""
+    data, forecaster, labels = on.data.calibration, forecaster_from(model), on.settings.labels
+    cell, shape = traded_cell(on.settings), on.shape
+    place = shape.cells.index(cell)
+    known = learnable(data, forecaster.receptive_rows)[:, place]
+    came = Labelled(data.classes[known, place], data.gross_bp[known, shape.horizon_of_cell[place]])
+    delay_ms = labels.infer_latency_ms + labels.order_latency_ms if labels.anchor == "executable" else 0.0
+    forecasts = forecaster.run(data.values, data.valid)[known]
+    asked = row_rate(on.settings.models.conformal, cell, on.settings.features.row_interval_ms)
+    return replace(model, certainty=fit_certainty(shape, cell, forecasts, came, delay_ms, asked))
+
+
+def row_rate(conformal: ConformalParameters, cell: Cell, row_interval_ms: int) -> ConformalParameters:
+    """The same for labels of every row: as many as overlap move the level together as far as one alone would.
+
+    >>> row_rate(ConformalParameters(0.1, 0.005, 1000), Cell(1000, 0.0), 20).rate
+    0.0001
+    """
+    return replace(conformal, rate=conformal.rate / max(1.0, cell.horizon_ms / row_interval_ms))

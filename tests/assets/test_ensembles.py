@@ -1,0 +1,136 @@
+"""A slice's ensemble: who its members are, what they count, and how sure the whole is; nothing from a later slice."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assets.ensembles import Trained, certain, combined, member_candidates, mixed
+from assets.fitting import Bench
+from assets.slice_data import SliceData
+from assets.stacking import answers_alike, said_before
+from config.loading import load_settings
+from market.errors import LeakageError
+from modeling.calibration import identity
+from modeling.ensemble import fit_stacking, require_earlier
+from modeling.evaluation import log_loss
+from modeling.forecast import Cell
+from modeling.parameters import EnsembleParameters, GruParameters
+from modeling.search import Candidate
+from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
+from modeling.streaming import forecaster_from
+from modeling.uncertainty import class_scores, true_scores
+from tests.builders_market import COINM_BTC
+from tests.builders_modeling import SHAPE, START, labelled_rows, quick_training, random_model, small_networks
+
+THREE = EnsembleParameters("ensemble", 3, (), 8, False)
+GRU = GruParameters("gru", 64, 1, 256, 0.1)
+
+
+def bench() -> Bench:
+    """A bench whose second part of Val holds 1,200 rows; what the market did is not asked for here."""
+    rows: Any = SliceData(*(labelled_rows(seed=seed) for seed in range(4)))
+    nothing: Any = None
+    return Bench(load_settings("dev"), COINM_BTC.name, rows, nothing, nothing)
+
+
+def trained(count: int = 3) -> list[Trained]:
+    """Random networks of each kind in turn, as a fit leaves them."""
+    networks = list(small_networks().values())
+    models = [replace(random_model(seed, networks[seed % 3]), calibration=identity(3)) for seed in range(count)]
+    fits: list[Any] = [SimpleNamespace(model=model, val_nll=1.0, best_epoch=2) for model in models]
+    return [Trained(7 + number, fit, "cold") for number, fit in enumerate(fits)]
+
+
+def test_members_have_seeds_of_their_own_and_take_the_shapes_in_turn() -> None:
+    network = load_settings("dev").models.network
+    candidate = Candidate(network, quick_training())
+    assert [seed for seed, _ in member_candidates(THREE, candidate)] == [3, 4, 5]
+    assert {one.network for _, one in member_candidates(THREE, candidate)} == {network}
+    turns = list(member_candidates(replace(THREE, members=4, networks=(GRU,)), candidate))
+    assert [one.network.kind for _, one in turns] == ["cnn", "gru", "cnn", "gru"]
+    assert [seed for seed, _ in member_candidates(replace(THREE, method="mc_dropout"), candidate)] == [3]
+
+
+def test_one_member_stays_a_network_and_several_are_an_ensemble_of_equals() -> None:
+    assert mixed(THREE, trained(1)).kind == "cnn"
+    whole = mixed(THREE, trained())
+    assert (whole.kind, shares_of(whole).tolist()) == (ENSEMBLE, [[1 / 3] * 3] * 3)
+    assert trained()[1].facts == {"kind": "transformer", "seed": 8, "val_nll": 1.0, "best_epoch": 2, "start": "cold"}
+
+
+def test_draws_of_dropout_are_members_that_come_back_with_their_seed() -> None:
+    asked = replace(THREE, method="mc_dropout", passes=5)
+    whole, again = mixed(asked, trained(1)), mixed(asked, trained(1))
+    assert len(whole.spec["members"]) == 5
+    assert all(np.array_equal(whole.weights[name], again.weights[name]) for name in whole.weights)
+    rows = labelled_rows(80)
+    forecaster = forecaster_from(whole)
+    spread = SHAPE.spreads_bp(forecaster.run(rows.values, rows.valid))[-1]
+    assert spread.min() > 1e-4
+    kept = whole.weights["member0.classes.weight"].any(1)
+    assert 0 < kept.sum() < kept.size
+    plain = trained(1)[0].fit.model.weights["classes.weight"]
+    assert np.allclose(whole.weights["member0.classes.weight"][kept], plain[kept] / 0.9)
+
+
+def test_the_whole_is_calibrated_together_and_knows_how_sure_it_is() -> None:
+    on = bench()
+    model = combined(on, trained())
+    rows, forecaster = on.data.calibration, forecaster_from(model)
+    said = SHAPE.probabilities(forecaster.run(rows.values, rows.valid))[forecaster.receptive_rows :]
+    classes = rows.classes[forecaster.receptive_rows :]
+    plain = forecaster_from(mixed(THREE, trained()))
+    before = SHAPE.probabilities(plain.run(rows.values, rows.valid))[forecaster.receptive_rows :]
+    truth = classes.astype(np.int64)
+    for cell in range(3):
+        assert log_loss(said[:, cell], truth[:, cell]) < log_loss(before[:, cell], truth[:, cell])
+    certainty = model.certainty
+    assert certainty is not None
+    assert (certainty.cell, certainty.delay_ms) == (Cell(1000, 0.0), 11.0)
+    assert certainty.parameters.rate == pytest.approx(0.005 / 50)  # fifty rows a second share one return
+    scores = true_scores(class_scores(said[:, 2]), classes[:, 2])[-1_000:]
+    assert np.mean(scores <= certainty.set_threshold) == pytest.approx(0.9, abs=0.005)
+
+
+def test_a_gross_anchor_measures_from_the_decision() -> None:
+    on = bench()
+    labels = replace(on.settings.labels, anchor="gross")
+    model = certain(replace(on, settings=replace(on.settings, labels=labels)), trained(1)[0].fit.model)
+    assert model.certainty is not None
+    assert model.certainty.delay_ms == 0.0
+
+
+def ensemble() -> ModelSnapshot:
+    return replace(mixed(THREE, trained()), calibration=random_model().calibration)
+
+
+def test_shares_are_learned_from_what_members_said_before_calibration() -> None:
+    test, plain = labelled_rows(400), forecaster_from(mixed(THREE, trained()))
+    piece = said_before("k", ensemble(), test, 2**62)
+    expected = plain.run_members(test.values, test.valid)[plain.receptive_rows - 1 :]  # type: ignore[union-attr]
+    assert piece.probabilities.shape == (3, len(expected), 3, 3)
+    for member in range(3):
+        assert np.allclose(piece.probabilities[member], SHAPE.probabilities(expected[:, member]))
+    assert np.allclose(fit_stacking([piece]).weights.sum(1), 1.0)
+
+
+def test_shares_never_come_from_a_label_that_is_known_once_the_later_slice_has_begun() -> None:
+    test = labelled_rows(400)
+    first = START + 300 * 20_000_000
+    piece = said_before("k", ensemble(), test, first)
+    assert piece.known_ts.max() < first
+    assert piece.row_ts[-1] == START + 249 * 20_000_000  # the longest horizon, a second, before it
+    stacking = fit_stacking([piece])
+    require_earlier(stacking, first, "later")
+    with pytest.raises(LeakageError, match="slice later begins at"):
+        require_earlier(stacking, stacking.known_ts, "later")
+
+
+def test_only_ensembles_of_the_same_kinds_and_cells_are_learned_from() -> None:
+    on, kinds = bench(), ["cnn", "transformer", "gru"]
+    assert answers_alike(ensemble(), kinds, on)
+    assert not answers_alike(ensemble(), ["cnn", "cnn", "cnn"], on)
+    assert not answers_alike(trained(1)[0].fit.model, ["cnn"], on)

@@ -1,0 +1,54 @@
+"""What was served, judged by hand: coverage, width, endless intervals, and rows whose return never came to its end."""
+
+import numpy as np
+import pytest
+
+from backtest.served import Served, served
+from market.errors import BacktestError
+from trading.records import DECISION
+
+ROW = 20_000_000
+
+
+def decisions(count: int) -> np.ndarray:
+    """Rows at a mid of 10,000 ticks that expect between -1 and 1 bp, two classes let in."""
+    made = np.zeros(count, DECISION)
+    made["row_ts"] = np.arange(count) * ROW
+    made["best_bid"], made["best_ask"] = 9_999, 10_001
+    made["lower_bp"], made["upper_bp"], made["classes"], made["spread_bp"] = -1.0, 1.0, 3, 0.2
+    return made
+
+
+def test_coverage_is_the_share_of_returns_that_lay_inside() -> None:
+    made = decisions(12)
+    made["best_bid"][8:] += 2  # 2 bp up from row 8 on, by way of both touches
+    made["best_ask"][8:] += 2
+    # a return runs from one row behind its decision to three: those of rows 5 and 6 hold the jump
+    found = served(made, (11_000_000, 51_000_000), False)
+    assert found == Served(9, pytest.approx(7 / 9), 2.0, 0.0, 2.0, 0.2)
+
+
+def test_endless_intervals_hold_everything_and_count_for_no_width() -> None:
+    made = decisions(10)
+    made["lower_bp"][:5], made["upper_bp"][:5] = -np.inf, np.inf
+    made["best_bid"][3:] += 500
+    made["best_ask"][3:] += 500
+    found = served(made, (0, 20_000_000), True)
+    assert (found.rows, found.coverage, found.width_bp, found.endless) == (9, 1.0, 2.0, 0.5)
+
+
+def test_a_row_without_a_touch_ends_no_return() -> None:
+    made = decisions(10)
+    made["best_ask"][4] = 0
+    assert served(made, (0, 20_000_000), False).rows == 7
+
+
+def test_without_intervals_nothing_is_said() -> None:
+    made = decisions(10)
+    made["lower_bp"] = np.nan
+    assert served(made, (0, ROW), False) == Served(0, None, None, None, None, None)
+
+
+def test_decisions_with_a_hole_are_refused() -> None:
+    with pytest.raises(BacktestError, match="not those of consecutive rows"):
+        served(np.delete(decisions(10), 4), (0, ROW), False)
