@@ -19,7 +19,7 @@ from market.instrument import Instrument
 from market.orders import FILL, REPORT
 from modeling.forecast import Cell, Floats, ForecastShape
 from tests.builders_market import COINM_BTC, synthetic_events
-from tests.builders_trading import FEATURES, TRADING, VENUE, ImbalanceForecaster
+from tests.builders_trading import CERTAINTY, FEATURES, TRADING, VENUE, ImbalanceForecaster
 from trading.parameters import PolicyKind
 from trading.records import DECISION
 
@@ -53,7 +53,7 @@ def imbalance_forecasts() -> Floats:
 
 def desk(kind: PolicyKind) -> Desk:
     """Trades the stretch on the tests' terms."""
-    return Desk(Terms(COINM_BTC, VENUE, stretch()[1], 0), TRADING, kind, FEATURES, SHAPE, ASKED)
+    return Desk(Terms(COINM_BTC, VENUE, stretch()[1], 0), TRADING, kind, FEATURES, SHAPE, ASKED, CERTAINTY)
 
 
 def fills(instrument: Instrument, *legs: tuple[int, int, int, int, int, int], fee: float = 0.0) -> pl.DataFrame:
