@@ -12,6 +12,7 @@ from market.orders import CANCEL_REJECTED, FILL, MODIFY_REJECTED, ORDER_REJECTED
 from market.orders import REASON_NAMES as REFUSALS
 from monitoring.metrics import Meters
 from trading import account as own
+from trading.limits import MAX_DRAWDOWN_USD
 from trading.records import DEGENERATE, DRAWDOWN, KILLED, LATE_DECISION, LOSS_STREAK, PLACE, REASON_NAMES, SKIPPED
 from trading.session import Turn
 
@@ -137,6 +138,7 @@ class DeskFigures:
         ratio = self._filled_lots / self._placed_lots if self._placed_lots else 0.0
         self._meters.set("trade_fill_ratio", min(1.0, ratio), desk=self._name)
         self._latches(int(record["row_ts"]))
+        self._drawdown()
 
     def _p95_ms(self) -> float:
         newest = self._took_ms[: self._rows]
@@ -153,6 +155,13 @@ class DeskFigures:
         }
         for gate, closed in latched.items():
             self._meters.set("gate_latched", float(closed), desk=self._name, gate=REASON_NAMES[gate])
+
+    def _drawdown(self) -> None:
+        session = self._desk.session
+        _, integers, floats = session.account
+        if integers[own.LAST_MID2]:  # headroom is known from the first valid row on
+            used = 1.0 - floats[own.HEADROOM_USD] / session.strategy.limits[MAX_DRAWDOWN_USD]
+            self._meters.set("drawdown_used", float(used), desk=self._name)
 
 
 class ModelFigures:

@@ -56,6 +56,7 @@ _DESK: Final = (
     Metric("position_lots", "gauge", "lots", "acknowledged position", ("desk",)),
     Metric("pnl", "gauge", "settlement currency", "profit since the start, marked at mid", ("desk",)),
     Metric("max_dd", "gauge", "settlement currency", "deepest fall of pnl from its peak since the start", ("desk",)),
+    Metric("drawdown_used", "gauge", "0 to 1", "share of the drawdown limit used, pending orders at worst", ("desk",)),
     Metric(
         "gate_latched",
         "gauge",

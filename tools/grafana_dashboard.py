@@ -122,8 +122,10 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     "Risk": (
         Panel("Latched gates", (Query(f"gate_latched{{{S}}}", "{{desk}}: {{gate}}"),), "bool_yes_no", 12, "stat",
               bars=GOOD_BAD),
-        Panel("Deepest drawdown", (Query(f"max_dd{{{S}}}", "{{symbol}} {{desk}}"),), "short", 12,
+        Panel("Deepest drawdown", (Query(f"max_dd{{{S}}}", "{{symbol}} {{desk}}"),), "short", 6,
               about="settlement currency, since the start of the process"),
+        Panel("Drawdown limit used", (Query(f"drawdown_used{{{S}}}", "{{symbol}} {{desk}}"),), "percentunit", 6,
+              bars=((0, "green"), (0.75, "red"))),
         Panel("Decisions by reason", (Query(rate("decisions", "reason", ", desk='model'"), "{{reason}}"),), "cps", 16,
               stacked=True),
         Panel("Targets that a cap bound, or a gate halved", (

@@ -11,6 +11,7 @@ from live.plan import desks_of
 from market.orders import FILL, ORDER_REJECTED, REPORT, WOULD_CROSS
 from tests.builders_runner import START, quick_plan
 from trading import account as own
+from trading.limits import MAX_DRAWDOWN_USD
 from trading.records import DECISION, INTENT, LATE_DECISION, PLACE
 from trading.session import Decision, Turn
 
@@ -104,6 +105,15 @@ def test_a_latched_gate_shows_until_it_is_lifted(case: Case, place: int, value: 
     assert case.value("gate_latched", gate=gate) == 1
     case.desk.session.account[1][place] = 0
     assert case.value("gate_latched", gate=gate) == 0
+
+
+def test_the_share_of_the_drawdown_limit_is_shown_once_it_is_known(case: Case) -> None:
+    session = case.desk.session
+    case.row()
+    assert "drawdown_used{" not in case.meters.text().decode()
+    session.account[1][own.LAST_MID2] = 1
+    session.account[2][own.HEADROOM_USD] = 0.25 * session.strategy.limits[MAX_DRAWDOWN_USD]
+    assert case.value("drawdown_used") == 0.75
 
 
 def test_only_the_models_in_force_and_those_before_are_named(case: Case) -> None:
