@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from live.desk import Desk
+from live.fallback import Fallback
 from live.plan import ROLES
 from market.events import GAP, SNAPSHOT, Events
 from market.orders import CANCEL_REJECTED, FILL, MODIFY_REJECTED, ORDER_REJECTED, Reports
@@ -165,17 +166,19 @@ class DeskFigures:
 
 
 class ModelFigures:
-    """Which bundles decide, and which would come back."""
+    """Which bundles decide, and which would come back or stand in."""
 
-    def __init__(self, meters: Meters, desks: Sequence[Desk]) -> None:
+    def __init__(self, meters: Meters, desks: Sequence[Desk], fallback: Fallback) -> None:
         self._meters = meters
+        self._fallback = fallback
         self._desks = {role: desks[place] for role, place in ROLES.items() if place < len(desks)}
         meters.before_reading(self._refresh)
 
     def _refresh(self) -> None:
         self._meters.forget("model_info")
+        shas = {"fallback": self._fallback.bundle_sha}
         for role, desk in self._desks.items():
-            shas = {role: desk.bundle_sha, f"{role} before": desk.previous.bundle_sha if desk.previous else ""}
-            for name, sha in shas.items():
-                if sha:
-                    self._meters.set("model_info", 1, role=name, sha=sha[:12])
+            shas |= {role: desk.bundle_sha, f"{role} before": desk.previous.bundle_sha if desk.previous else ""}
+        for name, sha in shas.items():
+            if sha:
+                self._meters.set("model_info", 1, role=name, sha=sha[:12])

@@ -88,7 +88,7 @@ class Runner:
         self.swaps = Swaps(self.desks, self._note_model)
         self.fallback = Fallback(self.desks[ROLES["champion"]], self._note_model)
         self._figures = [DeskFigures(meters, desk) for desk in self.desks]
-        self._models = ModelFigures(meters, self.desks)
+        self._models = ModelFigures(meters, self.desks, self.fallback)
 
     @property
     def next_row_ts(self) -> int:

@@ -5,6 +5,7 @@ import pytest
 
 from live.desk import Desk, Model
 from live.exporter import PrometheusMeters
+from live.fallback import Fallback
 from live.figures import NEWEST_ROWS, DeskFigures, ModelFigures
 from live.machine_figures import JournalFigures
 from live.plan import desks_of
@@ -117,8 +118,12 @@ def test_the_share_of_the_drawdown_limit_is_shown_once_it_is_known(case: Case) -
 
 
 def test_only_the_models_in_force_and_those_before_are_named(case: Case) -> None:
-    ModelFigures(case.meters, [case.desk])
+    fallback = Fallback(case.desk, lambda desk, row_ts: None)
+    ModelFigures(case.meters, [case.desk], fallback)
     case.desk.bundle_sha = "a" * 64
+    assert "fallback" not in case.meters.text().decode()
+    fallback.keep(Model(case.desk.session.strategy, "f" * 64))
+    assert case.meters.value("model_info", role="fallback", sha="f" * 12) == 1
     assert case.meters.value("model_info", role="champion", sha="a" * 12) == 1
     case.desk.previous = Model(case.desk.session.strategy, "a" * 64)
     case.desk.bundle_sha = "b" * 64
