@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from live.desk import Desk, Model
 from live.plan import LivePlan, desks_of, header_of, reader_of
 from live.replay import Playback, Strategies, resume
-from market.errors import JournalError
+from market.errors import DataError, JournalError
 from market.reader import FrameReader
 from storage.journal import Position, read_journal
 from storage.snapshots import Arrays, position_of, read_snapshot, snapshots
@@ -80,12 +80,13 @@ def playback_since(
 ) -> tuple[Playback, Position | None]:
     """A playback that stands at ``row_ts`` (ns UTC) or earlier, and where in the journal it goes on; None: its start.
 
-    A snapshot that does not hold is passed over, as at a restart.
+    A snapshot that does not hold is passed over, as at a restart; so is one whose sessions stand in another order than
+    the journal's header gives them.
     """
     for path in snapshots(journal):
         try:
             playback = _restored(plan, journal, path, strategies)
-        except (JournalError, OSError):
+        except (JournalError, DataError, OSError):
             continue
         if max(desk.session.next_row_ts for desk in playback.desks) <= row_ts:
             return playback, position_of(path)

@@ -17,7 +17,7 @@ from backtest.venue import SimulatedVenue
 from live.explain.answer import Outcome
 from live.explain.playing import LaterRow, Played
 from market.instrument import Instrument
-from market.orders import FILL, IOC, POST_ONLY, Reports
+from market.orders import FILL, IOC, ORDER_REJECTED, POST_ONLY, REASON_NAMES, Reports
 from trading import limits as rule
 from trading.records import CANCEL, PLACE
 from trading.routing import taker_limit, touch_price
@@ -59,7 +59,7 @@ def outcomes(played: Played, order_id: int, leg_ns: int, terms: Terms, mids: Mid
         ("not sent", "neither order nor cancel", _without(order_id)),
     )
     return tuple(
-        _valued(name, what, _fills(played, order_id, change, terms), terms, mids) for name, what, change in variants
+        _valued(name, what, _reported(played, order_id, change, terms), terms, mids) for name, what, change in variants
     )
 
 
@@ -67,8 +67,8 @@ def _own(intents: Intents, order_id: int) -> Intents:
     return intents[(intents["order_id"] == order_id) & (intents["verb"] == PLACE)]
 
 
-def _fills(played: Played, order_id: int, change: Callable[[Intents], Intents], terms: Terms) -> Reports:
-    """The order's fills in a venue that goes on from the decision."""
+def _reported(played: Played, order_id: int, change: Callable[[Intents], Intents], terms: Terms) -> Reports:
+    """What is reported of the order by a venue that goes on from the decision."""
     venue = SimulatedVenue(terms.instrument, terms.venue)
     venue.load(played.before.venue)
     send(venue, change(played.looked.pair.again.intents))
@@ -78,7 +78,7 @@ def _fills(played: Played, order_id: int, change: Callable[[Intents], Intents], 
         heard.append(venue.reports(row.row_ts))
         send(venue, row.intents)
     reports: Reports = np.concatenate(heard) if heard else venue.reports(0)
-    return reports[(reports["order_id"] == order_id) & (reports["kind"] == FILL)]
+    return reports[reports["order_id"] == order_id]
 
 
 def _rows(later: Iterable[LaterRow], change: Callable[[Intents], Intents]) -> Iterable[LaterRow]:
@@ -118,8 +118,9 @@ def _without_cancels(intents: Intents, order_id: int) -> Intents:
     return intents[(intents["order_id"] != order_id) | (intents["verb"] == PLACE)]
 
 
-def _valued(name: str, what: str, fills: Reports, terms: Terms, mids: MidPath) -> Outcome:
-    """The fills up to the horizon, in money at its mid."""
+def _valued(name: str, what: str, reports: Reports, terms: Terms, mids: MidPath) -> Outcome:
+    """The fills up to the horizon, in money at its mid; an order that the venue refuses says why."""
+    fills, refused = (reports[reports["kind"] == kind] for kind in (FILL, ORDER_REJECTED))
     instrument, books = terms.instrument, Ledger(terms.instrument)
     counted = fills[fills["venue_ts"] <= terms.valued_ts]
     for fill in counted:
@@ -131,7 +132,7 @@ def _valued(name: str, what: str, fills: Reports, terms: Terms, mids: MidPath) -
     profit = books.equity(mark) if np.isfinite(mark) else None
     return Outcome(
         name=name,
-        what=what,
+        what=f"{what}; refused: {REASON_NAMES[int(refused['reason'][0])]}" if refused.size else what,
         filled=lots * instrument.lot_size,
         average_price=(each / paid if instrument.inverse else paid / each) if lots else None,
         maker_share=float(np.average(counted["maker"], weights=counted["qty"])) if lots else None,

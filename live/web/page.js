@@ -366,7 +366,7 @@ function askToKill() {
 }
 
 async function killStep() {
-  if (state.killStep === 1) {
+  if (state.killStep !== 2) {
     if (!$("kill-token").value) { write($("kill-answer"), "The kill token is needed."); return; }
     state.killStep = 2;
     write($("kill-title"), "Are you sure?");
@@ -401,12 +401,13 @@ function table(heads, lines) {
 }
 
 const section = (title, ...parts) => element("section", {}, element("h2", {}, title), ...parts);
+const exact = (price) => price === null || price === undefined ? "–" : String(+price.toFixed(8));
 const short = (value) => value === null ? "–" : Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(+value.toPrecision(5));
 
 function explainedBook(told) {
   const count = Math.max(told.book.bids.length, told.book.asks.length);
-  const lines = Array.from({ length: Math.min(count, 5) }, (_, i) => [short(told.book.bids[i]?.quantity ?? null), String(told.book.bids[i]?.price ?? "–"), String(told.book.asks[i]?.price ?? "–"), short(told.book.asks[i]?.quantity ?? null)]);
-  return section(`Book seen, mid ${told.book.mid}, spread ${fixed(told.book.spread_bp, 3)} bp`, table(["Bid size", "Bid", "Ask", "Ask size"], lines));
+  const lines = Array.from({ length: Math.min(count, 5) }, (_, i) => [short(told.book.bids[i]?.quantity ?? null), exact(told.book.bids[i]?.price), exact(told.book.asks[i]?.price), short(told.book.asks[i]?.quantity ?? null)]);
+  return section(`Book seen, mid ${exact(told.book.mid)}, spread ${fixed(told.book.spread_bp, 3)} bp`, table(["Bid size", "Bid", "Ask", "Ask size"], lines));
 }
 
 function explainedForecast(told) {
@@ -443,7 +444,7 @@ function queueChart(path) {
 function explainedFills(told) {
   if (!told.fills.length) return section("Fills", element("p", {}, "None."));
   const heads = ["Price", "Quantity", "As", "Fee, bp", ...told.fills[0].markouts.map((mark) => `${mark.horizon_ms / 1000} s, bp`)];
-  return section("Fills and what became of the price", table(heads, told.fills.map((fill) => [String(fill.price), short(fill.quantity), fill.maker ? "maker" : "taker", short(fill.fee_bp), ...fill.markouts.map((mark) => signed(mark.bp, 3))])));
+  return section("Fills and what became of the price", table(heads, told.fills.map((fill) => [exact(fill.price), short(fill.quantity), fill.maker ? "maker" : "taker", short(fill.fee_bp), ...fill.markouts.map((mark) => signed(mark.bp, 3))])));
 }
 
 function explained(told) {
@@ -451,7 +452,7 @@ function explained(told) {
   const pair = (...parts) => element("div", { className: "pair" }, ...parts);
   return [
     element("a", { href: "/?symbol=" + encodeURIComponent(asked.symbol) }, "← Back to the figures"),
-    element("h1", {}, `${asked.order}: ${asked.side} ${short(asked.quantity)} at ${asked.price}`),
+    element("h1", {}, `${asked.order}: ${asked.side} ${short(asked.quantity)} at ${exact(asked.price)}`),
     element("p", { className: "lede" }, `${asked.symbol}, ${asked.kind}, sent ${precise(asked.sent_ts)} UTC, ${asked.end}. Decided «${told.reason}»${asked.bundle_sha ? " by model " + asked.bundle_sha.slice(0, 12) : ", without a model"}. ${told.same_as_written ? "The replay decides the same, bit for bit." : "The replay decides otherwise than the journal says."}`),
     pair(explainedBook(told), explainedForecast(told)),
     section("Features furthest from their norm", table(["Feature", "Value", "Usually", "Deviations", "Model saw"], told.features.map((f) => [f.name, `${short(f.value)} ${f.unit}`, short(f.norm), signed(f.deviation, 1), short(f.seen)]))),
@@ -509,7 +510,7 @@ window.addEventListener("popstate", route);
 $("kill").addEventListener("click", askToKill);
 $("kill-go").addEventListener("click", killStep);
 $("kill-cancel").addEventListener("click", () => $("kill-dialog").close());
-$("kill-dialog").addEventListener("close", () => { state.killStep = 0; $("kill-token").value = ""; });
+$("kill-dialog").addEventListener("close", () => { if (!$("kill-dialog").open) { state.killStep = 0; $("kill-token").value = ""; } });
 $("kill-token").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); killStep(); } });
 setInterval(judge, 250);
 start();
