@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from assets.backtest_command import Report
+from assets.calibrating import calibrated_on
 from config.settings import Settings
 from market.errors import ConfigError
 from modeling.architecture import architecture
 from modeling.baselines import fit_baselines
-from modeling.calibration import fit_calibration
 from modeling.evaluation import Prediction, baseline_prediction, evaluate, model_prediction
 from modeling.fi2010 import HORIZONS, IMBALANCE, NAMES, PUBLISHED, SPLITS, WINDOW, Parts, branch_bases, parts_of
 from modeling.learners import fit_learners
@@ -51,11 +49,7 @@ def fit_network(settings: Settings, parts: Parts) -> ModelSnapshot:
     built = architecture(network, (columns,) * len(bases), bases, len(NAMES), parts.train.shape)
     training = replace(models.training, return_weight=0.0, cost_weight=0.0)
     model = fit(built, parts.train, parts.val, training).model
-    known = learnable(parts.val, WINDOW)
-    classes = np.where(known, parts.val.classes, np.int8(-128)).astype(np.int8)
-    forecasts = forecaster_from(model).run(parts.val.values, parts.val.valid)
-    probabilities = parts.val.shape.probabilities(forecasts)
-    return replace(model, calibration=fit_calibration(models.calibration, probabilities, classes))
+    return calibrated_on(model, parts.val, models.calibration, WINDOW)
 
 
 def predictions(settings: Settings, parts: Parts, model: ModelSnapshot) -> list[Prediction]:

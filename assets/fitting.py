@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from assets.calibrating import calibrated_on
 from assets.partitions import Part
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
 from assets.slice_data import SliceData, compiled_before, search_windows, slice_data, slice_of
@@ -23,10 +24,12 @@ from backtest.runs import Run
 from backtest.surface import run_desk
 from config.settings import Settings
 from features.catalogue import branch_columns, feature_names
+from features.mirror import mirrored_places, mirrored_signs
 from features.parameters import FeatureParameters
 from modeling.architecture import Architecture, architecture, base_dilations
+from modeling.augmentation import Mirror
 from modeling.baselines import class_prior
-from modeling.calibration import fit_calibration, identity
+from modeling.calibration import identity
 from modeling.evaluation import baseline_prediction, evaluate, model_prediction
 from modeling.forecast import ForecastShape
 from modeling.parameters import CnnParameters, NetworkParameters
@@ -117,8 +120,22 @@ def train(
     network = network_of(on.features, candidate.network, on.shape)
     training = candidate.training if seed is None else replace(candidate.training, seed=seed)
     return fit(
-        network, on.data.train, on.data.search, training, report, folder=folder, before=before, clock=time.perf_counter
+        network,
+        on.data.train,
+        on.data.search,
+        training,
+        report,
+        folder=folder,
+        before=before,
+        clock=time.perf_counter,
+        mirror=mirror_of(on.features),
     )
+
+
+def mirror_of(features: FeatureParameters) -> Mirror:
+    """How the catalogue's rows look in the mirrored market."""
+    names = tuple(feature_names(features))
+    return Mirror(mirrored_places(names), mirrored_signs(names))
 
 
 def curve_of(fitted: "Fit", member: int) -> list[dict[str, Any]]:
@@ -143,12 +160,7 @@ def checkpoints(settings: Settings, part: Part, inputs: str) -> Iterator[Path]:
 
 def calibrate(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
     """The model with its probabilities bent to the frequencies of the second part of Val."""
-    data, forecaster = on.data.calibration, forecaster_from(model)
-    forecasts = forecaster.run(data.values, data.valid)
-    known = learnable(data, forecaster.receptive_rows)
-    classes = np.where(known, data.classes, np.int8(-128)).astype(np.int8)
-    probabilities = on.shape.probabilities(forecasts)
-    return replace(model, calibration=fit_calibration(on.settings.models.calibration, probabilities, classes))
+    return calibrated_on(model, on.data.calibration, on.settings.models.calibration)
 
 
 def earn(on: Bench, model: ModelSnapshot) -> Run:

@@ -1,7 +1,7 @@
 """The shape of a network as plain numbers, which training builds from and streaming lays its memory out by."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple
 
 from market.errors import ModelError
@@ -35,6 +35,7 @@ class Architecture:
     columns: Places  # for each branch the features that it reads
     width: int
     dropout: float
+    direct: bool = field(default=True, kw_only=True)  # whether the newest row also reaches the class scores by itself
 
     def __post_init__(self) -> None:
         if not self.columns or not all(
@@ -75,6 +76,9 @@ class Architecture:
         yield Layer("fuse", layout.LINEAR, fused, _linear(fused, self.width) | _norm(self.width))
         for name, count in (("classes", len(self.forecast.cells)), ("returns", len(self.forecast.horizons_ms))):
             yield Layer(name, layout.LINEAR, self.width, _linear(self.width, CLASSES * count))
+        if self.direct:
+            scores = CLASSES * len(self.forecast.cells)
+            yield Layer("direct", layout.LINEAR, self.features, {"weight": (self.features, scores)})
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every array of weights by its full name."""
@@ -214,16 +218,17 @@ KINDS: dict[str, type[Architecture]] = {
 
 
 def architecture_from(kind: str, stored: Mapping[str, Any]) -> Architecture:
-    """The architecture that ``as_dict`` wrote.
+    """The architecture that ``as_dict`` wrote; one that says nothing of ``direct`` is older than that, and has none.
 
     Raises ModelError if the kind is unknown, or a key is missing or unknown.
     """
     if kind not in KINDS:
         raise ModelError(f"kind={kind!r} of a network is not one of {sorted(KINDS)}")
     wanted = {item.name for item in fields(KINDS[kind])} - {"forecast"} | {"cells"}
-    if set(stored) != wanted:
+    described = {"direct": False, **stored}
+    if set(described) != wanted:
         raise ModelError(f"a {kind} is described by {sorted(wanted)}, this one by {sorted(stored)}")
-    rest = {key: _tupled(value) for key, value in stored.items() if key != "cells"}
+    rest = {key: _tupled(value) for key, value in described.items() if key != "cells"}
     return KINDS[kind](forecast=ForecastShape.from_dict(dict(stored)), **rest)
 
 

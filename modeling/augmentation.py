@@ -3,10 +3,24 @@
 Shapes: T rows of a chunk with its context, F features. All randomness comes from the generator that is passed in.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from modeling.forecast import Floats
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What a row becomes where up and down, bid and ask change places: ``row[places] * signs``."""
+
+    places: tuple[int, ...]  # (F,) the feature that each one becomes
+    signs: tuple[float, ...]  # (F,) 1 or -1
+
+    def rows(self, values: Floats) -> Floats:
+        """The rows of the mirrored market, shape (T, F)."""
+        return values[:, self.places] * np.asarray(self.signs, np.float32)
 
 
 def cut_out(values: Floats, rng: np.random.Generator, least_rows: int, most_rows: int) -> Floats:

@@ -14,7 +14,7 @@ from torch.utils.data import IterableDataset
 
 from features.regimes import HIGH_VOLATILITY, REGIME_NAMES
 from modeling.architecture import Architecture
-from modeling.augmentation import cut_out, mixing_share, partner
+from modeling.augmentation import Mirror, cut_out, mixing_share, partner
 from modeling.forecast import Floats
 from modeling.parameters import TrainingParameters
 from modeling.sampling import (
@@ -45,9 +45,10 @@ class DenseBatches(IterableDataset[Batch]):
         parameters: TrainingParameters,
         *,
         learning: bool,
+        mirror: Mirror | None = None,
     ) -> None:
         self._network, self._source, self._found, self._settings = network, source, found, parameters
-        self._learning = learning
+        self._learning, self._mirror = learning, mirror
         self.epoch: Callable[[], int] = lambda: 0
 
     def __iter__(self) -> Iterator[Batch]:
@@ -66,7 +67,7 @@ class DenseBatches(IterableDataset[Batch]):
                     yield batch | {"part": torch.tensor(place)}
 
     def _of_part(self, data: TrainingSet, rng: np.random.Generator) -> Iterator[Batch]:
-        part = _Part(self._network, data, self._settings, self._weights(data))
+        part = _Part(self._network, data, self._settings, self._weights(data), self._mirror)
         count, size = len(part.firsts), self._settings.batch_chunks
         order = rng.permutation(count) if self._learning else np.arange(count)
         for first in range(0, count, size):
@@ -94,8 +95,14 @@ class _Part:
     """The chunks of one part, each with the rows before it that its first forecast depends on."""
 
     def __init__(
-        self, network: Architecture, data: TrainingSet, parameters: TrainingParameters, weights: Floats
+        self,
+        network: Architecture,
+        data: TrainingSet,
+        parameters: TrainingParameters,
+        weights: Floats,
+        mirror: Mirror | None,
     ) -> None:
+        self._mirror = mirror
         self._context, self._rows, self._settings = network.receptive_rows - 1, parameters.chunk_rows, parameters
         usable = learnable(data, network.receptive_rows)
         self.firsts = chunk_starts(usable, network.receptive_rows, parameters.chunk_rows)
@@ -120,14 +127,25 @@ class _Part:
         return {"x": _padded(x, self._context + self._rows), **labels}
 
     def augmented(self, place: int, rng: np.random.Generator) -> Chunk:
-        """The chunk, mixed with another of its regime and cut; a mixed chunk has the labels of both, by their share."""
+        """The chunk, mirrored, mixed with another of its regime and cut, each by chance.
+
+        A mixed chunk has the labels of both, by their share.
+        """
         settings, chunk = self._settings, self.chunk(place)
+        if self._mirror is not None and rng.random() < settings.mirror_share:
+            chunk = mirrored(chunk, self._mirror)
         if settings.mixup_alpha > 0:
             share = np.float32(mixing_share(rng, settings.mixup_alpha))
             chunk = mixed(chunk, self.chunk(partner(self._regimes, place, rng)), share)
         if rng.random() < settings.cutout_share:
             chunk["x"] = cut_out(chunk["x"], rng, settings.cutout_least_rows, settings.cutout_most_rows)
         return chunk
+
+
+def mirrored(chunk: Chunk, mirror: Mirror) -> Chunk:
+    """The chunk of the mirrored market: up is down, and what rose fell."""
+    turned = {"x": mirror.rows(chunk["x"]), "truth": 2 - chunk["truth"], "gross": -chunk["gross"]}
+    return chunk | turned
 
 
 def mixed(one: Chunk, other: Chunk, share: np.float32) -> Chunk:

@@ -13,6 +13,7 @@ from modeling.layout import (
     CELLS,
     DEPTH,
     DILATED,
+    DIRECT,
     FIRST,
     HORIZONS,
     KIND,
@@ -46,7 +47,7 @@ def network_step(model, state, row, valid):
     for member in range(layout[0, MEMBERS]):
         _branches(weights, layout, member, columns, seen[0], memory, scratch, row)
         if ready:
-            _heads(weights, layout, member, scratch, members[member])
+            _heads(weights, layout, member, row, scratch, members[member])
     seen[0] += 1
     if ready:
         _pool(layout, members, columns, shares, forecast)
@@ -86,7 +87,7 @@ def _branches(weights, layout, member, columns, count, memory, scratch, row):
 
 
 @njit(cache=True, error_model="numpy")
-def _heads(weights, layout, member, scratch, forecast):
+def _heads(weights, layout, member, row, scratch, forecast):
     """Fuse the branches of a member and write its forecast, not calibrated."""
     size, branches, cells = layout[1 + member, WIDTH], layout[1 + member, MEMBER_BRANCHES], layout[0, CELLS]
     returns = forecast[3 * cells : 3 * (cells + layout[0, HORIZONS])]
@@ -99,6 +100,8 @@ def _heads(weights, layout, member, scratch, forecast):
     gelu(y)
     linear(weights, layout[fuse + 1, WEIGHTS], y, forecast[: 3 * cells])
     linear(weights, layout[fuse + 2, WEIGHTS], y, returns)
+    if layout[1 + member, DIRECT]:
+        accumulate(weights, layout[fuse + 3, WEIGHTS], row, forecast[: 3 * cells])
     for cell in range(cells):
         _softmax3(forecast[3 * cell : 3 * cell + 3])
 

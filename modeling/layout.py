@@ -1,7 +1,8 @@
 """Where a network's numbers lie in the arrays that the compiled runtime reads: what kernels and streaming agree on.
 
 A layout is a table of int64. Row 0 speaks of the whole model, the next rows of its members, the rest of the layers:
-for each member and branch the projection and then its blocks; behind them the member's fusion and its two outputs.
+for each member and branch the projection and then its blocks; behind them the member's fusion, its two outputs, and
+where it has one the layer that leads from the row to the class scores.
 """
 
 from typing import Final
@@ -18,6 +19,7 @@ FIRST: Final = 0  # the row of its first layer
 WIDTH: Final = 1
 MEMBER_BRANCHES: Final = 2
 DEPTH: Final = 3  # blocks behind the projection of each branch
+DIRECT: Final = 4  # 1 where a layer behind the outputs leads from the row to the class scores
 
 # a layer's row
 WEIGHTS: Final = 0  # where its weights begin

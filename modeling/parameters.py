@@ -10,7 +10,7 @@ from market.errors import ConfigError
 WIDTHS: Final = (64, 256)
 MEMORY_ROWS: Final = (256, 1024)
 DROPOUTS: Final = (0.05, 0.15)
-LEARNING_RATES: Final = (1e-4, 3e-4)
+LEARNING_RATES: Final = (1e-4, 1e-3)
 FOCAL_GAMMAS: Final = (1.5, 2.0)
 PATIENCES: Final = (5, 10)
 
@@ -118,6 +118,23 @@ def network_parameters(values: Mapping[str, Any]) -> NetworkParameters:
     return kind(**values)
 
 
+def sibling(network: NetworkParameters, kind: str) -> NetworkParameters:
+    """The network itself if it is of that kind, else one of that kind with its width, depth and dropout.
+
+    It has the shortest memory that is allowed, heads of sixteen channels and a feed-forward part of twice the width.
+    Raises ConfigError if the kind is unknown.
+    """
+    if network.kind == kind:
+        return network
+    shared = {"kind": kind, "width": network.width, "dropout": network.dropout}
+    shapes: dict[str, dict[str, int]] = {
+        "cnn": {"depth": network.depth, "kernel_size": 3, "dilation_growth": 2},
+        "transformer": {"depth": 1, "heads": max(1, network.width // 16), "band_rows": MEMORY_ROWS[0], "expansion": 2},
+        "gru": {"depth": 1, "settle_rows": MEMORY_ROWS[0]},
+    }
+    return network_parameters(shared | shapes.get(kind, {}))
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingParameters:
     """How one network is fitted."""
@@ -130,10 +147,12 @@ class TrainingParameters:
     return_weight: float  # weight of the return loss beside the class loss
     cost_weight: float  # weight of the penalty on trades whose cost exceeds the predicted edge
     gradient_clip: float  # largest norm of a gradient
+    averaging: float  # share that the kept weights, a running mean, hold of themselves at each step; 0: the newest ones
     mixup_alpha: float  # Beta of the share that a chunk keeps when mixed with one of its regime; 0: never mixed
     cutout_share: float  # share of chunks in which some rows repeat the one before them
     cutout_least_rows: int  # rows of such a cut, at least
     cutout_most_rows: int  # and at most
+    mirror_share: float  # share of chunks seen in a mirror, up and down, bid and ask in each other's place
     high_volatility_share: float  # of the total weight of training rows, at most
     epochs: int  # at most
     patience: int  # evaluations without a better validation loss before it stops
@@ -153,6 +172,8 @@ class TrainingParameters:
         _within(self, "devices", 1, 1024)
         _within(self, "mixup_alpha", 0.0, 1.0)
         _within(self, "cutout_share", 0.0, 1.0)
+        _within(self, "mirror_share", 0.0, 1.0)
+        _within(self, "averaging", 0.0, 0.9999)
         _within(self, "cutout_least_rows", 1, self.cutout_most_rows)
         _within(self, "high_volatility_share", 0.01, 1.0)
         _within(self, "learning_rate", *LEARNING_RATES)

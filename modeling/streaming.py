@@ -180,7 +180,9 @@ def _lay_out(members: Sequence[Member]) -> tuple[Floats, NDArray[np.int64], NDAr
     heads = [_head(members)]
     placed = memory = 0
     for network, weights in members:
-        heads.append((1 + len(members) + len(table), network.width, len(network.columns), network.depth))
+        heads.append(
+            (1 + len(members) + len(table), network.width, len(network.columns), network.depth, int(network.direct))
+        )
         for layer in network.layers():
             arrays = [_taken(weights, f"{layer.name}.{part}", shape) for part, shape in layer.arrays.items()]
             shift = len(columns) if layer.kind == LINEAR else 0  # a projection's columns follow other members'

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from market.errors import ModelError
 from modeling.architecture import Architecture, other_architecture
+from modeling.augmentation import Mirror
 from modeling.batches import Batch, DenseBatches
 from modeling.calibration import identity
 from modeling.losses import cost_loss, focal_loss, return_loss
@@ -75,6 +77,7 @@ def fit(
     folder: Path | None = None,
     before: ModelSnapshot | None = None,
     clock: Clock | None = None,
+    mirror: Mirror | None = None,
 ) -> Fit:
     """Train until the validation loss stops falling and keep the best weights; on a CPU the same bytes from one seed.
 
@@ -83,6 +86,7 @@ def fit(
     folder : where each epoch's end is kept; a fit that was killed goes on from there, to the same bytes
     before : a network of the same architecture, whose weights it starts from in place of random ones
     clock : by which epochs are timed, seconds
+    mirror : of the features; without it no chunk is mirrored
     Raises NotEnoughData if a cell lacks a class to learn, or Val a row to check on, ModelError if the loss is not a
     number, the folder holds another fit, ``before`` is another network, or devices lack their processes.
     """
@@ -93,7 +97,7 @@ def fit(
     with _reproducible(parameters.seed):
         module = _DenseFit(start_of(network, surveys[0], before), parameters, report, clock)
         loaders = [
-            DenseBatches(network, *pair, parameters, learning=learning)
+            DenseBatches(network, *pair, parameters, learning=learning, mirror=mirror)
             for learning, pair in zip((True, False), zip(sources, surveys, strict=True), strict=True)
         ]
         loaders[0].epoch = lambda: len(module.history)  # Lightning's own count lags while a fit is resumed
@@ -231,6 +235,7 @@ class _DenseFit(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.network, self.settings, self.report, self.clock = network, parameters, report, clock
+        self.averaged = deepcopy(network).requires_grad_(False)  # a running mean of the weights, judged and kept
         self.history: list[Epoch] = []
         self.best_epoch, self.best_weights = -1, self._weights()
         self._losses: list[_Step] = []
@@ -238,7 +243,7 @@ class _DenseFit(lightning.LightningModule):
         self._val_sums = torch.zeros(2, dtype=torch.float64)
 
     def _weights(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        return {name: tensor.detach().clone() for name, tensor in self.averaged.state_dict().items()}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         settings = self.settings
@@ -272,8 +277,14 @@ class _DenseFit(lightning.LightningModule):
         self._require_a_number(len(self._losses) - 1)
         self._seconds = self.clock() - self._began if self.clock else None
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the mean on; it is younger than its settings say until it has seen some steps."""
+        kept = min(self.settings.averaging, (self.global_step - 1) / (self.global_step + 8))
+        for mean, newest in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(newest.detach(), 1 - kept)
+
     def validation_step(self, batch: Batch, _: int) -> None:
-        logits, _returns = self.network(batch["x"])
+        logits, _returns = self.averaged(batch["x"])
         nll = functional.cross_entropy(logits.float().flatten(0, 2), batch["truth"].flatten(), reduction="none")
         known = batch["weights"].flatten() > 0
         sums = torch.stack((nll[known].double().sum(), known.sum().double()))

@@ -67,21 +67,26 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(network.dropout)
         self.classes = nn.Linear(network.width, CLASSES * len(network.forecast.cells))
         self.returns = nn.Linear(network.width, CLASSES * len(network.forecast.horizons_ms))
+        scores = CLASSES * len(network.forecast.cells)
+        self.direct = nn.Linear(network.features, scores, bias=False) if network.direct else None
         self.register_buffer("return_scale", torch.ones(len(network.forecast.horizons_ms)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, F) -> (B, R, cells, 3), (B, R, horizons, 3)
         rows = x.shape[1] - self.architecture.receptive_rows + 1
         fused = self.fuse(torch.cat([branch(x, rows) for branch in self.branches], -1))
         y = self.dropout(functional.gelu(self.norm(fused)))
-        logits = self.classes(y).unflatten(-1, (-1, CLASSES))
-        returns = self.returns(y).unflatten(-1, (-1, CLASSES))
+        scores, returns = self.classes(y), self.returns(y).unflatten(-1, (-1, CLASSES))
+        if self.direct is not None:
+            scores = scores + self.direct(x[:, x.shape[1] - rows :])
+        logits = scores.unflatten(-1, (-1, CLASSES))
         return logits, returns * self.return_scale[:, None]
 
     def start_from(self, shares: Tensor, returns_bp: Tensor, scale_bp: Tensor) -> None:
-        """Begin at the training shares (cells, 3) and mean returns (horizons, 3) of the classes."""
+        """Begin at the training shares (cells, 3) and mean returns (horizons, 3) of the classes, whatever the row."""
         with torch.no_grad():
-            self.classes.weight.mul_(0.1)
-            self.returns.weight.mul_(0.1)
+            for layer in (self.classes, self.returns, self.direct):
+                if layer is not None:
+                    layer.weight.zero_()
             self.classes.bias.copy_(shares.log().flatten())
             self.return_scale.copy_(scale_bp)
             self.returns.bias.copy_((returns_bp / scale_bp[:, None]).flatten())
@@ -95,6 +100,8 @@ class Network(nn.Module):
         yield from stored("fuse.", self.fuse, self.norm)
         yield from stored("classes.", self.classes)
         yield from stored("returns.", self.returns)
+        if self.direct is not None:
+            yield "direct.weight", self.direct.weight, True
 
 
 def network_weights(network: Network) -> dict[str, NDArray[np.float32]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from features.regimes import HIGH_VOLATILITY, RANGE
+from modeling.augmentation import Mirror
 from modeling.sampling import InMemory, LazyParts, TrainingSet, equal_spans, learnable, survey, window
 from tests.builders_modeling import ROW_NS, labelled_rows, quick_training, small_network
 
@@ -135,3 +136,35 @@ def test_training_batches_are_augmented_and_validation_is_not():
     values = np.lib.stride_tricks.sliding_window_view(data.values, (chunk, 5))[:, 0]
     first = plain[False][0]["x"][0].numpy()
     assert (values == first).all((1, 2)).sum() == 1
+
+
+def test_mirrored_chunks_turn_features_and_labels_together():
+    source, mirror = InMemory(labelled_rows(1000)), Mirror((0, 2, 1, 3, 4), (-1.0, 1.0, 1.0, 1.0, 1.0))
+    settings = quick_training(chunk_rows=50, batch_chunks=2, mirror_share=1.0)
+    found = survey(source, NETWORK.receptive_rows, settings.chunk_rows)
+    turned = next(iter(DenseBatches(NETWORK, source, found, settings, learning=True, mirror=mirror)))
+    other = _chunk_like(turned, source)
+    assert torch.equal(turned["x"][0], other["x"][:, [0, 2, 1, 3, 4]] * torch.tensor([-1.0, 1.0, 1.0, 1.0, 1.0]))
+    assert torch.equal(turned["truth"][0], 2 - other["truth"])
+    assert torch.equal(turned["gross"][0], -other["gross"])
+    assert torch.equal(turned["weights"][0], other["weights"])
+
+
+def _chunk_like(turned, source):
+    """The chunk of the rows as they are that holds the same two features that no mirror changes."""
+    for batch in _batches(source, learning=False):
+        for number, x in enumerate(batch["x"]):
+            if torch.equal(turned["x"][0][:, 3:], x[:, 3:]):
+                return {name: batch[name][number] for name in ("x", "truth", "gross", "weights")}
+    raise AssertionError("no chunk of the source was mirrored")
+
+
+def test_rows_that_judge_are_never_mirrored():
+    source = InMemory(labelled_rows(500))
+    settings = quick_training(chunk_rows=50, batch_chunks=2, mirror_share=1.0)
+    found = survey(source, NETWORK.receptive_rows, settings.chunk_rows)
+    mirror = Mirror((0, 1, 2, 3, 4), (-1.0,) * 5)
+    judged = DenseBatches(NETWORK, source, found, settings, learning=False, mirror=mirror)
+    assert all(
+        torch.equal(one["x"], other["x"]) for one, other in zip(judged, _batches(source, learning=False), strict=True)
+    )

@@ -1,5 +1,7 @@
 """The streaming runtime: what torch computes, row by row, whatever the shape of the network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,7 +58,8 @@ def _networks(draw):
     if kind == "gru":
         return GruArchitecture(shape, 7, columns, width, 0.1, depth, draw(st.integers(1, 40)))
     dilations = tuple(tuple(base * 2**block for block in range(depth)) for base in bases)
-    return CnnArchitecture(shape, 7, columns, width, 0.1, dilations, draw(st.integers(2, 4)))
+    taps, direct = draw(st.integers(2, 4)), draw(st.booleans())
+    return CnnArchitecture(shape, 7, columns, width, 0.1, dilations, taps, direct=direct)
 
 
 @settings(max_examples=40)
@@ -264,6 +267,21 @@ def test_architecture_comes_back_from_its_description(kind):
     assert architecture_from(kind, network.as_dict()) == network
     with pytest.raises(ModelError, match=f"a {kind} is described by"):
         architecture_from(kind, {**network.as_dict(), "colour": 1})
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_model_from_before_the_direct_layer_is_read_as_it_was(kind):
+    network = replace(small_networks()[kind], direct=False)
+    weights = random_weights(network, np.random.default_rng(0))
+    assert "direct.weight" not in weights
+    old = {name: value for name, value in network.as_dict().items() if name != "direct"}
+    assert architecture_from(kind, old) == network
+    with_zeros = {**weights, "direct.weight": np.zeros((5, 9), np.float32)}
+    rows, valid = random_rows(80), np.ones(80, np.bool_)
+    said = forecaster_from(ModelSnapshot(kind, old, weights, identity(3))).run(rows, valid)
+    spec = {**old, "direct": True}
+    assert said[:, -1].any()
+    assert np.array_equal(said, forecaster_from(ModelSnapshot(kind, spec, with_zeros, identity(3))).run(rows, valid))
 
 
 def test_layout_names_the_places_of_a_forecast():

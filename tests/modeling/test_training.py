@@ -13,6 +13,7 @@ import pytest
 
 from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
+from modeling.augmentation import Mirror
 from modeling.sampling import InMemory, LazyParts, equal_spans, learnable, survey, window
 from modeling.streaming import forecaster_from
 from tests.builders_modeling import (
@@ -55,6 +56,24 @@ def test_rerun_gives_the_same_bytes_and_another_seed_others(sets):
     for name, array in first.model.weights.items():
         assert array.tobytes() == again.model.weights[name].tobytes()
     assert first.model.weights["fuse.weight"].tobytes() != other.model.weights["fuse.weight"].tobytes()
+
+
+def test_kept_weights_are_a_mean_of_those_on_the_way(sets):
+    newest, mean = (
+        fit(NETWORK, *sets, quick_training(epochs=1, averaging=averaging)).model.weights["direct.weight"]
+        for averaging in (0.0, 0.9)
+    )
+    assert 0 < np.abs(mean).max() < np.abs(newest).max()
+    assert np.corrcoef(mean.ravel(), newest.ravel())[0, 1] > 0.9
+
+
+def test_training_learns_from_mirrored_chunks(sets):
+    turned = Mirror((0, 1, 2, 3, 4), (1.0,) * 5)  # labels change places and features do not: all is learnt upside down
+    settings = quick_training(epochs=6, learning_rate=1e-3, mirror_share=1.0)
+    forecaster = forecaster_from(fit(NETWORK, *sets, settings, mirror=turned).model)
+    forecasts = forecaster.run(sets[1].values, sets[1].valid)[forecaster.receptive_rows :]
+    leaning = SHAPE.probabilities(forecasts)[:, 0, 2] - SHAPE.probabilities(forecasts)[:, 0, 0]
+    assert np.corrcoef(leaning, sets[1].values[forecaster.receptive_rows :, 0])[0, 1] < -0.5
 
 
 def test_training_is_silent_and_leaves_no_file_and_no_setting(sets, tmp_path, monkeypatch, capfd, recwarn):
