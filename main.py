@@ -167,10 +167,14 @@ def backtest(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def benchmark(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Train and score on a public data set, beside what is published; FI2010_DIR says where it lies."""
+    """Train and score on FI-2010, beside what is published, or on recordings, walk-forward and with a verdict."""
     from assets.fi2010_command import benchmark_report
+    from assets.recordings_command import recordings_report
 
-    report = benchmark_report(settings, arguments, os.environ)
+    if arguments.name == "recordings":
+        report = recordings_report(settings, arguments, lambda line: print(line, file=sys.stderr, flush=True))
+    else:
+        report = benchmark_report(settings, arguments, os.environ)
     print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
 
 
@@ -334,13 +338,25 @@ def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=("fi2010",), help="the data set")
+    names = parser.add_subparsers(required=True, dest="name", metavar="DATA")
+    public = names.add_parser("fi2010", help="the public data set; FI2010_DIR says where it lies")
     splits = ("setup2", *(f"anchored{fold}" for fold in range(1, 10)))
-    parser.add_argument("--split", choices=splits, default="setup2", help="seven days and three, or a fold a day")
-    parser.add_argument(
+    public.add_argument("--split", choices=splits, default="setup2", help="seven days and three, or a fold a day")
+    public.add_argument(
         "--normalisation", choices=("ZScore", "DecPre", "MinMax"), default="ZScore", help="of its files"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    ours = names.add_parser("recordings", help="captures of the configuration, whole, walk-forward")
+    _add_recordings_arguments(ours)
+    for part in (public, ours):
+        part.add_argument("--json", action="store_true", help="print JSON instead of lines")
+
+
+def _add_recordings_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="judged together; data.symbols unless given")
+    parser.add_argument("--teach", nargs="+", default=[], metavar="SYMBOL", help="whose rows are in Train alone")
+    parser.add_argument("--seeds", type=int, default=3, help="of each kind; together they are its ensemble")
+    parser.add_argument("--kinds", default="cnn", help="of networks, as cnn,gru,transformer")
+    parser.add_argument("--budget-minutes", type=float, default=float("inf"), help="after which no fit begins")
 
 
 def _add_symbol_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,184 @@
+"""Everybody on one slice of recordings: rules symbol by symbol, learners and networks on the pooled rows."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assets.calibrating import calibrated_on
+from assets.fitting import mirror_of, network_of
+from assets.recorded_slices import PooledSlice, Windows
+from assets.scores import Judged, conformal_table, moments_of
+from config.settings import Settings
+from features.catalogue import feature_names
+from modeling.baselines import fit_baselines
+from modeling.decision import fit_decision
+from modeling.evaluation import Prediction, baseline_prediction
+from modeling.forecast import Floats, ForecastShape
+from modeling.learners import fit_learners
+from modeling.parameters import sibling
+from modeling.sampling import TrainingSet, learnable
+from modeling.snapshot import ModelSnapshot, ensemble_of
+from modeling.streaming import forecaster_from
+
+Say = Callable[[str], None]
+Probabilities = NDArray[np.floating]
+MEAN: Final = "mean of kinds"
+STACKED: Final = "stacked kinds"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is fitted, from which seeds, and until when a fit may begin."""
+
+    kinds: tuple[str, ...]
+    seeds: int
+    deadline: float  # of time.monotonic
+
+    def fits(self, first_seed: int) -> Iterator[tuple[str, int]]:
+        """All seeds of the first kind, then of the next."""
+        return ((kind, first_seed + seed) for kind in self.kinds for seed in range(self.seeds))
+
+
+class Heard(NamedTuple):
+    """What one predictor said of the second part of Val and of Test, symbols pooled."""
+
+    calibration: Probabilities  # (N, C, 3)
+    test: Probabilities
+
+
+class Contest(NamedTuple):
+    """One slice with all that was said of its Test."""
+
+    slice: PooledSlice
+    test: TrainingSet  # pooled
+    scored: NDArray[np.bool_]  # (N, C) rows that all are scored on
+    said: dict[str, Prediction]  # by name; the class prior first
+    heard: dict[str, Heard]  # of the kinds' ensembles
+    conformal: pl.DataFrame  # of the ensembles, see assets.scores.conformal_table, with their name and symbol
+    missing: tuple[str, ...]  # fits that the deadline left out
+
+
+def contest(settings: Settings, piece: PooledSlice, memory_rows: int, terms: Terms, say: Say) -> Contest:
+    """Fit everybody on Train, choose on Val, ask about Test."""
+    data = piece.whole
+    scored = learnable(data.test, memory_rows)
+    usable = learnable(data.calibration, memory_rows)
+    said = rules_said(settings, piece.symbols) | learners_said(settings, data, usable, memory_rows)
+    say(f"{piece.piece.key}: rules and learners are fitted")
+    members, missing = fitted(settings, data, terms, say)
+    heard, tables = dict[str, Heard](), list[pl.DataFrame]()
+    for kind, by_seed in members.items():
+        models = list(by_seed.values())
+        singles = [calibrated_on(model, data.calibration, settings.models.calibration, memory_rows) for model in models]
+        for seed, model in zip(by_seed, singles, strict=True):
+            said |= decided(f"{kind} seed {seed}", forecasts_of(model, data), data, usable)
+        ensemble = calibrated_on(ensemble_of(models), data.calibration, settings.models.calibration, memory_rows)
+        name = f"{kind} ensemble"
+        heard[name] = forecasts_of(ensemble, data)
+        said |= decided(name, heard[name], data, usable)
+        tables.append(conformal_of(settings, name, ensemble, piece, memory_rows))
+    if len(heard) > 1:
+        said |= decided(MEAN, mean_of(list(heard.values())), data, usable)
+    conformal = pl.concat(tables) if tables else pl.DataFrame()
+    return Contest(piece, data.test, scored, said, heard, conformal, missing)
+
+
+def rules_said(settings: Settings, symbols: Sequence[Windows]) -> dict[str, Prediction]:
+    """The rules, each fitted on the Train of the symbol that it is asked about."""
+    names = feature_names(settings.features)
+    apart = [
+        [baseline_prediction(rule, one.test) for rule in fit_baselines(one.train, names, settings.models.baselines)[0]]
+        for one in symbols
+    ]
+    return {same[0].name: joined(same) for same in zip(*apart, strict=True)}
+
+
+def joined(parts: Sequence[Prediction]) -> Prediction:
+    """One predictor's answers about symbols, one behind the other."""
+    classes, probabilities = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("classes", "probabilities")
+    )
+    return Prediction(parts[0].name, classes, probabilities)
+
+
+def learners_said(
+    settings: Settings, data: Windows, usable: NDArray[np.bool_], memory_rows: int
+) -> dict[str, Prediction]:
+    """Logistic and LightGBM on the rows that the networks learn from, saying by a rule that Val chose, as they do."""
+    said = dict[str, Prediction]()
+    for learner in fit_learners(data.train, data.search, settings.models.learners, memory_rows):
+        heard = Heard(learner.predict_proba(data.calibration), learner.predict_proba(data.test))
+        said |= decided(learner.name, heard, data, usable)
+    return said
+
+
+def decided(name: str, heard: Heard, data: Windows, usable: NDArray[np.bool_]) -> dict[str, Prediction]:
+    """The predictor's answers about Test by the decision rule that its answers about Val chose."""
+    rule = fit_decision(heard.calibration, data.calibration.classes, usable)
+    return {name: rule.said(name, heard.test)}
+
+
+def fitted(
+    settings: Settings, data: Windows, terms: Terms, say: Say
+) -> tuple[dict[str, dict[int, ModelSnapshot]], tuple[str, ...]]:
+    """Networks by kind and seed, not calibrated, and the fits that there was no time to begin."""
+    from modeling.training import fit
+
+    models, missing = dict[str, dict[int, ModelSnapshot]](), list[str]()
+    for kind, seed in terms.fits(settings.models.training.seed):
+        if time.monotonic() > terms.deadline:
+            missing.append(f"{kind} from seed {seed}")
+            continue
+        network = network_of(settings.features, sibling(settings.models.network, kind), data.train.shape)
+        training = replace(settings.models.training, seed=seed, cost_weight=0.0)
+        found = fit(network, data.train, data.search, training, mirror=mirror_of(settings.features))
+        models.setdefault(kind, {})[seed] = found.model
+        say(f"{kind} from seed {seed}: {found.val_nll:.4f} nats on Val after epoch {found.best_epoch + 1}")
+    return models, tuple(missing)
+
+
+def forecasts_of(model: ModelSnapshot, data: Windows) -> Heard:
+    """Probabilities that a model gives the pooled windows."""
+    forecaster = forecaster_from(model)
+    shape = forecaster.shape
+    return Heard(
+        *(shape.probabilities(forecaster.run(part.values, part.valid)) for part in (data.calibration, data.test))
+    )
+
+
+def mean_of(heard: Sequence[Heard]) -> Heard:
+    """The mixture of several predictors that count the same."""
+    return Heard(*(np.mean(parts, axis=0) for parts in zip(*heard, strict=True)))
+
+
+def conformal_of(
+    settings: Settings, name: str, model: ModelSnapshot, piece: PooledSlice, memory_rows: int
+) -> pl.DataFrame:
+    """How a model's adaptive conformal sets did on Test, symbol by symbol."""
+    tables = []
+    for number, data in enumerate(piece.symbols):
+        judged = judged_alone(model, data, memory_rows)
+        table = conformal_table(settings.models.conformal, judged)
+        tables.append(table.with_columns(pl.lit(name).alias("model"), pl.lit(number).alias("symbol")))
+    return pl.concat(tables)
+
+
+def judged_alone(model: ModelSnapshot, data: Windows, memory_rows: int) -> Judged:
+    """One symbol's windows with what the model alone says of them."""
+    forecaster = forecaster_from(model)
+    shape, parts = forecaster.shape, (data.calibration, data.test)
+    before, after = (forecaster.run(part.values, part.valid) for part in parts)
+    expected = moments_of(shape, before), moments_of(shape, after)
+    scored = learnable(data.test, memory_rows)
+    said = (_likeliest(shape, after),)
+    return Judged(data.calibration, data.test, scored, said, _likeliest(shape, before), expected, memory_rows)
+
+
+def _likeliest(shape: ForecastShape, forecasts: Floats) -> Prediction:
+    probabilities = shape.probabilities(forecasts)
+    return Prediction("model", (probabilities.argmax(-1) - 1).astype(np.int8), probabilities)

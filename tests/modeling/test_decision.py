@@ -1,0 +1,55 @@
+"""Decision rules: worked by hand, by brute force, and never worse than the likeliest class where they were chosen."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from market.errors import NotEnoughData
+from modeling.decision import DecisionRule, fit_decision
+from modeling.evaluation import confusion, macro_f1
+
+
+def _window(seed: int, rows: int = 300, flat: float = 0.8):
+    """Rows whose probabilities tell the truth, most of them flat."""
+    rng = np.random.default_rng(seed)
+    up = rng.uniform(0, 1 - flat, rows) * 2 * rng.random(rows)
+    down = rng.uniform(0, 1 - flat, rows) * 2 * rng.random(rows)
+    probabilities = np.stack((down, 1 - up - down, up), -1)
+    truth = (rng.random((rows, 1)) > probabilities.cumsum(-1)).sum(-1) - 1
+    return probabilities[:, None], truth[:, None].astype(np.int8), np.ones((rows, 1), np.bool_)
+
+
+def test_rule_says_what_stands_out_against_its_share_by_hand():
+    shares = np.array([[0.1, 0.8, 0.1]])
+    given_row = np.array([[[0.3, 0.5, 0.2]]])
+    assert DecisionRule(np.array([0.0]), shares).classes(given_row).item() == 0
+    assert DecisionRule(np.array([0.5]), shares).classes(given_row).item() == -1  # 0.95, 0.56, 0.63
+
+
+@given(seed=st.integers(0, 2**16))
+def test_rule_is_at_least_as_good_as_the_likeliest_class_where_it_was_chosen(seed):
+    probabilities, classes, scored = _window(seed)
+    rule = fit_decision(probabilities, classes, scored)
+    truth = classes[:, 0].astype(np.int64)
+    likeliest = probabilities[:, 0].argmax(-1) - 1
+    chosen = rule.classes(probabilities)[:, 0].astype(np.int64)
+    assert macro_f1(confusion(truth, chosen)) >= macro_f1(confusion(truth, likeliest))
+    assert np.allclose(rule.shares[0], probabilities[:, 0].mean(0))
+
+
+def test_rule_finds_rare_classes_and_passes_over_rows_that_do_not_count():
+    probabilities, classes, scored = _window(3, 4_000)
+    rule = fit_decision(probabilities, classes, scored)
+    assert rule.exponents[0] > 0.2
+    scored[2_000:] = False
+    spoilt = classes.copy()
+    spoilt[2_000:] = 1
+    half = fit_decision(probabilities[:2_000], classes[:2_000], scored[:2_000])
+    assert fit_decision(probabilities, spoilt, scored).exponents == half.exponents
+
+
+def test_rule_without_a_row_is_refused():
+    probabilities, classes, scored = _window(0)
+    with pytest.raises(NotEnoughData, match="no row of cell 0 to choose a decision rule on, of 300"):
+        fit_decision(probabilities, classes, ~scored)
