@@ -95,7 +95,7 @@ def slices_within(start: int, end: int, purge_ns: int) -> list[Slice]:
     if test <= 2 * purge_ns or val <= 4 * purge_ns:
         raise NotEnoughData(f"a shared span of {(end - start) / _NS_PER_S:.0f} s is too short for {SLICES} slices")
     pieces = walk_forward(start, end, train, val, test, purge_ns)
-    return [piece._replace(train=(start, piece.train[1])) for piece in pieces]
+    return [replace(piece, train=(start, piece.train[1])) for piece in pieces]
 
 
 def train_of(data: TrainingSet, piece: Slice) -> tuple[TrainingSet, Doubles]:

@@ -37,7 +37,7 @@ GOOD = (
         (0, "width", 512),
         (0, "dropout", 0.2),
         (0, "kernel_size", 1),
-        (1, "learning_rate", 1e-3),
+        (1, "learning_rate", 2e-3),
         (1, "focal_gamma", 1.0),
         (1, "patience", 4),
         (1, "epochs", 0),
