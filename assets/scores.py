@@ -19,6 +19,7 @@ from features.catalogue import feature_names
 from features.regimes import REGIME_NAMES
 from labeling.targets import NO_CLASS
 from modeling.baselines import fit_baselines
+from modeling.decision import fit_decision
 from modeling.evaluation import (
     Prediction,
     Predictor,
@@ -107,15 +108,26 @@ def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
 def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Sequence[Predictor]]) -> Judged:
     data, models = slice_data(settings, lake, part, longest_memory_rows(settings)), settings.models
     forecaster = forecaster_from(slice_model(settings, lake, part, NETWORK))
+    shape, rows, windows = forecaster.shape, forecaster.receptive_rows, (data.calibration, data.test)
     rules, _ = fit_baselines(data.taught, feature_names(settings.features_of(part.symbol)), models.baselines)
-    learners = fit(data.taught, data.search, models.learners, forecaster.receptive_rows)
-    forecasts = [forecaster.run(rows.values, rows.valid) for rows in (data.calibration, data.test)]
-    before, model = (model_prediction(MODEL, forecaster.shape, made) for made in forecasts)
-    expected = moments_of(forecaster.shape, forecasts[0]), moments_of(forecaster.shape, forecasts[1])
-    said = (*(baseline_prediction(one, data.test) for one in (*rules, *learners)), model)
-    scored = learnable(data.test, forecaster.receptive_rows)
-    members = member_predictions(forecaster.shape, forecaster.run_members(data.test.values, data.test.valid))
-    return Judged(data.calibration, data.test, scored, said, before, expected, forecaster.receptive_rows, members)
+    learners = fit(data.taught, data.search, models.learners, rows)
+    learned = [[baseline_prediction(one, window) for window in windows] for one in learners]
+    forecasts = [forecaster.run(window.values, window.valid) for window in windows]
+    own = [model_prediction(MODEL, shape, made) for made in forecasts]
+    apart = [member_predictions(shape, forecaster.run_members(window.values, window.valid)) for window in windows]
+    usable = learnable(data.calibration, rows)
+    *others, model = (chosen_on_val(data.calibration, usable, *pair) for pair in (*learned, own))
+    members = tuple(chosen_on_val(data.calibration, usable, *pair) for pair in zip(*apart, strict=True))
+    said = (*(baseline_prediction(rule, data.test) for rule in rules), *others, model)
+    expected = moments_of(shape, forecasts[0]), moments_of(shape, forecasts[1])
+    return Judged(data.calibration, data.test, learnable(data.test, rows), said, own[0], expected, rows, members)
+
+
+def chosen_on_val(
+    calibration: TrainingSet, usable: NDArray[np.bool_], before: Prediction, after: Prediction
+) -> Prediction:
+    """What somebody says of Test by the decision rule that their probabilities on the second part of Val chose."""
+    return fit_decision(before.probabilities, calibration.classes, usable).said(after.name, after.probabilities)
 
 
 def moments_of(shape: ForecastShape, forecasts: Floats) -> Moments:

@@ -1,14 +1,26 @@
 """What an evaluation says beyond its scores: conformal coverage, headline figures, and the verdict in plain words."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from assets.evaluation import conformal_metrics, evaluation_pages, regime_metrics, score_metrics
 from assets.member_scores import member_metrics, member_table
-from assets.scores import OVERALL, Evaluation, Judged, conformal_table, headline, interval_table, moments_of, verdict_of
+from assets.scores import (
+    OVERALL,
+    Evaluation,
+    Judged,
+    chosen_on_val,
+    conformal_table,
+    headline,
+    interval_table,
+    moments_of,
+    verdict_of,
+)
 from backtest.comparison import compare
 from config.loading import load_settings
 from features.regimes import RANGE, TREND
@@ -151,3 +163,17 @@ def test_pages_hold_the_verdicts_and_every_table(evaluation: Evaluation) -> None
     assert pages["verdicts"].count("- model beats class_prior") == 3
     assert all(page.startswith("|") for page in list(pages.values())[1:])
     assert "breakeven_fee_bp |" in pages["scores"]  # names stand whole
+
+
+class _Calibration(NamedTuple):
+    classes: NDArray[np.int8]
+
+
+def test_where_standing_still_is_likeliest_val_chooses_when_a_move_is_said() -> None:
+    tilted = np.array([[[0.25, 0.7, 0.05]], [[0.05, 0.7, 0.25]], [[0.1, 0.8, 0.1]], [[0.1, 0.8, 0.1]]])
+    came = _Calibration(np.array([[-1], [1], [0], [0]], np.int8))
+    before = Prediction("model", np.zeros((4, 1), np.int8), tilted)
+    later = Prediction("model", np.zeros((2, 1), np.int8), tilted[[1, 2]])
+    said = chosen_on_val(came, np.ones((4, 1), np.bool_), before, later)  # type: ignore[arg-type]
+    assert said.classes.ravel().tolist() == [1, 0]
+    assert said.probabilities is later.probabilities
