@@ -68,7 +68,7 @@ def resumed(plan: LivePlan, journal: Path, strategies: Strategies, on_ignored: O
     for path in snapshots(journal):
         try:
             playback = _restored(plan, journal, path, strategies)
-        except (JournalError, OSError) as error:
+        except (JournalError, DataError, OSError) as error:
             on_ignored(str(error))
             continue
         return _followed(journal, position_of(path), playback)
@@ -80,8 +80,7 @@ def playback_since(
 ) -> tuple[Playback, Position | None]:
     """A playback that stands at ``row_ts`` (ns UTC) or earlier, and where in the journal it goes on; None: its start.
 
-    A snapshot that does not hold is passed over, as at a restart; so is one whose sessions stand in another order than
-    the journal's header gives them.
+    A snapshot that does not hold is passed over, as at a restart.
     """
     for path in snapshots(journal):
         try:

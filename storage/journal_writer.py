@@ -47,7 +47,7 @@ class JournalWriter:
         """``prefix`` stands before the number of a segment, where a source is to tell them by date."""
         self._folder = folder
         self._prefix = prefix
-        self._header = json.dumps(header, sort_keys=True).encode()
+        self._header = json.dumps(header).encode()  # in its own order, which feature states depend on
         self._segment_bytes = segment_bytes
         self._pending: list[bytes] = []
         self._written = 0

@@ -4,6 +4,7 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from backtest.venue import SimulatedVenue
 from live import keeping
 from live import runner as runner_module
 from live.parity import parity_of
-from live.plan import strategy_of
-from live.resume import resumed
+from live.plan import plan_from, strategy_of
+from live.resume import playback_since, resumed
 from live.runner import Runner
 from storage.journal import DECISION, read_headers, read_journal, segments
 from storage.snapshots import SUFFIX, position_of, read_snapshot, snapshots, write_snapshot
 from tests.builders_live import in_loop
 from tests.builders_runner import (
+    START,
     HandClock,
     drive,
     new_runner,
@@ -32,7 +34,7 @@ from tests.builders_runner import (
 SECONDS = 8.0
 APART = {"meters", "clock", "stamps", "journal", "_keeper", "_figures", "_line", "_shadow", "_started", "_note"}
 APART |= {"replayed", "row"}  # how it came about, and what the next row replaces
-APART |= {"_scanned", "_topics"}  # what a decoder writes before it reads, and names that it has split before
+APART |= {"_best", "_scanned", "_topics"}  # what a decoder writes before it reads, and names that it has split before
 
 
 def differences(one: Any, other: Any, path: str, seen: set[int]) -> list[str]:
@@ -172,6 +174,26 @@ def test_a_damaged_snapshot_is_passed_over_for_the_older_one_and_then_for_the_jo
         replayed.append(runner.replayed)
     assert replayed == sorted(set(replayed))
     assert replayed[-1] == runner.resumed
+
+
+def test_an_explanation_begins_at_a_snapshot_under_the_plan_of_the_journal_s_header(tmp_path: Path) -> None:
+    assert list(quick_plan().features.sessions) != sorted(quick_plan().features.sessions)
+    newest = stopped(tmp_path, (0.6,))
+    (segment,) = read_headers(tmp_path / "journal")
+    (kept,) = snapshots(tmp_path / "journal")
+    playback, since = playback_since(plan_from(segment[1]), tmp_path / "journal", newest, pytest.fail)
+    assert since == position_of(kept)
+    assert START < playback.desks[1].session.next_row_ts < newest
+
+
+def test_a_snapshot_under_sessions_in_another_order_is_passed_over(tmp_path: Path) -> None:
+    newest = stopped(tmp_path, (0.6,))
+    features = quick_plan().features
+    turned = replace(features, sessions=dict(reversed(features.sessions.items())))
+    runner = new_runner(tmp_path, HandClock(newest), replace(quick_plan(), features=turned))
+    assert runner.meters.value("ignored_snapshots_total") == 1
+    assert runner.replayed == runner.resumed > 100
+    runner.close()
 
 
 def test_a_snapshot_of_another_journal_or_of_what_was_lost_is_passed_over(tmp_path: Path) -> None:
