@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from market.orders import Reports
 from trading import account as own
 from trading.session import Gateway, Now, Session, Strategy, Turn, close_row, skip_row
+from trading.strategy import is_missing
 
 
 class Notes(Protocol):
@@ -56,7 +57,8 @@ class Desk:
         self.place = place
         self.session = session
         self.gateway = gateway
-        self.bundle_sha = ""  # of the model in force, empty before the first
+        self.idle = session.strategy  # decides where no model does
+        self.bundle_sha = ""  # of the model in force, empty where there is none
         self.previous: Model | None = None  # what decided before it, kept hot for a rollback
 
     def deploy(self, strategy: Strategy, bundle_sha: str) -> None:
@@ -64,8 +66,13 @@ class Desk:
         before = Model(self.session.strategy, self.bundle_sha)
         self.session.swap(strategy)
         if before.bundle_sha not in ("", bundle_sha):
-            self.previous = before
+            self.previous = None if is_missing(before.strategy) else before
         self.bundle_sha = bundle_sha
+
+    def stand_aside(self) -> None:
+        """Decide without a model from the next row on, whatever is held."""
+        self.session.stand_aside(self.idle)
+        self.bundle_sha = ""
 
     def cancel_unrecorded(self, ts: int) -> None:
         """Ask for every working order to be cancelled, though nobody can write that down any more."""

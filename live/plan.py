@@ -26,7 +26,7 @@ from storage.bundle import Bundle, read_bundle
 from storage.journal import TRADING_DESK
 from trading.parameters import PolicyKind, TradingParameters
 from trading.session import Session, Strategy
-from trading.strategy import idle_strategy, model_strategy
+from trading.strategy import idle_strategy, missing_strategy, model_strategy
 
 MODEL_DESK: Final = TRADING_DESK
 CHALLENGER_DESK: Final = 2  # of the one beside it that decides in shadow, where there is one
@@ -131,6 +131,11 @@ def gateway_of(plan: LivePlan, kind: GatewayKind) -> DeskGateway:
 def strategy_from(plan: LivePlan, bundle: Bundle) -> Strategy:
     """The strategy of a bundle. Raises ModelError if its model has no answer for the cell that is traded."""
     return model_strategy(bundle.model, plan.trading, plan.instrument, plan.desks[MODEL_DESK], plan.venue.fees)
+
+
+def stand_in(plan: LivePlan) -> Strategy:
+    """What stands where a model was whose bundle is gone."""
+    return missing_strategy(idle_strategy(plan.trading, plan.instrument, plan.desks[MODEL_DESK], plan.venue.fees))
 
 
 def strategy_of(plan: LivePlan, folder: Path) -> Strategy:

@@ -1,7 +1,8 @@
 """The journal played back through the same reader, sessions and venues: how a restart resumes, what parity compares.
 
 Frames go in with their stamps, rows close when and as the journal says they did. Whatever is recomputed on the way
-(decisions, orders, reports) is compared with what was written down.
+(decisions, orders, reports) is compared with what was written down. Decisions of a model that is gone are taken as they
+were written; the reports that they bring are compared all the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,9 +19,10 @@ from market.reader import FrameReader
 from storage.journal import CONNECTION, DECISION, FRAME, KILL, MODEL, REPORTS, Record
 from trading.records import DECISION as DECISION_RECORD
 from trading.records import INTENT, REASON_NAMES, SKIPPED, STOOD_DOWN
-from trading.session import Decision, Strategy, at, close_row, send, skip_row
+from trading.session import Decision, Strategy, adopt_row, at, close_row, send, skip_row
+from trading.strategy import is_missing
 
-Strategies = Callable[[str], Strategy]  # bundle sha -> its strategy
+Strategies = Callable[[str], Strategy]  # bundle sha -> its strategy, or what stands in where the bundle is gone
 
 
 class Pair(NamedTuple):
@@ -100,7 +102,7 @@ class Playback:
             elif record.kind == CONNECTION and record.payload == b"\x00":
                 self._push(self.reader.lose(record.ts))
             elif record.kind == MODEL:
-                self._desk(record).deploy(self._strategies(record.payload.decode()), record.payload.decode())
+                self._swap(self._desk(record), record.payload.decode())
             elif record.kind == KILL:
                 self._desk(record).session.kill()
             elif record.kind == REPORTS:
@@ -109,6 +111,12 @@ class Playback:
                 desk, written = self._desk(record), decision_of(record.payload)
                 self._take_turn(desk, record.ts, written)
                 yield turn(desk, record.ts, written)
+
+    def _swap(self, desk: Desk, sha: str) -> None:
+        if sha:
+            desk.deploy(self._strategies(sha), sha)
+        else:
+            desk.stand_aside()
 
     def _take_turn(self, desk: Desk, row_ts: int, written: Decision) -> None:
         if self._grid is None:
@@ -137,11 +145,14 @@ class Playback:
     def _decide_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
         decided_ts, written_reports = int(written.record["infer_ts"][0]), self._written_reports(desk)
         desk.recall(written_reports)
+        if is_missing(desk.session.strategy):
+            turn = adopt_row(desk.session, desk.gateway, row_ts, written)
+            return Pair(desk.place, row_ts, written, written_reports, *turn)
         desk.session.standing_down = int(written.record["reason"][0]) == STOOD_DOWN
-        turn = skip_row if int(written.record["reason"][0]) == SKIPPED else close_row
-        again = turn(desk.session, desk.gateway, row_ts, at(decided_ts), lambda _: None)
+        close = skip_row if int(written.record["reason"][0]) == SKIPPED else close_row
+        turn = close(desk.session, desk.gateway, row_ts, at(decided_ts), lambda _: None)
         desk.session.standing_down = False
-        return Pair(desk.place, row_ts, written, written_reports, again.decision, again.reports)
+        return Pair(desk.place, row_ts, written, written_reports, *turn)
 
     def _send_again(self, desk: Desk, row_ts: int, written: Decision) -> Pair:
         written_reports = self._written_reports(desk)

@@ -16,6 +16,7 @@ from market.errors import DataError, JournalError
 from market.reader import FrameReader
 from storage.journal import Position, read_journal
 from storage.snapshots import Arrays, position_of, read_snapshot, snapshots
+from trading.strategy import is_missing
 
 VERSION: Final = 1  # of what a snapshot holds
 TAIL_BYTES: Final = 4_096  # of the journal before a snapshot's position, by which it knows its own
@@ -63,7 +64,7 @@ def plan_sha(plan: LivePlan) -> str:
 def resumed(plan: LivePlan, journal: Path, strategies: Strategies, on_ignored: OnIgnored) -> Resumed:
     """Come back to where a journal ends; ``on_ignored`` hears why a snapshot was passed over.
 
-    Raises JournalError if the journal is damaged or comes out differently, ModelError where a model is missing.
+    Raises JournalError if the journal is damaged or comes out differently.
     """
     for path in snapshots(journal):
         try:
@@ -107,12 +108,20 @@ def _restored(plan: LivePlan, journal: Path, path: Path, strategies: Strategies)
     reader, desks = reader_of(plan), desks_of(plan)
     reader.load(_part(arrays, "reader"))
     for desk, (sha, previous_sha) in zip(desks, told["models"], strict=True):
-        strategy = strategies(sha) if sha else desk.session.strategy
-        desk.bundle_sha = sha
-        desk.previous = Model(strategies(previous_sha), previous_sha) if previous_sha else None
-        desk.session.load(_part(arrays, f"session{desk.place}"), strategy)
+        strategy = strategies(sha) if sha else desk.idle
+        desk.bundle_sha, desk.previous = sha, _kept(previous_sha, strategies)
+        load = desk.session.load_without_model if is_missing(strategy) else desk.session.load
+        load(_part(arrays, f"session{desk.place}"), strategy)
         desk.gateway.load(_part(arrays, f"gateway{desk.place}"))
     return Playback(reader, desks, strategies, told["newest"])
+
+
+def _kept(sha: str, strategies: Strategies) -> Model | None:
+    """The model that decided before, unless there is none or its bundle is gone."""
+    if not sha:
+        return None
+    strategy = strategies(sha)
+    return None if is_missing(strategy) else Model(strategy, sha)
 
 
 def _part(arrays: Arrays, part: str) -> Arrays:

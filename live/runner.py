@@ -19,16 +19,17 @@ from live.figures import DeskFigures, LineFigures, ModelFigures
 from live.keeping import Keeper
 from live.latencies import Latencies
 from live.machine_figures import JournalFigures
-from live.plan import ROLES, LivePlan, Role, desks_of, header_of, plan_from, reader_of, strategy_of
+from live.plan import ROLES, LivePlan, Role, desks_of, header_of, plan_from, reader_of, stand_in, strategy_of
 from live.resume import resumed, state_of, tail_of
 from live.swaps import Swaps
-from market.errors import JournalError
+from market.errors import JournalError, ModelError
 from market.events import Events
 from monitoring.metrics import Meters
 from storage.journal import CONNECTION, KILL, MODEL, Record, read_headers
 from storage.journal_writer import JournalWriter
 from storage.snapshots import Arrays
 from trading.session import Strategy, Turn
+from trading.strategy import is_missing
 
 LOG: Final = logging.getLogger(__name__)
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
@@ -73,6 +74,7 @@ class Runner:
         self.audience: list[Audience] = []
         self.latencies = [Latencies() for _ in self.desks]
         self.frames = 0  # received since the start
+        self.gone: dict[str, ModelError] = {}  # by sha, bundles that the journal names and nobody can read any more
         self.replayed = 0  # decisions of the journal that this start made again
         self.line = LineFigures(meters)
         self._shadow = ShadowFigures(meters)
@@ -87,6 +89,8 @@ class Runner:
         self.resumed = self._resume()  # decisions that the journal holds
         self.swaps = Swaps(self.desks, self._note_model)
         self.fallback = Fallback(self.desks[ROLES["champion"]], self._note_model)
+        if self.gone and not self.desks[ROLES["champion"]].bundle_sha:
+            self.fallback.champion_refused("corrupt")
         self._figures = [DeskFigures(meters, desk) for desk in self.desks]
         self._models = ModelFigures(meters, self.desks, self.fallback)
 
@@ -252,19 +256,42 @@ class Runner:
                     raise JournalError(f"{segment} was written under another plan; move it away to start anew")
             if not plans:
                 return 0
-            found = resumed(
-                self.plan,
-                self.folders.journal,
-                lambda sha: strategy_of(self.plan, self.folders.bundles / sha),
-                self._on_ignored,
-            )
+            found = resumed(self.plan, self.folders.journal, self._strategy_or_stand_in, self._on_ignored)
             self.reader, self.desks, self.replayed = found.reader, found.desks, found.replayed
             self.stamps = Stamps(self.clock, found.newest)
             self.on_connection(False, self.stamps.now())
+            self._stand_aside()
             return sum(desk.session.decided for desk in self.desks)
         except BaseException:
             self.journal.close()
             raise
+
+    def _strategy_or_stand_in(self, sha: str) -> Strategy:
+        try:
+            return strategy_of(self.plan, self.folders.bundles / sha)
+        except ModelError as error:
+            if sha not in self.gone:
+                LOG.warning(
+                    "%s: what bundle %s decided is taken as it was written: %s",
+                    self.plan.instrument.name,
+                    sha[:12],
+                    error,
+                )
+            self.gone[sha] = error
+            return stand_in(self.plan)
+
+    def _stand_aside(self) -> None:
+        """Desks whose model is gone decide without one from here on; the journal says so."""
+        for desk in self.desks:
+            if not is_missing(desk.session.strategy):
+                continue
+            LOG.warning(
+                "%s: desk %s stands aside; push a model, or let the fallback stand in",
+                self.plan.instrument.name,
+                desk.name,
+            )
+            desk.stand_aside()
+            self._note_model(desk, self.stamps.now())
 
     def _on_ignored(self, reason: str) -> None:
         LOG.warning("%s; an older one or the whole journal is replayed", reason)

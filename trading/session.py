@@ -25,11 +25,12 @@ from modeling.certainty import SILENT, Certainty, Outlook, Outlooks
 from trading import account as own
 from trading import intents as sent
 from trading import policy, records, view
-from trading.account import new_account
+from trading.account import Account, new_account
 from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK
 from trading.parent import ParentOrder
 from trading.queue import EventQueue
 from trading.records import DECISION, INTENT, PLACE, SKIPPED, STOOD_DOWN
+from trading.risk import watch
 
 Now = Callable[[], int]  # this instant, ns UTC: a clock, or what a journal or a latency model says
 
@@ -250,6 +251,29 @@ class Session:
         reason = policy.decide(self.account, rules, traded, self._view, ready, equity, moment, intents, thoughts)
         return self._record(moment, int(reason), ready, traded, equity)
 
+    def adopt(self, row_ts: int, written: Decision) -> Decision:
+        """Close the row at ``row_ts`` and take a decision as it was written down, whose model is gone.
+
+        Afterwards the account is as the decision left it, but for what the model's forecasts had added to it, which
+        ``stand_aside`` drops.
+        """
+        self._see(row_ts)
+        reason = int(written.record["reason"][0])
+        if reason not in (SKIPPED, STOOD_DOWN) and int(self._view[view.STATUS]) == VALID:
+            watch(self.account, self.strategy.limits, self._view, self.books.equity(self._mark))
+        for intent in written.intents:
+            _enter(self.account, intent)
+        self.account[1][own.NEXT_DECISION] += 1
+        return written
+
+    def stand_aside(self, idle: Strategy) -> None:
+        """Decide without a model from the next row on: what is held is left at the first row that allows it."""
+        self.strategy, self._memory = idle, idle.forecaster.new_state()
+        own.forget_forecast(self.account)
+        self.account[1][own.SIGNAL_TS] = 0
+        self._thoughts[:] = 0.0
+        self.outlooks, self.outlook = self._new_outlooks(), SILENT
+
     def work(self, parents: Iterable[ParentOrder]) -> None:
         """Take parent orders on, each worked from its start if the strategy executes.
 
@@ -322,18 +346,27 @@ class Session:
 
         Raises DataError if it is of another feature catalogue, ModelError if it is of another model.
         """
+        self.load_without_model(arrays, strategy)
+        _fill(_arrays_of(self._memory), _part(arrays, "memory"))
+        found = _part(arrays, "own")
+        *moments, classes = found["outlook"].tolist()
+        self.outlook = Outlook._make((*moments, int(classes)))
+        if told := json.loads(found["outlooks"].tobytes()):
+            self.outlooks.restore(told)
+
+    def load_without_model(self, arrays: Arrays, strategy: Strategy) -> None:
+        """Go on from a ``dump`` whose model is gone: all but what that remembered, under a ``strategy`` in its place.
+
+        Raises DataError if it is of another feature catalogue.
+        """
         self.features = FeatureStream(self.features.parameters, load_state(_part(arrays, "features")))
         self.books.load(_part(arrays, "books"))
         self.queue.load(_part(arrays, "queue"))
         self.strategy, self._memory = strategy, strategy.forecaster.new_state()
-        _fill(_arrays_of(self._memory), _part(arrays, "memory"))
+        self.outlooks, self.outlook = self._new_outlooks(), SILENT
         found = _part(arrays, "own")
         self.account = (found["orders"].copy(), found["integers"].copy(), found["floats"].copy())
         self._thoughts[:] = found["thoughts"]
-        *moments, classes = found["outlook"].tolist()
-        self.outlooks, self.outlook = self._new_outlooks(), Outlook._make((*moments, int(classes)))
-        if told := json.loads(found["outlooks"].tobytes()):
-            self.outlooks.restore(told)
         self._view[:], self._mark = found["view"], float(found["mark"])
         rows = zip(found["recent"], found["valid"].tolist(), strict=True)
         self._recent = deque(rows, maxlen=REMEMBERED_ROWS)
@@ -408,6 +441,15 @@ class Session:
         return intents
 
 
+def _enter(account: Account, intent: np.void) -> None:
+    """Take an order, or a cancel, into the account as its decision did."""
+    slot, sent_ts = int(intent["slot"]), int(intent["sent_ts"])
+    if intent["verb"] == PLACE:
+        own.take_slot(account, slot, int(intent["side"]), int(intent["price"]), int(intent["qty"]), sent_ts)
+    else:
+        account[0][slot, own.STATE], account[0][slot, own.CANCEL_TS] = own.CANCEL_SENT, sent_ts
+
+
 def at(moment: int) -> Now:
     """A clock that stands at ``moment``, ns UTC: of a replay, or of a latency model."""
     return lambda: moment
@@ -442,6 +484,13 @@ def skip_row(session: Session, gateway: Gateway, row_ts: int, now: Now, note: Ca
     """A turn of the loop when there is no time to decide: everything but the decision and its orders."""
     turn = _turn(session, gateway, row_ts, lambda: session.skip(row_ts, now))
     note(turn)
+    return turn
+
+
+def adopt_row(session: Session, gateway: Gateway, row_ts: int, written: Decision) -> Turn:
+    """A turn whose decision and orders are those that were written down, as the model that made them is gone."""
+    turn = _turn(session, gateway, row_ts, lambda: session.adopt(row_ts, written))
+    send(gateway, written.intents)
     return turn
 
 

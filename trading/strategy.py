@@ -32,6 +32,10 @@ class NoForecast:
         return state
 
 
+class Missing(NoForecast):
+    """Stands where a model was whose bundle is gone: what it decided can only be taken as it was written down."""
+
+
 def forecast_columns(shape: ForecastShape, cell: Cell) -> NDArray[np.intp]:
     """Where a cell's probabilities, its horizon's conditional returns and its spread lie in a forecast, shape (7,).
 
@@ -71,3 +75,13 @@ def idle_strategy(
     """The rules without a model: a policy that needs a forecast waits, one that needs none goes ahead."""
     columns = np.arange(TRADED, dtype=np.intp)
     return Strategy(NoForecast(), columns, limits_of(trading, instrument, kind, fees), *fees)
+
+
+def missing_strategy(idle: Strategy) -> Strategy:
+    """What stands in for a strategy whose bundle is gone, under the same rules as ``idle``."""
+    return idle._replace(forecaster=Missing())
+
+
+def is_missing(strategy: Strategy) -> bool:
+    """Whether a strategy only stands where one was."""
+    return isinstance(strategy.forecaster, Missing)

@@ -32,7 +32,7 @@ from tests.builders_runner import (
 )
 
 SECONDS = 8.0
-APART = {"meters", "clock", "stamps", "journal", "_keeper", "_figures", "_line", "_shadow", "_started", "_note"}
+APART = {"meters", "clock", "stamps", "journal", "_keeper", "_figures", "line", "_models", "_shadow", "_started", "_note"}
 APART |= {"replayed", "row"}  # how it came about, and what the next row replaces
 APART |= {"_best", "_scanned", "_topics"}  # what a decoder writes before it reads, and names that it has split before
 
