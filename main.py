@@ -135,6 +135,14 @@ def live(settings: Settings, arguments: argparse.Namespace) -> None:
     )
 
 
+def kernels(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Compile the kernels of forecast, decision and fill; a later start finds them."""
+    from orchestration.compiling import compile_kernels
+
+    _tether(arguments)
+    compile_kernels(settings)
+
+
 def record(settings: Settings, arguments: argparse.Namespace) -> None:
     """Record the frames of symbols in journals of ours, without trading."""
     from live.recorder import Recording
@@ -211,10 +219,11 @@ def _tether(arguments: argparse.Namespace) -> None:
 
 
 def _run_chain(settings: Settings) -> None:
+    from orchestration.compiling import compiled_ahead
     from orchestration.instance import open_instance
     from orchestration.running import run_chain
 
-    with open_instance(settings.paths.dagster) as instance:
+    with compiled_ahead(settings, _say), open_instance(settings.paths.dagster) as instance:
         report = run_chain(settings, instance, _say)
     _say(f"{len(report.made)} tables made, {len(report.reused)} reused")
 
@@ -239,7 +248,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="main.py", description="Raw order-book ticks to a model that trades.")
     parser.add_argument("--config", type=Path, help="a settings file instead of the profile that APP_ENV names")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, run, *_ON_DATA, ui, exchange, live, record, parity, explain):
+    for command in (demo, run, *_ON_DATA, ui, exchange, live, kernels, record, parity, explain):
         about = (command.__doc__ or "").splitlines()[0]
         commands.add_parser(command.__name__, help=about, description=about).set_defaults(command=command)
     _add_data_arguments(commands.choices)
@@ -290,6 +299,7 @@ def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
         commands[name].add_argument("--symbol", action="append", help=listened)
     for name in ("exchange", "live", "record"):
         commands[name].add_argument("--ready-file", type=Path, help="ports and pid as JSON, written once it listens")
+    for name in ("exchange", "live", "kernels", "record"):
         commands[name].add_argument("--tethered", action="store_true", help="end when standard input is closed")
     commands["live"].add_argument(
         "--gateway",
