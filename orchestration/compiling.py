@@ -21,7 +21,7 @@ def compile_kernels(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def compiled_ahead(settings: Settings, progress: Progress) -> Iterator[subprocess.Popen[bytes]]:
-    """``main.py kernels`` beside the block, ended with it; one that ends badly is reported: the block can do without."""
+    """``main.py kernels`` beside the block, ended with it; one that ends badly is reported, and not needed."""
     folder = settings.paths.dagster / "kernels"
     settings_file(settings, folder / "kernels.yaml")
     log = folder / "kernels.log"
