@@ -14,7 +14,7 @@ from modeling.moments import mixture
 from trading import account as own
 from trading import limits as rule
 from trading.records import ACTED, AT_TARGET, BAD_INPUT, CANCEL, DRAWDOWN, EXPOSURE, NOT_READY, ORDER_PENDING, PLACE
-from trading.risk import affordable, rate_gate, room
+from trading.risk import affordable, rate_gate, room, worst_fill_usd
 from trading.routing import POST, reaches, taker_limit, touch_price
 from trading.sizing import lots_of
 from trading.view import BEST_ASK, BEST_BID
@@ -94,8 +94,10 @@ def believe(turn, forecast):
 
 @njit(cache=True)
 def _place(turn, slot, side, tif, price, qty):
-    account, _, _, now, intents, thoughts = turn
+    account, limits, view, now, intents, thoughts = turn
     count = int(thoughts[COUNT])
+    worst_usd = worst_fill_usd(limits, view, side, price, qty, limits[rule.TAKER_FEE_BP])
+    account[2][own.HEADROOM_USD] -= worst_usd  # the row's next order has what this one leaves
     intents[count, VERB] = PLACE
     intents[count, ORDER] = own.take_slot(account, slot, side, price, qty, now)
     intents[count, SIDE] = side

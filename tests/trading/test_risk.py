@@ -125,6 +125,14 @@ def test_an_order_whose_worst_fill_breaks_the_drawdown_is_not_sent() -> None:
     assert act(held(84), DOWN, parameters=rules, now=NOW + MS).intents.size  # the way out stays open
 
 
+def test_two_orders_of_one_row_share_what_may_still_be_lost() -> None:
+    fees, enough_for_one = (0.0, 5e-4), 1.5 * 500.0 * 5e-4  # quotes of 5 contracts of 100 USD, 5 bp if they are taken
+    rules = trading(risk={"max_drawdown_usd": enough_for_one}, probe={"order_usd": 500.0})
+    outcome = act(new_account(), parameters=rules, kind="probe", fees=fees)
+    assert outcome.intents[:, [sent.SIDE, sent.QTY]].tolist() == [[BUY, 5]]
+    assert len(act(new_account(), parameters=trading(probe={"order_usd": 500.0}), kind="probe", fees=fees).intents) == 2
+
+
 @pytest.mark.parametrize(
     "forecast",
     [
