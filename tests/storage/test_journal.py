@@ -120,6 +120,16 @@ def test_zeros_that_a_power_cut_left_at_the_end_are_cut_off(tmp_path: Path) -> N
     assert path.read_bytes() == whole
 
 
+def test_a_last_record_that_is_long_enough_and_not_what_was_written_is_cut_off(tmp_path: Path) -> None:
+    write(tmp_path, RECORDS)
+    (path,) = segments(tmp_path)
+    content, size = path.read_bytes(), len(encode(RECORDS[-1]))
+    for back in range(1, len(RECORDS[-1].payload) + 1):
+        path.write_bytes(content[:-back] + bytes([content[-back] ^ 0x10]) + content[len(content) - back + 1 :])
+        assert list(read_journal(tmp_path)) == RECORDS[:-1]
+        assert torn_end(path) == (path, len(content) - size, size)
+
+
 def test_damage_before_the_end_is_named_with_file_and_offset(tmp_path: Path) -> None:
     write(tmp_path, RECORDS)
     (path,) = segments(tmp_path)
