@@ -92,6 +92,7 @@ class ExchangeGateway:
         self._heard: list[Reports] = []
         self._told = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reconciling: asyncio.Task[None] | None = None  # with the connection that is up
         self._failure: BaseException | None = None
 
     def client_id(self, order_id: int) -> str:
@@ -119,7 +120,9 @@ class ExchangeGateway:
             self._told = max(self._told, int(report["report_id"]) + 1)
             if int(report["kind"]) == FILL:
                 self.position += int(report["side"]) * int(report["qty"])
-            self._lives[int(report["order_id"])].remember(report)
+            life = self._lives.get(int(report["order_id"]))
+            if life is not None:  # None: its end was handed out before the snapshot that we go on from
+                life.remember(report)
         self._note_seen(reports)
         self._heard.append(reports)
 
@@ -193,7 +196,7 @@ class ExchangeGateway:
             async with asyncio.timeout(line.patience.open_s):
                 await connected.wait()
         except TimeoutError:
-            raise VenueError(f"no account stream within {line.patience.open_s} s") from None
+            raise VenueError(f"no account stream within {line.patience.open_s} s {self.last_words}".rstrip()) from None
         if self._failure is not None:
             raise self._failure
 
@@ -256,7 +259,8 @@ class ExchangeGateway:
             await self._resolve(life)
         else:
             await self._take(life, standing)
-        self._answered[life.order_id].set()
+        finally:
+            self._answered[life.order_id].set()  # also where an answer stops us: its cancel must not wait for ever
 
     async def _on_refused(self, life: OrderLife, code: int) -> None:
         if code == DUPLICATE:  # it is there already: an order of ours, sent before
@@ -293,6 +297,7 @@ class ExchangeGateway:
     async def _resolve(self, life: OrderLife) -> None:
         """Ask until it is known where an order stands; one that the venue will never know is told as such."""
         while not life.ended:
+            asked = time.monotonic()
             try:
                 if await self._settle(life):
                     self.counts["resolved"] += 1
@@ -301,7 +306,7 @@ class ExchangeGateway:
                 self.counts["unasked"] += 1  # asked again below
                 self.last_words = str(error)
             else:
-                if time.monotonic() > self._deadlines[life.order_id]:
+                if asked > self._deadlines[life.order_id]:
                     self._tell(life.never(self._open.now()))
                     return
             await asyncio.sleep(self._open.patience.poll_s)
@@ -337,19 +342,31 @@ class ExchangeGateway:
     def _on_up(self, connected: asyncio.Event) -> None:
         async def reconcile() -> None:
             try:
-                await self._reconcile()
+                await self._reconcile_patiently()
             except VenueError as error:
-                self._failure = error
+                self._fail(error)
             else:
                 self.up = self._failure is None
             connected.set()
 
-        self._begin(reconcile())
+        self._reconciling = self._begin(reconcile())
 
     def _on_down(self) -> None:
         self.up = False
+        if self._reconciling is not None:
+            self._reconciling.cancel()  # it would say that orders may leave
         for life in self.alive:
             self.cancel(life.order_id, self._open.now())
+
+    async def _reconcile_patiently(self) -> None:
+        """Reconcile; where the venue does not answer, from the beginning again."""
+        while True:
+            try:
+                return await self._reconcile()
+            except NoAnswer as silence:
+                self.counts["unasked"] += 1
+                self.last_words = str(silence)
+            await asyncio.sleep(self._open.patience.poll_s)
 
     async def _reconcile(self) -> None:
         """Settle every order whose end is open; then orders and position must be those that we know of.
@@ -360,7 +377,7 @@ class ExchangeGateway:
         for life in self.alive:
             await self._resolve(life)
             self._answered[life.order_id].set()
-        known = {self.client_id(life.order_id) for life in self._lives.values()}
+        known = {self.client_id(life.order_id) for life in self.alive}  # one whose end was told must not work there
         foreign = [order.client_id for order in await client.open_orders() if order.client_id not in known]
         if foreign:
             raise VenueError(f"{len(foreign)} orders work in {self._instrument.name} that the journal does not know")
@@ -411,10 +428,11 @@ class ExchangeGateway:
             )
             self._told += 1
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
+        return task
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

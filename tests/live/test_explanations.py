@@ -79,4 +79,5 @@ async def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPa
 def test_a_child_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKLOOP_KILL_TOKEN", "planted")
     monkeypatch.setenv("TICKLOOP_WAREHOUSE_PASSWORD", "planted")
+    monkeypatch.setenv("TICKLOOP_EXCHANGE_SECRET", "planted")
     assert "planted" not in module._environment().values()
