@@ -29,6 +29,7 @@ from live.exporter import PrometheusMeters
 from live.feed import Feed, Subscription
 from live.floor import Floor
 from live.gateways.opening import Permit, orders_of
+from live.gateways.permission import require_rehearsal
 from live.hot import HotRows
 from live.latencies import in_words
 from live.logs import secrets_of, write_json_lines
@@ -123,8 +124,8 @@ def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT, or until the replay ends; ``folders`` are by symbol.
 
-    Raises ConfigError if a venue has no connector, VenueError if the port is taken or no venue answers, JournalError
-    if a journal cannot be resumed.
+    Raises ConfigError if a venue has no connector or orders on a recorded market would leave this machine, VenueError
+    if the port is taken or no venue answers, JournalError if a journal cannot be resumed.
     """
     for plan in plans:
         require_connector(plan.instrument)
@@ -146,7 +147,7 @@ async def _serve(
     ending: Ending,
     listener: socket.socket,
 ) -> None:
-    replay = await replay_clock(lines.wire.venue(plans[0].instrument.venue).rest_url, lines.venue_patience_s)
+    replay = await _recorded_clock(plans[0], lines)
     meters = PrometheusMeters(plans[0].instrument.name)
     floor = _open_floor(plans, folders, replay or WallClock(), meters, lines.snapshot_s)
     _tell_resumed(floor)
@@ -176,6 +177,18 @@ async def _serve(
         LOG.info(f"stopped {symbol}; feed {feed.counts}")
         for desk, latencies in zip(floor[symbol].desks, floor[symbol].latencies, strict=True):
             LOG.info(in_words(symbol, desk.name, latencies.summary()))
+
+
+async def _recorded_clock(plan: LivePlan, lines: Lines) -> ReplayClock | None:
+    """The clock of a venue that plays a recording, None of any other.
+
+    Raises VenueError if it does not answer, ConfigError if orders on a recorded market would leave this machine.
+    """
+    clock = await replay_clock(lines.wire.venue(plan.instrument.venue).rest_url, lines.venue_patience_s)
+    if clock is not None:
+        for permit in lines.permits.values():
+            require_rehearsal((permit.settings.rest_url, permit.settings.ws_url))
+    return clock
 
 
 def _open_floor(

@@ -54,6 +54,18 @@ def require_test_venue(urls: tuple[str, str], testnet: bool, real_money: bool) -
     )
 
 
+def require_rehearsal(urls: tuple[str, str]) -> None:
+    """Raises ConfigError if the orders of a recorded market would leave this machine.
+
+    urls : of the venue's orders, empty where its own addresses count
+    """
+    if not all(urlsplit(url).hostname in LOOPBACK for url in urls):
+        raise ConfigError(
+            "the market is a recording that a replay venue plays: its orders go to live.orders.rest_url and ws_url "
+            "on this machine, or on paper"
+        )
+
+
 def keys_from(environment: Mapping[str, str]) -> Keys:
     """The keys. Raises ConfigError, naming the variable, if one is not set."""
     for name in (KEY, SECRET):

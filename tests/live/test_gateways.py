@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.loading import load_settings
+from live import serve
+from live.clock import ReplayClock
 from live.gateways.life import OrderLife, Standing, Told, Trade
 from live.gateways.opening import chosen_gateway, journal_session, permits_of
 from live.gateways.permission import KEY, SECRET, gateway_of, keys_from, require_harmless, require_test_venue
@@ -18,7 +20,9 @@ from main import command_line
 from market.errors import ConfigError, VenueError
 from market.events import BUY
 from market.orders import ACKED, ENDED, FILL, GTC, ORDER_CANCELLED, ORDER_REJECTED, SHADOWED
+from tests.builders_live import in_loop
 from tests.builders_market import COINM_BTC
+from tests.builders_runner import quick_plan
 from tests.builders_trading import session
 
 LOOPBACK = ("http://127.0.0.1:1", "ws://localhost:2")
@@ -48,6 +52,36 @@ def test_real_money_is_refused_unless_the_profile_allows_it(
         return
     with pytest.raises(ConfigError, match="real_money=false"):
         require_test_venue(urls, testnet, real_money)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "urls", "refused"),
+    [
+        (True, ("", ""), True),
+        (True, (LOOPBACK[0], ""), True),
+        (True, LOOPBACK, False),
+        (False, ("", ""), False),
+    ],
+)
+@in_loop
+async def test_orders_on_a_recorded_market_never_leave_the_machine(
+    monkeypatch: pytest.MonkeyPatch, recorded: bool, urls: tuple[str, str], refused: bool
+) -> None:
+    clock = ReplayClock(1, 1, 1.0) if recorded else None
+
+    async def answered(*_: Any) -> ReplayClock | None:
+        return clock
+
+    monkeypatch.setattr(serve, "replay_clock", answered)
+    settings = load_settings("dev")
+    orders = replace(settings.live.orders, testnet=True, rest_url=urls[0], ws_url=urls[1])
+    permits = permits_of("exchange", [COINM_BTC], orders, {KEY: "a", SECRET: "b"})
+    asking = serve._recorded_clock(quick_plan(), serve.lines_of(settings, permits))
+    if refused:
+        with pytest.raises(ConfigError, match="the market is a recording"):
+            await asking
+    else:
+        assert await asking is clock
 
 
 def test_only_the_profile_prod_allows_real_money() -> None:
