@@ -10,6 +10,7 @@ import pytest
 
 from live.api import Access, api
 from live.api import rollout as api_rollout
+from live.api.access import bears, same
 from live.floor import Floor
 from live.rollout import Rollout
 from live.runner import Runner
@@ -56,6 +57,16 @@ class Site:
 
     def shas(self) -> list[str]:
         return [path.name for path in (self.folder / "bundles").glob("*")]
+
+
+def test_a_part_of_a_token_is_no_token() -> None:
+    token = "a-whole-token"
+    assert bears(f"Bearer {token}", token)
+    assert same(token, token)
+    for given in (*(token[:size] for size in range(len(token))), f"{token}x", f" {token}", token.upper()):
+        assert not same(given, token)
+        assert not bears(f"Bearer {given}", token)
+    assert not bears(token, token)
 
 
 @asynccontextmanager

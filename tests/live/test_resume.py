@@ -30,6 +30,7 @@ from tests.builders_runner import (
     synthetic_frames,
     write_band_bundle,
 )
+from trading import account as own
 
 SECONDS = 8.0
 APART = {"meters", "clock", "stamps", "journal", "_keeper", "_figures", "line", "_models", "_shadow", "_started"}
@@ -174,6 +175,33 @@ def test_a_damaged_snapshot_is_passed_over_for_the_older_one_and_then_for_the_jo
         replayed.append(runner.replayed)
     assert replayed == sorted(set(replayed))
     assert replayed[-1] == runner.resumed
+
+
+def test_a_snapshot_that_can_be_read_and_is_not_what_was_written_is_passed_over(tmp_path: Path) -> None:
+    newest = stopped(tmp_path, (0.6,))
+    (kept,) = snapshots(tmp_path / "journal")
+    arrays = read_snapshot(kept)
+    arrays["session1/own/integers"][own.NEXT_ORDER] += 1
+    with kept.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    runner = reopened(tmp_path, newest)
+    assert runner.meters.value("ignored_snapshots_total") == 1
+    assert runner.replayed == runner.resumed > 100
+
+
+def test_every_latch_comes_back_from_a_snapshot_alone(tmp_path: Path) -> None:
+    runner, latches = new_runner(tmp_path), [own.KILLED, own.DRAWN_DOWN, own.DEGENERATE, own.STREAK, own.PAUSED_UNTIL]
+    drive(runner, synthetic_frames(SECONDS)[:400])
+    runner.kill()
+    for place, desk in enumerate(runner.desks):
+        desk.session.account[1][latches] = [1, 1, 1, 2, START + place]
+    write_snapshot(tmp_path / "journal", runner.journal.position, runner.state())
+    runner.close()
+    back = reopened(tmp_path, runner.stamps.now())
+    assert (back.replayed, back.resumed > 100) == (0, True)
+    assert [desk.session.account[1][latches].tolist() for desk in back.desks] == [
+        [1, 1, 1, 2, START + place] for place in range(len(back.desks))
+    ]
 
 
 def test_an_explanation_begins_at_a_snapshot_under_the_plan_of_the_journal_s_header(tmp_path: Path) -> None:
