@@ -218,10 +218,19 @@ def _end(study: optuna.Study, trial: optuna.Trial, line: Trial) -> None:
 
 
 class _Sampler(optuna.samplers.BaseSampler):
-    """Gives the first trial the configured settings; every other is drawn from the seed and its own number."""
+    """Gives the configured settings to the first trial, and to the next if whoever ran that one died with it.
+
+    Every other is drawn from the seed and its own number.
+    """
 
     def __init__(self, parameters: SearchParameters, first: Mapping[str, Any]) -> None:
         self._parameters, self._first = parameters, first
+        self._configured: set[int] = set()  # trials of this process that were given the configured settings
+
+    def _untried(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether no earlier trial tries the configured settings; one that is still being drawn may come to them."""
+        earlier = [other for other in _begun(study) if other.number < trial.number]
+        return not any(other.params.items() <= self._first.items() for other in earlier)
 
     def _drawn(self, trial: FrozenTrial) -> optuna.samplers.TPESampler:
         settings = self._parameters
@@ -232,15 +241,18 @@ class _Sampler(optuna.samplers.BaseSampler):
         )
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        return self._drawn(trial).infer_relative_search_space(study, trial) if trial.number else {}
+        if self._untried(study, trial):
+            self._configured.add(trial.number)
+            return {}
+        return self._drawn(trial).infer_relative_search_space(study, trial)
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, Any]) -> dict[str, Any]:
-        return self._drawn(trial).sample_relative(study, trial, search_space) if trial.number else {}
+        return self._drawn(trial).sample_relative(study, trial, search_space) if search_space else {}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
     ) -> Any:
-        if not trial.number:
+        if trial.number in self._configured:
             return self._first[param_name]
         return self._drawn(trial).sample_independent(study, trial, param_name, param_distribution)
 

@@ -98,6 +98,20 @@ def test_interrupted_search_goes_on_where_it_stopped(found):
     assert best.network.dropout == min(trial["settings"]["dropout"] for trial in ledger if trial["state"] == "complete")
 
 
+def test_a_search_killed_in_its_first_trial_still_tries_the_configured_candidate(found):
+    def dying(candidate, report):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        found(dying)
+    _, ledger = found(_dropout_score)
+    assert [(trial["number"], trial["state"]) for trial in ledger] == [(0, "abandoned")] + [
+        (number, "complete") for number in range(1, 5)
+    ]
+    assert [trial["settings"] == ledger[0]["settings"] for trial in ledger] == [True, True, False, False, False]
+    assert (ledger[1]["settings"]["learning_rate"], ledger[1]["settings"]["dropout"]) == (2e-4, 0.1)
+
+
 def test_finished_search_tries_nothing_more(found):
     first, _ = found(_dropout_score)
 
