@@ -86,6 +86,8 @@ def member_start(on: Bench, lake: Lake, part: Part, candidate: "Candidate", memb
     """What a member's fit starts from: nothing, or the same member of the slice before."""
     if not on.settings.models.walk_forward.warm_start:
         return Start(None, "cold: models.walk_forward.warm_start is off")
+    if on.settings.models.ensemble.method == "mc_dropout":
+        return Start(None, "cold: a bundle of mc_dropout holds draws, not the network that they are of")
     before = slice_before(lake, part)
     model = slice_model(on.settings, lake, before, NETWORK) if before else None
     network = network_of(on.features, candidate.network, on.shape)

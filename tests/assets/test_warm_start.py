@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
+from assets.fitting import Bench
+from assets.models import member_start
 from assets.partitions import WHOLE, Part
 from assets.walk_forward_slices import slice_frame
 from assets.warm_start import slice_before, start_of_member
+from config.loading import load_settings
 from market.schema import schema_sha
 from modeling.calibration import identity
 from modeling.snapshot import ensemble_of
@@ -32,6 +36,17 @@ def test_a_start_that_does_not_fit_is_cold_and_says_why() -> None:
     assert start_of_member(NETWORK, "k0", random_model(0), 1) == (None, "cold: the model of k0 has 1 members")
     found = start_of_member(NETWORK, "k0", other, 0)
     assert found == (None, "cold: the network of k0 is another one: width is 16, not 8")
+
+
+def test_draws_of_dropout_are_no_network_to_start_from() -> None:
+    settings, nothing = load_settings("dev"), cast(Any, None)
+    lengths = replace(settings.models.walk_forward, warm_start=True)
+    drawn = replace(
+        settings.models, walk_forward=lengths, ensemble=replace(settings.models.ensemble, method="mc_dropout")
+    )
+    on = Bench(replace(settings, models=drawn), "one", nothing, nothing, nothing)
+    start = member_start(on, nothing, Part("one", "k1"), nothing, 0)
+    assert start == (None, "cold: a bundle of mc_dropout holds draws, not the network that they are of")
 
 
 def test_the_slice_before_counts_only_where_its_models_passed(tmp_path: Path) -> None:
