@@ -172,11 +172,11 @@ def regime_metrics(regimes: pl.DataFrame) -> dict[str, float]:
 
 
 def conformal_metrics(conformal: pl.DataFrame) -> dict[str, float]:
-    """``test/conformal_<figure>/<cell>/<regime>`` for coverage and set size."""
+    """``test/conformal_<figure>/<cell>/<regime>`` for coverage and set size, of adaptive and of fixed sets."""
     return {
         f"test/conformal_{figure}/{_cell(row)}/{row['regime'].replace(' ', '_')}": float(row[figure])
         for row in conformal.iter_rows(named=True)
-        for figure in ("coverage", "set_size")
+        for figure in ("coverage", "set_size", "fixed_coverage", "fixed_set_size")
     }
 
 

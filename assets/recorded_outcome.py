@@ -66,7 +66,8 @@ def _scores(one: Contest) -> pl.DataFrame:
 def coverage_over(contests: Sequence[Contest]) -> pl.DataFrame:
     """Coverage and set size by model, horizon and regime, every row of every symbol and slice counting the same."""
     rows = pl.concat([one.conformal for one in contests])
-    means = [(pl.col(name) * pl.col("rows")).sum() / pl.col("rows").sum() for name in ("coverage", "set_size")]
+    figures = ("coverage", "set_size", "fixed_coverage", "fixed_set_size")
+    means = [(pl.col(name) * pl.col("rows")).sum() / pl.col("rows").sum() for name in figures]
     return rows.group_by("model", "horizon_ms", "regime", maintain_order=True).agg(*means, pl.col("rows").sum())
 
 

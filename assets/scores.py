@@ -138,14 +138,17 @@ def moments_of(shape: ForecastShape, forecasts: Floats) -> Moments:
 def conformal_table(parameters: ConformalParameters, found: Judged) -> pl.DataFrame:
     """How the model's adaptive conformal sets did on Test: a line a cell and regime, and one over all.
 
-    Columns horizon_ms, budget_bp, regime, coverage, set_size, rows. Each begins with the second part of Val, and learns
-    from labels of Test as they become known.
+    Columns horizon_ms, budget_bp, regime, coverage, set_size, rows, fixed_coverage, fixed_set_size. Each begins with
+    the second part of Val, and learns from labels of Test as they become known; the fixed ones learn nothing, as those
+    that a session serves.
     """
     lines = []
     for place, cell in enumerate(found.test.shape.cells):
-        sets, classes = _sets(parameters, found, place)
+        sets, fixed, classes = _sets(parameters, found, place)
         for regime, inside in _scopes(found.test.regimes, classes != NO_CLASS):
             figures = coverage_of(sets[inside], classes[inside])._asdict()
+            served = coverage_of(fixed[inside], classes[inside])
+            figures |= {"fixed_coverage": served.coverage, "fixed_set_size": served.set_size}
             lines.append({"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "regime": regime, **figures})
     return pl.DataFrame(lines)
 
@@ -177,8 +180,13 @@ def _intervals(parameters: ConformalParameters, found: Judged, place: int) -> tu
     return (*return_intervals(state, found.test.row_ts, expected, gross, known_ts).T, gross)
 
 
-def _sets(parameters: ConformalParameters, found: Judged, place: int) -> tuple[NDArray[np.bool_], NDArray[np.int8]]:
-    """Sets of one cell on Test, and the classes that they are held against, NO_CLASS where nobody is scored."""
+def _sets(
+    parameters: ConformalParameters, found: Judged, place: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int8]]:
+    """Sets of one cell on Test, those of the threshold that they begin with, and what came.
+
+    That is NO_CLASS where nobody is scored.
+    """
     horizon = found.test.shape.horizon_of_cell[place]
     known = learnable(found.calibration, found.memory_rows)[:, place]
     earlier = true_scores(
@@ -187,7 +195,8 @@ def _sets(parameters: ConformalParameters, found: Judged, place: int) -> tuple[N
     classes = np.where(found.scored[:, place], found.test.classes[:, place], np.int8(NO_CLASS)).astype(np.int8)
     state = AdaptiveConformal.started(parameters, earlier)
     said, known_ts = found.said[-1].probabilities[:, place], found.test.known_ts[:, horizon]
-    return conformal_sets(state, found.test.row_ts, said, classes, known_ts), classes
+    fixed = class_scores(said) <= state.threshold()
+    return conformal_sets(state, found.test.row_ts, said, classes, known_ts), fixed, classes
 
 
 def _scopes(regimes: NDArray[np.int8], known: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:

@@ -81,6 +81,15 @@ def test_conformal_sets_are_judged_over_all_and_by_regime(evaluation: Evaluation
     assert set(evaluation.conformal["regime"]) == {OVERALL, "range", "trend"}
 
 
+def test_sets_as_served_keep_the_threshold_that_val_left_and_lose_a_market_that_turned(found: Judged) -> None:
+    still = conformal_table(PARAMETERS, found).filter(pl.col("regime") == OVERALL)
+    turned = replace(found.test, classes=-found.test.classes)
+    lost = conformal_table(PARAMETERS, found._replace(test=turned)).filter(pl.col("regime") == OVERALL)
+    assert lost["coverage"].to_list() == pytest.approx([0.9] * len(CELLS), abs=FURTHEST)
+    assert lost["fixed_set_size"].to_list() == still["fixed_set_size"].to_list()  # what came teaches it nothing
+    assert lost["fixed_coverage"].max() < 0.9 - FURTHEST  # type: ignore[operator]
+
+
 def test_intervals_of_returns_hold_nine_in_ten_and_have_a_width(evaluation: Evaluation) -> None:
     overall = evaluation.intervals.filter(pl.col("regime") == OVERALL)
     assert overall["horizon_ms"].to_list() == [250, 1000]
