@@ -1,16 +1,19 @@
 """A slice's ensemble: who its members are, what they count, and how sure the whole is; nothing from a later slice."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from assets.ensembles import Trained, certain, combined, member_candidates, mixed
+from assets import ensembles
+from assets.ensembles import Trained, certain, combined, member_candidates, mixed, train_members
 from assets.fitting import Bench
 from assets.slice_data import SliceData
 from assets.stacking import answers_alike, said_before
+from assets.warm_start import Start
 from config.loading import load_settings
 from market.errors import LeakageError
 from modeling.calibration import identity
@@ -54,6 +57,22 @@ def test_members_have_seeds_of_their_own_and_take_the_shapes_in_turn() -> None:
     assert [seed for seed, _ in member_candidates(replace(THREE, method="mc_dropout"), candidate)] == [3]
 
 
+def test_each_member_is_fitted_from_its_own_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = []
+
+    def train(on: Bench, one: Candidate, seed: int, *, folder: Path, before: ModelSnapshot | None) -> Any:
+        fitted.append((seed, folder.name, before))
+        return trained(1)[0].fit
+
+    monkeypatch.setattr(ensembles, "train", train)
+    before, candidate = random_model(), Candidate(load_settings("dev").models.network, quick_training())
+    members = train_members(
+        bench(), candidate, lambda one, number: Start(before if number else None, "begun"), tmp_path
+    )
+    assert fitted == [(3, "3", None), (4, "4", before), (5, "5", before)]
+    assert [(one.seed, one.start) for one in members] == [(3, "begun"), (4, "begun"), (5, "begun")]
+
+
 def test_one_member_stays_a_network_and_several_are_an_ensemble_of_equals() -> None:
     assert mixed(THREE, trained(1)).kind == "cnn"
     whole = mixed(THREE, trained())
@@ -93,6 +112,14 @@ def test_the_whole_is_calibrated_together_and_knows_how_sure_it_is() -> None:
     assert certainty.parameters.rate == pytest.approx(0.005 / 50)  # fifty rows a second share one return
     scores = true_scores(class_scores(said[:, 2]), classes[:, 2])[-1_000:]
     assert np.mean(scores <= certainty.set_threshold) == pytest.approx(0.9, abs=0.005)
+
+
+def test_calibration_and_certainty_read_the_second_part_of_val_alone() -> None:
+    on, nothing = bench(), SimpleNamespace(shape=SHAPE)
+    known: Any = SliceData(*[nothing] * 3, on.data.calibration, nothing)
+    alone, whole = (combined(replace(on, data=data), trained()) for data in (known, on.data))
+    assert alone.calibration.as_dict() == whole.calibration.as_dict()
+    assert alone.certainty == whole.certainty
 
 
 def test_a_gross_anchor_measures_from_the_decision() -> None:
