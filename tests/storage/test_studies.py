@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from tests.builders_modeling import quick_training
 from tests.builders_postgres import postgres_server
 
 TRIALS, WORKERS, BEAT_S = 9, 4, 1
+DYING = "dying"  # file of a process that is about to die
 START = Candidate(CnnParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learning_rate=2e-4))
 SPACE = SearchParameters(
     TRIALS, 5, WORKERS, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64, 96), (2, 3), (4, 8), seed=7
@@ -61,7 +63,20 @@ def killed_in_its_second(folder: Path, url: str) -> None:
     def objective(candidate: Candidate, report: Callable[[int, float], None]) -> Score:
         begun.append(candidate)
         if len(begun) == 2:
+            (folder / DYING).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        return judged(candidate, report)
+
+    search_in(folder, url, objective)
+
+
+def slower_than_the_killed(folder: Path, url: str) -> None:
+    """A process that leaves enough trials for the other one to die in."""
+
+    def objective(candidate: Candidate, report: Callable[[int, float], None]) -> Score:
+        deadline = time.monotonic() + 50.0
+        while not (folder / DYING).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
         return judged(candidate, report)
 
     search_in(folder, url, objective)
@@ -70,7 +85,7 @@ def killed_in_its_second(folder: Path, url: str) -> None:
 def together(folder: Path, url: str) -> list[int | None]:
     """Exit codes of four processes that search one study, of which one is killed."""
     context = multiprocessing.get_context("fork")
-    works = [killed_in_its_second, *[search_in] * (WORKERS - 1)]
+    works = [killed_in_its_second, *[slower_than_the_killed] * (WORKERS - 1)]
     processes = [context.Process(target=work, args=(folder, url)) for work in works]
     for process in processes:
         process.start()
