@@ -133,7 +133,7 @@ async def _traded(settings: Settings, load: Load, folder: Path, seconds: float) 
         fees, kind = plan.venue.fees, plan.desks[0]
         model = model_strategy(default_ensemble(settings), plan.trading, plan.instrument, kind, fees)
         runners[-1].desks[0].session.swap(model)
-    floor = Floor(runners)
+    floor = Floor(runners, settings.live.awake_us / 1e6)
     subscriptions = [Subscription(runner.plan.instrument, runner.needs_snapshot) for runner in runners]
     feeds = connect(subscriptions, settings.wire, np.random.default_rng(1), until_end=True)
     asyncio.get_running_loop().call_later(seconds, floor.stop)

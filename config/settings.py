@@ -254,6 +254,7 @@ class LiveSettings:
     venue_patience_s: float  # how long a starting runner waits for a venue that does not answer
     swap_patience_s: float  # how long a pushed model waits for its desk to be flat
     snapshot_min: float  # minutes, at most, between two states kept beside the journal; a restart replays no more
+    awake_us: float  # before a row's instant the loop stays awake and rehearses the forecast; few symbols; 0: it sleeps
     challenger: bool  # whether a challenger may decide in shadow beside the champion; costs a feature step a row
     gateway: GatewayKind  # where the model's orders go; an exchange only where --gateway says so as well
     orders: OrderSettings
@@ -268,6 +269,8 @@ class LiveSettings:
             require_address(key, getattr(self, key), schemes)
         if not 0 <= self.api_port <= 65_535:
             raise ConfigError(f"api_port={self.api_port} must lie in 0 to 65535")
+        if not 0 <= self.awake_us <= 5000:
+            raise ConfigError(f"awake_us={self.awake_us} must be between 0 and 5000")
         if not self.snapshot_min > 0:
             raise ConfigError(f"snapshot_min={self.snapshot_min} must be above 0")
         for key in ("venue_patience_s", "swap_patience_s"):

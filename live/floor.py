@@ -17,17 +17,23 @@ from market.errors import JournalError
 LOG: Final = logging.getLogger(__name__)
 STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown
 COLLECT_S: Final = 60.0  # between two garbage collections, each right after a row
+AWAKE_SHARE: Final = 0.25  # of the time, at most, that is spent awake for rows to come; more symbols sleep
 
 
 class Floor:
-    """Runners side by side, one a symbol; nothing but the loop is shared."""
+    """Runners side by side, one a symbol; nothing but the loop is shared.
 
-    def __init__(self, runners: Sequence[Runner]) -> None:
+    awake_s : how long before a row's instant the loop stays awake and rehearses its forecast; a sleeping core wakes
+        late and with cold caches
+    """
+
+    def __init__(self, runners: Sequence[Runner], awake_s: float = 0.0) -> None:
         self.runners = tuple(runners)
         self._by_symbol = {runner.plan.instrument.name: runner for runner in runners}
         self._due: list[tuple[int, int]] = []  # heap of the open rows, ns UTC, each with the place of its runner
         self._silent = set(range(len(self.runners)))  # places of those that no event has reached
         self._row_ns = min(runner.plan.features.row_interval_ms for runner in runners) * NS_PER_MS
+        self._awake_s = awake_s
         self._stopping = asyncio.Event()
         self._started = time.monotonic()
 
@@ -126,11 +132,25 @@ class Floor:
             await self._wait_for_row(speed)
 
     async def _wait_for_row(self, speed: float) -> None:
+        asleep_s = self._ahead_s(speed) - self._awake_s
+        if not self._due or asleep_s <= 0 or not self._may_stay_awake(speed):
+            await asyncio.sleep(self._ahead_s(speed))
+            return
+        await asyncio.sleep(asleep_s)
+        self.runners[self._due[0][1]].rehearse()
+        while self._ahead_s(speed) > 0:
+            await asyncio.sleep(0)
+
+    def _ahead_s(self, speed: float) -> float:
+        """Until the oldest open row closes, seconds of our own time; an interval at most."""
         ahead = self._row_ns
         if self._due:
             row_ts, place = self._due[0]
             ahead = row_ts - self.runners[place].stamps.now()
-        await asyncio.sleep(min(max(ahead, 0), self._row_ns) / 1e9 / speed)
+        return min(max(ahead, 0), self._row_ns) / 1e9 / speed
+
+    def _may_stay_awake(self, speed: float) -> bool:
+        return 0 < self._awake_s * len(self.runners) <= AWAKE_SHARE * self._row_ns / 1e9 / speed
 
     async def _stand_down(self, speed: float) -> None:
         self.stop()

@@ -149,6 +149,11 @@ class Runner:
         for desk in self.desks:
             desk.cancel_unrecorded(self.stamps.now())
 
+    def rehearse(self) -> None:
+        """Have every desk forecast once for nothing, right before a row that counts."""
+        for desk in self.desks:
+            desk.session.rehearse()
+
     def hear(self) -> None:
         """Learn what has become of our orders by now; nothing is decided."""
         for desk in self.desks:

@@ -72,6 +72,7 @@ class Lines:
     swap_patience_s: float  # how long a pushed model waits for a flat desk
     markouts_ms: tuple[int, ...]  # how long after a fill its price is looked at in an explanation
     snapshot_s: float  # how often the state is kept beside the journal
+    awake_s: float  # see live.floor.Floor
     hot: HotSettings
     told: Told
     permits: Mapping[str, Permit]  # by symbol, of desks whose orders go to an exchange
@@ -82,8 +83,8 @@ def lines_of(settings: Settings, permits: Mapping[str, Permit]) -> Lines:
     live = settings.live
     told = Told(settings.warehouse, settings.paths.outbox, live.outbox_mb)
     patience = (live.venue_patience_s, live.swap_patience_s)
-    markouts_ms, snapshot_s = settings.reports.markouts_ms, 60.0 * live.snapshot_min
-    return Lines(settings.wire, live.api_port, *patience, markouts_ms, snapshot_s, live.hot, told, permits)
+    markouts_ms, beats = settings.reports.markouts_ms, (60.0 * live.snapshot_min, live.awake_us / 1e6)
+    return Lines(settings.wire, live.api_port, *patience, markouts_ms, *beats, live.hot, told, permits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ async def _serve(
 ) -> None:
     replay = await _recorded_clock(plans[0], lines)
     meters = PrometheusMeters(plans[0].instrument.name)
-    floor = _open_floor(plans, folders, replay or WallClock(), meters, lines.snapshot_s)
+    floor = _open_floor(plans, folders, replay or WallClock(), meters, lines)
     _tell_resumed(floor)
     rollouts = _rollouts(floor, ledger, secrets.deploy_key)
     _keep_fallbacks(floor, rollouts)
@@ -196,19 +197,19 @@ def _open_floor(
     folders: Mapping[str, Folders],
     clock: Clock,
     meters: PrometheusMeters,
-    snapshot_s: float,
+    lines: Lines,
 ) -> Floor:
     runners: list[Runner] = []
     try:
         for plan in plans:
             symbol = plan.instrument.name
             own_meters = meters.beside(symbol) if runners else meters
-            runners.append(Runner(plan, folders[symbol], clock, own_meters, snapshot_s))
+            runners.append(Runner(plan, folders[symbol], clock, own_meters, lines.snapshot_s))
     except BaseException:
         for runner in runners:
             runner.close()
         raise
-    return Floor(runners)
+    return Floor(runners, lines.awake_s)
 
 
 @asynccontextmanager

@@ -99,7 +99,7 @@ def close_all(runner: Runner) -> None:
 
 async def run_runner(runner: Runner, feed: Feed, speed: float, until_end: bool) -> None:
     """A floor of this runner alone, from its start to its end."""
-    await Floor([runner]).run({runner.plan.instrument.name: feed}, speed, until_end)
+    await Floor([runner], awake_s=0.0003).run({runner.plan.instrument.name: feed}, speed, until_end)
 
 
 def written_journal(folder: Path, seconds: float = 6.0) -> Path:

@@ -134,6 +134,7 @@ class Session:
         self._memory = strategy.forecaster.new_state()
         self.outlooks = self._new_outlooks()
         self.outlook = SILENT  # of the newest row
+        self._rehearsal = strategy.forecaster, self._memory  # and a memory that nothing is decided by
         self._view = np.zeros(view.VIEW, np.int64)
         self._mark = 0.0
         self._intents = np.zeros((sent.MAX_INTENTS, sent.INTENT_COLUMNS), np.int64)
@@ -310,6 +311,18 @@ class Session:
         own.forget_forecast(self.account)
         self.strategy = strategy
         self.outlooks, self.outlook = self._new_outlooks(), SILENT
+
+    def rehearse(self) -> None:
+        """Forecast the newest row once more on a memory of its own, so that code and weights are at hand for the next.
+
+        Nothing that decides is touched.
+        """
+        forecaster, memory = self._rehearsal
+        if forecaster is not self.strategy.forecaster or memory is self._memory:
+            forecaster = self.strategy.forecaster
+            self._rehearsal = forecaster, (memory := forecaster.new_state())
+        if self._recent:
+            forecaster.step(memory, *self._recent[-1])
 
     def _new_outlooks(self) -> Outlooks:
         row_ns = self.features.parameters.row_interval_ms * NS_PER_MS

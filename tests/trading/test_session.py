@@ -53,6 +53,7 @@ def test_micro_batches_decide_and_fill_as_the_whole_tape_does(tape: Events, kind
     records, intents = [], []
     for batch in micro_batches(tape, np.random.default_rng(3)):
         trader.queue.push(batch.copy())
+        trader.rehearse()  # which no decision may feel
         newest = trader.queue.last_ingest_ts
         while newest is not None and 0 < (row_ts := trader.next_row_ts) < newest:
             decision = close_row(trader, venue, row_ts, at(row_ts + LATENCY)).decision
