@@ -112,10 +112,13 @@ def search(
     """
     study.sampler = _Sampler(parameters, searched_settings(start))
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=parameters.startup_trials)
+    shown: set[int] = set()  # the ledger is long to read, and a trial that has ended stays as it is
     while True:
         crew.give_up(study)
         for line in ledger_lines(study):
-            record(line)
+            if line.number not in shown:
+                record(line)
+                shown.add(line.number)
         begun = _begun(study)
         if sum(trial.state.is_finished() for trial in begun) >= parameters.trials:
             return best_candidate(study, start)

@@ -112,6 +112,13 @@ def test_a_search_killed_in_its_first_trial_still_tries_the_configured_candidate
     assert (ledger[1]["settings"]["learning_rate"], ledger[1]["settings"]["dropout"]) == (2e-4, 0.1)
 
 
+def test_every_trial_is_shown_to_the_ledger_once(tmp_path):
+    storage, shown = study_journal(tmp_path / "study.journal"), []
+    with StudyCrew(storage, tmp_path, datetime.now) as crew:
+        search(open_study("s-k0", storage), SPACE, START, _dropout_score, shown.append, crew=crew)
+    assert [trial.number for trial in shown] == [0, 1, 2, 3]
+
+
 def test_finished_search_tries_nothing_more(found):
     first, _ = found(_dropout_score)
 
