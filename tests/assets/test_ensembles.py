@@ -11,11 +11,14 @@ import pytest
 from assets import ensembles
 from assets.ensembles import Trained, certain, combined, member_candidates, mixed, train_members
 from assets.fitting import Bench
+from assets.partitions import WHOLE, Part
 from assets.slice_data import SliceData
-from assets.stacking import answers_alike, said_before
+from assets.stacking import answers_alike, earlier_slices, said_before
+from assets.walk_forward_slices import slice_frame
 from assets.warm_start import Start
 from config.loading import load_settings
 from market.errors import LeakageError
+from market.schema import schema_sha
 from modeling.calibration import identity
 from modeling.ensemble import fit_stacking, require_earlier
 from modeling.evaluation import log_loss
@@ -25,6 +28,8 @@ from modeling.search import Candidate
 from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from
 from modeling.uncertainty import class_scores, true_scores
+from modeling.walk_forward import walk_forward
+from storage.lake import Lake
 from tests.builders_market import COINM_BTC
 from tests.builders_modeling import SHAPE, START, labelled_rows, quick_training, random_model, small_networks
 
@@ -132,6 +137,21 @@ def test_a_gross_anchor_measures_from_the_decision() -> None:
 
 def ensemble() -> ModelSnapshot:
     return replace(mixed(THREE, trained()), calibration=random_model().calibration)
+
+
+def test_shares_are_learned_from_earlier_slices_alone_and_only_where_stacking_is_asked_for(tmp_path: Path) -> None:
+    lake, settings, pieces = Lake(tmp_path), load_settings("dev"), list(walk_forward(0, 100, 30, 10, 10, 5))
+    frame = slice_frame(pieces)
+    for table, key, passed in (
+        ("walk_forward_slices", WHOLE, True),
+        *(("models", piece.key, place != 1) for place, piece in enumerate(pieces)),
+    ):
+        lake.write(table, "one", key, frame, schema_sha=schema_sha(frame.schema))
+        lake.set_verdict(table, "one", key, passed, {})
+    stacking = replace(settings.models, ensemble=replace(settings.models.ensemble, stacking=True))
+    asked, part = replace(settings, models=stacking), Part("one", pieces[3].key)
+    assert [one.key for one in earlier_slices(asked, lake, part)] == [pieces[0].key, pieces[2].key]
+    assert earlier_slices(settings, lake, part) == []
 
 
 def test_shares_are_learned_from_what_members_said_before_calibration() -> None:
