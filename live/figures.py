@@ -7,6 +7,7 @@ import numpy as np
 
 from live.desk import Desk
 from live.fallback import Fallback
+from live.gateways.exchange import ExchangeGateway
 from live.plan import ROLES
 from market.events import GAP, SNAPSHOT, Events
 from market.orders import CANCEL_REJECTED, FILL, MODIFY_REJECTED, ORDER_REJECTED, Reports
@@ -15,7 +16,7 @@ from monitoring.metrics import Meters
 from trading import account as own
 from trading.limits import MAX_DRAWDOWN_USD
 from trading.records import DEGENERATE, DRAWDOWN, KILLED, LATE_DECISION, LOSS_STREAK, PLACE, REASON_NAMES, SKIPPED
-from trading.session import Turn
+from trading.session import Gateway, Turn
 
 NEWEST_ROWS: Final = 3_000  # a minute, which infer_p95_ms speaks of
 _REFUSED: Final = (ORDER_REJECTED, CANCEL_REJECTED, MODIFY_REJECTED)
@@ -163,6 +164,19 @@ class DeskFigures:
         if integers[own.LAST_MID2]:  # headroom is known from the first valid row on
             used = 1.0 - floats[own.HEADROOM_USD] / session.strategy.limits[MAX_DRAWDOWN_USD]
             self._meters.set("drawdown_used", float(used), desk=self._name)
+
+
+class GatewayFigures:
+    """The way of a desk's orders, where it leads to an exchange."""
+
+    def __init__(self, meters: Meters, gateway: Gateway) -> None:
+        self._meters = meters
+        if isinstance(gateway, ExchangeGateway):
+            meters.before_reading(lambda: self._refresh(gateway))
+
+    def _refresh(self, gateway: ExchangeGateway) -> None:
+        self._meters.set("order_line_up", float(gateway.up))
+        self._meters.set("unsettled_orders", gateway.unsettled)
 
 
 class ModelFigures:

@@ -15,7 +15,7 @@ from live.clock import Clock
 from live.connectors.line import Stamps
 from live.desk import Desk, Model
 from live.fallback import Fallback
-from live.figures import DeskFigures, LineFigures, ModelFigures
+from live.figures import DeskFigures, GatewayFigures, LineFigures, ModelFigures
 from live.keeping import Keeper
 from live.latencies import Latencies
 from live.machine_figures import JournalFigures
@@ -92,6 +92,7 @@ class Runner:
         if self.gone and not self.desks[ROLES["champion"]].bundle_sha:
             self.fallback.champion_refused("corrupt")
         self._figures = [DeskFigures(meters, desk) for desk in self.desks]
+        self._way = GatewayFigures(meters, self.desks[ROLES["champion"]].gateway)
         self._models = ModelFigures(meters, self.desks, self.fallback)
 
     @property

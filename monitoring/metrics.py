@@ -65,6 +65,12 @@ _DESK: Final = (
         ("desk", "gate"),
     ),
 )
+_EXCHANGE: Final = (  # of a symbol whose orders go to an exchange
+    Metric(
+        "order_line_up", "gauge", "0 or 1", "whether the account's stream is up and reconciled, so that orders leave"
+    ),
+    Metric("unsettled_orders", "gauge", "", "orders of which the venue has not said what it made of them"),
+)
 _ROLLOUT: Final = (
     Metric(
         "model_info", "gauge", "1", "sha of the bundle in force, and of the one that a rollback brings", ("role", "sha")
@@ -104,7 +110,7 @@ _PROCESS: Final = (
     Metric("process_max_fds", "gauge", "", "descriptors that may be open", (), (), "process"),
     Metric("process_start_time_seconds", "gauge", "s", "when the process began, UTC", (), (), "process"),
 )
-METRICS: Final = (*_LINE, *_DESK, *_ROLLOUT, *_JOURNAL, *_CONSUMERS, *_PROCESS)
+METRICS: Final = (*_LINE, *_DESK, *_EXCHANGE, *_ROLLOUT, *_JOURNAL, *_CONSUMERS, *_PROCESS)
 
 RESEARCH_METRICS: Final = (
     Metric("feature_shift_ks", "gauge", "0 to 1", "raw KS distance of a feature, live against training", ("feature",)),

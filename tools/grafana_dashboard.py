@@ -107,6 +107,10 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             Query(rate("fills", "desk"), "fills {{desk}}"),
         ), "cps"),
         Panel("Filled of placed", (Query(f"trade_fill_ratio{{{S}}}", "{{symbol}} {{desk}}"),), "percentunit"),
+        Panel("Way to the exchange", (
+            Query(f"order_line_up{{{S}}}", "up {{symbol}}"),
+            Query(f"unsettled_orders{{{S}}}", "unsettled orders {{symbol}}"),
+        ), about="of symbols whose orders go to an exchange"),
         Panel("Refused by the venue", (Query(rate("rejects", "desk, reason"), "{{desk}}: {{reason}}"),), "cps"),
     ),
     "Latency": (

@@ -111,6 +111,11 @@ class ExchangeGateway:
         """Orders whose end has not been told."""
         return [life for life in self._lives.values() if not life.ended]
 
+    @property
+    def unsettled(self) -> int:
+        """Orders of which we do not know what the venue made of them: unanswered, or with fills still missing."""
+        return sum(life.missing or not self._answered[life.order_id].is_set() for life in self.alive)
+
     def on_events(self, events: Events) -> None:
         """The venue knows the market."""
 

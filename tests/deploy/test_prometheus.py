@@ -36,8 +36,11 @@ PAUSED = 'count_over_time((up{job="tickloop-runner"} == 0)[10s:500ms]) > 3'  # b
 EMPTY = {  # query -> why it brings nothing in this run
     'journal_failures_total{symbol=~".*"}': "the disk takes everything",
     'ignored_snapshots_total{symbol=~".*"}': "the runner starts on an empty journal",
+    'order_line_up{symbol=~".*"}': "orders are on paper",
+    'unsettled_orders{symbol=~".*"}': "orders are on paper",
 }
-UNSEEN = {"journal_failures", "ignored_snapshots", "untold_rows", "kills"}  # likewise; no warehouse, nobody who kills
+UNSEEN = {"journal_failures", "ignored_snapshots", "order_line_up", "unsettled_orders"}  # likewise
+UNSEEN |= {"untold_rows", "kills"}  # no warehouse, nobody who kills
 
 
 class Watched(NamedTuple):

@@ -2,11 +2,15 @@
 
 import asyncio
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from live.exporter import PrometheusMeters
+from live.figures import GatewayFigures
 from live.gateways.exchange import ExchangeGateway
 from market.errors import NoAnswer, VenueError
 from market.events import BUY
@@ -23,6 +27,7 @@ from market.orders import (
 from tests.builders_live import in_loop, until
 from tests.builders_market import USDM_BTC
 from tests.builders_orders import BID, connected, floor
+from tests.builders_runner import new_runner, quick_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp")
 
@@ -76,6 +81,29 @@ async def test_a_line_that_is_lost_while_it_reconciles_lets_no_order_leave(monke
         assert not gateway.up
         go[1].set()
         await until(lambda: gateway.up)
+
+
+@in_loop
+async def test_meters_say_whether_orders_leave_and_how_many_are_unknown() -> None:
+    meters = PrometheusMeters("symbol")
+    async with floor() as here, connected(here) as gateway:
+        GatewayFigures(meters, gateway)
+        assert (meters.value("order_line_up"), meters.value("unsettled_orders")) == (1.0, 0.0)
+        here.venue.faults.mute = True
+        here.venue.faults.plan("place", "unanswered")
+        rest(gateway, 1)
+        assert meters.value("unsettled_orders") == 1.0
+        await here.heard(gateway, ORDER_REJECTED)
+        assert meters.value("unsettled_orders") == 0.0
+        here.streams.drop_all()
+        await until(lambda: meters.value("order_line_up") == 0.0)
+
+
+def test_a_runner_meters_the_way_to_an_exchange_and_none_on_paper(tmp_path: Path) -> None:
+    for kind, shown in (("exchange", True), ("paper", False)):
+        runner = new_runner(tmp_path / kind, plan=replace(quick_plan(), gateway=kind))
+        assert (b"\norder_line_up{" in runner.meters.text()) == shown
+        runner.close()
 
 
 @in_loop

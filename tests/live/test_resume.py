@@ -34,7 +34,7 @@ from trading import account as own
 
 SECONDS = 8.0
 APART = {"meters", "clock", "stamps", "journal", "_keeper", "_figures", "line", "_models", "_shadow", "_started"}
-APART |= {"_note", "_rehearsal", "replayed", "row"}  # how it came about, and what the next row replaces
+APART |= {"_note", "_rehearsal", "_way", "replayed", "row"}  # how it came about, and what the next row replaces
 APART |= {"_best", "_scanned", "_topics"}  # what a decoder writes before it reads, and names that it has split before
 
 

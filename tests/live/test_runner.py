@@ -48,6 +48,8 @@ UNUSED = {  # in a run without a pushed bundle, on a tape without refusals, outs
     "capped_decisions",
     "halved_decisions",
     "rejects",
+    "order_line_up",
+    "unsettled_orders",
     "model_info",
     "disk_free_bytes",
     "disk_size_bytes",
