@@ -1,9 +1,9 @@
-"""The approved model, pushed to the runner; the answer says which one it runs."""
+"""An approved model, pushed to the runner; the answer says which one it runs."""
 
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import dagster as dg
 
@@ -21,30 +21,46 @@ class Credentials(NamedTuple):
     key: bytes
 
 
+class Asked(dg.Config):  # type: ignore[misc]
+    """Whose model is pushed, and what as; the live symbol's champion, unless a run's config says otherwise."""
+
+    symbol: str = ""
+    role: Literal["champion", "challenger"] = CHAMPION
+
+
 @dg.asset(deps=["registered_model"], group_name="deployment", kinds={"http"})
-def live_deployment(settings: dg.ResourceParam[Settings], registry: dg.ResourceParam[Registry]) -> dg.MaterializeResult:
-    """The live symbol's champion on the runner, after its fallback; it has to answer with the sha that we approved."""
-    version = approved_version(settings, registry)
-    granted, url = credentials(dict(os.environ)), settings.live.runner_url
+def live_deployment(
+    config: Asked, settings: dg.ResourceParam[Settings], registry: dg.ResourceParam[Registry]
+) -> dg.MaterializeResult:
+    """A symbol's champion or challenger on the runner; it has to answer with the sha that we approved."""
+    symbol = config.symbol or settings.live.symbol
+    version = approved_version(settings, registry, symbol, config.role)
+    answer = pushed(settings.live.runner_url, registry, version, symbol, config.role)
+    facts = {"model": version.model, "version": version.version, "symbol": symbol, "role": config.role}
+    running = {"running_sha": require_running(answer, version), "runner": settings.live.runner_url}
+    return dg.MaterializeResult(metadata={**facts, **running, "row_ts": answer["row_ts"]})
+
+
+def pushed(url: str, registry: Registry, version: Version, symbol: str, role: str) -> dict[str, Any]:
+    """The runner's answer to a version's bundle; a champion's fallback is pushed before it."""
+    granted = credentials(dict(os.environ))
     with TemporaryDirectory() as folder:
-        if approves_fallback(registry, version):
-            push(url, granted.token, granted.key, bundle_of(registry, version, Path(folder), FALLBACK), FALLBACK)
-        answer = push(url, granted.token, granted.key, bundle_of(registry, version, Path(folder)))
-    running = require_running(answer, version)
-    facts = {"model": version.model, "version": version.version, "running_sha": running, "runner": url}
-    return dg.MaterializeResult(metadata={**facts, "row_ts": answer["row_ts"]})
+        if role == CHAMPION and approves_fallback(registry, version):
+            fallback = bundle_of(registry, version, Path(folder), FALLBACK)
+            push(url, granted.token, granted.key, fallback, FALLBACK, symbol=symbol)
+        return push(url, granted.token, granted.key, bundle_of(registry, version, Path(folder)), role, symbol=symbol)
 
 
-def approved_version(settings: Settings, registry: Registry) -> Version:
-    """The live symbol's champion.
+def approved_version(settings: Settings, registry: Registry, symbol: str, alias: str = CHAMPION) -> Version:
+    """A symbol's champion or challenger.
 
     Raises RegistryError if it has none, or one that does not stand in the promotion ledger.
     """
-    name = model_name(settings, settings.live.symbol)
-    version = registry.aliased(name, CHAMPION)
+    name = model_name(settings, symbol)
+    version = registry.aliased(name, alias)
     if version is None:
-        raise RegistryError(f"{name} has no champion to deploy; approve a version first")
-    if not registry.ledger.approves(version.bundle_sha):
+        raise RegistryError(f"{name} has no {alias} to deploy; approve a version first")
+    if not registry.ledger.approves(version.bundle_sha, alias):
         raise RegistryError(f"{name} version {version.version} bears the alias, but the ledger holds no approval of it")
     return version
 

@@ -27,7 +27,7 @@ from assets.warehouse import warehouse_events, warehouse_events_hold
 from config.loading import load_settings
 from config.settings import Settings
 from orchestration.jobs import JOBS
-from orchestration.live_sensors import feature_drift, finished_journal, new_approval
+from orchestration.live_sensors import feature_drift, finished_journal, new_approval, new_challenger
 from orchestration.schedules import daily_data, daily_slices
 from orchestration.sensors import new_slices
 
@@ -78,6 +78,7 @@ def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinit
         sensors=[
             new_slices(settings),
             new_approval(settings),
+            new_challenger(settings),
             finished_journal(settings),
             feature_drift(settings),
         ],

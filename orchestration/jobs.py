@@ -25,7 +25,7 @@ registry = dg.define_asset_job(
 deployment = dg.define_asset_job(
     "deployment",
     selection=dg.AssetSelection.groups("deployment"),
-    description="Push the approved model to the runner; needs one that runs.",
+    description="Push the champion, or the challenger where the config says so, to the runner; needs one that runs.",
 )
 live = dg.define_asset_job(
     "live",

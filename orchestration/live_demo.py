@@ -57,7 +57,7 @@ def run_live(settings: Settings, instance: dg.DagsterInstance, progress: Progres
     """
     chosen = replace(settings, live=replace(settings.live, symbol=settings.data.symbols[0]))
     with sole_driver(settings.paths.dagster):
-        sha = approved_version(chosen, Registry(chosen.paths.mlflow)).bundle_sha
+        sha = approved_version(chosen, Registry(chosen.paths.mlflow), chosen.live.symbol).bundle_sha
         progress(f"live: {playing.seconds:g} s that the chain never saw, with bundle {sha[:12]}")
         fills = play(chosen, instance, progress, playing)
         journal = run_job(chosen, instance, progress, "live", "live_journal")

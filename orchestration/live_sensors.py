@@ -8,7 +8,7 @@ from config.settings import Settings
 from orchestration import jobs
 from storage.journal import finished_segments
 from storage.promotions import Promotion
-from storage.registry import CHAMPION, Registry
+from storage.registry import CHALLENGER, CHAMPION, Registry
 
 Answer = dg.RunRequest | dg.SkipReason
 
@@ -18,13 +18,21 @@ def new_approval(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=_status(settings))
     def new_approval(registry: dg.ResourceParam[Registry]) -> Answer:
-        name = model_name(settings, settings.live.symbol)
-        approval = registry.ledger.newest(name, CHAMPION)
-        if approval is None:
-            return dg.SkipReason(f"the promotion ledger names no champion of {name}")
-        return dg.RunRequest(_approval_key(approval), tags={"deploy/reason": approval.reason})
+        return _deploying(settings, registry, CHAMPION)
 
     return new_approval
+
+
+def new_challenger(settings: Settings) -> dg.SensorDefinition:
+    """Deploys whatever the ledger names as challenger of the live symbol, where live.challenger gives it a desk."""
+
+    @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=_status(settings))
+    def new_challenger(registry: dg.ResourceParam[Registry]) -> Answer:
+        if not settings.live.challenger:
+            return dg.SkipReason("live.challenger is off: the runner has no desk for one")
+        return _deploying(settings, registry, CHALLENGER)
+
+    return new_challenger
 
 
 def finished_journal(settings: Settings) -> dg.SensorDefinition:
@@ -73,6 +81,16 @@ def _retraining(context: dg.SensorEvaluationContext, settings: Settings, found: 
         partition_key=slice_key(part),
         tags={"retrain/reason": str(found["retrain_reason"])},
     )
+
+
+def _deploying(settings: Settings, registry: Registry, role: str) -> Answer:
+    symbol = settings.live.symbol
+    name = model_name(settings, symbol)
+    approval = registry.ledger.newest(name, role)
+    if approval is None:
+        return dg.SkipReason(f"the promotion ledger names no {role} of {name}")
+    asked = {"ops": {"live_deployment": {"config": {"symbol": symbol, "role": role}}}}
+    return dg.RunRequest(_approval_key(approval), run_config=asked, tags={"deploy/reason": approval.reason})
 
 
 def _approval_key(approval: Promotion) -> str:

@@ -46,9 +46,10 @@ def unpack(body: bytes) -> dict[str, bytes]:
     return files
 
 
-def push(url: str, token: str, key: bytes, folder: Path, role: str = "champion") -> dict[str, Any]:
+def push(url: str, token: str, key: bytes, folder: Path, role: str = "champion", *, symbol: str = "") -> dict[str, Any]:
     """Push a bundle to the runner at ``url`` for a role; returns its answer, the sha that it now runs among it.
 
+    symbol : that the bundle is for; empty where the runner has only one
     Raises BundleError with the runner's reason if it refuses, VenueError if it cannot be reached.
     """
     body = pack(folder)
@@ -58,7 +59,13 @@ def push(url: str, token: str, key: bytes, folder: Path, role: str = "champion")
         "Content-Type": "application/msgpack",
     }
     try:
-        answer = httpx.post(f"{url}/deploy/{role}", content=body, headers=headers, timeout=ANSWER_S)
+        answer = httpx.post(
+            f"{url}/deploy/{role}",
+            params={"symbol": symbol} if symbol else {},
+            content=body,
+            headers=headers,
+            timeout=ANSWER_S,
+        )
     except httpx.TransportError as error:
         raise VenueError(f"no runner answers at {url}: {error}") from error
     if answer.status_code != httpx.codes.OK:

@@ -20,7 +20,7 @@ from orchestration.schedules import daily_data, daily_slices
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 HEAVY = ("torch", "lightning", "pytorch_lightning", "mlflow", "evidently", "sklearn", "arch", "optuna", "plotly")
 JOBS = ("data", "slices", "training", "registry", "deployment", "live", "monitoring")
-SENSORS = ("feature_drift", "finished_journal", "new_approval", "new_slices")
+SENSORS = ("feature_drift", "finished_journal", "new_approval", "new_challenger", "new_slices")
 DAY = "2024-08-08"
 
 

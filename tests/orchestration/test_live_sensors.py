@@ -10,8 +10,9 @@ import pytest
 from assets.registered_model import model_name
 from config.loading import load_settings
 from config.settings import Paths, Settings
+from orchestration.definitions import build_definitions
 from orchestration.instance import open_instance
-from orchestration.live_sensors import feature_drift, finished_journal, new_approval
+from orchestration.live_sensors import feature_drift, finished_journal, new_approval, new_challenger
 from storage.journal_writer import JournalWriter
 from storage.promotions import Promotion
 from storage.registry import Registry
@@ -41,9 +42,9 @@ def _written(folder: Path) -> JournalWriter:
     return writer
 
 
-def _approve(settings: Settings, when: str, sha: str = "ab" * 32) -> None:
+def _approve(settings: Settings, when: str, sha: str = "ab" * 32, alias: str = "champion") -> None:
     name = model_name(settings, settings.live.symbol)
-    approval = Promotion(when, "tester", name, "champion", None, "1", sha, {}, "because")
+    approval = Promotion(when, "tester", name, alias, None, "1", sha, {}, "because")
     _registry(settings).ledger.append(approval)
 
 
@@ -62,6 +63,19 @@ def test_each_line_of_the_ledger_deploys_once(settings: Settings) -> None:
         keys.append(request.run_key)
     assert keys[0] == keys[1] != keys[2]
     assert "abababababab" in keys[0]
+
+
+def test_an_approved_challenger_is_deployed_as_one_where_it_has_a_desk(settings: Settings) -> None:
+    assert "live.challenger is off" in new_challenger(settings)(registry=_registry(settings)).skip_message
+    with_desk = replace(settings, live=replace(settings.live, challenger=True))
+    assert "names no challenger" in new_challenger(with_desk)(registry=_registry(settings)).skip_message
+    _approve(settings, "2024-08-09T00:00:00+00:00", alias="challenger")
+    request = new_challenger(with_desk)(registry=_registry(settings))
+    asked = request.run_config["ops"]["live_deployment"]["config"]
+    assert asked == {"symbol": settings.live.symbol, "role": "challenger"}
+    job = build_definitions(with_desk).resolve_job_def("deployment")
+    assert dg.validate_run_config(job, request.run_config)
+    assert "names no champion" in new_approval(settings)(registry=_registry(settings)).skip_message
 
 
 def test_a_journal_is_imported_when_a_segment_of_it_is_finished(settings: Settings) -> None:
