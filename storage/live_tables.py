@@ -31,7 +31,8 @@ SCHEMAS: Final[dict[str, dict[str, pl.DataType]]] = {
         "reason": pl.UInt8(),
         **dict.fromkeys(("p_down", "p_none", "p_up", "mu_bp", "sigma_bp", "cost_bp"), pl.Float64()),
         **dict.fromkeys(("target", "position"), pl.Int64()),
-        "equity": pl.Float64(),
+        **dict.fromkeys(("equity", "spread_bp", "lower_bp", "upper_bp"), pl.Float64()),
+        "classes": pl.UInt8(),
     },
     "live_fills": {
         **_OF_DESK,
@@ -77,5 +78,6 @@ class LiveTables:
         window = f"non_replicated_deduplication_window = {self._parameters.token_window}"
         for table in SCHEMAS:
             client.command(rendered(f"{table}.sql", {"database": self._parameters.database, "settings": window}))
+        client.command(rendered("live_signals_added.sql", {"database": self._parameters.database}))
         self._client = client
         return client

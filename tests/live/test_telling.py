@@ -3,19 +3,26 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 
 from live.exporter import PrometheusMeters
 from live.telling import Teller, frame_of
 from market.errors import WarehouseError
+from market.orders import REPORT
 from storage.clickhouse import Login, connect
+from storage.clickhouse_schema import rendered
 from storage.journal import DECISION, read_journal
 from storage.live_tables import SCHEMAS, LiveTables
 from storage.outbox import Outbox, table_of
 from tests.builders_clickhouse import PASSWORD, USER, embedded_parameters, http_front
-from tests.builders_runner import START, drive, new_runner, synthetic_frames
+from tests.builders_runner import START, drive, new_runner, quick_plan, synthetic_frames
+from trading.records import DECISION as DECISION_RECORD
+from trading.records import INTENT
+from trading.session import Decision, Turn
 
 ROOM = 10_000_000
 
@@ -158,6 +165,41 @@ def test_clickhouse_keeps_each_batch_once_whatever_is_sent_twice(tmp_path: Path)
             assert client.query(f"SELECT count() FROM tickloop.{table}").result_rows == [(count,)]
         assert client.query("SELECT count() > 0, min(length(desk)) FROM tickloop.live_fills").result_rows == [(True, 5)]
         client.close()
+
+
+def test_a_signal_bears_spread_interval_and_set_of_its_decision(tmp_path: Path) -> None:
+    server = Server()
+    teller = Teller(server, Outbox(tmp_path, ROOM), PrometheusMeters("x"), batch_s=0.01)
+    record = np.zeros(1, DECISION_RECORD)
+    record["spread_bp"], record["lower_bp"], record["upper_bp"], record["classes"] = 0.25, -1.5, 2.5, 6
+    desk = SimpleNamespace(name="probe", place=1, bundle_sha="ab", session=SimpleNamespace(row=None))
+    teller.row(quick_plan(), desk, Turn(Decision(record, np.zeros(0, INTENT)), np.zeros(0, REPORT)))
+    teller.close()
+    told_of = server.rows("live_signals").select("spread_bp", "lower_bp", "upper_bp", "classes")
+    assert told_of.rows() == [(0.25, -1.5, 2.5, 6)]
+
+
+def test_a_table_of_an_earlier_version_gets_the_new_columns_and_keeps_its_rows(tmp_path: Path) -> None:
+    added = ("spread_bp", "lower_bp", "upper_bp", "classes")
+    rows = [("x", START + n, "model", "", n, 0, *(0.0,) * 6, 0, 0, 0.0, 0.5, -1.0, 1.5, 5) for n in range(2)]
+    frame = frame_of("live_signals", rows)
+    with http_front(tmp_path / "server") as address:
+        parameters, login = embedded_parameters(url=address), Login(USER, PASSWORD)
+        client = connect(parameters, tmp_path, login)
+        client.command("CREATE DATABASE tickloop")
+        made = rendered("live_signals.sql", {"database": "tickloop", "settings": "index_granularity = 8192"})
+        client.command("\n".join(line for line in made.splitlines() if line.split()[0] not in added).replace(
+            "equity Float64 CODEC(ZSTD(1)),", "equity Float64"
+        ))  # fmt: skip
+        tables = LiveTables(parameters, login)
+        tables.insert("live_signals", frame[:1].drop(added), "from an outbox of that version")
+        tables.insert("live_signals", frame[1:], "of this one")
+        found = client.query(f"SELECT isNaN(spread_bp), {', '.join(added[1:])} FROM tickloop.live_signals ORDER BY ts")
+        client.close()
+    old, new = found.result_rows
+    assert (old[0], old[3]) == (1, 0)
+    assert np.isnan(old[1:3]).all()
+    assert new == (0, -1.0, 1.5, 5)
 
 
 def test_a_server_that_does_not_answer_is_one_clear_line(tmp_path: Path) -> None:
