@@ -45,6 +45,17 @@ def test_an_onnx_file_of_other_weights_is_refused(exports):
         require_agreement(replace(model, weights=bent), exports["gru"][1], random_rows(60))
 
 
+@pytest.mark.parametrize("member", range(len(NETWORKS)))
+def test_an_onnx_file_of_an_ensemble_with_one_other_weight_of_one_member_is_refused(exports, member):
+    model, content = exports["ensemble"]
+    name = f"member{member}.classes.bias"
+    bent = model.weights[name].copy()
+    bent[0] += 0.05
+    require_agreement(model, content, random_rows(60))
+    with pytest.raises(ModelError, match=r"^ONNX Runtime and the streaming runtime differ by .*, allowed is 1e-05$"):
+        require_agreement(replace(model, weights={**model.weights, name: bent}), content, random_rows(60))
+
+
 @pytest.mark.parametrize("spoil", [lambda content: b"", lambda content: content[: len(content) // 2]])
 def test_a_torn_onnx_file_is_refused_in_one_line(exports, spoil):
     model, content = exports["gru"]
