@@ -18,6 +18,7 @@ from modeling.forecast import CLASSES, Cell, ForecastShape
 from modeling.moments import mixture
 from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
+from modeling.uncertainty import class_scores
 from trading.account import close_trip
 from trading.lights import Moment, gates
 from trading.session import at, close_row
@@ -44,6 +45,7 @@ def warm(plan: LivePlan) -> None:
         session.standing_down = True
         session.decide(session.next_row_ts, at(TAPE_START))
     mixture(np.zeros(CLASSES), np.zeros(CLASSES))  # of a model that is sure of something
+    class_scores(np.zeros(CLASSES))  # and says how sure
     _show(desks, plan.instrument)
     columns = len(catalogue(plan.features))
     for model in (_blank_network(plan), _blank_band(plan)):

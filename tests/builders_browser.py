@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.builders_processes import until
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 120.0
 ARGUMENTS: Final = (
     "--headless=new",
     "--no-sandbox",

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 PASSWORD: Final = "correct horse"
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 120.0
 
 
 def postgres_programs() -> Path:
