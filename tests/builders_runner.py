@@ -65,6 +65,15 @@ class HandClock:
         return self.ns
 
 
+class TickingClock(HandClock):
+    """Moves on by ten microseconds whenever it is read, so that time passes, and none of it is the machine's."""
+
+    def now(self) -> int:
+        """A little later than the last time, ns UTC."""
+        self.ns += 10_000
+        return self.ns
+
+
 def new_runner(folder: Path, clock: Clock | None = None, plan: LivePlan | None = None) -> Runner:
     """A runner on the journal and bundles below ``folder``."""
     folders = Folders(folder / "journal", folder / "bundles")
@@ -133,6 +142,30 @@ class TapeFeed:
                 raise self._fault
         finally:
             on_connection(False, clock.now())
+        self.ended = True
+
+
+class DrivenFeed:
+    """Delivers a tape by a clock that it sets itself: every row is closed before the next frame comes."""
+
+    def __init__(self, frames: Frames, runner: Runner) -> None:
+        self.counts: dict[str, int] = {}
+        self.ended = False
+        self._frames = frames
+        self._runner = runner
+
+    async def run(self, on_frame: OnFrame, on_connection: OnConnection, clock: Clock) -> None:
+        """Deliver."""
+        hand = self._runner.clock
+        assert isinstance(hand, HandClock)
+        on_connection(True, clock.now())
+        for ts, frame in self._frames:
+            while 0 < self._runner.next_row_ts < ts:
+                hand.ns = max(hand.ns, self._runner.next_row_ts)
+                await asyncio.sleep(0)
+            hand.ns = max(hand.ns, ts)
+            on_frame(frame, clock.now())
+        on_connection(False, clock.now())
         self.ended = True
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from features.catalogue import VALID
 from live import desk as desk_module
 from live.clock import ReplayClock
 from live.connectors.connect import connect
@@ -25,14 +26,16 @@ from market.sources.capture import capture_line
 from monitoring.metrics import METRICS
 from storage import journal_writer
 from storage.journal import CONNECTION, DECISION, FRAME, read_journal
-from tests.builders_live import clock_of, in_loop, venue, wire_at
+from tests.builders_live import DEADLINE_S, clock_of, in_loop, until, venue, wire_at
 from tests.builders_market import COINM_BTC
 from tests.builders_runner import (
     ROW,
     SECOND,
     START,
+    DrivenFeed,
     HandClock,
     TapeFeed,
+    TickingClock,
     close_all,
     drive,
     new_runner,
@@ -44,6 +47,7 @@ from tests.builders_runner import (
 from trading.records import ROW_INVALID, SKIPPED, STOOD_DOWN
 
 SPEED = 4.0
+AT_ONCE = 1e6  # how fast rows are looked at where the tape sets the clock
 UNUSED = {  # in a run without a pushed bundle, on a tape without refusals, outside a process of its own
     "capped_decisions",
     "halved_decisions",
@@ -85,15 +89,15 @@ def decisions(folder: Path, place: int) -> np.ndarray:
     return np.concatenate([decision_of(record.payload).record for record in found])
 
 
-async def run(runner: Runner, feed: Feed, until_end: bool = True) -> None:
-    await asyncio.wait_for(run_runner(runner, feed, SPEED, until_end), 60)
+async def run(runner: Runner, feed: Feed, speed: float = SPEED) -> None:
+    await asyncio.wait_for(run_runner(runner, feed, speed, until_end=True), DEADLINE_S)
 
 
 @in_loop
 async def test_every_row_is_decided_once_by_each_desk_and_replays_exactly(tmp_path: Path) -> None:
     frames = synthetic_frames(16.0)
-    runner = new_runner(tmp_path, started_clock())
-    await run(runner, TapeFeed(frames))
+    runner = new_runner(tmp_path, TickingClock())
+    await run(runner, DrivenFeed(frames, runner), AT_ONCE)
 
     for place in (0, 1):
         made = decisions(tmp_path, place)
@@ -102,7 +106,8 @@ async def test_every_row_is_decided_once_by_each_desk_and_replays_exactly(tmp_pa
         assert (made["infer_ts"] > made["row_ts"]).all()
     journalled = [record.payload for record in read_journal(tmp_path / "journal") if record.kind == FRAME]
     assert journalled == [frame for _, frame in frames]
-    assert made.size > 50  # fewer than the tape's 800 where a busy machine reads its first frames late
+    assert made.size >= 799
+    assert (made["reason"] != SKIPPED).all()
     assert parity_of(tmp_path / "journal", tmp_path).exact
 
 
@@ -113,7 +118,7 @@ async def test_stopping_cancels_resting_orders_and_leaves_a_whole_journal(tmp_pa
     floor = Floor([runner])
     feeds = {COINM_BTC.name: TapeFeed(synthetic_frames(60.0))}
     running = asyncio.create_task(floor.run(feeds, SPEED, until_end=False))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         while probe.idle:
             await asyncio.sleep(0.005)
     floor.stop()
@@ -156,10 +161,10 @@ async def test_a_full_disk_ends_the_run_and_sends_nothing_more(tmp_path: Path, m
         return written[-1]
 
     written: list[int] = []
-    runner = new_runner(tmp_path, started_clock())
+    runner = new_runner(tmp_path, TickingClock())
     monkeypatch.setattr(journal_writer.os, "write", full)
     with pytest.raises(JournalError, match="cannot write the journal in .*: No space left on device"):
-        await run(runner, TapeFeed(synthetic_frames(10.0)))
+        await run(runner, DrivenFeed(synthetic_frames(10.0), runner), AT_ONCE)
     monkeypatch.undo()
     assert runner.meters.value("journal_failures_total") == 1
 
@@ -304,18 +309,29 @@ def test_a_clock_that_steps_back_stamps_nothing_inside_a_closed_row(tmp_path: Pa
 @in_loop
 async def test_faults_of_the_line_are_counted_and_survived(tmp_path: Path) -> None:
     path = tmp_path / "tape.txt"
-    path.write_bytes(b"".join(capture_line(ts, frame) for ts, frame in synthetic_frames(9.0)))
+    path.write_bytes(b"".join(capture_line(ts, frame) for ts, frame in synthetic_frames(60.0)))
     faults = [parse_fault(text) for text in ("malformed:2.5", "gap:3.5", "disconnect:4.5", "stall:6:0.5")]
-    replay = Replay([path], start=str(START + SECOND // 2), speed=SPEED, faults=faults)
+    replay = Replay([path], start=str(START + SECOND // 2), speed=SPEED / 2, faults=faults)
     async with venue(replay) as exchange:
         runner = new_runner(tmp_path, clock_of(exchange))
+        meters, probe = runner.meters, runner.desks[1].session
         subscription = Subscription(COINM_BTC, runner.needs_snapshot)
         feeds = connect([subscription], wire_at(exchange.ports), np.random.default_rng(1), until_end=True)
-        await run(runner, feeds[COINM_BTC.name])
+        floor = Floor([runner])
+        running = asyncio.create_task(floor.run(feeds, SPEED / 2, until_end=True))
 
-    meters, made = runner.meters, decisions(tmp_path, 1)
+        def recovered() -> bool:
+            fills, orders = (meters.value(f"{name}_total", desk="probe") or 0 for name in ("fills", "orders"))
+            later = runner.next_row_ts > START + 8 * SECOND
+            return running.done() or bool(later and probe.row.status == VALID and 3 < fills < orders)
+
+        await until(recovered)
+        floor.stop()
+        await running
+
+    made = decisions(tmp_path, 1)
     assert meters.value("malformed_frames_total") == 1
-    assert meters.value("disconnects_total") == 2  # the fault, and the end
+    assert meters.value("disconnects_total") >= 1  # the fault, and the end if it came
     assert 0 < meters.value("ws_gap_ratio") < 0.01
     assert 0 < meters.value("trade_fill_ratio", desk="probe") <= 1
     assert meters.value("fills_total", desk="probe") > 3
@@ -326,9 +342,11 @@ async def test_faults_of_the_line_are_counted_and_survived(tmp_path: Path) -> No
     shown = {family.name for family in text_string_to_metric_families(meters.text().decode()) if family.samples}
     assert {metric.name for metric in METRICS} - shown <= UNUSED
     assert shown <= {metric.name for metric in METRICS}
-    invalid = made["row_ts"][made["reason"] == ROW_INVALID]
-    assert ((invalid > START + 4.9 * SECOND) & (invalid < START + 6.5 * SECOND)).any()
-    assert made["reason"][made["row_ts"] > START + 8 * SECOND].min() < ROW_INVALID
+    lost = min(r.ts for r in read_journal(tmp_path / "journal") if r.kind == CONNECTION and r.payload == b"\x00")
+    behind = made[made["row_ts"] > lost]
+    assert lost > START + 4.5 * SECOND
+    assert behind["best_bid"][0] == 0
+    assert behind["best_bid"].max() > 0
     assert parity_of(tmp_path / "journal", tmp_path).exact
 
 
