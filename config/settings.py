@@ -227,7 +227,7 @@ class RegistrySettings:
 class HotSettings:
     """The hot cache: the newest row of hot symbols, for readers outside the runner's loop."""
 
-    redis_url: str  # of a Redis, like redis://HOST:6379, without user or password; empty: in the runner's process
+    redis_url: str  # of a Redis, like redis://HOST:6379; empty: in the runner's process
     ttl_ms: int  # ms after which a value is no longer given out
     symbols: tuple[str, ...]  # instruments that are hot; empty: the top ones by messages a second
     top: int  # how many of them
@@ -235,8 +235,8 @@ class HotSettings:
     def __post_init__(self) -> None:
         if self.redis_url:
             require_address("redis_url", self.redis_url, ("redis", "rediss"))
-        if "@" in self.redis_url:
-            raise ConfigError("redis_url holds a user or a password; a Redis that asks for them is not supported")
+        if "@" in self.redis_url or "?" in self.redis_url:
+            raise ConfigError("redis_url holds a user, a password or a query; they belong into TICKLOOP_REDIS_PASSWORD")
         for key in ("ttl_ms", "top"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key}={getattr(self, key)} must be at least 1")

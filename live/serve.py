@@ -43,7 +43,7 @@ from market.errors import ModelError, RegistryError, VenueError
 from storage.clickhouse import login_from
 from storage.clickhouse_parameters import WarehouseParameters
 from storage.files import replace_file
-from storage.hot_cache import Hottest, hot_cache
+from storage.hot_cache import Hottest, hot_cache, redis_login_from
 from storage.live_tables import LiveTables
 from storage.outbox import Outbox
 from storage.promotions import PromotionLedger
@@ -263,7 +263,7 @@ def _feeds_of(floor: Floor, wire: Wire, until_end: bool) -> dict[str, Feed]:
 def _audience_of(floor: Floor, lines: Lines, meters: PrometheusMeters) -> ExitStack:
     """Let hot cache and warehouse hear of every row, until what is returned is closed."""
     closing = ExitStack()
-    cache = hot_cache(lines.hot.redis_url, lines.hot.ttl_ms)
+    cache = hot_cache(lines.hot.redis_url, lines.hot.ttl_ms, redis_login_from(os.environ))
     closing.callback(cache.close)
     messages = {runner.plan.instrument.name: partial(getattr, runner, "frames") for runner in floor.runners}
     listeners: list[Audience] = [HotRows(cache, Hottest(lines.hot.symbols, lines.hot.top), messages, meters)]

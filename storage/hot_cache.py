@@ -6,6 +6,7 @@ Whoever puts never waits: what a slow or absent Redis does not take is dropped a
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -13,12 +14,27 @@ import msgspec
 if TYPE_CHECKING:
     from redis import Redis
 
+USER: Final = "TICKLOOP_REDIS_USER"
+PASSWORD: Final = "TICKLOOP_REDIS_PASSWORD"
 TTL_MS: Final = 200
 _PREFIX: Final = "tickloop:hot:"
 _ANSWER_S: Final = 0.25  # that Redis may take
 _FIRST_PAUSE_S: Final = 0.05  # after a failure; doubles with each that follows ...
 _LONGEST_PAUSE_S: Final = 1.0  # ... up to this
 _NS_PER_MS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RedisLogin:
+    """Who asks a Redis; never printed. Without a user it is Redis' default one, without a password nobody."""
+
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+
+
+def redis_login_from(environment: Mapping[str, str]) -> RedisLogin:
+    """User and password, empty where the environment names none."""
+    return RedisLogin(environment.get(USER, ""), environment.get(PASSWORD, ""))
 
 
 class Hot(NamedTuple):
@@ -70,10 +86,10 @@ class RedisCache:
     Redis may come and go: what is put meanwhile is dropped, what is asked for is not there.
     """
 
-    def __init__(self, url: str, ttl_ms: int = TTL_MS) -> None:
+    def __init__(self, url: str, ttl_ms: int = TTL_MS, login: RedisLogin = RedisLogin()) -> None:
         self.dropped = 0
         self._ttl_ms = ttl_ms
-        self._writing, self._reading = _client(url), _client(url)
+        self._writing, self._reading = _client(url, login), _client(url, login)
         self._waiting: dict[str, bytes] = {}  # one a symbol: bounded
         self._changed = threading.Condition()
         self._closed = threading.Event()
@@ -136,9 +152,9 @@ class RedisCache:
         pipeline.execute()
 
 
-def hot_cache(redis_url: str, ttl_ms: int = TTL_MS) -> HotCache:
+def hot_cache(redis_url: str, ttl_ms: int = TTL_MS, login: RedisLogin = RedisLogin()) -> HotCache:
     """In Redis where an address is given, else in process."""
-    return RedisCache(redis_url, ttl_ms) if redis_url else ProcessCache(ttl_ms)
+    return RedisCache(redis_url, ttl_ms, login) if redis_url else ProcessCache(ttl_ms)
 
 
 class Hottest:
@@ -164,12 +180,19 @@ class Hottest:
         return self._hot
 
 
-def _client(url: str) -> "Redis":
+def _client(url: str, login: RedisLogin) -> "Redis":
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    return Redis.from_url(url, socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S, retry=Retry(NoBackoff(), 0))
+    return Redis.from_url(
+        url,
+        username=login.user or None,
+        password=login.password or None,
+        socket_timeout=_ANSWER_S,
+        socket_connect_timeout=_ANSWER_S,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def _packed(value: Mapping[str, Any], ts: int) -> bytes:

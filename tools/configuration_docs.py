@@ -40,6 +40,8 @@ The environment, or `.env` beside the repository's `README.md`, holds what belon
 | `TICKLOOP_DEPLOY_KEY` | with which bundles are signed; runner and `live_deployment` hold the same |
 | `TICKLOOP_WAREHOUSE_USER` | who asks the ClickHouse server of `warehouse.url` |
 | `TICKLOOP_WAREHOUSE_PASSWORD` | their password; it stands in no log and no error |
+| `TICKLOOP_REDIS_USER` | who asks the Redis of `live.hot.redis_url`; its default user unless set |
+| `TICKLOOP_REDIS_PASSWORD` | their password; it stands in no log and no error |
 | `TICKLOOP_STUDY_URL` | `models.search.storage` with user and password; it stands in no log and no error |
 | `NUMBA_CACHE_DIR` | compiled kernels, below `TICKLOOP_VAR` unless set |
 

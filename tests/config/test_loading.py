@@ -106,6 +106,8 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         ("models: {network: {dropout: 0.5}}", "models.network: dropout=0.5"),
         ("models: {training: {focal_gamma: 3}}", "models.training: focal_gamma=3.0"),
         ("models: {training: {patience: 50}}", "models.training: patience=50"),
+        ("live: {hot: {redis_url: 'redis://:horse@host'}}", "live.hot: redis_url holds a user, a password or a query"),
+        ("live: {hot: {redis_url: 'redis://host?password=horse'}}", "live.hot: redis_url holds a user"),
         ("models: {training: {learning_rate: 1e-4}}", "learning_rate must be a number, not '1e-4'; a power of ten is"),
         ("models: {training: {epochs: 1.5}}", "models.training.epochs must be a whole number, not 1.5"),
         ("models: {training: {epochs: true}}", "models.training.epochs must be a whole number, not True"),

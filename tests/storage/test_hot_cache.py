@@ -12,27 +12,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.hot_cache import HotCache, Hottest, ProcessCache, RedisCache, hot_cache
+from live.logs import JsonLines, secrets_of
+from storage.hot_cache import HotCache, Hottest, ProcessCache, RedisCache, hot_cache, redis_login_from
 
 MS = 1_000_000
 NOW = 1_723_161_600_000_000_000
 VALUE = {"mid": 1.5, "features": [0.25, -1.0], "symbol": "x", "seen": None}
+SECRET = "correct-horse"
 LONG_MS = 600_000  # a time to live that no test outlives: only stamps then make a value stale
 
 
 class Server:
     """A Redis of this test, on one port through its stops and starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}"
-        self._folder = folder
+        self._folder, self._options = folder, options
         self.start()
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
-        self.process = subprocess.Popen([*command, str(self._folder)], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*command, str(self._folder), *self._options], stdout=subprocess.DEVNULL)
         until(self.answers)
 
     def answers(self) -> bool:
@@ -51,11 +53,15 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Server]:
+def require_redis() -> None:
     if shutil.which("redis-server") is None:
         assert not os.environ.get("TICKLOOP_REQUIRE_SERVICES"), "redis-server is missing"
         pytest.skip("redis-server is missing: install Debian's package redis-server")
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Server]:
+    require_redis()
     server = Server(tmp_path)
     yield server
     server.stop()
@@ -119,6 +125,29 @@ def test_redis_may_stop_and_start_under_load(redis: Server) -> None:
     redis.start()
     until(lambda: load() and (hot := cache.get("x", NOW)) and hot.value["number"] == 1)
     cache.close()
+
+
+@pytest.mark.parametrize(
+    "options", [("--requirepass", SECRET), ("--user", "tickloop", "on", f">{SECRET}", "~*", "+@all")]
+)
+def test_a_redis_with_a_password_takes_it_from_the_environment(tmp_path: Path, options: tuple[str, ...]) -> None:
+    require_redis()
+    server = Server(tmp_path, *options, *(["--user", "default", "off"] if "--user" in options else []))
+    environment = {"TICKLOOP_REDIS_PASSWORD": SECRET} | (
+        {"TICKLOOP_REDIS_USER": "tickloop"} if "--user" in options else {}
+    )
+    login = redis_login_from(environment)
+    known, stranger = hot_cache(server.url, LONG_MS, login), hot_cache(server.url, LONG_MS)
+    known.put("x", VALUE, NOW)
+    until(lambda: known.get("x", NOW))
+    stranger.put("y", VALUE, NOW)
+    until(lambda: stranger.dropped)
+    assert (stranger.get("x", NOW), known.get("y", NOW)) == (None, None)
+    assert SECRET not in repr(login)
+    assert JsonLines(secrets_of(environment)).scrubbed(f"AUTH {SECRET}") == "AUTH ***"
+    for cache in (known, stranger):
+        cache.close()
+    server.stop()
 
 
 def test_a_redis_that_never_answers_holds_nobody_up() -> None:
