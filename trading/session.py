@@ -26,11 +26,11 @@ from trading import account as own
 from trading import intents as sent
 from trading import policy, records, view
 from trading.account import Account, new_account
-from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK
+from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK, TAKER_FEE_BP
 from trading.parent import ParentOrder
 from trading.queue import EventQueue
 from trading.records import DECISION, INTENT, PLACE, SKIPPED, STOOD_DOWN
-from trading.risk import watch
+from trading.risk import watch, worst_fill_usd
 
 Now = Callable[[], int]  # this instant, ns UTC: a clock, or what a journal or a latency model says
 
@@ -263,7 +263,7 @@ class Session:
         if reason not in (SKIPPED, STOOD_DOWN) and int(self._view[view.STATUS]) == VALID:
             watch(self.account, self.strategy.limits, self._view, self.books.equity(self._mark))
         for intent in written.intents:
-            _enter(self.account, intent)
+            _enter(self.account, self.strategy.limits, self._view, intent)
         self.account[1][own.NEXT_DECISION] += 1
         return written
 
@@ -454,11 +454,13 @@ class Session:
         return intents
 
 
-def _enter(account: Account, intent: np.void) -> None:
+def _enter(account: Account, limits: NDArray[np.float64], seen: NDArray[np.int64], intent: np.void) -> None:
     """Take an order, or a cancel, into the account as its decision did."""
     slot, sent_ts = int(intent["slot"]), int(intent["sent_ts"])
     if intent["verb"] == PLACE:
-        own.take_slot(account, slot, int(intent["side"]), int(intent["price"]), int(intent["qty"]), sent_ts)
+        asked = int(intent["side"]), int(intent["price"]), int(intent["qty"])
+        account[2][own.HEADROOM_USD] -= worst_fill_usd(limits, seen, *asked, limits[TAKER_FEE_BP])
+        own.take_slot(account, slot, *asked, sent_ts)
     else:
         account[0][slot, own.STATE], account[0][slot, own.CANCEL_TS] = own.CANCEL_SENT, sent_ts
 
