@@ -12,8 +12,7 @@ from assets.fitting import Bench, calibrate, train
 from assets.train_parts import traded_cell
 from assets.warm_start import Start
 from modeling.certainty import Labelled, fit_certainty
-from modeling.forecast import Cell
-from modeling.parameters import ConformalParameters, EnsembleParameters
+from modeling.parameters import EnsembleParameters
 from modeling.sampling import learnable
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
@@ -92,14 +91,5 @@ def certain(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
     came = Labelled(data.classes[known, place], data.gross_bp[known, shape.horizon_of_cell[place]])
     delay_ms = labels.infer_latency_ms + labels.order_latency_ms if labels.anchor == "executable" else 0.0
     forecasts = forecaster.run(data.values, data.valid)[known]
-    asked = row_rate(on.settings.models.conformal, cell, on.settings.features.row_interval_ms)
+    asked = on.settings.models.conformal.of_rows(cell.horizon_ms, on.settings.features.row_interval_ms)
     return replace(model, certainty=fit_certainty(shape, cell, forecasts, came, delay_ms, asked))
-
-
-def row_rate(conformal: ConformalParameters, cell: Cell, row_interval_ms: int) -> ConformalParameters:
-    """The same for labels of every row: as many as overlap move the level together as far as one alone would.
-
-    >>> row_rate(ConformalParameters(0.1, 0.005, 1000), Cell(1000, 0.0), 20).rate
-    0.0001
-    """
-    return replace(conformal, rate=conformal.rate / max(1.0, cell.horizon_ms / row_interval_ms))

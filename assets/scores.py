@@ -90,7 +90,7 @@ def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation
         evaluate_regimes(found.test, found.scored, found.said[0], found.said[1:]),
         evaluate_coverage(found.test, found.scored, found.said),
         conformal_table(settings.models.conformal, found),
-        interval_table(settings.models.conformal, found),
+        interval_table(settings.models.conformal, settings.features.row_interval_ms, found),
         compare(found.test, found.scored, model, found.said[:-1], generator),
         member_table(found.test, found.scored, found.said[0], found.members),
     )
@@ -153,14 +153,15 @@ def conformal_table(parameters: ConformalParameters, found: Judged) -> pl.DataFr
     return pl.DataFrame(lines)
 
 
-def interval_table(parameters: ConformalParameters, found: Judged) -> pl.DataFrame:
+def interval_table(parameters: ConformalParameters, row_interval_ms: int, found: Judged) -> pl.DataFrame:
     """How the model's adaptive intervals of gross returns did on Test: a line a horizon and regime, and one over all.
 
-    Columns horizon_ms, regime, coverage, width_bp (median; null where endless), rows. Otherwise as ``conformal_table``.
+    Columns horizon_ms, regime, coverage, width_bp (median; null where endless), rows. They adapt as a session's do: by
+    the label of every row, each at a share of the rate. Otherwise as ``conformal_table``.
     """
     lines = []
     for place, horizon in enumerate(found.test.shape.horizons_ms):
-        low, high, gross = _intervals(parameters, found, place)
+        low, high, gross = _intervals(parameters.of_rows(horizon, row_interval_ms), found, place)
         for regime, inside in _scopes(found.test.regimes, np.isfinite(gross)):
             held, width = (low <= gross) & (gross <= high), float(np.median((high - low)[inside]))
             figures = {"coverage": float(held[inside].mean()), "width_bp": width if np.isfinite(width) else None}

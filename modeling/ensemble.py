@@ -45,11 +45,6 @@ class StackingWeights:
     known_ts: int  # the last instant that any label behind them reads, ns UTC
 
 
-def average(probabilities: NDArray[np.floating]) -> Doubles:
-    """The mixture of members that count the same, shape (N, C, 3), from (M, N, C, 3)."""
-    return probabilities.astype(np.float64).mean(0)
-
-
 def fit_stacking(earlier: Sequence[SliceForecasts]) -> StackingWeights:
     """For each cell the mixture of members of least log-loss over earlier slices' Test rows.
 

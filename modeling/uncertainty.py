@@ -27,34 +27,6 @@ LEAST_DEVIATION_BP: Final = 1e-3  # a forecast that expects no move is not wholl
 BINS: Final = 15  # of equal mass, of the expected calibration error
 
 
-class Spread(NamedTuple):
-    """What the members of an ensemble say together, and how far they are apart; shapes (N, C, 3) and (N, C)."""
-
-    probabilities: Doubles  # of the mixture
-    disagreement: Doubles  # nats: entropy of the mixture less the members' mean entropy; 0 where all say the same
-    deviation: Doubles  # largest standard deviation of a class's probability over the members
-
-
-def member_spread(members: NDArray[np.floating]) -> Spread:
-    """The mixture of probabilities of shape (M, N, C, 3), every member counting the same.
-
-    >>> spread = member_spread(np.array([[[[1.0, 0.0, 0.0]]], [[[0.0, 0.0, 1.0]]]]))
-    >>> spread.probabilities[0, 0].tolist(), round(float(spread.disagreement[0, 0]), 3), float(spread.deviation[0, 0])
-    ([0.5, 0.0, 0.5], 0.693, 0.5)
-    """
-    if members.ndim != 4 or not len(members) or members.shape[-1] != CLASSES:
-        raise ModelError(f"members of shape {members.shape}, expected (members, rows, cells, {CLASSES})")
-    doubles = members.astype(np.float64)
-    mixture = doubles.mean(0)
-    apart = np.maximum(entropy(mixture) - entropy(doubles).mean(0), 0.0)
-    return Spread(mixture, apart, doubles.std(0).max(-1))
-
-
-def entropy(probabilities: Doubles) -> Doubles:
-    """Entropy over the last axis, nats."""
-    return -(probabilities * np.log(np.maximum(probabilities, _SMALLEST))).sum(-1)
-
-
 def return_moments(probabilities: NDArray[np.floating], returns_bp: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
     """Mean and standard deviation of the return that a forecast expects, bp; both of shape (N, H), or (N,).
 
@@ -268,15 +240,3 @@ def calibration_error(probabilities: NDArray[np.floating], truth: NDArray[np.int
     order = np.argsort(confidence, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order))) if part.size]
     return float(sum(abs(hits[part].mean() - confidence[part].mean()) * part.size for part in parts) / len(order))
-
-
-def risk_coverage(
-    confidence: Doubles, wrong: Bools, shares: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 1.0)
-) -> dict[float, float]:
-    """Share of errors among the most confident rows, for each share of rows kept.
-
-    >>> risk_coverage(np.array([0.9, 0.8, 0.7, 0.6]), np.array([False, False, True, True]), (0.5, 1.0))
-    {0.5: 0.0, 1.0: 0.5}
-    """
-    errors = wrong[np.argsort(-confidence, kind="stable")].astype(np.float64)
-    return {share: float(errors[: max(1, round(share * len(errors)))].mean()) for share in shares}

@@ -34,7 +34,7 @@ from trading.risk import watch, worst_fill_usd
 
 Now = Callable[[], int]  # this instant, ns UTC: a clock, or what a journal or a latency model says
 
-REMEMBERED_ROWS: Final = 4_096  # rows that a new model is warmed with; more than any receptive field
+REMEMBERED_ROWS: Final = 4_096  # rows that a new model is warmed with; one that reads more is refused
 
 
 class Forecaster(Protocol):

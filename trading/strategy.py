@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from market.errors import ModelError
 from market.instrument import Instrument
 from modeling.certainty import Certainty
 from modeling.forecast import CLASSES, Cell, ForecastShape
@@ -13,7 +14,7 @@ from modeling.streaming import forecaster_from
 from trading.intents import TRADED
 from trading.limits import DEGENERATE_ROWS, limits_of
 from trading.parameters import PolicyKind, TradingParameters
-from trading.session import Strategy
+from trading.session import REMEMBERED_ROWS, Strategy
 
 _IDLE_SIZE: Final = TRADED + 1
 
@@ -59,9 +60,11 @@ def model_strategy(
 ) -> Strategy:
     """A model under the rules; ``fees`` are maker's and taker's, fractions of notional.
 
-    Raises ModelError if the model has no answer for the traded cell.
+    Raises ModelError if the model has no answer for the traded cell, or reads more rows than a session remembers.
     """
     forecaster, cell = forecaster_from(model), Cell(trading.horizon_ms, trading.budget_bp)
+    if forecaster.receptive_rows > REMEMBERED_ROWS:
+        raise ModelError(f"a forecast reads {forecaster.receptive_rows} rows, a session remembers {REMEMBERED_ROWS}")
     columns, certainty = forecast_columns(forecaster.shape, cell), certainty_of(model, cell)
     limits = limits_of(trading, instrument, kind, fees)
     if model.kind == MEDIAN_BAND:

@@ -68,7 +68,7 @@ def evaluation(found: Judged) -> Evaluation:
         evaluate_regimes(data, scored, said[0], said[1:]),
         evaluate_coverage(data, scored, said),
         conformal_table(PARAMETERS, found),
-        interval_table(PARAMETERS, found),
+        interval_table(PARAMETERS, 100, found),
         compare(data, scored, said[-1], said[:-1], np.random.default_rng(0)),
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 from labeling.targets import NO_CLASS
 from market.errors import LeakageError, ModelError, NotEnoughData
-from modeling.ensemble import SliceForecasts, average, fit_stacking, mixture_weights, stacked
+from modeling.ensemble import SliceForecasts, fit_stacking, mixture_weights, stacked
 
 
 def _slice(start: int, rows: int = 800, seed: int = 0) -> SliceForecasts:
@@ -31,7 +31,7 @@ def test_stacking_leaves_noise_out_and_beats_the_average_on_a_later_slice() -> N
     stacking, later = fit_stacking([_slice(0), _slice(20_000, seed=1)]), _slice(60_000, seed=2)
     assert stacking.weights.sum(1) == pytest.approx(1.0)
     assert stacking.weights[0, 1] < 0.1
-    assert _nll(stacked(stacking, later), later) < _nll(average(later.probabilities), later)
+    assert _nll(stacked(stacking, later), later) < _nll(later.probabilities.mean(0), later)
 
 
 def test_weights_agree_with_a_solver() -> None:
@@ -55,11 +55,6 @@ def test_weights_from_a_slice_that_is_not_over_are_refused() -> None:
     for start in (stacking.known_ts, 0):
         with pytest.raises(LeakageError, match="stacking weights reach 16230"):
             stacked(stacking, _slice(start))
-
-
-def test_average_is_the_plain_mean() -> None:
-    piece = _slice(0, 10)
-    assert np.allclose(average(piece.probabilities)[3, 0], piece.probabilities[:, 3, 0].mean(0))
 
 
 def test_missing_slices_labels_and_members_are_refused() -> None:

@@ -18,10 +18,8 @@ from modeling.uncertainty import (
     conformal_sets,
     coverage_of,
     interval_scores,
-    member_spread,
     return_intervals,
     return_moments,
-    risk_coverage,
     true_scores,
 )
 
@@ -136,16 +134,6 @@ def test_intervals_are_endless_where_all_is_let_in_and_empty_where_nothing_is() 
     assert (low, high) == pytest.approx((1.999, 2.001))
 
 
-def test_equal_members_do_not_disagree() -> None:
-    one = np.random.default_rng(0).dirichlet((1, 1, 1), (1, 5, 2))
-    spread = member_spread(np.repeat(one, 3, 0))
-    assert np.abs(spread.disagreement).max() < 1e-12
-    assert np.abs(spread.deviation).max() < 1e-12
-    assert np.allclose(spread.probabilities, one[0])
-    with pytest.raises(ModelError, match="members of shape"):
-        member_spread(one[0])
-
-
 def test_return_moments_by_hand() -> None:
     mean, deviation = return_moments(np.array([[[0.5, 0.0, 0.5]]]), np.array([[[-1.0, 0.0, 3.0]]]))
     assert (mean[0, 0], deviation[0, 0]) == (1.0, 2.0)
@@ -166,13 +154,6 @@ def test_calibrated_odds_have_a_small_error_and_sharpened_ones_a_large_one() -> 
     sharp = said**3 / (said**3).sum(1, keepdims=True)
     assert calibration_error(said, classes.astype(np.int64)) < 0.015
     assert calibration_error(sharp, classes.astype(np.int64)) > 0.1
-
-
-def test_risk_falls_where_only_confident_rows_are_kept() -> None:
-    _, said, classes, _ = _market(20_000, 0.0, 9)
-    curve = risk_coverage(said.max(1), said.argmax(1) - 1 != classes)
-    assert list(curve) == [0.1, 0.25, 0.5, 0.75, 1.0]
-    assert list(curve.values()) == sorted(curve.values())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from market.errors import ModelError
 from modeling.forecast import Cell
 from modeling.streaming import forecaster_from
 from tests.builders_market import COINM_BTC
-from tests.builders_modeling import SHAPE, random_model, random_rows
+from tests.builders_modeling import SHAPE, random_model, random_rows, small_network
 from tests.builders_trading import CERTAINTY, FEATURES, TRADING, session, strategy
 from trading import account as own
 from trading.session import Session
@@ -48,6 +48,12 @@ def test_a_model_brings_its_certainty_of_the_traded_cell_alone() -> None:
 def test_a_model_without_the_traded_cell_is_refused() -> None:
     with pytest.raises(ModelError):
         model_strategy(random_model(), replace(TRADING, horizon_ms=30_000), COINM_BTC, "take", (0.0, 0.0))
+
+
+def test_a_model_that_reads_more_rows_than_a_session_remembers_is_refused() -> None:
+    endless = random_model(network=small_network(depth=9))
+    with pytest.raises(ModelError, match="reads 5111 rows, a session remembers 4096"):
+        model_strategy(endless, TRADING, COINM_BTC, "take", (0.0, 0.0))
 
 
 def test_no_model_is_never_ready() -> None:
