@@ -60,7 +60,7 @@ def approved_version(settings: Settings, registry: Registry, symbol: str, alias:
     version = registry.aliased(name, alias)
     if version is None:
         raise RegistryError(f"{name} has no {alias} to deploy; approve a version first")
-    if not registry.ledger.approves(version.bundle_sha, alias):
+    if not registry.ledger.approves(version.bundle_sha, name, alias):
         raise RegistryError(f"{name} version {version.version} bears the alias, but the ledger holds no approval of it")
     return version
 

@@ -118,8 +118,8 @@ def approve_fallback(registry: Registry, version: Version, sha: str) -> None:
 
 
 def model_name(settings: Settings, symbol: str) -> str:
-    """Name of the registered model of a symbol; aliases are of a name, so each symbol has its own."""
-    return f"{settings.registry.model}-{symbol}"
+    """Name of the registered model of a symbol."""
+    return settings.registry.model_of(symbol)
 
 
 def gate_results(piece: Slice) -> dict[str, str]:
@@ -151,7 +151,7 @@ def aliased(registry: Registry, table: pl.DataFrame) -> Verdict:
     odd = []
     for row in table.iter_rows(named=True):
         version = registry.aliased(row["model"], row["alias"])
-        approved = row["alias"] != CHAMPION or registry.ledger.approves(row["bundle_sha"])
+        approved = row["alias"] != CHAMPION or registry.ledger.approves(row["bundle_sha"], row["model"])
         if version is None or version.bundle_sha != row["bundle_sha"] or not approved:
             odd.append(row["model"])
     return Verdict("aliased", table.height > 0 and not odd, {"versions": table.height, "odd": ", ".join(odd)})

@@ -222,6 +222,10 @@ class RegistrySettings:
             if not getattr(self, key):
                 raise ConfigError(f"{key}='' must name something")
 
+    def model_of(self, symbol: str) -> str:
+        """Name of the registered model of a symbol; aliases are of a name, so each symbol has its own."""
+        return f"{self.model}-{symbol}"
+
 
 @dataclass(frozen=True, slots=True)
 class HotSettings:

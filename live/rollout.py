@@ -32,13 +32,15 @@ class Refusal(BundleError):
 class Rollout:
     """Accepts bundles into ``folder``, each under its own sha; whatever it refuses leaves no trace."""
 
-    def __init__(self, plan: LivePlan, folder: Path, ledger: PromotionLedger, key: bytes) -> None:
+    def __init__(self, plan: LivePlan, folder: Path, ledger: PromotionLedger, key: bytes, model: str) -> None:
+        """``model`` is the registered name that approvals must bear: a bundle of another symbol is not for this one."""
         if not key:
             raise BundleError("no deploy key: set TICKLOOP_DEPLOY_KEY in the environment or .env")
         self._plan = plan
         self._folder = folder
         self._ledger = ledger
         self._key = key
+        self._model = model
         for left_over in folder.glob(".*.tmp"):
             shutil.rmtree(left_over)
 
@@ -60,18 +62,20 @@ class Rollout:
 
         Raises RegistryError if the ledger cannot be read, BundleError or ModelError if the bundle cannot serve.
         """
-        approved = [entry.bundle_sha for entry in self._ledger.promotions() if entry.alias == "fallback"]
+        entries = self._ledger.promotions()
+        approved = [one.bundle_sha for one in entries if (one.model, one.alias) == (self._model, "fallback")]
         stored = [sha for sha in approved if (self._folder / sha).is_dir()]
         return Model(strategy_of(self._plan, self._folder / stored[-1]), stored[-1]) if stored else None
 
     def require_approval(self, sha: str, role: Pushed = "champion") -> None:
         """Raise Refusal unless the ledger approves a bundle for a role."""
         try:
-            approved = self._ledger.approves(sha, role)
+            approved = self._ledger.approves(sha, self._model, role)
         except RegistryError as error:
             raise Refusal("ledger", f"approval cannot be checked: {error}") from error
         if not approved:
-            raise Refusal("unapproved", f"bundle {sha[:12]} is not approved as {role} in the promotion ledger")
+            asked = f"as {role} in the promotion ledger, for {self._model}"
+            raise Refusal("unapproved", f"bundle {sha[:12]} is not approved {asked}")
 
     def _install(self, sha: str, files: dict[str, bytes]) -> Strategy:
         target = self._folder / sha

@@ -19,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from config.connectors import Wire
-from config.settings import HotSettings, Settings
+from config.settings import HotSettings, RegistrySettings, Settings
 from live.api import Access, api
 from live.api.access import LARGEST_REQUEST
 from live.api.explanations import Explanations
@@ -73,6 +73,7 @@ class Lines:
     markouts_ms: tuple[int, ...]  # how long after a fill its price is looked at in an explanation
     snapshot_s: float  # how often the state is kept beside the journal
     awake_s: float  # see live.floor.Floor
+    registry: RegistrySettings
     hot: HotSettings
     told: Told
     permits: Mapping[str, Permit]  # by symbol, of desks whose orders go to an exchange
@@ -84,7 +85,9 @@ def lines_of(settings: Settings, permits: Mapping[str, Permit]) -> Lines:
     told = Told(settings.warehouse, settings.paths.outbox, live.outbox_mb)
     patience = (live.venue_patience_s, live.swap_patience_s)
     markouts_ms, beats = settings.reports.markouts_ms, (60.0 * live.snapshot_min, live.awake_us / 1e6)
-    return Lines(settings.wire, live.api_port, *patience, markouts_ms, *beats, live.hot, told, permits)
+    return Lines(
+        settings.wire, live.api_port, *patience, markouts_ms, *beats, settings.registry, live.hot, told, permits
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ async def _serve(
     meters = PrometheusMeters(plans[0].instrument.name)
     floor = _open_floor(plans, folders, replay or WallClock(), meters, lines)
     _tell_resumed(floor)
-    rollouts = _rollouts(floor, ledger, secrets.deploy_key)
+    rollouts = _rollouts(floor, ledger, secrets.deploy_key, lines.registry)
     _keep_fallbacks(floor, rollouts)
     access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s, secrets.kill_token)
     pages = page_server(api(floor, rollouts, meters, access, Explanations(folders, lines.markouts_ms)))
@@ -232,12 +235,12 @@ def _tell_resumed(floor: Floor) -> None:
             LOG.info(f"resumed from the journal: {again}")
 
 
-def _rollouts(floor: Floor, ledger: PromotionLedger, key: bytes) -> dict[str, Rollout]:
+def _rollouts(floor: Floor, ledger: PromotionLedger, key: bytes, registry: RegistrySettings) -> dict[str, Rollout]:
     if not key:
         return {}
     return {
-        runner.plan.instrument.name: Rollout(runner.plan, runner.folders.bundles, ledger, key)
-        for runner in floor.runners
+        name: Rollout(floor[name].plan, floor[name].folders.bundles, ledger, key, registry.model_of(name))
+        for name in floor.symbols
     }
 
 

@@ -59,10 +59,13 @@ class PromotionLedger:
         found = [entry for entry in self.promotions() if (entry.model, entry.alias) == (model, alias)]
         return found[-1] if found else None
 
-    def approves(self, bundle_sha: str, role: str = "champion") -> bool:
-        """Whether a bundle was ever given the role; who was ever champion may be challenger as well."""
-        roles = {role, "champion"}
-        return any(entry.bundle_sha == bundle_sha and entry.alias in roles for entry in self.promotions())
+    def approves(self, bundle_sha: str, model: str, role: str = "champion") -> bool:
+        """Whether a bundle was ever given the role as a version of a model, whose name says for which symbol.
+
+        Who was ever champion may be challenger as well.
+        """
+        asked = {(bundle_sha, model, role), (bundle_sha, model, "champion")}
+        return any((entry.bundle_sha, entry.model, entry.alias) in asked for entry in self.promotions())
 
     def _append(self, promotion: Promotion) -> None:
         previous = [digest for _, digest in self._entries()]

@@ -31,6 +31,7 @@ START: Final = 1_723_161_600_000_000_000
 SECOND: Final = 1_000_000_000
 ROW: Final = 20_000_000
 KEY: Final = b"deploy key"
+REGISTERED: Final = f"tickloop-{COINM_BTC.name}"  # what the dev profile calls the symbol's model
 Frames = list[tuple[int, bytes]]  # ingest_ts, raw bytes
 
 
@@ -207,11 +208,9 @@ def write_band_bundle(folder: Path, conviction: float = 0.8, **stamps: object) -
     return write_bundle(folder, replace(bundle, **stamps))
 
 
-def approve(ledger: PromotionLedger, sha: str) -> None:
+def approve(ledger: PromotionLedger, sha: str, model: str = REGISTERED) -> None:
     """Make a bundle champion."""
-    ledger.append(
-        Promotion("2024-08-09T00:00:00Z", "test", "tickloop", "champion", None, "1", sha, {"gate": "passed"}, "")
-    )
+    ledger.append(Promotion("2024-08-09T00:00:00Z", "test", model, "champion", None, "1", sha, {"gate": "passed"}, ""))
 
 
 def orders_of(desk: Desk) -> list[list[int]]:

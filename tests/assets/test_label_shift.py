@@ -73,7 +73,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(TRAINING_DAYS + LIVE_DAYS):
         write_day(lake, symbol, number, 0.45 if number >= TRAINING_DAYS + LIVE_DAYS - 2 else 0.2)
     train_end = day_start(str(FIRST + timedelta(days=TRAINING_DAYS)))
-    windows = {"train": (day_start(str(FIRST)), train_end), "val": (train_end, train_end + 1), "test": (0, 1)}
+    val, test = (train_end + 1, train_end + 2), (train_end + 3, train_end + 4)
+    windows = {"train": (day_start(str(FIRST)), train_end), "val": val, "test": test}
     edges = {f"{name}_{edge}": at for name, pair in windows.items() for edge, at in zip(EDGES, pair, strict=True)}
     put(lake, "walk_forward_slices", symbol, WHOLE, pl.DataFrame({"slice": [SLICE], **edges}))
     put(lake, "registered_model", WHOLE, WHOLE, pl.DataFrame({"symbol": [symbol], "slice": [SLICE]}))

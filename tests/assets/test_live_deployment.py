@@ -63,7 +63,10 @@ async def floor_of_two(folder: Path, ledger: PromotionLedger):
     plans = [replace(named(quick_plan(), name), desks=("take", "probe", "take")) for name in ("one", SYMBOL)]
     floor = Floor([new_runner(folder / plan.instrument.name, clock, plan) for plan in plans])
     rollouts = {
-        plan.instrument.name: Rollout(plan, folder / plan.instrument.name / "bundles", ledger, KEY) for plan in plans
+        plan.instrument.name: Rollout(
+            plan, folder / plan.instrument.name / "bundles", ledger, KEY, f"tickloop-{plan.instrument.name}"
+        )
+        for plan in plans
     }
     listener = socket.create_server(("127.0.0.1", 0))
     server = page_server(api(floor, rollouts, floor.runners[0].meters, Access("", "deploy", 60.0)))

@@ -81,7 +81,7 @@ def test_a_run_meets_drawn_legs_and_no_others() -> None:
     met = np.stack([decided["infer_ts"] - decided["row_ts"], *_legs_met(venue.orders)], axis=1)
     assert placed["order_id"].tolist() == venue.orders["order_id"].tolist()
     assert set(map(tuple, met.tolist())) <= set(map(tuple, rows[:, 1:].tolist()))  # three legs of one row
-    slots = decided[["row_ts", "infer_ts"]].copy().view(np.int64).reshape(-1, 2) // (100 * MS)
+    slots = np.stack([decided["row_ts"], decided["infer_ts"]], axis=1) // (100 * MS)
     assert (slots[:, 0] != slots[:, 1]).any()  # also where the decision left in a later slot than its row's
     acked = result.reports[result.reports["kind"] == ACKED]
     waits = acked["visible_ts"] - acked["venue_ts"]

@@ -20,7 +20,7 @@ from market.orders import (
     IOC,
     LARGEST,
     MODIFY_REJECTED,
-    NO_MARGIN,
+    NEVER_ARRIVED,
     ORDER_REJECTED,
     POST_ONLY,
     REASON_NAMES,
@@ -66,7 +66,7 @@ def test_flawed_order_is_rejected_with_its_reason(flaw, reason):
 
 
 def test_every_code_has_a_name():
-    assert len(REASON_NAMES) == NO_MARGIN + 1
+    assert len(REASON_NAMES) == NEVER_ARRIVED + 1
     assert len(REPORT_NAMES) == MODIFY_REJECTED + 1
 
 

@@ -26,7 +26,7 @@ from tests.builders_processes import (
     venue_process,
 )
 from tests.builders_prometheus import Prometheus, program, prometheus
-from tests.builders_runner import KEY, START, approve, write_band_bundle
+from tests.builders_runner import KEY, REGISTERED, START, approve, write_band_bundle
 from tests.orchestration.test_exporter import put, report
 from tools import grafana_dashboard
 
@@ -69,7 +69,7 @@ def roll_out(url: str, folder: Path) -> None:
         assert push(url, TOKEN, KEY, folder / f"bundle{number}")["running_sha"] == shas[number]
     answer = httpx.post(f"{url}/rollback", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)
     assert answer.json()["running_sha"] == shas[0]
-    ledger.append(Promotion("2024-08-09T00:00:00Z", "test", "tickloop", "challenger", None, "3", shas[2], {}, ""))
+    ledger.append(Promotion("2024-08-09T00:00:00Z", "test", REGISTERED, "challenger", None, "3", shas[2], {}, ""))
     assert push(url, TOKEN, KEY, folder / "bundle2", "challenger")["running_sha"] == shas[2]
 
 

@@ -21,6 +21,7 @@ from tests.builders_live import in_loop
 from tests.builders_market import COINM_BTC
 from tests.builders_runner import (
     KEY,
+    REGISTERED,
     ROW,
     HandClock,
     approve,
@@ -41,7 +42,9 @@ class Site:
         self.folder = folder
         self.runner = new_runner(folder)
         self.ledger = PromotionLedger(folder / "promotions.jsonl")
-        taken = {COINM_BTC.name: Rollout(quick_plan(), folder / "bundles", self.ledger, KEY)} if rollout else {}
+        taken = (
+            {COINM_BTC.name: Rollout(quick_plan(), folder / "bundles", self.ledger, KEY, REGISTERED)} if rollout else {}
+        )
         transport = httpx.ASGITransport(api(Floor([self.runner]), taken, self.runner.meters, access))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
 

@@ -18,7 +18,16 @@ from market.errors import BundleError
 from storage.journal import DECISION, MODEL, read_journal
 from storage.promotions import Promotion, PromotionLedger
 from tests.builders_live import in_loop
-from tests.builders_runner import KEY, approve, drive, new_runner, quick_plan, synthetic_frames, write_band_bundle
+from tests.builders_runner import (
+    KEY,
+    REGISTERED,
+    approve,
+    drive,
+    new_runner,
+    quick_plan,
+    synthetic_frames,
+    write_band_bundle,
+)
 from tests.live.test_api import Site, trading
 from trading import account as own
 
@@ -111,12 +120,12 @@ def test_a_champion_whose_forecasts_latched_its_desk_leaves_it_to_the_fallback_o
 
 def test_the_newest_approved_fallback_that_lies_here_is_kept_over_a_restart(tmp_path: Path) -> None:
     ledger = PromotionLedger(tmp_path / "promotions.jsonl")
-    rollout = Rollout(quick_plan(), tmp_path / "bundles", ledger, KEY)
+    rollout = Rollout(quick_plan(), tmp_path / "bundles", ledger, KEY, REGISTERED)
     old, new, gone = stored(tmp_path, 0.6), stored(tmp_path, 0.7), stored(tmp_path, 0.75)
     approve(ledger, gone)
     assert rollout.kept_fallback() is None
     for sha in (old, new, gone):
-        ledger.append(Promotion("2024-08-09T00:00:00Z", "test", "tickloop", "fallback", None, "1", sha, {}, ""))
+        ledger.append(Promotion("2024-08-09T00:00:00Z", "test", REGISTERED, "fallback", None, "1", sha, {}, ""))
     shutil.rmtree(tmp_path / "bundles" / gone)
     kept = rollout.kept_fallback()
     assert kept is not None
@@ -133,7 +142,7 @@ async def test_a_corrupt_champion_is_refused_over_http_and_the_pushed_fallback_t
     sha = write_band_bundle(kept)
     async with trading(site) as runner:
         assert (await site.deploy(kept, role="fallback")).status_code == 409  # not approved as one
-        site.ledger.append(Promotion("2024-08-09T00:00:00Z", "test", "tickloop", "fallback", None, "1", sha, {}, ""))
+        site.ledger.append(Promotion("2024-08-09T00:00:00Z", "test", REGISTERED, "fallback", None, "1", sha, {}, ""))
         answer = await site.deploy(kept, role="fallback")
         assert (answer.status_code, answer.json()["running_sha"]) == (200, "")
         assert runner.desks[MODEL_DESK].bundle_sha == ""

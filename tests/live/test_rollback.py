@@ -14,7 +14,16 @@ from market.errors import ModelError
 from storage.journal import MODEL, read_journal
 from storage.promotions import Promotion
 from tests.builders_live import in_loop
-from tests.builders_runner import Frames, approve, drive, new_runner, quick_plan, synthetic_frames, write_band_bundle
+from tests.builders_runner import (
+    REGISTERED,
+    Frames,
+    approve,
+    drive,
+    new_runner,
+    quick_plan,
+    synthetic_frames,
+    write_band_bundle,
+)
 from tests.live.test_api import ACCESS, Site, trading
 
 BEARER = {"Authorization": "Bearer deploy"}
@@ -119,7 +128,7 @@ async def test_without_a_deploy_token_nothing_is_rolled_back(tmp_path: Path) -> 
 async def test_each_role_needs_its_own_approval(tmp_path: Path) -> None:
     site = Site(tmp_path)
     sha = write_band_bundle(tmp_path / "source")
-    entry = Promotion("2024-08-09T00:00:00Z", "test", "tickloop", "challenger", None, "1", sha, {}, "")
+    entry = Promotion("2024-08-09T00:00:00Z", "test", REGISTERED, "challenger", None, "1", sha, {}, "")
     site.ledger.append(entry)
     async with trading(site):
         answer = await site.deploy(tmp_path / "source")

@@ -12,7 +12,7 @@ from market.errors import BundleError, VenueError
 from storage.bundle import FILES, MANIFEST
 from storage.deployment import LARGEST_BODY, pack, push, signature, unpack
 from storage.promotions import PromotionLedger
-from tests.builders_runner import KEY, approve, quick_plan, write_band_bundle
+from tests.builders_runner import KEY, REGISTERED, approve, quick_plan, write_band_bundle
 
 
 class Case:
@@ -24,7 +24,7 @@ class Case:
         self.sha = write_band_bundle(self.source, **stamps)
         approve(self.ledger, self.sha)
         self.bundles = folder / "bundles"
-        self.rollout = Rollout(quick_plan(), self.bundles, self.ledger, KEY)
+        self.rollout = Rollout(quick_plan(), self.bundles, self.ledger, KEY, REGISTERED)
         self.files = unpack(pack(self.source))
 
     def signed(self, key: bytes = KEY) -> str:
@@ -52,6 +52,14 @@ def test_an_approved_bundle_is_kept_under_its_sha_and_can_forecast(case: Case) -
     assert [path.name for path in case.bundles.iterdir()] == [sha]
     stored = strategy_of(quick_plan(), case.bundles / sha)
     assert (stored.columns == strategy.columns).all()
+
+
+def test_a_bundle_that_is_approved_for_another_symbol_is_not_approved_for_this_one(case: Case) -> None:
+    other = Rollout(quick_plan(), case.bundles, case.ledger, KEY, "tickloop-other")
+    with pytest.raises(Refusal, match="not approved as champion in the promotion ledger, for tickloop-other"):
+        other.accept(pack(case.source), case.signed())
+    approve(case.ledger, case.sha, "tickloop-other")
+    assert other.accept(pack(case.source), case.signed())[0] == case.sha
 
 
 def test_the_same_bundle_again_changes_nothing(case: Case) -> None:
@@ -94,7 +102,7 @@ def test_another_key_is_refused(case: Case) -> None:
 
 def test_a_runner_without_a_key_takes_no_bundles(case: Case) -> None:
     with pytest.raises(BundleError, match="no deploy key: set TICKLOOP_DEPLOY_KEY"):
-        Rollout(quick_plan(), case.bundles, case.ledger, b"")
+        Rollout(quick_plan(), case.bundles, case.ledger, b"", REGISTERED)
 
 
 def test_a_bundle_of_another_catalogue_is_refused(tmp_path: Path) -> None:
@@ -113,7 +121,7 @@ def test_a_bundle_that_is_too_slow_is_refused(tmp_path: Path) -> None:
 def test_a_model_without_an_answer_for_the_traded_cell_is_refused(case: Case) -> None:
     plan = quick_plan()
     trading = replace(plan.trading, horizon_ms=250)
-    case.rollout = Rollout(replace(plan, trading=trading), case.bundles, case.ledger, KEY)
+    case.rollout = Rollout(replace(plan, trading=trading), case.bundles, case.ledger, KEY, REGISTERED)
     assert case.refused(pack(case.source), case.signed()).code == "model"
 
 
@@ -164,7 +172,7 @@ def test_left_overs_of_a_killed_runner_are_swept(case: Case) -> None:
     left = case.bundles / f".{case.sha}.999.tmp"
     left.mkdir()
     (left / MANIFEST).write_text("")
-    Rollout(quick_plan(), case.bundles, case.ledger, KEY)
+    Rollout(quick_plan(), case.bundles, case.ledger, KEY, REGISTERED)
     assert [path.name for path in case.bundles.iterdir()] == [case.sha]
 
 

@@ -36,10 +36,11 @@ def test_promotions_come_back_in_order(tmp_path: Path) -> None:
 def test_a_bundle_is_approved_only_as_champion(tmp_path: Path) -> None:
     ledger = PromotionLedger(tmp_path / "promotions.jsonl")
     ledger.append(replace(FIRST, alias="challenger"))
-    assert not ledger.approves("aa")
+    assert not ledger.approves("aa", FIRST.model)
     ledger.append(FIRST)
-    assert ledger.approves("aa")
-    assert not ledger.approves("bb")
+    assert ledger.approves("aa", FIRST.model)
+    assert not ledger.approves("bb", FIRST.model)
+    assert not ledger.approves("aa", "venue-other")
 
 
 def test_a_line_that_a_kill_cut_short_was_never_written(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_an_edited_line_is_named(tmp_path: Path) -> None:
     lines[0] = json.dumps(json.loads(lines[0]) | {"bundle_sha": "ff"}, sort_keys=True)
     ledger.path.write_text("\n".join(lines) + "\n")
     with pytest.raises(RegistryError, match="line 1 was changed"):
-        ledger.approves("ff")
+        ledger.approves("ff", FIRST.model)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -86,7 +87,7 @@ def test_an_edited_line_with_a_hash_of_its_own_breaks_the_chain(tmp_path: Path) 
     second = ledger.path.read_text().splitlines()[1]
     ledger.path.write_text(f"{other.path.read_text()}{second}\n")
     with pytest.raises(RegistryError, match="line 1 was changed"):
-        ledger.approves("ff")
+        ledger.approves("ff", FIRST.model)
 
 
 def test_a_line_that_is_no_promotion_is_named(tmp_path: Path) -> None:

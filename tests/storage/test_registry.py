@@ -66,7 +66,7 @@ def test_a_promotion_moves_the_alias_and_stands_in_the_ledger(registry: Registry
     assert registry.aliased("coin", CHAMPION) is None
     assert registry.promote(promotion(version.version, "aa"))
     assert registry.aliased("coin", CHAMPION) == version
-    assert registry.ledger.approves("aa")
+    assert registry.ledger.approves("aa", "coin")
 
 
 def test_a_repeated_promotion_adds_no_line_but_repairs_the_alias(registry: Registry, tmp_path: Path) -> None:
