@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from live.desk import Desk
 from live.desk_views import fill_views, gate_views, order_views, signal_view
+from live.plan import MODEL_DESK
 from live.runner import Runner
 from live.views import CurvePoint, DeskView, FillView, LatencyView, Percentiles, PositionView, SignalView
 from trading import account as own
@@ -81,6 +82,7 @@ class DeskWatch:
         return DeskView(
             name=desk.name,
             policy=runner.plan.desks[desk.place] if desk.place < len(runner.plan.desks) else desk.name,
+            gateway=runner.plan.gateway if desk.place == MODEL_DESK else "paper",
             bundle_sha=desk.bundle_sha,
             reason=REASON_NAMES[int(newest["reason"][0])] if newest is not None else "",
             halvings=int(newest["halvings"][0]) if newest is not None else 0,

@@ -124,6 +124,7 @@ class DeskView:
 
     name: str
     policy: str
+    gateway: str  # where its orders go: paper, shadow or exchange
     bundle_sha: str  # empty before the first model
     reason: str  # of the newest decision; empty before the first
     halvings: int

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from live.gateways.account_stream import AccountStream, OrderNews
 from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, VenueClient, on_grid
-from live.gateways.life import OrderLife, Standing, Told, Trade
+from live.gateways.life import OVER, OrderLife, Standing, Told, Trade
 from live.gateways.permission import require_harmless
 from market.errors import NoAnswer, OrderRefused, VenueError
 from market.events import Events
@@ -25,6 +25,7 @@ from market.orders import (
     ALREADY_DONE,
     FILL,
     LINE_DOWN,
+    NEVER_ARRIVED,
     NO_ANSWER,
     NO_MARGIN,
     REPORT,
@@ -88,6 +89,7 @@ class ExchangeGateway:
         self._answered: dict[int, asyncio.Event] = {}  # the venue, or our asking, has settled its placement
         self._cancelling: set[int] = set()
         self._seen: dict[int, OrderLife] = {}  # the same orders, as far as their reports were handed out
+        self._given_up: set[int] = set()  # orders of which we told that they never arrived
         self._waiting: list[tuple[int, ...]] = []
         self._heard: list[Reports] = []
         self._told = 0
@@ -123,6 +125,8 @@ class ExchangeGateway:
         """Take reports out of the journal: they are handed out next, as they were then."""
         for report in reports:
             self._told = max(self._told, int(report["report_id"]) + 1)
+            if int(report["reason"]) == NEVER_ARRIVED:
+                self._given_up.add(int(report["order_id"]))
             if int(report["kind"]) == FILL:
                 self.position += int(report["side"]) * int(report["qty"])
             life = self._lives.get(int(report["order_id"]))
@@ -394,7 +398,10 @@ class ExchangeGateway:
         self.counts["reconciled"] += 1
 
     def _on_news(self, news: OrderNews) -> None:
-        life = self._life_of(news.c)
+        life, number = self._life_of(news.c), self._number_of(news.c)
+        if number in self._given_up and (news.X not in OVER or float(news.z) > 0):
+            self._fail(VenueError(f"order {number} was given up as never arrived, and stands at the venue as {news.X}"))
+            return
         if life is None and self._is_ours(news.c.rpartition("-")[0]):
             self.counts["duplicates"] += 1  # of an order long done
             return
@@ -414,8 +421,12 @@ class ExchangeGateway:
             self.counts["duplicates"] += 1
 
     def _life_of(self, client_id: str) -> OrderLife | None:
+        return self._lives.get(self._number_of(client_id))
+
+    def _number_of(self, client_id: str) -> int:
+        """Our number of an order, -1 where the id is not ours."""
         prefix, _, number = client_id.rpartition("-")
-        return self._lives.get(int(number)) if self._is_ours(prefix) and number.isdigit() else None
+        return int(number) if self._is_ours(prefix) and number.isdigit() else -1
 
     def _is_ours(self, prefix: str) -> bool:
         return prefix == f"tl{self._open.session}"
@@ -424,6 +435,8 @@ class ExchangeGateway:
         for report in told:
             if report.kind == FILL:
                 self.position += report.side * report.qty
+            if report.reason == NEVER_ARRIVED:
+                self._given_up.add(report.order_id)
             visible_ts = self._open.now()
             self._waiting.append(
                 (

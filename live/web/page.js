@@ -82,13 +82,14 @@ function drawDesks(view) {
     const row = found[place], { position } = desk;
     if (!row.cells[0].firstChild) {
       const pick = element("button", { type: "button" });
-      row.cells[0].append(pick);
+      row.cells[0].append(pick, element("small", { className: "gateway" }));
       row.addEventListener("click", () => { state.desk = place; draw(); });
       row.cells[5].className = "text";
     }
     row.setAttribute("aria-selected", String(place === state.desk));
     row.cells[0].firstChild.setAttribute("aria-pressed", String(place === state.desk));
     write(row.cells[0].firstChild, desk.name);
+    write(row.cells[0].lastChild, desk.gateway);
     write(row.cells[1], desk.bundle_sha ? desk.bundle_sha.slice(0, 12) : "no model");
     row.cells[1].title = desk.bundle_sha;
     write(row.cells[2], signed(position.quantity, view.quantity_decimals));

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from live.exchange_orders import signed
+from live.gateways.exchange import ExchangeGateway
+from live.gateways.life import OrderLife
 from market.errors import ConfigError, VenueError
 from market.events import BUY, SELL
 from market.instrument import Instrument
@@ -135,6 +137,24 @@ async def test_an_order_that_never_arrived_is_told_so_once_it_no_longer_can() ->
         assert int(reports[-1]["reason"]) == NEVER_ARRIVED
         assert not here.venue.orders
         check(here, gateway, reports)
+
+
+async def heard_until_it_stops(gateway: ExchangeGateway) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            gateway.reports(time.time_ns())
+            await asyncio.sleep(0.01)
+
+
+@in_loop
+async def test_an_order_that_arrives_after_it_was_given_up_ends_trading_in_one_line() -> None:
+    async with floor() as here, connected(here) as gateway:
+        here.venue.faults.plan("place", "unanswered")
+        buy(gateway, 1, 7, BID, POST_ONLY)
+        await here.heard(gateway, ORDER_REJECTED)
+        await gateway._open.client.place(OrderLife(1, BUY, BID, 7, POST_ONLY), gateway.client_id(1))
+        with pytest.raises(VenueError, match="order 1 was given up as never arrived, and stands at the venue as NEW"):
+            await heard_until_it_stops(gateway)
 
 
 @pytest.mark.parametrize(("fault", "end"), [("executed unanswered", ORDER_CANCELLED), ("unanswered", CANCEL_REJECTED)])
