@@ -65,15 +65,16 @@ def test_each_line_of_the_ledger_deploys_once(settings: Settings) -> None:
     assert "abababababab" in keys[0]
 
 
+@pytest.mark.usefixtures("instance")  # a job is resolved against the newest instance, which must not be gone
 def test_an_approved_challenger_is_deployed_as_one_where_it_has_a_desk(settings: Settings) -> None:
-    assert "live.challenger is off" in new_challenger(settings)(registry=_registry(settings)).skip_message
     with_desk = replace(settings, live=replace(settings.live, challenger=True))
+    job = build_definitions(with_desk).resolve_job_def("deployment")
+    assert "live.challenger is off" in new_challenger(settings)(registry=_registry(settings)).skip_message
     assert "names no challenger" in new_challenger(with_desk)(registry=_registry(settings)).skip_message
     _approve(settings, "2024-08-09T00:00:00+00:00", alias="challenger")
     request = new_challenger(with_desk)(registry=_registry(settings))
     asked = request.run_config["ops"]["live_deployment"]["config"]
     assert asked == {"symbol": settings.live.symbol, "role": "challenger"}
-    job = build_definitions(with_desk).resolve_job_def("deployment")
     assert dg.validate_run_config(job, request.run_config)
     assert "names no champion" in new_approval(settings)(registry=_registry(settings)).skip_message
 
