@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -15,6 +15,13 @@ from live.runner import Runner
 from tests.builders_runner import ROW, HandClock, drive, new_runner, synthetic_frames
 
 OPEN = Access(read_token="", deploy_token="", swap_patience_s=5.0, kill_token="kill")
+
+
+class Watched(Protocol):
+    """A runner and a client of its pages."""
+
+    runner: Runner
+    client: httpx.AsyncClient
 
 
 class Desktop:
@@ -34,7 +41,7 @@ class Desktop:
 
 
 @asynccontextmanager
-async def looking_at(site: Desktop, frames: int = 1_500) -> AsyncIterator[Runner]:
+async def looking_at(site: Watched, frames: int = 1_500) -> AsyncIterator[Runner]:
     """The runner has followed the first frames of a tape; rows go on closing in the background."""
     runner = site.runner
     runner.on_connection(True, runner.clock.now())

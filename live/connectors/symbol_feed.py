@@ -85,10 +85,7 @@ class SymbolFeed:
         if self._over.done():
             return
         self.counts["frames"] += 1
-        try:
-            self._on_frame(message, self._stamps.now(), socket)
-        except Exception as error:  # noqa: BLE001  run() raises it, and others of the line go on
-            self.fail(error)
+        self._call(lambda: self._on_frame(message, self._stamps.now(), socket))
         if depth and self.whole and (self._fresh or self.needs_snapshot()):
             self._wanted.set()
 

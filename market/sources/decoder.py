@@ -123,44 +123,37 @@ def best_rows(rows, grid, bid, bid_qty, ask, ask_qty, word, exchange_ts, ingest_
     grid : tick and lot size
     word : kind and flags of both
     """
-    for i in range(2):
-        price, qty = (bid if i == 0 else ask) / grid[0], (bid_qty if i == 0 else ask_qty) / grid[1]
-        if not (0.5 < price < MOST_STEPS and 0 <= qty < MOST_STEPS):
-            return False
-        ticks, lots = np.int64(np.rint(price)), np.int64(np.rint(qty))
-        if abs(price - ticks) >= GRID_TOLERANCE or abs(qty - lots) >= GRID_TOLERANCE:
-            return False
-        side, edge = (BUY, FIRST) if i == 0 else (SELL, LAST)
-        rows[i, 0] = word | (side & 0xFF) << 8 | edge << 16
-        rows[i, 1] = exchange_ts
-        rows[i, 2] = ingest_ts
-        rows[i, 3] = 0
-        rows[i, 4] = 0
-        rows[i, 5] = ticks
-        rows[i, 6] = lots
-        rows[i, 7] = update_id
-    return True
+    stamp = exchange_ts, ingest_ts, update_id
+    bids = _put(rows[0], word | (BUY & 0xFF) << 8 | FIRST << 16, bid / grid[0], bid_qty / grid[1], stamp)
+    return bids and _put(rows[1], word | (SELL & 0xFF) << 8 | LAST << 16, ask / grid[0], ask_qty / grid[1], stamp)
 
 
 @njit(cache=True)
 def _fill_rows(levels, bid_count, tick_size, lot_size, kind, exchange_ts, ingest_ts, update_id, flags, rows):
     """Write all rows; returns the first level off the grid, -1 if none."""
+    stamp = exchange_ts, ingest_ts, update_id
     for i in range(levels.shape[0]):
-        price, qty = levels[i, 0] / tick_size, levels[i, 1] / lot_size
-        if not (0.5 < price < MOST_STEPS and 0 <= qty < MOST_STEPS):
-            return i
-        ticks, lots = np.int64(np.rint(price)), np.int64(np.rint(qty))
-        if abs(price - ticks) >= GRID_TOLERANCE or abs(qty - lots) >= GRID_TOLERANCE:
-            return i
         side = BUY if i < bid_count else SELL
-        rows[i, 0] = kind | (side & 0xFF) << 8 | flags << 16
-        rows[i, 1] = exchange_ts
-        rows[i, 2] = ingest_ts
-        rows[i, 3] = 0
-        rows[i, 4] = 0
-        rows[i, 5] = ticks
-        rows[i, 6] = lots
-        rows[i, 7] = update_id
+        word = kind | (side & 0xFF) << 8 | flags << 16
+        if not _put(rows[i], word, levels[i, 0] / tick_size, levels[i, 1] / lot_size, stamp):
+            return i
     rows[0, 0] |= FIRST << 16
     rows[-1, 0] |= LAST << 16
     return -1
+
+
+@njit(cache=True)
+def _put(row, word, price, qty, stamp):
+    """Write one event of a price in ticks and a quantity in lots; False, and nothing written, off the grid."""
+    if not (0.5 < price < MOST_STEPS and 0 <= qty < MOST_STEPS):
+        return False
+    ticks, lots = np.int64(np.rint(price)), np.int64(np.rint(qty))
+    if abs(price - ticks) >= GRID_TOLERANCE or abs(qty - lots) >= GRID_TOLERANCE:
+        return False
+    row[0] = word
+    row[1], row[2], row[7] = stamp
+    row[3] = 0
+    row[4] = 0
+    row[5] = ticks
+    row[6] = lots
+    return True

@@ -1,8 +1,7 @@
 """The runner's pages: who is let in, what they say, and that a refused bundle changes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx
@@ -22,15 +21,12 @@ from tests.builders_market import COINM_BTC
 from tests.builders_runner import (
     KEY,
     REGISTERED,
-    ROW,
-    HandClock,
     approve,
-    drive,
     new_runner,
     quick_plan,
-    synthetic_frames,
     write_band_bundle,
 )
+from tests.builders_site import looking_at
 
 ACCESS = Access(read_token="", deploy_token="deploy", swap_patience_s=5.0)
 
@@ -72,28 +68,9 @@ def test_a_part_of_a_token_is_no_token() -> None:
     assert not bears(token, token)
 
 
-@asynccontextmanager
-async def trading(site: Site) -> AsyncIterator[Runner]:
+def trading(site: Site) -> AbstractAsyncContextManager[Runner]:
     """Rows go on closing in the background, as they do in a runner."""
-    runner = site.runner
-    runner.on_connection(True, runner.clock.now())
-    drive(runner, synthetic_frames(6.0)[:200])
-
-    async def close() -> None:
-        assert isinstance(runner.clock, HandClock)
-        while True:
-            runner.clock.ns += ROW
-            runner.close_due()
-            await asyncio.sleep(0.001)
-
-    closing = asyncio.create_task(close())
-    try:
-        yield runner
-    finally:
-        closing.cancel()
-        await asyncio.wait([closing])
-        runner.journal.close()
-        await site.client.aclose()
+    return looking_at(site, 200)
 
 
 @in_loop
