@@ -76,7 +76,9 @@ def test_another_metric_gives_another_sha(folder):
     assert write_bundle(folder, replace(_bundle(), metrics={"macro_f1": 0.6})) != write_bundle(folder, _bundle())
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "normalizer.json", "calibration.json", "golden.npz"])
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "normalizer.json", "calibration.json", "policy.json", "golden.npz"]
+)
 def test_one_changed_byte_is_refused(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
