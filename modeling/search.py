@@ -7,7 +7,7 @@ that a killed process did not.
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -178,8 +178,9 @@ def _begun(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _try(study: optuna.Study, parameters: SearchParameters, start: Candidate, objective: Objective, crew: Crew) -> None:
+    """One trial; if others have given it up meanwhile it was abandoned and stays so, whatever is said of it here."""
     trial = _asked(study)
-    with crew.working_on(trial):
+    with suppress(optuna.exceptions.UpdateFinishedTrialError), crew.working_on(trial):
         if sum(other.number < trial.number for other in _begun(study)) >= parameters.trials:
             trial.set_user_attr(_SURPLUS, True)
             study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
@@ -212,11 +213,7 @@ def _outcome(study: optuna.Study, trial: optuna.Trial, candidate: Candidate, obj
 
 
 def _end(study: optuna.Study, trial: optuna.Trial, line: Trial) -> None:
-    """Say how a trial ended, unless others have given it up meanwhile: then it was abandoned, and stays so."""
-    try:
-        trial.set_user_attr(_END, asdict(line))
-    except optuna.exceptions.UpdateFinishedTrialError:
-        return
+    trial.set_user_attr(_END, asdict(line))
     study.tell(trial, line.value, state=_STATES[line.state], skip_if_finished=True)
 
 

@@ -4,7 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -133,7 +133,7 @@ class StudyCrew:
 
     def give_up(self, study: "optuna.Study") -> None:
         """Fail the running trials of processes that are dead."""
-        from optuna.exceptions import ExperimentalWarning
+        from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
         from optuna.storages import fail_stale_trials
         from optuna.trial import TrialState
 
@@ -143,7 +143,8 @@ class StudyCrew:
                 fail_stale_trials(study)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if self._left(trial):
-                study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                with suppress(UpdateFinishedTrialError):  # another process gave it up in the same moment
+                    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def wait(self) -> None:
         """Let the others come further."""

@@ -157,6 +157,44 @@ def test_a_colleague_at_work_keeps_its_trial(tmp_path: Path) -> None:
         assert [(line.number, line.state) for line in ledger_lines(study)] == [(0, "abandoned")]
 
 
+def test_two_that_give_up_the_same_trial_in_the_same_moment_both_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, other = (study_storage(tmp_path / "study.journal", "") for _ in range(2))
+    study = open_study("shared", storage)
+    with StudyCrew(storage, tmp_path, datetime.now) as dead, dead.working_on(study.ask()):
+        pass
+
+    def told_by_the_other_first(trial_id: int, state: TrialState, values: Any = None) -> bool:
+        other.set_trial_state_values(trial_id, state, values)
+        return type(storage).set_trial_state_values(storage, trial_id, state, values)
+
+    monkeypatch.setattr(storage, "set_trial_state_values", told_by_the_other_first)
+    with StudyCrew(storage, tmp_path, datetime.now) as crew:
+        crew.give_up(study)
+    assert [line.state for line in ledger_lines(study)] == ["abandoned"]
+
+
+def test_a_trial_that_was_given_up_ends_at_its_next_report(tmp_path: Path) -> None:
+    """A process that stood still for long finds its trial ended by others, and takes up the next."""
+    storage = study_storage(tmp_path / "study.journal", "")
+    study = open_study("shared", storage)
+    went_on = []
+
+    def slow(candidate: Candidate, report: Callable[[int, float], None]) -> Score:
+        went_on.append(candidate)
+        if len(went_on) == 1:
+            (running,) = [trial for trial in study.trials if not trial.state.is_finished()]
+            study.tell(running.number, state=TrialState.FAIL)
+        report(0, 1.0)
+        return judged(candidate, report)
+
+    with StudyCrew(storage, tmp_path, datetime.now) as crew:
+        search(study, SPACE, START, slow, lambda _: None, crew=crew)
+    assert [line.state for line in ledger_lines(study)].count("abandoned") == 1
+    assert len(went_on) == TRIALS + 1
+
+
 def test_a_trial_that_was_given_up_stays_so_when_its_process_comes_back(tmp_path: Path) -> None:
     storage = study_storage(tmp_path / "study.journal", "")
     study = open_study("shared", storage)
