@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from config.loading import load_settings
+from config.loading import PROFILES, choose_profile, load_settings
 from config.settings import Settings
 from market.errors import ConfigError, TickloopError
 
@@ -306,6 +306,8 @@ def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
         choices=("paper", "shadow", "exchange"),
         help="where orders go; live.gateway unless given, which exchange needs too",
     )
+    profile = "settings to run under, as APP_ENV picks them; a --config must be laid over the same"
+    commands["live"].add_argument("--profile", choices=PROFILES, help=profile)
     commands["record"].add_argument("--journal", type=Path, help="folder to record in; below var/recorded unless given")
     commands["record"].add_argument("--seconds", type=float, default=float("inf"), help="how long; until it is ended")
     _add_journal_arguments(commands["parity"], commands["explain"])
@@ -384,6 +386,8 @@ def main() -> int:
     if arguments.config:
         os.environ["TICKLOOP_CONFIG"] = str(arguments.config.resolve())  # for the processes that we start, too
     try:
+        if named := getattr(arguments, "profile", None):
+            choose_profile(named)
         arguments.command(load_settings(), arguments)
     except KeyboardInterrupt:
         return 130

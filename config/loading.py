@@ -34,6 +34,38 @@ def load_settings(profile: str | None = None, path: Path | None = None) -> Setti
         raise ConfigError(f"{chosen}: {refused}") from refused
 
 
+def choose_profile(profile: str) -> None:
+    """Let a profile count for this process and those that it starts, as if ``APP_ENV`` had named it.
+
+    Raises ConfigError if the file that ``TICKLOOP_CONFIG`` names is laid over another profile.
+    """
+    load_dotenv(ROOT / ".env", override=False)
+    file = os.environ.get("TICKLOOP_CONFIG")
+    if file and (below := _profile_of(Path(file))) != profile:
+        raise ConfigError(
+            f"{file} is laid over {below or 'no profile'}, and the profile that was asked for is {profile}"
+        )
+    os.environ["APP_ENV"] = profile
+
+
+def _profile_of(path: Path) -> str:
+    """The profile that a file extends in the end, empty if none. Raises ConfigError if a file cannot be read."""
+    seen: list[Path] = []
+    while path not in seen:
+        seen.append(path)
+        if path.parent.resolve() == FOLDER and path.stem in PROFILES:
+            return path.stem
+        base = _read(path).get("extends")
+        if base is None:
+            return ""
+        path = _base_of(path, base)
+    raise ConfigError(f"{path} extends itself")
+
+
+def _base_of(path: Path, base: object) -> Path:
+    return FOLDER / f"{base}.yaml" if base in PROFILES else path.parent / str(base)
+
+
 def _chosen(profile: str | None) -> Path:
     file = os.environ.get("TICKLOOP_CONFIG")
     if profile is None and file:
@@ -61,8 +93,7 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     base = values.pop("extends", None)
     if base is None:
         return values
-    below = FOLDER / f"{base}.yaml" if base in PROFILES else path.parent / str(base)
-    return _overlay(_resolve(below, (*seen, path)), values)
+    return _overlay(_resolve(_base_of(path, base), (*seen, path)), values)
 
 
 def _refuse_secrets(values: dict[Any, Any], path: Path) -> None:

@@ -55,3 +55,9 @@ def test_a_wrong_configuration_is_one_line(tmp_path: Path, text: str, said: str)
 
 def test_an_unknown_profile_is_one_line() -> None:
     _assert_one_line(_run("fetch", APP_ENV="staging"), "APP_ENV='staging' is not one of dev, prod")
+
+
+def test_a_profile_against_a_contrary_configuration_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("extends: dev\n")
+    done = _run("--config", tmp_path / "own.yaml", "live", "--profile", "prod")
+    _assert_one_line(done, "own.yaml is laid over dev, and the profile that was asked for is prod")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import PROFILES, load_settings
+from config.loading import PROFILES, choose_profile, load_settings
 from config.settings import FileSource, Paths, config_sha
 from market.errors import ConfigError
 
@@ -165,3 +165,34 @@ def test_everything_is_written_below_the_folder_that_the_environment_names(
     folders = [getattr(paths, name) for name, kind in vars(Paths).items() if isinstance(kind, property)]
     assert len(folders) > 5
     assert all(folder.is_relative_to(tmp_path) for folder in folders)
+
+
+def test_a_profile_by_name_counts_as_the_environment_s_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_ENV", "dev")
+    choose_profile("prod")
+    assert load_settings() == load_settings("prod") != load_settings("dev")
+
+
+@pytest.mark.parametrize(("base", "asked"), [("dev", "dev"), ("prod", "prod"), ("between.yaml", "prod")])
+def test_a_profile_by_name_stands_beside_a_file_that_is_laid_over_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base: str, asked: str
+) -> None:
+    monkeypatch.setenv("APP_ENV", "")
+    (tmp_path / "between.yaml").write_text("extends: prod\n")
+    monkeypatch.setenv("TICKLOOP_CONFIG", str(_file(tmp_path, f"extends: {base}\nlive: {{api_port: 7}}\n")))
+    choose_profile(asked)
+    assert load_settings().live.api_port == 7
+    contrary = "dev" if asked == "prod" else "prod"
+    with pytest.raises(ConfigError, match=f"laid over {asked}, and the profile that was asked for is {contrary}"):
+        choose_profile(contrary)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("data: {}\n", "over no profile"), ("extends: own.yaml\n", "extends itself")]
+)
+def test_a_profile_by_name_refuses_a_file_that_is_laid_over_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: str
+) -> None:
+    monkeypatch.setenv("TICKLOOP_CONFIG", str(_file(tmp_path, text)))
+    with pytest.raises(ConfigError, match=said):
+        choose_profile("dev")
