@@ -236,6 +236,15 @@ def _run_live(settings: Settings) -> list[str]:
         return live_lines(run_live(settings, instance, _say, Playing(settings.data.hold_back_s)))
 
 
+def _settings_of(arguments: argparse.Namespace) -> Settings:
+    """What --config or --profile asks for, also of the processes that we start."""
+    if arguments.config:
+        os.environ["TICKLOOP_CONFIG"] = str(arguments.config.resolve())
+    if named := getattr(arguments, "profile", None):
+        choose_profile(named)
+    return load_settings()
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -301,16 +310,17 @@ def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
         commands[name].add_argument("--ready-file", type=Path, help="ports and pid as JSON, written once it listens")
     for name in ("exchange", "live", "kernels", "record"):
         commands[name].add_argument("--tethered", action="store_true", help="end when standard input is closed")
-    commands["live"].add_argument(
-        "--gateway",
-        choices=("paper", "shadow", "exchange"),
-        help="where orders go; live.gateway unless given, which exchange needs too",
-    )
-    profile = "settings to run under, as APP_ENV picks them; a --config must be laid over the same"
-    commands["live"].add_argument("--profile", choices=PROFILES, help=profile)
+    _add_trading_arguments(commands["live"])
     commands["record"].add_argument("--journal", type=Path, help="folder to record in; below var/recorded unless given")
     commands["record"].add_argument("--seconds", type=float, default=float("inf"), help="how long; until it is ended")
     _add_journal_arguments(commands["parity"], commands["explain"])
+
+
+def _add_trading_arguments(live: argparse.ArgumentParser) -> None:
+    orders = "where orders go; live.gateway unless given, which exchange needs too"
+    live.add_argument("--gateway", choices=("paper", "shadow", "exchange"), help=orders)
+    profile = "settings to run under, as APP_ENV picks them; a --config must be laid over the same"
+    live.add_argument("--profile", choices=PROFILES, help=profile)
 
 
 def _add_journal_arguments(parity: argparse.ArgumentParser, explain: argparse.ArgumentParser) -> None:
@@ -383,12 +393,8 @@ def main() -> int:
     """Exit status: 0, 1 after a fault, 130 after an interrupt or a request to end."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is open is closed, what was started is ended
     arguments = command_line().parse_args()
-    if arguments.config:
-        os.environ["TICKLOOP_CONFIG"] = str(arguments.config.resolve())  # for the processes that we start, too
     try:
-        if named := getattr(arguments, "profile", None):
-            choose_profile(named)
-        arguments.command(load_settings(), arguments)
+        arguments.command(_settings_of(arguments), arguments)
     except KeyboardInterrupt:
         return 130
     except (TickloopError, OSError) as fault:
