@@ -83,8 +83,8 @@ def mixed(
 
 
 def certain(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
-    """The model with the conformal state that the second part of Val leads to, in the traded cell."""
-    data, forecaster, labels = on.data.calibration, forecaster_from(model), on.settings.labels
+    """The model with the conformal state that the third part of Val leads to, in the traded cell."""
+    data, forecaster, labels = on.data.conformal, forecaster_from(model), on.settings.labels
     cell, shape = traded_cell(on.settings), on.shape
     place = shape.cells.index(cell)
     known = learnable(data, forecaster.receptive_rows)[:, place]

@@ -15,7 +15,7 @@ import numpy as np
 from assets.calibrating import calibrated_on
 from assets.partitions import Part
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
-from assets.slice_data import SliceData, compiled_before, search_windows, slice_data, slice_of
+from assets.slice_data import SliceData, compiled_before, slice_data, slice_of, val_parts
 from assets.train_parts import traded_cell
 from backtest.compiled import Compiled, forecasts_on
 from backtest.engine import Window
@@ -77,7 +77,7 @@ class Bench:
 def bench(settings: Settings, lake: Lake, part: Part) -> Bench:
     """The bench of a slice."""
     rows = longest_memory_rows(settings)
-    span = search_windows(settings, slice_of(lake, part))[0]
+    span = Window(*val_parts(settings, slice_of(lake, part)).search)
     stretch = compiled_before(settings, lake, part.symbol, span, rows + WARM_MARGIN_ROWS)
     return Bench(settings, part.symbol, slice_data(settings, lake, part, rows), span, stretch)
 

@@ -188,7 +188,7 @@ def export_of(model: ModelSnapshot, golden: Golden) -> bytes | None:
 
 def golden_of(on: Bench, model: ModelSnapshot) -> Golden:
     """The newest rows of Val on which the model has a forecast. Raises NotEnoughData if there are none."""
-    memory, data = forecaster_from(model).receptive_rows, on.data.calibration
+    memory, data = forecaster_from(model).receptive_rows, on.data.conformal
     ready = np.flatnonzero(ready_rows(data.valid, memory))
     if not ready.size:
         raise NotEnoughData(f"no row of Val follows {memory} valid ones: nothing to prove the bundle with")

@@ -171,12 +171,12 @@ def conformal_of(
 def judged_alone(model: ModelSnapshot, data: Windows, memory_rows: int) -> Judged:
     """One symbol's windows with what the model alone says of them."""
     forecaster = forecaster_from(model)
-    shape, parts = forecaster.shape, (data.calibration, data.test)
+    shape, parts = forecaster.shape, (data.conformal, data.test)
     before, after = (forecaster.run(part.values, part.valid) for part in parts)
     expected = moments_of(shape, before), moments_of(shape, after)
     scored = learnable(data.test, memory_rows)
     said = (_likeliest(shape, after),)
-    return Judged(data.calibration, data.test, scored, said, _likeliest(shape, before), expected, memory_rows)
+    return Judged(data.conformal, data.test, scored, said, _likeliest(shape, before), expected, memory_rows)
 
 
 def _likeliest(shape: ForecastShape, forecasts: Floats) -> Prediction:

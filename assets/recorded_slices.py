@@ -8,6 +8,7 @@ from assets.recorded_rows import Recorded
 from config.settings import Settings
 from market.errors import NotEnoughData
 from modeling.gross_targets import Doubles, classified, gross_set, margins_bp, pooled
+from modeling.parameters import WalkForwardParameters
 from modeling.sampling import TrainingSet, weighted_by_uniqueness, window
 from modeling.walk_forward import Slice, assert_purged, split_validation, walk_forward
 
@@ -23,7 +24,8 @@ class Windows(NamedTuple):
 
     train: TrainingSet
     search: TrainingSet  # first part of Val: early stopping, and the choice among LightGBM's candidates
-    calibration: TrainingSet  # second part of Val: calibration, decision rules, conformal scores
+    calibration: TrainingSet  # second part of Val: calibration and decision rules
+    conformal: TrainingSet  # third part of Val: the scores that conformal sets begin with
     test: TrainingSet
 
 
@@ -57,11 +59,11 @@ def recorded_slices(
     pieces = slices_within(*shared_span(data), purge_ns)
     for piece in pieces:
         assert_purged(piece, HORIZONS_MS[-1] * 1_000_000, lateness_ns, 0)
-    share, taught = settings.models.walk_forward.search_share, [_targets(settings, one) for one in teachers]
+    lengths, taught = settings.models.walk_forward, [_targets(settings, one) for one in teachers]
     return [
         PooledSlice(
             piece,
-            tuple(windows_of(one, piece, share, purge_ns, context_rows) for one in data),
+            tuple(windows_of(one, piece, lengths, purge_ns, context_rows) for one in data),
             tuple(train_of(one, piece)[0] for one in taught),
         )
         for piece in pieces
@@ -105,9 +107,11 @@ def train_of(data: TrainingSet, piece: Slice) -> tuple[TrainingSet, Doubles]:
     return weighted_by_uniqueness(classified(train, margins)), margins
 
 
-def windows_of(data: TrainingSet, piece: Slice, search_share: float, purge_ns: int, context_rows: int) -> Windows:
+def windows_of(
+    data: TrainingSet, piece: Slice, lengths: WalkForwardParameters, purge_ns: int, context_rows: int
+) -> Windows:
     """The windows of a slice of one symbol."""
     train, margins = train_of(data, piece)
-    search, calibration = split_validation(piece.val, search_share, purge_ns)
-    later = (classified(window(data, *span, context_rows), margins) for span in (search, calibration, piece.test))
+    parts = split_validation(piece.val, lengths.search_share, lengths.calibration_share, purge_ns)
+    later = (classified(window(data, *span, context_rows), margins) for span in (*parts, piece.test))
     return Windows(train, *later)

@@ -52,14 +52,14 @@ MODEL = "model"
 
 
 class Judged(NamedTuple):
-    """What everybody said of Test, and what the model said of the second part of Val before it."""
+    """What everybody said of Test, and what the model said of the third part of Val before it."""
 
-    calibration: TrainingSet
+    conformal: TrainingSet
     test: TrainingSet
     scored: NDArray[np.bool_]  # (N, C) rows of Test that all are scored on
     said: tuple[Prediction, ...]  # the class prior first, the model last
-    before: Prediction  # of the model, on ``calibration``
-    expected: tuple[Moments, Moments]  # returns that the model expects, on ``calibration`` and on ``test``
+    before: Prediction  # of the model, on ``conformal``
+    expected: tuple[Moments, Moments]  # returns that the model expects, on ``conformal`` and on ``test``
     memory_rows: int  # of the model
     members: tuple[Prediction, ...] = ()  # of the model, each by itself, on ``test``
 
@@ -112,15 +112,18 @@ def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Seque
     rules, _ = fit_baselines(data.taught, feature_names(settings.features_of(part.symbol)), models.baselines)
     learners = fit(data.taught, data.search, models.learners, rows)
     learned = [[baseline_prediction(one, window) for window in windows] for one in learners]
-    forecasts = [forecaster.run(window.values, window.valid) for window in windows]
+    before, *forecasts = [forecaster.run(one.values, one.valid) for one in (data.conformal, *windows)]
     own = [model_prediction(MODEL, shape, made) for made in forecasts]
     apart = [member_predictions(shape, forecaster.run_members(window.values, window.valid)) for window in windows]
     usable = learnable(data.calibration, rows)
     *others, model = (chosen_on_val(data.calibration, usable, *pair) for pair in (*learned, own))
     members = tuple(chosen_on_val(data.calibration, usable, *pair) for pair in zip(*apart, strict=True))
     said = (*(baseline_prediction(rule, data.test) for rule in rules), *others, model)
-    expected = moments_of(shape, forecasts[0]), moments_of(shape, forecasts[1])
-    return Judged(data.calibration, data.test, learnable(data.test, rows), said, own[0], expected, rows, members)
+    earlier, expected = (
+        model_prediction(MODEL, shape, before),
+        (moments_of(shape, before), moments_of(shape, forecasts[1])),
+    )
+    return Judged(data.conformal, data.test, learnable(data.test, rows), said, earlier, expected, rows, members)
 
 
 def chosen_on_val(
@@ -139,7 +142,7 @@ def conformal_table(parameters: ConformalParameters, found: Judged) -> pl.DataFr
     """How the model's adaptive conformal sets did on Test: a line a cell and regime, and one over all.
 
     Columns horizon_ms, budget_bp, regime, coverage, set_size, rows, fixed_coverage, fixed_set_size. Each begins with
-    the second part of Val, and learns from labels of Test as they become known; the fixed ones learn nothing, as those
+    the third part of Val, and learns from labels of Test as they become known; the fixed ones learn nothing, as those
     that a session serves.
     """
     lines = []
@@ -172,9 +175,9 @@ def interval_table(parameters: ConformalParameters, row_interval_ms: int, found:
 def _intervals(parameters: ConformalParameters, found: Judged, place: int) -> tuple[NDArray[np.float64], ...]:
     """Lowest and highest return of one horizon on Test, and what came, NaN where nobody is scored."""
     anchor = found.test.shape.anchors[place]
-    known = learnable(found.calibration, found.memory_rows)[:, anchor]
+    known = learnable(found.conformal, found.memory_rows)[:, anchor]
     (mean, deviation), (later_mean, later_deviation) = found.expected
-    earlier = interval_scores(found.calibration.gross_bp[known, place], mean[known, place], deviation[known, place])
+    earlier = interval_scores(found.conformal.gross_bp[known, place], mean[known, place], deviation[known, place])
     gross = np.where(found.scored[:, anchor], found.test.gross_bp[:, place], np.nan).astype(np.float64)
     state, known_ts = AdaptiveConformal.started(parameters, earlier), found.test.known_ts[:, place]
     expected = later_mean[:, place], later_deviation[:, place]
@@ -189,10 +192,8 @@ def _sets(
     That is NO_CLASS where nobody is scored.
     """
     horizon = found.test.shape.horizon_of_cell[place]
-    known = learnable(found.calibration, found.memory_rows)[:, place]
-    earlier = true_scores(
-        class_scores(found.before.probabilities[known, place]), found.calibration.classes[known, place]
-    )
+    known = learnable(found.conformal, found.memory_rows)[:, place]
+    earlier = true_scores(class_scores(found.before.probabilities[known, place]), found.conformal.classes[known, place])
     classes = np.where(found.scored[:, place], found.test.classes[:, place], np.int8(NO_CLASS)).astype(np.int8)
     state = AdaptiveConformal.started(parameters, earlier)
     said, known_ts = found.said[-1].probabilities[:, place], found.test.known_ts[:, horizon]

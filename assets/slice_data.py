@@ -28,7 +28,7 @@ from market.events import EVENT, Events
 from market.latency import LatencyTable
 from market.schema import frame_to_events
 from modeling.sampling import TrainingSet, TrainingSource, newest_rows, window
-from modeling.walk_forward import Slice, split_validation
+from modeling.walk_forward import Slice, ValParts, split_validation
 from storage.lake import Lake
 from storage.spool import Spool
 
@@ -41,7 +41,8 @@ class SliceData(NamedTuple):
     train: TrainingSource  # read in parts, more than memory holds
     taught: TrainingSet  # the newest rows of Train, which rules and learners are fitted on: all of them unless too many
     search: TrainingSet  # first part of Val: search and early stopping
-    calibration: TrainingSet  # second part of Val
+    calibration: TrainingSet  # second part of Val: calibration and decision rules
+    conformal: TrainingSet  # third part of Val: the scores that conformal sets and intervals begin with
     test: TrainingSet
 
 
@@ -53,11 +54,11 @@ def slice_of(lake: Lake, part: Part) -> Slice:
     raise LakeError(f"{part.symbol} has no slice {part.key}; materialize walk_forward_slices")
 
 
-def search_windows(settings: Settings, piece: Slice) -> tuple[Window, Window]:
-    """The two parts of Val: search, and calibration."""
+def val_parts(settings: Settings, piece: Slice) -> ValParts:
+    """The parts of Val: search, calibration and conformal scores."""
     lengths = settings.models.walk_forward
-    parts = split_validation(piece.val, lengths.search_share, round(lengths.purge_s * NS_PER_S))
-    return Window(*parts[0]), Window(*parts[1])
+    purge = round(lengths.purge_s * NS_PER_S)
+    return split_validation(piece.val, lengths.search_share, lengths.calibration_share, purge)
 
 
 def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) -> SliceData:
@@ -74,7 +75,7 @@ def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) ->
     cells, before = train.shape.cells, context_rows * settings.features.row_interval_ms * NS_PER_MS
     later = [
         window(labelled_rows(settings, lake, symbol, Window(start - before, end), cells), start, end, context_rows)
-        for start, end in (*search_windows(settings, piece), piece.test)
+        for start, end in (*val_parts(settings, piece), piece.test)
     ]
     return SliceData(train, newest_rows(train, settings.models.learners.most_rows), *later)
 

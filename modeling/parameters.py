@@ -212,14 +212,20 @@ class WalkForwardParameters:
     val_s: float
     test_s: float
     purge_s: float  # between two windows: at least the longest horizon, latency and clock error
-    search_share: float  # of Val that search and early stopping see; calibration learns from what follows
+    search_share: float  # of Val that search and early stopping see
+    calibration_share: float  # of Val behind them that calibration and decision rules see; conformal scores the rest
     warm_start: bool  # whether a slice's members start from the weights of the slice before, where they fit
 
     def __post_init__(self) -> None:
         _above_zero(self, "train_s", "val_s", "test_s", "purge_s")
         _within(self, "search_share", 0.1, 0.9)
-        if self.purge_s >= self.val_s:
-            raise ConfigError(f"purge_s={self.purge_s} must be shorter than val_s={self.val_s}, which it splits")
+        _within(self, "calibration_share", 0.1, 0.9)
+        behind_s = (self.val_s - self.purge_s) * (1 - self.search_share)
+        if behind_s <= self.purge_s:
+            raise ConfigError(
+                f"purge_s={self.purge_s:g} must be shorter than the {max(behind_s, 0):g} s of val_s={self.val_s:g} "
+                f"behind search_share={self.search_share:g}, which it splits"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import NamedTuple
 
 from market.errors import ConfigError, LeakageError
 
@@ -58,17 +59,39 @@ def _stamp(ts: int) -> str:
     return datetime.fromtimestamp(ts // 1_000_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def split_validation(val: Window, search_share: float, purge: int) -> tuple[Window, Window]:
-    """The part of Val that search and early stopping see, and after a purge the part that calibration learns from.
+class ValParts(NamedTuple):
+    """What is learned on Val one behind the other, each part purged from the one before it."""
 
-    Raises ConfigError if the purge leaves one of them empty.
+    search: Window  # search and early stopping
+    calibration: Window  # calibration, decision rules, weights of a mixture
+    conformal: Window  # the scores that conformal sets and intervals begin with
+
+
+def split_validation(val: Window, search_share: float, calibration_share: float, purge: int) -> ValParts:
+    """The parts of Val in the order of time.
+
+    search_share : of Val; calibration_share : of what follows the search; all without the purges, which are in ns
+    Raises ConfigError if a purge leaves one of them empty.
+
+    >>> split_validation((0, 110), 0.5, 0.5, 10)
+    ValParts(search=(0, 50), calibration=(60, 80), conformal=(90, 110))
     """
-    start, end = val
     if purge <= 0:
         raise ConfigError(f"purge={purge} ns between the parts of val must be above 0")
-    cut = start + round((end - start - purge) * search_share)
-    if not start < cut < cut + purge < end:
-        raise ConfigError(f"val of {end - start} ns cannot be split with a purge of {purge} ns between its parts")
+    search, rest = _split(val, search_share, purge)
+    calibration, conformal = _split(rest, calibration_share, purge)
+    parts = ValParts(search, calibration, conformal)
+    if any(start >= end for start, end in parts):
+        lengths = ", ".join(f"{name} {(end - start) / 1e9:g} s" for name, (start, end) in parts._asdict().items())
+        raise ConfigError(
+            f"val of {(val[1] - val[0]) / 1e9:g} s cannot be split in three with purges of {purge / 1e9:g} s: {lengths}"
+        )
+    return parts
+
+
+def _split(span: Window, share: float, purge: int) -> tuple[Window, Window]:
+    start, end = span
+    cut = start + round((end - start - purge) * share)
     return (start, cut), (cut + purge, end)
 
 

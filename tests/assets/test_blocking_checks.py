@@ -8,7 +8,7 @@ import pytest
 
 from assets import feature_checks
 from assets.feature_checks import Sample, causality, parity
-from assets.slice_data import search_windows
+from assets.slice_data import val_parts
 from config.loading import load_settings
 from features.batch import Rows, feature_rows, rows_to_frame
 from features.layout import ALONE, LeaderRows, State
@@ -92,14 +92,11 @@ def test_a_stream_that_sees_its_leader_a_row_late_fails_parity(led: Sample) -> N
     assert not parity(frame, late, FOLLOWER).passed
 
 
-def test_calibration_learns_from_nothing_that_the_search_has_seen() -> None:
+def test_no_part_of_val_learns_from_what_another_has_seen() -> None:
     settings = load_settings("dev")
     piece = Slice("k0", (0, 100 * SECOND), (110 * SECOND, 190 * SECOND), (200 * SECOND, 260 * SECOND))
-    search, calibration = search_windows(settings, piece)
-    assert piece.val[0] <= search.start < search.end
-    assert (
-        search.end + settings.models.walk_forward.purge_s * SECOND
-        <= calibration.start
-        < calibration.end
-        <= piece.val[1]
-    )
+    assert [[edge / SECOND for edge in part] for part in val_parts(settings, piece)] == [
+        [110, 145],
+        [155, 167.5],
+        [177.5, 190],
+    ]

@@ -39,7 +39,7 @@ GRU = GruParameters("gru", 64, 1, 256, 0.1)
 
 def bench() -> Bench:
     """A bench whose second part of Val holds 1,200 rows; what the market did is not asked for here."""
-    rows: Any = SliceData(*(labelled_rows(seed=seed) for seed in range(5)))
+    rows: Any = SliceData(*(labelled_rows(seed=seed) for seed in range(6)))
     nothing: Any = None
     return Bench(load_settings("dev"), COINM_BTC.name, rows, nothing, nothing)
 
@@ -111,20 +111,24 @@ def test_the_whole_is_calibrated_together_and_knows_how_sure_it_is() -> None:
     truth = classes.astype(np.int64)
     for cell in range(3):
         assert log_loss(said[:, cell], truth[:, cell]) < log_loss(before[:, cell], truth[:, cell])
-    certainty = model.certainty
+    rows, certainty = on.data.conformal, model.certainty
     assert certainty is not None
     assert (certainty.cell, certainty.delay_ms) == (Cell(1000, 0.0), 11.0)
     assert certainty.parameters.rate == pytest.approx(0.005 / 50)  # fifty rows a second share one return
-    scores = true_scores(class_scores(said[:, 2]), classes[:, 2])[-1_000:]
+    said = SHAPE.probabilities(forecaster.run(rows.values, rows.valid))[forecaster.receptive_rows :]
+    scores = true_scores(class_scores(said[:, 2]), rows.classes[forecaster.receptive_rows :, 2])[-1_000:]
     assert np.mean(scores <= certainty.set_threshold) == pytest.approx(0.9, abs=0.005)
 
 
-def test_calibration_and_certainty_read_the_second_part_of_val_alone() -> None:
+def test_calibration_and_certainty_each_read_a_part_of_val_of_their_own() -> None:
     on, nothing = bench(), SimpleNamespace(shape=SHAPE)
-    known: Any = SliceData(*[nothing] * 3, on.data.calibration, nothing)
+    known: Any = SliceData(*[nothing] * 3, on.data.calibration, on.data.conformal, nothing)
     alone, whole = (combined(replace(on, data=data), trained()) for data in (known, on.data))
     assert alone.calibration.as_dict() == whole.calibration.as_dict()
     assert alone.certainty == whole.certainty
+    other = combined(replace(on, data=on.data._replace(conformal=labelled_rows(seed=9))), trained())
+    assert other.calibration.as_dict() == whole.calibration.as_dict()
+    assert other.certainty != whole.certainty
 
 
 def test_a_gross_anchor_measures_from_the_decision() -> None:

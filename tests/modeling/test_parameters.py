@@ -20,7 +20,7 @@ from tests.builders_modeling import quick_training
 GOOD = (
     CnnParameters("cnn", 64, 3, 3, 2, 0.1),
     quick_training(),
-    WalkForwardParameters(180.0, 60.0, 60.0, 8.0, 0.5, False),
+    WalkForwardParameters(180.0, 60.0, 60.0, 8.0, 0.5, 0.5, False),
     SearchParameters(3, 5, 1, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64,), (2, 3), (4, 8), 7),
     CalibrationParameters("vector", 0.01),
     BaselineParameters("queue_imbalance", 0.05),
@@ -50,7 +50,9 @@ GOOD = (
         (1, "high_volatility_share", 0.0),
         (2, "val_s", 0.0),
         (2, "purge_s", 60.0),
+        (2, "purge_s", 27.0),
         (2, "search_share", 1.0),
+        (2, "calibration_share", 0.0),
         (3, "trials", 0),
         (3, "learning_rate", (3e-4, 1e-4)),
         (3, "widths", (32,)),

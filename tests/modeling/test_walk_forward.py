@@ -44,9 +44,25 @@ def test_purge_shorter_than_a_label_is_leakage():
 
 
 def test_validation_is_split_and_purged():
-    assert split_validation((0, 110), 0.5, 10) == ((0, 50), (60, 110))
-    with pytest.raises(ConfigError, match="cannot be split"):
-        split_validation((0, 10), 0.5, 10)
+    assert split_validation((0, 110), 0.5, 0.25, 10) == ((0, 50), (60, 70), (80, 110))
+    short = "val of 30 s cannot be split in three with purges of 10 s: search 10 s, calibration 0 s, conformal 0 s"
+    with pytest.raises(ConfigError, match=short):
+        split_validation((0, 30 * SECOND), 0.5, 0.5, 10 * SECOND)
+
+
+@given(span=st.integers(1, 400), shares=st.tuples(*[st.floats(0.1, 0.9)] * 2), purge=st.integers(1, 100))
+def test_parts_of_val_fill_it_in_order_a_purge_apart_or_are_refused(span, shares, purge):
+    search, behind = ((span - purge) * share for share in (shares[0], 1 - shares[0]))
+    shortest = min(search, *((behind - purge) * share for share in (shares[1], 1 - shares[1])))
+    try:
+        parts = split_validation((START, START + span), *shares, purge)
+    except ConfigError:
+        assert shortest <= 1
+        return
+    assert shortest > -1
+    assert (parts.search[0], parts.conformal[1]) == (START, START + span)
+    assert all(start < end for start, end in parts)
+    assert [later[0] - earlier[1] for earlier, later in pairwise(parts)] == [purge, purge]
 
 
 @given(edges=st.lists(st.integers(0, 12), min_size=6, max_size=6))
@@ -73,7 +89,7 @@ def test_slices_and_parts_of_val_without_a_purge_are_refused():
     with pytest.raises(ConfigError, match="purge=0 ns must be above 0"):
         list(walk_forward(0, 100, 10, 10, 10, 0))
     with pytest.raises(ConfigError, match="purge=0 ns between the parts"):
-        split_validation((0, 100), 0.5, 0)
+        split_validation((0, 100), 0.5, 0.5, 0)
 
 
 def test_empty_window_is_refused():
