@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Protocol
+from zlib import crc32
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -220,7 +222,8 @@ def _end(study: optuna.Study, trial: optuna.Trial, line: Trial) -> None:
 class _Sampler(optuna.samplers.BaseSampler):
     """Gives the configured settings to the first trial, and to the next if whoever ran that one died with it.
 
-    Every other is drawn from the seed and its own number.
+    Every other is drawn from the seed, its own number and the setting's name: from the same draw a trial's settings
+    would all lie at the same place between their bounds.
     """
 
     def __init__(self, parameters: SearchParameters, first: Mapping[str, Any]) -> None:
@@ -232,10 +235,11 @@ class _Sampler(optuna.samplers.BaseSampler):
         earlier = [other for other in _begun(study) if other.number < trial.number]
         return not any(other.params.items() <= self._first.items() for other in earlier)
 
-    def _drawn(self, trial: FrozenTrial) -> optuna.samplers.TPESampler:
+    def _drawn(self, trial: FrozenTrial, name: str = "") -> optuna.samplers.TPESampler:
         settings = self._parameters
+        sequence = np.random.SeedSequence((settings.seed, trial.number, crc32(name.encode())))
         return optuna.samplers.TPESampler(
-            seed=settings.seed + trial.number,
+            seed=int(sequence.generate_state(1)[0]),
             n_startup_trials=settings.startup_trials,
             constant_liar=settings.workers > 1,
         )
@@ -254,7 +258,7 @@ class _Sampler(optuna.samplers.BaseSampler):
     ) -> Any:
         if trial.number in self._configured:
             return self._first[param_name]
-        return self._drawn(trial).sample_independent(study, trial, param_name, param_distribution)
+        return self._drawn(trial, param_name).sample_independent(study, trial, param_name, param_distribution)
 
 
 def _suggested(trial: optuna.Trial, parameters: SearchParameters, start: Candidate) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import pytest
 
 from market.errors import ModelError
@@ -51,6 +52,15 @@ def test_search_starts_with_the_configured_candidate_and_keeps_the_best(found):
     for trial in ledger:
         assert 1e-4 <= trial["settings"]["learning_rate"] <= 3e-4
         assert trial["settings"]["width"] in (64, 96)
+
+
+def test_settings_of_a_trial_are_drawn_apart(found):
+    _, ledger = found(_dropout_score, trials=9, startup_trials=9)
+    places = [
+        ((drawn["focal_gamma"] - 1.5) / 0.5, (drawn["dropout"] - 0.05) / 0.1)
+        for drawn in (trial["settings"] for trial in ledger[1:])
+    ]
+    assert abs(np.corrcoef(np.array(places).T)[0, 1]) < 0.9
 
 
 def test_ties_are_broken_by_skill(found):
