@@ -14,11 +14,11 @@ from assets.warm_start import Start
 from modeling.certainty import Labelled, fit_certainty
 from modeling.parameters import EnsembleParameters
 from modeling.sampling import learnable
+from modeling.search_space import Candidate
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
 
 if TYPE_CHECKING:
-    from modeling.search import Candidate
     from modeling.training import Fit
 
 
@@ -39,7 +39,7 @@ class Trained:
         }
 
 
-def member_candidates(ensemble: EnsembleParameters, candidate: "Candidate") -> Iterator[tuple[int, "Candidate"]]:
+def member_candidates(ensemble: EnsembleParameters, candidate: Candidate) -> Iterator[tuple[int, Candidate]]:
     """Seed and settings of each network to fit; draws of dropout are all of one."""
     shapes = (candidate.network, *ensemble.networks)
     for number in range(ensemble.members if ensemble.method == "ensemble" else 1):
@@ -47,7 +47,7 @@ def member_candidates(ensemble: EnsembleParameters, candidate: "Candidate") -> I
 
 
 def train_members(
-    on: Bench, candidate: "Candidate", start: Callable[["Candidate", int], Start], folder: Path
+    on: Bench, candidate: Candidate, start: Callable[[Candidate, int], Start], folder: Path
 ) -> list[Trained]:
     """The networks of an ensemble, fitted one after the other.
 

@@ -27,8 +27,10 @@ from modeling.snapshot import MEDIAN_BAND
 from storage.files import replace_file
 from storage.lake import Lake
 from storage.registry import Registry, RunRecord
+from storage.trials import append_trial
 
 SCORES = ("macro_f1", "mcc", "nll", "nll_skill", "ece", "hit_rate", "gross_edge_bp", "breakeven_fee_bp", "p_t")
+BASELINE_LEDGER = "baselines.jsonl"  # of the searches for the settings of learners
 DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 STUDIES = {
     "budgets": ("fee_bp",),
@@ -62,8 +64,9 @@ def evaluation(
     shown = evaluation_pages(found) | {f"picture_{name}": chart for name, chart in pictures(lake, part).items()}
     pages = {name: dg.MetadataValue.md(page) for name, page in shown.items()}
     facts = {"mlflow_run": run_id, "verdict": verdict, **headline(settings, found), **run_tags(settings, lake, part)}
-    table = Table(found.scores, facts, pages=pages)
-    return publish(lake, "evaluation", part, table, evaluation_inputs(settings, lake, part))
+    inputs = evaluation_inputs(settings, lake, part)
+    record_baselines(settings, part, inputs, found)
+    return publish(lake, "evaluation", part, Table(found.scores, facts, pages=pages), inputs)
 
 
 @dg.multi_asset_check(
@@ -79,6 +82,12 @@ def evaluation_hold(
     part = part_of(context)
     table = lake.scan("evaluation", part.symbol, [part.key], unchecked=True).collect()
     yield from judge(lake, "evaluation", part, [scored(table)])
+
+
+def record_baselines(settings: Settings, part: Part, inputs: str, found: Evaluation) -> None:
+    """Add the trials of the baselines' searches to a ledger of their own: none of them ever stood for trading."""
+    for trial in found.trials:
+        append_trial(settings.paths.trials / part.symbol / part.key / inputs[:12] / BASELINE_LEDGER, trial)
 
 
 def run_tags(settings: Settings, lake: Lake, part: Part) -> dict[str, str]:

@@ -55,7 +55,7 @@ def fit_network(settings: Settings, parts: Parts) -> ModelSnapshot:
 def predictions(settings: Settings, parts: Parts, model: ModelSnapshot) -> list[Prediction]:
     """What the baselines, the class prior first, and the network say of Test."""
     rules = replace(settings.models.baselines, imbalance_feature=IMBALANCE)
-    learners = fit_learners(parts.train, parts.val, settings.models.learners, WINDOW)
+    learners = fit_learners(parts.train, parts.val, settings.models.learners, settings.models.search, WINDOW)
     fitted = (*fit_baselines(parts.train, NAMES, rules)[0], *learners)
     said = [baseline_prediction(one, parts.test) for one in fitted]
     forecaster = forecaster_from(model)

@@ -34,6 +34,7 @@ from modeling.evaluation import baseline_prediction, evaluate, model_prediction
 from modeling.forecast import ForecastShape
 from modeling.parameters import CnnParameters, NetworkParameters
 from modeling.sampling import TrainingSet, learnable
+from modeling.search_space import Candidate, NetworkSpace
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 from storage.lake import Lake
@@ -43,7 +44,7 @@ from storage.trials import append_trial
 if TYPE_CHECKING:
     from optuna import Study
 
-    from modeling.search import Candidate, Score
+    from modeling.search import Score
     from modeling.training import Fit
 
 LATENCY_BUDGET_US = 1_000.0  # of one streaming step; a third of what a whole decision may take
@@ -102,7 +103,7 @@ def network_of(features: FeatureParameters, network: NetworkParameters, shape: F
 
 def train(
     on: Bench,
-    candidate: "Candidate",
+    candidate: Candidate,
     seed: int | None = None,
     *,
     report: Callable[[int, float], None] | None = None,
@@ -213,18 +214,17 @@ def run_study(on: Bench, folder: Path, say: Say) -> "Study":
             say(f"trial {trial.number + 1} of {parameters.trials}: {trial.state}, {worth}")
 
     with StudyCrew(storage, folder, datetime.now) as crew:
-        search(study, parameters, configured(on), partial(judge_candidate, on), record, crew=crew)
+        search(study, parameters, searched_space(on), partial(judge_candidate, on), record, crew=crew)
     return study
 
 
-def configured(on: Bench) -> "Candidate":
-    """The settings that the search starts with."""
-    from modeling.search import Candidate
+def searched_space(on: Bench) -> NetworkSpace:
+    """The networks that the search may try, around the configured one."""
+    models = on.settings.models
+    return NetworkSpace(models.search, Candidate(models.network, models.training))
 
-    return Candidate(on.settings.models.network, on.settings.models.training)
 
-
-def judge_candidate(on: Bench, candidate: "Candidate", report: Callable[[int, float], None]) -> "Score":
+def judge_candidate(on: Bench, candidate: Candidate, report: Callable[[int, float], None]) -> "Score":
     """Net profit over the first part of Val, quote currency. Raises TrialPruned if one step is too slow to trade on.
 
     How long a step takes does not depend on the weights: it is measured before they are learned.

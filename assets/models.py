@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import dagster as dg
 import numpy as np
@@ -29,13 +29,11 @@ from market.kernel_cache import kernel_sha
 from modeling.baselines import fit_baselines
 from modeling.parameters import TrainingParameters, network_parameters
 from modeling.sampling import ready_rows
+from modeling.search_space import Candidate
 from modeling.snapshot import MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
 from storage.bundle import Bundle, Golden, bundle_sha, golden_rows, read_bundle, write_bundle
 from storage.lake import Lake
-
-if TYPE_CHECKING:
-    from modeling.search import Candidate
 
 GOLDEN_ROWS: Final = 32  # with a forecast, behind those that fill the memory
 
@@ -82,7 +80,7 @@ def made(on: Bench, lake: Lake, part: Part, folder: Path) -> Table:
     return Table(pl.DataFrame(rows), facts)
 
 
-def member_start(on: Bench, lake: Lake, part: Part, candidate: "Candidate", member: int) -> Start:
+def member_start(on: Bench, lake: Lake, part: Part, candidate: Candidate, member: int) -> Start:
     """What a member's fit starts from: nothing, or the same member of the slice before."""
     if not on.settings.models.walk_forward.warm_start:
         return Start(None, "cold: models.walk_forward.warm_start is off")
@@ -139,10 +137,8 @@ def bundles_intact(settings: Settings, lake: Lake, part: Part) -> bool:
     return proved(settings, part, table).passed
 
 
-def best_candidate(lake: Lake, part: Part) -> "Candidate":
+def best_candidate(lake: Lake, part: Part) -> Candidate:
     """What the search found."""
-    from modeling.search import Candidate
-
     facts = lake.manifest("search", *part).metadata
     return Candidate(network_parameters(facts["network"]), TrainingParameters(**facts["training"]))
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,11 +19,14 @@ from modeling.baselines import fit_baselines
 from modeling.decision import fit_decision
 from modeling.evaluation import Prediction, baseline_prediction
 from modeling.forecast import Floats, ForecastShape
-from modeling.learners import fit_learners
+from modeling.learners import Learner, fit_learners
 from modeling.parameters import sibling
 from modeling.sampling import TrainingSet, learnable
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
+
+if TYPE_CHECKING:
+    from modeling.search import Trial
 
 Say = Callable[[str], None]
 Probabilities = NDArray[np.floating]
@@ -61,6 +64,7 @@ class Contest(NamedTuple):
     heard: dict[str, Heard]  # of the kinds' ensembles
     conformal: pl.DataFrame  # of the ensembles, see assets.scores.conformal_table, with their name and symbol
     missing: tuple[str, ...]  # fits that the deadline left out
+    trials: "tuple[Trial, ...]"  # of the searches for LightGBM's settings
 
 
 def contest(settings: Settings, piece: PooledSlice, memory_rows: int, terms: Terms, say: Say) -> Contest:
@@ -68,7 +72,9 @@ def contest(settings: Settings, piece: PooledSlice, memory_rows: int, terms: Ter
     data = piece.whole
     scored = learnable(data.test, memory_rows)
     usable = learnable(data.calibration, memory_rows)
-    said = rules_said(settings, piece.symbols) | learners_said(settings, data, usable, memory_rows)
+    models = settings.models
+    learners = fit_learners(data.train, data.search, models.learners, models.search, memory_rows)
+    said = rules_said(settings, piece.symbols) | learners_said(learners, data, usable)
     say(f"{piece.piece.key}: rules and learners are fitted")
     members, missing = fitted(settings, data, terms, say)
     heard, tables = dict[str, Heard](), list[pl.DataFrame]()
@@ -85,7 +91,8 @@ def contest(settings: Settings, piece: PooledSlice, memory_rows: int, terms: Ter
     if len(heard) > 1:
         said |= decided(MEAN, mean_of(list(heard.values())), data, usable)
     conformal = pl.concat(tables) if tables else pl.DataFrame()
-    return Contest(piece, data.test, scored, said, heard, conformal, missing)
+    trials = tuple(trial for learner in learners for trial in learner.trials)
+    return Contest(piece, data.test, scored, said, heard, conformal, missing, trials)
 
 
 def rules_said(settings: Settings, symbols: Sequence[Windows]) -> dict[str, Prediction]:
@@ -106,12 +113,10 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
     return Prediction(parts[0].name, classes, probabilities)
 
 
-def learners_said(
-    settings: Settings, data: Windows, usable: NDArray[np.bool_], memory_rows: int
-) -> dict[str, Prediction]:
+def learners_said(learners: Sequence[Learner], data: Windows, usable: NDArray[np.bool_]) -> dict[str, Prediction]:
     """Logistic and LightGBM on the rows that the networks learn from, saying by a rule that Val chose, as they do."""
     said = dict[str, Prediction]()
-    for learner in fit_learners(data.train, data.search, settings.models.learners, memory_rows):
+    for learner in learners:
         heard = Heard(learner.predict_proba(data.calibration), learner.predict_proba(data.test))
         said |= decided(learner.name, heard, data, usable)
     return said

@@ -1,6 +1,7 @@
 """The page of ``main.py benchmark recordings``: tables, and what each kind's ensemble can claim, in plain words."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import polars as pl
@@ -33,10 +34,11 @@ def report_of(symbols: Sequence[str], found: Outcome) -> Report:
     }
     text = [f"## {title}\n\n{_page(table)}" for title, table in tables.items()]
     verdicts = "\n".join(f"- {sentence}" for sentence in (*sentences, *missing))
+    trials = [{"slice": one.slice.piece.key, **asdict(trial)} for one in found.contests for trial in one.trials]
     plain: dict[str, Any] = {name.replace(" ", "_"): table.to_dicts() for name, table in tables.items()}
     return Report(
         "\n\n".join((_head(symbols, found), *text, f"## verdict\n\n{verdicts}")),
-        plain | {"symbols": list(symbols), "verdict": sentences, "missing": missing},
+        plain | {"symbols": list(symbols), "verdict": sentences, "missing": missing, "trials": trials},
     )
 
 

@@ -1,7 +1,7 @@
 """A slice's model on Test beside all baselines, over the same rows: scores, regimes, confidence, sets and a verdict."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -22,7 +22,6 @@ from modeling.baselines import fit_baselines
 from modeling.decision import fit_decision
 from modeling.evaluation import (
     Prediction,
-    Predictor,
     baseline_prediction,
     evaluate,
     evaluate_coverage,
@@ -30,7 +29,7 @@ from modeling.evaluation import (
     model_prediction,
 )
 from modeling.forecast import Cell, Floats, ForecastShape
-from modeling.learners import fit_learners
+from modeling.learners import Learner, fit_learners
 from modeling.parameters import ConformalParameters
 from modeling.sampling import TrainingSet, learnable
 from modeling.streaming import forecaster_from
@@ -45,6 +44,9 @@ from modeling.uncertainty import (
     true_scores,
 )
 from storage.lake import Lake
+
+if TYPE_CHECKING:
+    from modeling.search import Trial
 
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and deviation, bp, both (N, H)
 
@@ -62,6 +64,7 @@ class Judged(NamedTuple):
     expected: tuple[Moments, Moments]  # returns that the model expects, on ``conformal`` and on ``test``
     memory_rows: int  # of the model
     members: tuple[Prediction, ...] = ()  # of the model, each by itself, on ``test``
+    trials: "tuple[Trial, ...]" = ()  # of the searches for the settings of learners
 
 
 class Evaluation(NamedTuple):
@@ -74,6 +77,7 @@ class Evaluation(NamedTuple):
     intervals: pl.DataFrame  # see interval_table
     comparisons: list[Comparison]
     members: pl.DataFrame = pl.DataFrame()  # see assets.member_scores.member_table
+    trials: "tuple[Trial, ...]" = ()  # of the searches for the settings of learners
 
 
 def scores_beside_rules(settings: Settings, lake: Lake, part: Part) -> pl.DataFrame:
@@ -93,6 +97,7 @@ def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation
         interval_table(settings.models.conformal, settings.features.row_interval_ms, found),
         compare(found.test, found.scored, model, found.said[:-1], generator),
         member_table(found.test, found.scored, found.said[0], found.members),
+        found.trials,
     )
 
 
@@ -105,12 +110,12 @@ def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
     return _judged(settings, lake, part, fit_learners)
 
 
-def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Sequence[Predictor]]) -> Judged:
+def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Sequence[Learner]]) -> Judged:
     data, models = slice_data(settings, lake, part, longest_memory_rows(settings)), settings.models
     forecaster = forecaster_from(slice_model(settings, lake, part, NETWORK))
     shape, rows, windows = forecaster.shape, forecaster.receptive_rows, (data.calibration, data.test)
     rules, _ = fit_baselines(data.taught, feature_names(settings.features_of(part.symbol)), models.baselines)
-    learners = fit(data.taught, data.search, models.learners, rows)
+    learners = fit(data.taught, data.search, models.learners, models.search, rows)
     learned = [[baseline_prediction(one, window) for window in windows] for one in learners]
     before, *forecasts = [forecaster.run(one.values, one.valid) for one in (data.conformal, *windows)]
     own = [model_prediction(MODEL, shape, made) for made in forecasts]
@@ -119,11 +124,18 @@ def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Seque
     *others, model = (chosen_on_val(data.calibration, usable, *pair) for pair in (*learned, own))
     members = tuple(chosen_on_val(data.calibration, usable, *pair) for pair in zip(*apart, strict=True))
     said = (*(baseline_prediction(rule, data.test) for rule in rules), *others, model)
-    earlier, expected = (
+    trials = tuple(trial for one in learners for trial in one.trials)
+    return Judged(
+        data.conformal,
+        data.test,
+        learnable(data.test, rows),
+        said,
         model_prediction(MODEL, shape, before),
         (moments_of(shape, before), moments_of(shape, forecasts[1])),
+        rows,
+        members,
+        trials,
     )
-    return Judged(data.conformal, data.test, learnable(data.test, rows), said, earlier, expected, rows, members)
 
 
 def chosen_on_val(

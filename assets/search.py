@@ -10,7 +10,7 @@ import polars as pl
 
 from assets.checks import Verdict
 from assets.colleagues import colleagues
-from assets.fitting import bench, configured, run_study
+from assets.fitting import bench, run_study, searched_space
 from assets.partitions import Part, part_of, symbol_slices, whole_symbol
 from assets.resources import lake_of
 from assets.search_verdict import facts_of, verdict_of, whole_ledger
@@ -48,7 +48,7 @@ def search(
     with colleagues(search_beside, settings.models.search.workers - 1, (settings, part, folder), context.log.info):
         on = bench(settings, lake, part)
         study = run_study(on, folder, context.log.info)
-    trials, best = ledger_lines(study), best_candidate(study, configured(on))
+    trials, best = ledger_lines(study), best_candidate(study, searched_space(on))
     verdict = facts_of(verdict_of(settings, whole_ledger(folder.parent)))
     facts = {"trials": len(trials), "network": asdict(best.network), "training": asdict(best.training)}
     facts |= {"statistics": verdict, "importances": importances(study)}

@@ -1,23 +1,24 @@
 """Baselines that learn: multinomial logistic and LightGBM, one for each cell, on the rows and features of a network.
 
-LightGBM is imported where it is fitted.
+LightGBM and Optuna are imported where they are used.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
-from typing import Any, Final
+from itertools import chain, combinations_with_replacement
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import NotEnoughData
+from modeling.boosting import CellRows, Doubles, Forecast, fit_boosted
 from modeling.forecast import CLASSES
-from modeling.parameters import LearnerParameters
+from modeling.parameters import LearnerParameters, SearchParameters
 from modeling.sampling import TrainingSet, learnable, require_classes
 
-Doubles = NDArray[np.float64]
-Forecast = Callable[[Doubles], Doubles]  # (N, features) -> (N, 3)
+if TYPE_CHECKING:
+    from modeling.search import Trial
 
 LOGISTIC: Final = "logistic"
 LIGHTGBM: Final = "lightgbm"
@@ -33,6 +34,7 @@ class Learner:
 
     name: str
     forecasts: tuple[Forecast, ...]
+    trials: tuple["Trial", ...] = ()  # of the searches for its settings, cell by cell
 
     def predict(self, data: TrainingSet) -> NDArray[np.int8]:
         """Classes, shape (N, C)."""
@@ -44,38 +46,36 @@ class Learner:
         return np.stack([forecast(values) for forecast in self.forecasts], 1)
 
 
-@dataclass(frozen=True)
-class _Labelled:
-    """The rows of one cell that can be learnt from; ``truth`` is 0, 1 or 2."""
-
-    values: Doubles
-    truth: NDArray[np.int64]
-    weights: Doubles
-
-
 def fit_learners(
-    train: TrainingSet, val: TrainingSet, parameters: LearnerParameters, receptive_rows: int
+    train: TrainingSet, val: TrainingSet, parameters: LearnerParameters, budget: SearchParameters, receptive_rows: int
 ) -> tuple[Learner, ...]:
     """Logistic and LightGBM, in this order, on the rows that a network of that memory learns from; as weighted there.
 
-    val : by which LightGBM stops and chooses among its candidates, as a network's search does
+    val : by which LightGBM stops and its search chooses, as a network's does
+    budget : of the network's search; LightGBM's has as many trials for each cell, the same sampler and pruning
     Raises NotEnoughData if a cell lacks a class to learn, or a row to choose by.
     """
     require_classes(train, receptive_rows)
     cells = range(len(train.shape.cells))
     pairs = [(_labelled(train, cell, receptive_rows), _labelled(val, cell, receptive_rows)) for cell in cells]
+    boosted = [fit_boosted(*pair, parameters, budget) for pair in pairs]
     return (
         Learner(LOGISTIC, tuple(_fit_logistic(rows, parameters.logistic_ridge) for rows, _ in pairs)),
-        Learner(LIGHTGBM, tuple(_fit_lightgbm(rows, judge, parameters) for rows, judge in pairs)),
+        Learner(
+            LIGHTGBM,
+            tuple(one.forecast for one in boosted),
+            tuple(chain.from_iterable(one.trials for one in boosted)),
+        ),
     )
 
 
-def _labelled(data: TrainingSet, cell: int, receptive_rows: int) -> _Labelled:
+def _labelled(data: TrainingSet, cell: int, receptive_rows: int) -> CellRows:
     rows = np.flatnonzero(learnable(data, receptive_rows)[:, cell])
     if not rows.size:
         raise NotEnoughData(f"cell {data.shape.cells[cell].name} has no row to learn or choose by, of {len(data)}")
     weights = data.weights[rows].astype(np.float64)
-    return _Labelled(data.values[rows].astype(np.float64), data.classes[rows, cell].astype(np.int64) + 1, weights)
+    truth = data.classes[rows, cell].astype(np.int64) + 1
+    return CellRows(data.shape.cells[cell].name, data.values[rows].astype(np.float64), truth, weights)
 
 
 def _softmax(scores: Doubles) -> Doubles:
@@ -83,7 +83,7 @@ def _softmax(scores: Doubles) -> Doubles:
     return np.asarray(grown / grown.sum(-1, keepdims=True))
 
 
-def _fit_logistic(rows: _Labelled, ridge: float) -> Forecast:
+def _fit_logistic(rows: CellRows, ridge: float) -> Forecast:
     mean, scale = rows.values.mean(0), np.maximum(rows.values.std(0), 1e-9)
     coefficients = logistic_regression((rows.values - mean) / scale, rows.truth, rows.weights, ridge)
     return lambda values: _softmax(((values - mean) / scale) @ coefficients[:-1] + coefficients[-1])
@@ -141,46 +141,3 @@ def _descended(
         if (there := loss(tried)) < value:
             return tried, there, True
     return coefficients, value, False
-
-
-def _fit_lightgbm(rows: _Labelled, judge: _Labelled, parameters: LearnerParameters) -> Forecast:
-    """The candidate of least validation loss; the same trees from the same seed, on one thread."""
-    import lightgbm
-
-    train = lightgbm.Dataset(rows.values, rows.truth, weight=rows.weights, free_raw_data=False)
-    val = lightgbm.Dataset(judge.values, judge.truth, reference=train, free_raw_data=False)
-    stop = lightgbm.early_stopping(parameters.lightgbm_patience, verbose=False)
-    fits = [
-        lightgbm.train(candidate, train, parameters.lightgbm_rounds, valid_sets=[val], callbacks=[stop])
-        for candidate in candidates(parameters)
-    ]
-    best = min(fits, key=lambda fit: fit.best_score["valid_0"]["multi_logloss"])
-    rounds = best.best_iteration
-    return lambda values: np.asarray(best.predict(values, num_iteration=rounds, num_threads=1), np.float64)
-
-
-def candidates(parameters: LearnerParameters) -> list[dict[str, Any]]:
-    """Settings of LightGBM to try: as many as the budget says, drawn from the seed."""
-    rng = np.random.default_rng(parameters.seed)
-    fixed = {
-        "objective": "multiclass",
-        "num_class": CLASSES,
-        "metric": "multi_logloss",
-        "seed": parameters.seed,
-        "num_threads": 1,
-        "deterministic": True,
-        "force_row_wise": True,
-        "feature_pre_filter": False,  # candidates share a data set but not their least rows in a leaf
-        "verbosity": -1,
-    }
-    return [fixed | _drawn(rng, parameters) for _ in range(parameters.lightgbm_trials)]
-
-
-def _drawn(rng: np.random.Generator, parameters: LearnerParameters) -> dict[str, Any]:
-    low, high = np.log(parameters.lightgbm_learning_rate)
-    return {
-        "num_leaves": int(rng.choice(parameters.lightgbm_leaves)),
-        "learning_rate": float(np.exp(rng.uniform(low, high))),
-        "min_data_in_leaf": int(rng.integers(*parameters.lightgbm_leaf_rows, endpoint=True)),
-        "feature_fraction": float(rng.uniform(*parameters.lightgbm_feature_share)),
-    }

@@ -319,11 +319,13 @@ class BaselineParameters:
 
 @dataclass(frozen=True, slots=True)
 class LearnerParameters:
-    """Logistic and LightGBM beside every model, on its rows and features."""
+    """Logistic and LightGBM beside every model, on its rows and features.
+
+    LightGBM's settings are searched as the network's are: ``search.trials`` for each cell.
+    """
 
     logistic_ridge: float  # pull of the coefficients of standardised features to 0, beside a mean log-loss
     most_rows: int  # of Train that learners and rules are fitted on, the newest; in whole parts of it
-    lightgbm_trials: int  # candidates for each cell, of which Val's first part chooses: the budget of its search
     lightgbm_rounds: int  # trees for each class, at most; it stops earlier by Val's first part
     lightgbm_patience: int  # rounds without a better validation loss before it stops
     lightgbm_leaves: tuple[int, ...]  # leaves of a tree to choose from
@@ -335,7 +337,6 @@ class LearnerParameters:
     def __post_init__(self) -> None:
         _within(self, "logistic_ridge", 0.0, 1.0)
         _within(self, "most_rows", 1, 1_000_000_000)
-        _within(self, "lightgbm_trials", 1, 1000)
         _within(self, "lightgbm_rounds", 1, 10_000)
         _within(self, "lightgbm_patience", 1, 1000)
         if not self.lightgbm_leaves or not all(2 <= leaves <= 1024 for leaves in self.lightgbm_leaves):

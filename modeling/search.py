@@ -1,4 +1,4 @@
-"""A resumable search over the settings of a network, by one process or many; what a candidate is worth is the caller's.
+"""A resumable search, by one process or many; what can be tried and what a candidate is worth is the caller's.
 
 A trial carries how it ended, so that the study alone tells every line of the ledger: whoever comes next writes those
 that a killed process did not.
@@ -7,9 +7,9 @@ that a killed process did not.
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Protocol
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -17,34 +17,19 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from market.errors import ModelError, TickloopError
-from modeling.parameters import (
-    CnnParameters,
-    NetworkParameters,
-    SearchParameters,
-    TrainingParameters,
-    TransformerParameters,
-)
+from modeling.parameters import SearchParameters
 
 COMPLETE: Final = "complete"
 FAILED: Final = "failed"
 PRUNED: Final = "pruned"
 ABANDONED: Final = "abandoned"
 _STATES: Final = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL, PRUNED: TrialState.PRUNED}
-_TRAINED: Final = ("learning_rate", "focal_gamma")  # searched settings of the training; the others are the network's
 _END: Final = "end"  # attribute of a trial: its line of the ledger
 _SURPLUS: Final = "surplus"  # attribute of a trial that was asked for when others had taken all there were
 
 
 class TrialPruned(ModelError):
     """A candidate was given up before its end: behind the others, or beyond a budget."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One point of the search space."""
-
-    network: NetworkParameters
-    training: TrainingParameters
 
 
 @dataclass(frozen=True)
@@ -72,9 +57,25 @@ class Trial:
     reason: str  # why it has no value, empty where it has
 
 
+C = TypeVar("C")  # a candidate: one point of the space that is searched
+C_co = TypeVar("C_co", covariant=True)
 Report = Callable[[int, float], None]  # step and how good it looks so far, higher is better
-Objective = Callable[[Candidate, Report], Score]
+Objective = Callable[[C, Report], Score]
 Record = Callable[[Trial], None]  # a trial that it was shown before it leaves alone
+
+
+class Space(Protocol[C_co]):
+    """What a search may try."""
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """Settings of the first trial."""
+
+    def suggested(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Settings of another trial, drawn."""
+
+    def candidate(self, settings: Mapping[str, Any]) -> C_co:
+        """What some settings stand for."""
 
 
 class Crew(Protocol):
@@ -90,6 +91,21 @@ class Crew(Protocol):
         """Let the others come further."""
 
 
+class Alone:
+    """A crew of one process, whose study nobody else sees."""
+
+    def working_on(self, trial: optuna.Trial) -> AbstractContextManager[None]:
+        """Nobody has to be told."""
+        return nullcontext()
+
+    def give_up(self, study: optuna.Study) -> None:
+        """Nobody can have died."""
+
+    def wait(self) -> None:
+        """Nobody else holds a trial. Raises ModelError: whoever waits here would wait for ever."""
+        raise ModelError("a search by one process waits for the trials of another")
+
+
 def open_study(name: str, storage: optuna.storages.BaseStorage) -> optuna.Study:
     """The study of that name, with whatever trials its storage holds; a new one if it holds none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -99,20 +115,20 @@ def open_study(name: str, storage: optuna.storages.BaseStorage) -> optuna.Study:
 def search(
     study: optuna.Study,
     parameters: SearchParameters,
-    start: Candidate,
-    objective: Objective,
+    space: Space[C],
+    objective: Objective[C],
     record: Record,
     *,
     crew: Crew,
-) -> Candidate:
+) -> C:
     """The best candidate of a study once ``parameters.trials`` of its trials have ended, those it came with included.
 
-    The first trial is ``start`` itself. A TickloopError of the objective is a failed trial. Several processes may
+    The first trial is ``space.first``. A TickloopError of the objective is a failed trial. Several processes may
     search one study: together they end as many trials, each of them sees the end, and a trial whose process died is
     abandoned and replaced. Every ended trial goes to ``record``, whoever ran it.
     Raises ModelError if no trial came to a value.
     """
-    study.sampler = _Sampler(parameters, searched_settings(start))
+    study.sampler = _Sampler(parameters, space.first)
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=parameters.startup_trials)
     shown: set[int] = set()  # the ledger is long to read, and a trial that has ended stays as it is
     while True:
@@ -123,20 +139,20 @@ def search(
                 shown.add(line.number)
         begun = _begun(study)
         if sum(trial.state.is_finished() for trial in begun) >= parameters.trials:
-            return best_candidate(study, start)
+            return best_candidate(study, space)
         if len(begun) >= parameters.trials:
             crew.wait()
         else:
-            _try(study, parameters, start, objective, crew)
+            _try(study, parameters, space, objective, crew)
 
 
-def best_candidate(study: optuna.Study, start: Candidate) -> Candidate:
+def best_candidate(study: optuna.Study, space: Space[C]) -> C:
     """The completed trial of highest value, ties broken by skill, then by age."""
     complete = [trial for trial in ledger_lines(study) if trial.state == COMPLETE]
     if not complete:
         raise ModelError(f"none of the {len(study.trials)} trials of study {study.study_name} came to a value")
     best = max(complete, key=lambda trial: (trial.value, trial.nll_skill, -trial.number))
-    return _candidate(best.settings, start)
+    return space.candidate(best.settings)
 
 
 def ledger_lines(study: optuna.Study) -> list[Trial]:
@@ -179,7 +195,9 @@ def _begun(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in trials if _SURPLUS not in trial.user_attrs and not _abandoned(trial)]
 
 
-def _try(study: optuna.Study, parameters: SearchParameters, start: Candidate, objective: Objective, crew: Crew) -> None:
+def _try(
+    study: optuna.Study, parameters: SearchParameters, space: Space[C], objective: Objective[C], crew: Crew
+) -> None:
     """One trial; if others have given it up meanwhile it was abandoned and stays so, whatever is said of it here."""
     trial = _asked(study)
     with suppress(optuna.exceptions.UpdateFinishedTrialError), crew.working_on(trial):
@@ -187,7 +205,7 @@ def _try(study: optuna.Study, parameters: SearchParameters, start: Candidate, ob
             trial.set_user_attr(_SURPLUS, True)
             study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             return
-        _end(study, trial, _outcome(study, trial, _candidate(_suggested(trial, parameters, start), start), objective))
+        _end(study, trial, _outcome(study, trial, space.candidate(space.suggested(trial)), objective))
 
 
 def _asked(study: optuna.Study) -> optuna.Trial:
@@ -196,7 +214,7 @@ def _asked(study: optuna.Study) -> optuna.Trial:
         return study.ask()
 
 
-def _outcome(study: optuna.Study, trial: optuna.Trial, candidate: Candidate, objective: Objective) -> Trial:
+def _outcome(study: optuna.Study, trial: optuna.Trial, candidate: C, objective: Objective[C]) -> Trial:
     def report(step: int, value: float) -> None:
         trial.report(value, step)
         if trial.should_prune():
@@ -220,7 +238,7 @@ def _end(study: optuna.Study, trial: optuna.Trial, line: Trial) -> None:
 
 
 class _Sampler(optuna.samplers.BaseSampler):
-    """Gives the configured settings to the first trial, and to the next if whoever ran that one died with it.
+    """Gives the space's first settings to the first trial, and to the next if whoever ran that one died with it.
 
     Every other is drawn from the seed, its own number and the setting's name: from the same draw a trial's settings
     would all lie at the same place between their bounds.
@@ -259,44 +277,3 @@ class _Sampler(optuna.samplers.BaseSampler):
         if trial.number in self._configured:
             return self._first[param_name]
         return self._drawn(trial, param_name).sample_independent(study, trial, param_name, param_distribution)
-
-
-def _suggested(trial: optuna.Trial, parameters: SearchParameters, start: Candidate) -> dict[str, Any]:
-    """Settings of one trial. The configured ones can always be drawn, also where they lie beyond the bounds."""
-    first = searched_settings(start)
-    drawn = {
-        "learning_rate": trial.suggest_float(
-            "learning_rate", *_holding(parameters.learning_rate, first["learning_rate"]), log=True
-        ),
-        "focal_gamma": trial.suggest_float("focal_gamma", *_holding(parameters.focal_gamma, first["focal_gamma"])),
-        "dropout": trial.suggest_float("dropout", *_holding(parameters.dropout, first["dropout"])),
-    }
-    choices = {"width": parameters.widths, "dilation_growth": parameters.dilation_growths, "heads": parameters.heads}
-    for name in sorted(choices.keys() & first.keys()):
-        drawn[name] = trial.suggest_categorical(name, sorted({*choices[name], first[name]}))
-    return drawn
-
-
-def _holding(bounds: tuple[float, float], value: float) -> tuple[float, float]:
-    return min(bounds[0], value), max(bounds[1], value)
-
-
-def searched_settings(candidate: Candidate) -> dict[str, Any]:
-    """What the search varies of a candidate."""
-    network, training = candidate.network, candidate.training
-    searched = {name: getattr(training, name) for name in _TRAINED} | {
-        "dropout": network.dropout,
-        "width": network.width,
-    }
-    match network:
-        case CnnParameters():
-            return searched | {"dilation_growth": network.dilation_growth}
-        case TransformerParameters():
-            return searched | {"heads": network.heads}
-    return searched
-
-
-def _candidate(settings: Mapping[str, Any], start: Candidate) -> Candidate:
-    trained = {name: settings[name] for name in _TRAINED}
-    shape = {name: value for name, value in settings.items() if name not in _TRAINED}
-    return Candidate(replace(start.network, **shape), replace(start.training, **trained))

@@ -24,7 +24,7 @@ from modeling.ensemble import fit_stacking, require_earlier
 from modeling.evaluation import log_loss
 from modeling.forecast import Cell
 from modeling.parameters import EnsembleParameters, GruParameters
-from modeling.search import Candidate
+from modeling.search_space import Candidate
 from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from
 from modeling.uncertainty import class_scores, true_scores

@@ -24,6 +24,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
         network=CnnParameters("cnn", 64, 2, 3, 2, 0.1),
         training=quick_training(epochs=2, chunk_rows=256),
         learners=replace(settings.models.learners, lightgbm_rounds=10),
+        search=replace(settings.models.search, trials=1),
     )
     monkeypatch.setattr(main, "load_settings", lambda: replace(settings, models=small))
     monkeypatch.setattr(sys, "argv", ["main.py", "benchmark", "fi2010", *words])

@@ -19,7 +19,8 @@ from config.settings import Paths
 from features.catalogue import feature_names
 from modeling.parameters import TrainingParameters
 from modeling.sampling import InMemory
-from modeling.search import Candidate, TrialPruned
+from modeling.search import TrialPruned
+from modeling.search_space import Candidate
 from tests.builders_modeling import SHAPE, labelled_rows, quick_training, random_rows
 
 

@@ -43,12 +43,15 @@ def test_every_kind_seed_and_baseline_stands_in_the_tables(settings, monkeypatch
     assert len({line["rows"] for line in scores.values() if line["horizon_ms"] == 250}) == 1
     by_slice = {line["model"]: line for line in found["by_slice"] if line["horizon_ms"] == 1000}
     earlier, later = sorted(name for name in by_slice["cnn ensemble"] if name.startswith("macro_f1_"))
+    keys = {name.removeprefix("macro_f1_") for name in (earlier, later)}
     assert by_slice["stacked kinds"][earlier] is None  # no slice before it to learn weights from
     assert 0 <= by_slice["stacked kinds"][later] <= 1
     spread = found["mean_and_spread_over_seeds"]
     assert {(line["kind"], line["seeds"]) for line in spread} == {("cnn", 2), ("gru", 2)}
     assert sum("cnn ensemble against" in line or "cnn ensemble " in line for line in found["verdict"]) >= len(RULES)
     assert "cnn from seed" in err
+    tried = {(trial["slice"], trial["study"], trial["number"]) for trial in found["trials"]}
+    assert tried == {(key, f"lightgbm/h{horizon}_b0", 0) for key in keys for horizon in (250, 1000)}
 
 
 def test_fits_that_time_does_not_allow_are_named(settings, monkeypatch, capsys):

@@ -9,13 +9,15 @@ import pytest
 
 from market.errors import ModelError
 from modeling.parameters import CnnParameters, SearchParameters
-from modeling.search import Candidate, Score, TrialPruned, importances, ledger_lines, open_study, search
+from modeling.search import Score, TrialPruned, importances, ledger_lines, open_study, search
+from modeling.search_space import Candidate, NetworkSpace
 from storage.studies import StudyCrew, study_journal
 from storage.trials import append_trial, read_trials
 from tests.builders_modeling import quick_training
 
 START = Candidate(CnnParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learning_rate=2e-4))
 SPACE = SearchParameters(4, 5, 1, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64, 96), (2, 3), (4, 8), 7)
+AROUND = NetworkSpace(SPACE, START)
 
 
 @pytest.fixture
@@ -27,7 +29,14 @@ def found(tmp_path):
         study, ledger = open_study("s-k0", storage), tmp_path / "trials.jsonl"
         parameters = replace(SPACE, **changes)
         with StudyCrew(storage, tmp_path, datetime.now) as crew:
-            best = search(study, parameters, START, objective, lambda one: append_trial(ledger, one), crew=crew)
+            best = search(
+                study,
+                parameters,
+                NetworkSpace(parameters, START),
+                objective,
+                lambda one: append_trial(ledger, one),
+                crew=crew,
+            )
         return best, read_trials(ledger)
 
     return run
@@ -125,7 +134,7 @@ def test_a_search_killed_in_its_first_trial_still_tries_the_configured_candidate
 def test_every_trial_is_shown_to_the_ledger_once(tmp_path):
     storage, shown = study_journal(tmp_path / "study.journal"), []
     with StudyCrew(storage, tmp_path, datetime.now) as crew:
-        search(open_study("s-k0", storage), SPACE, START, _dropout_score, shown.append, crew=crew)
+        search(open_study("s-k0", storage), SPACE, AROUND, _dropout_score, shown.append, crew=crew)
     assert [trial.number for trial in shown] == [0, 1, 2, 3]
 
 
@@ -145,7 +154,7 @@ def test_same_seed_tries_the_same_candidates(found, tmp_path):
     storage = study_journal(tmp_path / "other")
     study = open_study("t", storage)
     with StudyCrew(storage, tmp_path, datetime.now) as crew:
-        search(study, SPACE, START, _dropout_score, lambda _: None, crew=crew)
+        search(study, SPACE, AROUND, _dropout_score, lambda _: None, crew=crew)
     assert [trial.settings for trial in ledger_lines(study)] == [trial["settings"] for trial in ledger]
 
 
@@ -169,7 +178,7 @@ def test_importances_name_what_the_value_hangs_on_and_nothing_where_all_are_alik
         search(
             study,
             replace(SPACE, trials=16),
-            START,
+            AROUND,
             lambda candidate, report: Score(worth(candidate), 0.0, (), ()),
             lambda _: None,
             crew=crew,

@@ -14,7 +14,7 @@ import pytest
 from assets.backtest_command import backtest_report, open_asked
 from assets.backtests import FIGURES, ORDERS, report_path
 from assets.bundles import NETWORK, bundle_folder
-from assets.evaluation import figure_metrics
+from assets.evaluation import BASELINE_LEDGER, figure_metrics
 from assets.live_deployment import bundle_of
 from assets.models import bundles_intact
 from assets.partitions import Part
@@ -31,6 +31,7 @@ from orchestration.tapes import SYNTHETIC
 from storage.bundle import read_bundle
 from storage.lake import Lake
 from storage.registry import CHAMPION, FALLBACK, Registry
+from storage.trials import read_trials
 from tests.builders_chain import DAYS, spoil_lines, tiny_settings, truncate
 
 TABLES = ("raw_ticks", "aligned_events", "features", "labels")
@@ -190,6 +191,15 @@ def test_the_statistics_judge_a_search_by_its_whole_ledger(built: tuple[Settings
     assert len(judged["sentences"]) == 6
     run = registry.client.get_run(lake.manifest("evaluation", *part).metadata["mlflow_run"])
     assert run.data.metrics["search/trials"] == found["trials"]
+
+
+def test_the_trials_of_lightgbm_have_a_ledger_of_their_own(built: tuple[Settings, ChainReport]) -> None:
+    lake = Lake(built[0].paths.lake)
+    part = Part(SYNTHETIC, lake.dates("evaluation", SYNTHETIC)[-1])
+    (ledger,) = (built[0].paths.trials / part.symbol / part.key).glob(f"*/{BASELINE_LEDGER}")
+    cells = lake.manifest("models", *part).metadata["cells"]
+    tried = sorted((trial["study"], trial["number"]) for trial in read_trials(ledger))
+    assert tried == sorted((f"lightgbm/{cell}", 0) for cell in cells)
 
 
 def test_the_command_comes_to_the_figures_of_the_chain(built: tuple[Settings, ChainReport], tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 
 from market.errors import ConfigError, ModelError
 from modeling.parameters import CnnParameters, SearchParameters
-from modeling.search import Candidate, Score, TrialPruned, ledger_lines, open_study, search
+from modeling.search import Score, TrialPruned, ledger_lines, open_study, search
+from modeling.search_space import Candidate, NetworkSpace
 from storage import studies
 from storage.studies import StudyCrew, secret_url, study_storage
 from storage.trials import append_trial, read_trials
@@ -28,6 +29,7 @@ START = Candidate(CnnParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learnin
 SPACE = SearchParameters(
     TRIALS, 5, WORKERS, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64, 96), (2, 3), (4, 8), seed=7
 )
+AROUND = NetworkSpace(SPACE, START)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def search_in(folder: Path, url: str, objective: Any = judged) -> None:
     storage = study_storage(folder / "study.journal", url, BEAT_S)
     study = open_study("shared", storage)
     with StudyCrew(storage, folder, datetime.now) as crew:
-        search(study, SPACE, START, objective, lambda one: append_trial(folder / "trials.jsonl", one), crew=crew)
+        search(study, SPACE, AROUND, objective, lambda one: append_trial(folder / "trials.jsonl", one), crew=crew)
 
 
 def killed_in_its_second(folder: Path, url: str) -> None:
@@ -190,7 +192,7 @@ def test_a_trial_that_was_given_up_ends_at_its_next_report(tmp_path: Path) -> No
         return judged(candidate, report)
 
     with StudyCrew(storage, tmp_path, datetime.now) as crew:
-        search(study, SPACE, START, slow, lambda _: None, crew=crew)
+        search(study, SPACE, AROUND, slow, lambda _: None, crew=crew)
     assert [line.state for line in ledger_lines(study)].count("abandoned") == 1
     assert len(went_on) == TRIALS + 1
 
@@ -208,7 +210,7 @@ def test_a_trial_that_was_given_up_stays_so_when_its_process_comes_back(tmp_path
 
     slow.calls = 0  # type: ignore[attr-defined]
     with StudyCrew(storage, tmp_path, datetime.now) as crew:
-        search(study, SPACE, START, slow, lambda _: None, crew=crew)
+        search(study, SPACE, AROUND, slow, lambda _: None, crew=crew)
     assert [line.state for line in ledger_lines(study)].count("abandoned") == 1
     assert ledger_lines(study)[0].state == "abandoned"
     assert len(ledger_lines(study)) == TRIALS + 1
