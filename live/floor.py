@@ -12,7 +12,7 @@ from typing import Any, Final
 from features.layout import NS_PER_MS
 from live.feed import Feed
 from live.runner import CATCH_UP_ROWS, FOREVER, Runner
-from market.errors import JournalError
+from market.errors import BackgroundError, JournalError
 
 LOG: Final = logging.getLogger(__name__)
 STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown
@@ -35,6 +35,7 @@ class Floor:
         self._row_ns = min(runner.plan.features.row_interval_ms for runner in runners) * NS_PER_MS
         self._awake_s = awake_s
         self._stopping = asyncio.Event()
+        self._failure: BackgroundError | None = None  # what has ended that trading rests on
         self._started = time.monotonic()
 
     def __getitem__(self, symbol: str) -> Runner:
@@ -76,8 +77,7 @@ class Floor:
         gc.freeze()
         gc.disable()
         try:
-            await self._turn_rows(feeds, speed, until_end, listening)
-            await self._stand_down(speed)
+            await self._trade(feeds, speed, until_end, listening)
         except JournalError:
             await self._fail_closed()
             raise
@@ -94,6 +94,11 @@ class Floor:
         self._stopping.set()
         for runner in self.runners:
             runner.stop()
+
+    def fail(self, error: BackgroundError) -> None:
+        """Have ``run`` cancel in order and come to its end with ``error``."""
+        self._failure = self._failure or error
+        self.stop()
 
     def status(self) -> dict[str, Any]:
         """Where things stand, JSON-able; ``symbols`` in the order of the runners."""
@@ -114,6 +119,17 @@ class Floor:
             if runner.next_row_ts:
                 self._silent.remove(place)
                 heapq.heappush(self._due, (runner.next_row_ts, place))
+
+    async def _trade(
+        self, feeds: Mapping[str, Feed], speed: float, until_end: bool, listening: Sequence["asyncio.Task[None]"]
+    ) -> None:
+        try:
+            await self._turn_rows(feeds, speed, until_end, listening)
+        except BackgroundError as death:
+            self.fail(death)
+        await self._stand_down(speed)
+        if self._failure is not None:
+            raise self._failure
 
     async def _turn_rows(
         self, feeds: Mapping[str, Feed], speed: float, until_end: bool, listening: Sequence["asyncio.Task[None]"]

@@ -4,6 +4,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from live.supervision import in_one_line, note_death
+from market.errors import BackgroundError
 from monitoring.metrics import Meters
 from storage.journal import Position
 from storage.snapshots import SUFFIX, Arrays, write_snapshot
@@ -42,10 +44,15 @@ class Keeper:
         self._writer.shutdown(wait=True)
 
     def _settled(self, writing: "Future[Path]") -> bool:
-        """Whether a write is over. Raises what it raised, unless that was the disk's."""
-        if writing.done() and not isinstance(writing.exception(), OSError):
-            writing.result()
-        return writing.done()
+        """Whether a write is over. Raises BackgroundError once for a fault of it that was not the disk's."""
+        if not writing.done():
+            return False
+        fault = writing.exception()
+        if fault is not None and not isinstance(fault, OSError):
+            self._writing = None
+            note_death(self._meters, "keeping", fault)
+            raise BackgroundError(f"the state cannot be kept: {in_one_line(fault)}") from fault
+        return True
 
     def _count(self, written: "Future[Path]") -> None:
         self._meters.count("snapshots", outcome="failed" if written.exception() else "written")

@@ -28,6 +28,7 @@ from live.connectors.connect import connect, require_connector
 from live.exporter import PrometheusMeters
 from live.feed import Feed, Subscription
 from live.floor import Floor
+from live.gateways.exchange import Calls
 from live.gateways.opening import Permit, orders_of
 from live.gateways.permission import require_rehearsal
 from live.hot import HotRows
@@ -37,6 +38,7 @@ from live.machine_figures import DiskFigures, watch_loop
 from live.plan import MODEL_DESK, LivePlan
 from live.rollout import Rollout
 from live.runner import Audience, Folders, Runner
+from live.supervision import guard, note_death
 from live.telling import Teller
 from live.warmup import warm
 from market.errors import ModelError, RegistryError, VenueError
@@ -168,7 +170,7 @@ async def _serve(
     feeds = _feeds_of(floor, lines.wire, ending.until_end)
     audience = _audience_of(floor, lines, meters)
     DiskFigures(meters, floor.runners[0].folders.journal)
-    watching = asyncio.create_task(watch_loop(meters))
+    watching = guard(meters, "loop watch", watch_loop(meters), floor.fail)
     try:
         async with _orders_of(floor, lines.permits):
             await floor.run(feeds, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
@@ -221,8 +223,9 @@ async def _orders_of(floor: Floor, permits: Mapping[str, Permit]) -> AsyncIterat
     async with AsyncExitStack() as opened:
         for runner in floor.runners:
             permit = permits.get(runner.plan.instrument.name)
-            desk, now = runner.desks[MODEL_DESK], runner.stamps.now
-            await opened.enter_async_context(orders_of(desk, runner.folders.journal, permit, now))
+            desk, died = runner.desks[MODEL_DESK], partial(note_death, runner.meters)
+            calls = Calls(runner.stamps.now, died)
+            await opened.enter_async_context(orders_of(desk, runner.folders.journal, permit, calls))
         yield
 
 
@@ -266,7 +269,9 @@ def _feeds_of(floor: Floor, wire: Wire, until_end: bool) -> dict[str, Feed]:
 def _audience_of(floor: Floor, lines: Lines, meters: PrometheusMeters) -> ExitStack:
     """Let hot cache and warehouse hear of every row, until what is returned is closed."""
     closing = ExitStack()
-    cache = hot_cache(lines.hot.redis_url, lines.hot.ttl_ms, redis_login_from(os.environ))
+    died = partial(meters.count, "background_task_deaths")
+    login = redis_login_from(os.environ)
+    cache = hot_cache(lines.hot.redis_url, lines.hot.ttl_ms, login, lambda name: died(task=name))
     closing.callback(cache.close)
     messages = {runner.plan.instrument.name: partial(getattr, runner, "frames") for runner in floor.runners}
     listeners: list[Audience] = [HotRows(cache, Hottest(lines.hot.symbols, lines.hot.top), messages, meters)]

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from live.plan import MODEL_DESK, LivePlan
 from market.errors import WarehouseError
 from market.orders import FILL
 from monitoring.metrics import Meters
+from storage.consumer_thread import ConsumerThread
 from storage.live_tables import SCHEMAS, Sink
 from storage.outbox import Outbox, table_of
 from trading.session import Turn
@@ -38,8 +40,8 @@ class Teller:
         self._mark = uuid4().hex
         self._gathered: dict[str, deque[tuple[Any, ...]]] = {name: deque(maxlen=MOST_ROWS) for name in SCHEMAS}
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="telling", daemon=True)
-        self._thread.start()
+        died = partial(meters.count, "background_task_deaths")
+        self._thread = ConsumerThread("outbox", self._run, self._ending, lambda name: died(task=name))
 
     def row(self, plan: LivePlan, desk: Desk, turn: Turn) -> None:
         """One row of a desk; never blocks."""

@@ -81,5 +81,9 @@ class NoAnswer(VenueError):
     """A venue has said nothing: what was asked may have been done or not."""
 
 
+class BackgroundError(TickloopError):
+    """Work in the background that trading may not go on without has ended."""
+
+
 class JournalError(TickloopError):
     """A journal segment cannot be read or written."""

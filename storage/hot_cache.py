@@ -5,11 +5,13 @@ Whoever puts never waits: what a slow or absent Redis does not take is dropped a
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
+
+from storage.consumer_thread import ConsumerThread
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -86,15 +88,21 @@ class RedisCache:
     Redis may come and go: what is put meanwhile is dropped, what is asked for is not there.
     """
 
-    def __init__(self, url: str, ttl_ms: int = TTL_MS, login: RedisLogin = RedisLogin()) -> None:
+    def __init__(
+        self,
+        url: str,
+        ttl_ms: int = TTL_MS,
+        login: RedisLogin = RedisLogin(),
+        on_death: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """``on_death``: counts faults of the writing thread, by its name."""
         self.dropped = 0
         self._ttl_ms = ttl_ms
         self._writing, self._reading = _client(url, login), _client(url, login)
         self._waiting: dict[str, bytes] = {}  # one a symbol: bounded
         self._changed = threading.Condition()
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._write_all, name="hot cache", daemon=True)
-        self._thread.start()
+        self._thread = ConsumerThread("hot cache", self._write_all, self._closed, on_death)
 
     def put(self, symbol: str, value: Mapping[str, Any], ts: int) -> None:
         """Hand a value to the writer."""
@@ -152,9 +160,14 @@ class RedisCache:
         pipeline.execute()
 
 
-def hot_cache(redis_url: str, ttl_ms: int = TTL_MS, login: RedisLogin = RedisLogin()) -> HotCache:
+def hot_cache(
+    redis_url: str,
+    ttl_ms: int = TTL_MS,
+    login: RedisLogin = RedisLogin(),
+    on_death: Callable[[str], None] = lambda _: None,
+) -> HotCache:
     """In Redis where an address is given, else in process."""
-    return RedisCache(redis_url, ttl_ms, login) if redis_url else ProcessCache(ttl_ms)
+    return RedisCache(redis_url, ttl_ms, login, on_death) if redis_url else ProcessCache(ttl_ms)
 
 
 class Hottest:

@@ -12,7 +12,7 @@ import numpy as np
 from live.exchange_order_doors import AccountStreams, OrderDoors
 from live.exchange_orders import Account, OrderVenue
 from live.gateways.client import Addresses, VenueClient
-from live.gateways.exchange import ExchangeGateway, Line, Patience
+from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
 from live.gateways.permission import Keys
 from market.events import BUY, Events
 from market.instrument import Instrument
@@ -64,6 +64,7 @@ class Floor:
         self.venue = OrderVenue(instrument, VENUE, account, self.tape.now, self.streams.send)
         self.doors = OrderDoors(self.venue, self.streams)
         self.seen: list[Reports] = []
+        self.deaths: list[BaseException] = []  # of tasks of the gateways
 
     @property
     def base(self) -> str:
@@ -85,11 +86,16 @@ class Floor:
         client = VenueClient(self.instrument, keys, Addresses(self.base, True), (TIMEOUT_MS, WINDOW_MS))
         try:
             ws_url = f"ws://127.0.0.1:{self.doors.ports[0]}"
-            await gateway.open(Line(client, ws_url, session, time.time_ns, HASTY, np.random.default_rng(1)))
+            await gateway.open(
+                Line(client, ws_url, session, Calls(time.time_ns, self._note_death), HASTY, np.random.default_rng(1))
+            )
         except BaseException:
             await gateway.close()
             await client.close()
             raise
+
+    def _note_death(self, _: str, fault: BaseException) -> None:
+        self.deaths.append(fault)
 
     def hear(self, gateway: ExchangeGateway) -> list[Any]:
         """All reports so far, oldest first."""

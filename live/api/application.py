@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +19,7 @@ from live.api.stream import add_stream
 from live.exporter import PrometheusMeters
 from live.floor import Floor
 from live.rollout import Rollout
+from live.supervision import consume
 from live.views import Refused
 from live.watch import Watch, keep_looking
 
@@ -34,7 +36,8 @@ def api(
 
     @asynccontextmanager
     async def looking(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(keep_looking(watches.values()))
+        look = partial(keep_looking, watches.values())
+        task = asyncio.create_task(consume(meters, "figures", look))
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):

@@ -115,6 +115,7 @@ class Trunk:
         try:
             await self._subscribe(line, ready, self._admit)
             late = asyncio.create_task(self._admit_late())
+            late.add_done_callback(self._kept)
             await self._watch()
         finally:
             if late:

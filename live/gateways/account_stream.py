@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -80,6 +81,7 @@ class AccountStream:
         self.counts["connections"] += 1
         on_up()
         keeping = asyncio.create_task(self._keep())
+        keeping.add_done_callback(lambda _: transport.disconnect())
         try:
             await transport.wait_disconnected()
         finally:
@@ -87,15 +89,15 @@ class AccountStream:
             transport.disconnect()
             self.counts["disconnections"] += 1
             on_down()
+        if keeping.done() and not keeping.cancelled():
+            keeping.result()
 
     async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_S)
-            try:
+        """Keep the key; where the venue does not, the next connection asks for one of its own."""
+        with suppress(VenueError):
+            while True:
+                await asyncio.sleep(KEEP_S)
                 await self._client.keep_listening()
-            except VenueError:
-                self._drop()  # the next connection asks for a key of its own
-                return
 
     def _drop(self) -> None:
         if self._renew is not None:

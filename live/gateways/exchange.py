@@ -18,7 +18,7 @@ from live.gateways.account_stream import AccountStream, OrderNews
 from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, VenueClient, on_grid
 from live.gateways.life import OVER, OrderLife, Standing, Told, Trade
 from live.gateways.permission import require_harmless
-from market.errors import NoAnswer, OrderRefused, VenueError
+from market.errors import BackgroundError, NoAnswer, OrderRefused, TickloopError, VenueError
 from market.events import Events
 from market.instrument import Instrument
 from market.orders import (
@@ -62,13 +62,20 @@ class Patience:
     open_s: float  # for the account stream at the start, and for cancels at the end
 
 
+class Calls(NamedTuple):
+    """What a gateway asks its runner for, and tells it."""
+
+    now: Callable[[], int]  # the runner's clock, ns UTC: reports become visible by it
+    died: Callable[[str, BaseException], None]  # a task of the gateway has ended by a fault
+
+
 class Line(NamedTuple):
     """What a gateway is opened with."""
 
     client: VenueClient
     ws_url: str  # of the account's stream
     session: str  # names the journal, so that order ids of two runs never meet
-    now: Callable[[], int]  # the runner's clock, ns UTC: reports become visible by it
+    calls: Calls
     patience: Patience
     generator: np.random.Generator  # spreads retries
 
@@ -199,8 +206,8 @@ class ExchangeGateway:
             self._deadlines[life.order_id] = time.monotonic() + line.patience.recv_window_s
         stream = AccountStream(line.client, line.ws_url, self._on_news, line.generator)
         connected = asyncio.Event()
-        self._begin(stream.run(lambda: self._on_up(connected), self._on_down))
-        self._begin(self._watch_over(line.patience.poll_s))
+        self._begin(_lasting("account stream", stream.run(lambda: self._on_up(connected), self._on_down)))
+        self._begin(_lasting("watch over orders", self._watch_over(line.patience.poll_s)))
         try:
             async with asyncio.timeout(line.patience.open_s):
                 await connected.wait()
@@ -217,7 +224,7 @@ class ExchangeGateway:
         deadline = time.monotonic() + self._line.patience.open_s
         while self.alive and time.monotonic() < deadline:
             for life in self.alive:
-                self.cancel(life.order_id, self._line.now())
+                self.cancel(life.order_id, self._line.calls.now())
             await asyncio.sleep(self._line.patience.poll_s)
         for task in tuple(self._tasks):
             task.cancel()
@@ -277,7 +284,7 @@ class ExchangeGateway:
             await self._resolve(life)
             return
         self.counts["refused"] += 1
-        self._tell(life.refused(_REASONS.get(code, VENUE_REFUSED), self._open.now()))
+        self._tell(life.refused(_REASONS.get(code, VENUE_REFUSED), self._open.calls.now()))
 
     async def _cancel(self, client: VenueClient, life: OrderLife) -> None:
         try:
@@ -293,7 +300,7 @@ class ExchangeGateway:
                 self.counts["unanswered"] += 1
                 await self._resolve(life)
                 if not life.ended:
-                    self._tell(life.stands(NO_ANSWER, self._open.now()))
+                    self._tell(life.stands(NO_ANSWER, self._open.calls.now()))
         finally:
             self._cancelling.discard(life.order_id)
 
@@ -301,7 +308,7 @@ class ExchangeGateway:
         if code in UNKNOWN_ORDER:  # it is done, and we have not heard how
             await self._resolve(life)
         reason = ALREADY_DONE if life.ended else NO_SUCH_ORDER if code in UNKNOWN_ORDER else VENUE_REFUSED
-        self._tell(life.stands(reason, self._open.now()))
+        self._tell(life.stands(reason, self._open.calls.now()))
 
     async def _resolve(self, life: OrderLife) -> None:
         """Ask until it is known where an order stands; one that the venue will never know is told as such."""
@@ -316,7 +323,7 @@ class ExchangeGateway:
                 self.last_words = str(error)
             else:
                 if asked > self._deadlines[life.order_id]:
-                    self._tell(life.never(self._open.now()))
+                    self._tell(life.never(self._open.calls.now()))
                     return
             await asyncio.sleep(self._open.patience.poll_s)
 
@@ -365,7 +372,7 @@ class ExchangeGateway:
         if self._reconciling is not None:
             self._reconciling.cancel()  # it would say that orders may leave
         for life in self.alive:
-            self.cancel(life.order_id, self._open.now())
+            self.cancel(life.order_id, self._open.calls.now())
 
     async def _reconcile_patiently(self) -> None:
         """Reconcile; where the venue does not answer, from the beginning again."""
@@ -437,7 +444,7 @@ class ExchangeGateway:
                 self.position += report.side * report.qty
             if report.reason == NEVER_ARRIVED:
                 self._given_up.add(report.order_id)
-            visible_ts = self._open.now()
+            visible_ts = self._open.calls.now()
             self._waiting.append(
                 (
                     *(self._told, report.order_id, report.price, report.qty, report.leaves),
@@ -454,9 +461,20 @@ class ExchangeGateway:
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._fail(task.exception())
+        fault = None if task.cancelled() else task.exception()
+        if fault is None:
+            return
+        self._open.calls.died("orders", fault)
+        if not isinstance(fault, TickloopError):  # its text may hold an address with a signature
+            fault = BackgroundError(f"a task of the order gateway has ended: {type(fault).__name__}")
+        self._fail(fault)
 
     def _fail(self, error: BaseException | None) -> None:
         self.up = False
         self._failure = self._failure or error
+
+
+async def _lasting(name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Work without an end. Raises BackgroundError if it has one."""
+    await work
+    raise BackgroundError(f"the {name} of the order gateway has ended")

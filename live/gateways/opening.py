@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,7 +13,7 @@ from config.orders import GatewayKind, OrderSettings
 from config.settings import Settings
 from live.desk import Desk
 from live.gateways.client import Addresses, VenueClient, require_orders
-from live.gateways.exchange import ExchangeGateway, Line, Patience
+from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
 from live.gateways.permission import Keys, gateway_of, keys_from, require_test_venue
 from market.errors import VenueError
 from market.instrument import Instrument
@@ -76,7 +76,7 @@ def journal_session(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def orders_of(desk: Desk, journal: Path, permit: Permit | None, now: Callable[[], int]) -> AsyncIterator[None]:
+async def orders_of(desk: Desk, journal: Path, permit: Permit | None, calls: Calls) -> AsyncIterator[None]:
     """Open the gateway of a desk, whose journal has been replayed; at the end cancel what works and let go.
 
     Raises ConfigError if the key may do more than trade, VenueError if the venue cannot be reached or contradicts the
@@ -94,7 +94,7 @@ async def orders_of(desk: Desk, journal: Path, permit: Permit | None, now: Calla
     patience = Patience(orders.recv_window_ms / 1e3, orders.poll_ms / 1e3, orders.open_s)
     generator = np.random.default_rng(os.getpid())
     try:
-        await gateway.open(Line(client, ws_url, journal_session(journal), now, patience, generator))
+        await gateway.open(Line(client, ws_url, journal_session(journal), calls, patience, generator))
         yield
     finally:
         await gateway.close()

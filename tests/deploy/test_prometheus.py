@@ -40,7 +40,7 @@ EMPTY = {  # query -> why it brings nothing in this run
     'unsettled_orders{symbol=~".*"}': "orders are on paper",
 }
 UNSEEN = {"journal_failures", "ignored_snapshots", "order_line_up", "unsettled_orders"}  # likewise
-UNSEEN |= {"untold_rows", "kills"}  # no warehouse, nobody who kills
+UNSEEN |= {"untold_rows", "background_task_deaths", "kills"}  # no warehouse, nobody who kills
 
 
 class Watched(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from live.exchange_order_doors import AccountStreams, OrderDoors
 from live.exchange_orders import Account, OrderVenue
 from live.gateways.client import Addresses, VenueClient
-from live.gateways.exchange import ExchangeGateway, Line, Patience
+from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
 from live.gateways.opening import journal_session
 from live.parity import parity_of
 from live.plan import LivePlan
@@ -72,7 +72,14 @@ async def run_at_venue(folder: Path, seconds: float) -> tuple[Runner, OrderVenue
     ws, rest = doors.ports
     client = VenueClient(COINM_BTC, KEYS, Addresses(f"http://127.0.0.1:{rest}", True), (2_000.0, 5_000.0))
     session, patience = journal_session(folder / "journal"), Patience(5.0, 0.02, 10.0)
-    line = Line(client, f"ws://127.0.0.1:{ws}", session, runner.stamps.now, patience, np.random.default_rng(1))
+    line = Line(
+        client,
+        f"ws://127.0.0.1:{ws}",
+        session,
+        Calls(runner.stamps.now, lambda name, fault: pytest.fail(f"{name}: {fault}")),
+        patience,
+        np.random.default_rng(1),
+    )
     await gateway_of(runner).open(line)
     runner.on_connection(True, START)
     try:
