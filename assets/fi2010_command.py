@@ -7,6 +7,7 @@ from typing import Any
 
 from assets.backtest_command import Report
 from assets.calibrating import calibrated_on
+from assets.shared_fit import Work, fit_on_devices
 from config.settings import Settings
 from market.errors import ConfigError
 from modeling.architecture import architecture
@@ -40,15 +41,13 @@ def benchmark_report(settings: Settings, arguments: argparse.Namespace, environm
 
 def fit_network(settings: Settings, parts: Parts) -> ModelSnapshot:
     """The configured network on all horizons at once, stopped early and calibrated on Val; it learns no return."""
-    from modeling.training import fit
-
     network, models = settings.models.network, settings.models
     if not isinstance(network, CnnParameters):
         raise ConfigError(f"models.network.kind={network.kind!r} does not fit in a window of {WINDOW}; cnn does")
     columns, bases = tuple(range(len(NAMES))), branch_bases(network)
     built = architecture(network, (columns,) * len(bases), bases, len(NAMES), parts.train.shape)
     training = replace(models.training, return_weight=0.0, cost_weight=0.0)
-    model = fit(built, parts.train, parts.val, training).model
+    model = fit_on_devices(Work(built, parts.train, parts.val, training)).model
     return calibrated_on(model, parts.val, models.calibration, WINDOW)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from assets.calibrating import calibrated_on
 from assets.partitions import Part
+from assets.shared_fit import Work, fit_on_devices
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
 from assets.slice_data import SliceData, compiled_before, slice_data, slice_of, val_parts
 from assets.train_parts import traded_cell
@@ -116,21 +117,19 @@ def train(
     folder : where a killed fit goes on from; see ``checkpoints``
     before : the network whose weights it starts from, of the same architecture
     """
-    from modeling.training import fit
-
     network = network_of(on.features, candidate.network, on.shape)
     training = candidate.training if seed is None else replace(candidate.training, seed=seed)
-    return fit(
+    work = Work(
         network,
         on.data.train,
         on.data.search,
         training,
-        report,
         folder=folder,
         before=before,
         clock=time.perf_counter,
         mirror=mirror_of(on.features),
     )
+    return fit_on_devices(work, report)
 
 
 def mirror_of(features: FeatureParameters) -> Mirror:

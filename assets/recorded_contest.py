@@ -13,6 +13,7 @@ from assets.calibrating import calibrated_on
 from assets.fitting import mirror_of, network_of
 from assets.recorded_slices import PooledSlice, Windows
 from assets.scores import Judged, conformal_table, moments_of
+from assets.shared_fit import Work, fit_on_devices
 from config.settings import Settings
 from features.catalogue import feature_names
 from modeling.baselines import fit_baselines
@@ -132,8 +133,6 @@ def fitted(
     settings: Settings, data: Windows, terms: Terms, say: Say
 ) -> tuple[dict[str, dict[int, ModelSnapshot]], tuple[str, ...]]:
     """Networks by kind and seed, not calibrated, and the fits that there was no time to begin."""
-    from modeling.training import fit
-
     models, missing = dict[str, dict[int, ModelSnapshot]](), list[str]()
     for kind, seed in terms.fits(settings.models.training.seed):
         if time.monotonic() > terms.deadline:
@@ -141,7 +140,8 @@ def fitted(
             continue
         network = network_of(settings.features, sibling(settings.models.network, kind), data.train.shape)
         training = replace(settings.models.training, seed=seed, cost_weight=0.0)
-        found = fit(network, data.train, data.search, training, mirror=mirror_of(settings.features))
+        mirror = mirror_of(settings.features)
+        found = fit_on_devices(Work(network, data.train, data.search, training, mirror=mirror))
         models.setdefault(kind, {})[seed] = found.model
         say(f"{kind} from seed {seed}: {found.val_nll:.4f} nats on Val after epoch {found.best_epoch + 1}")
     return models, tuple(missing)

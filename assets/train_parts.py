@@ -1,6 +1,7 @@
 """Train of a slice in parts: one pass over its labels for cells and weights, then rows whenever it is their turn."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -81,11 +82,12 @@ def train_source(train: Train) -> TrainingSource:
     shape = ForecastShape(cells)
     means = uniqueness_means(train, spans, shape)
 
-    def read(start: int, end: int) -> TrainingSet:
-        return weighted_part(train, Window(start, end), shape, means)
-
-    parts = LazyParts(shape, spans, read)
+    parts = LazyParts(shape, spans, partial(_read, train, shape, means))
     return InMemory(parts.part(0)) if len(parts) == 1 else parts
+
+
+def _read(train: Train, shape: ForecastShape, means: Doubles, start: int, end: int) -> TrainingSet:
+    return weighted_part(train, Window(start, end), shape, means)
 
 
 def tradeable_cells(train: Train, spans: Sequence[Window]) -> tuple[Cell, ...]:

@@ -208,6 +208,11 @@ class ModelSettings:
     baselines: BaselineParameters
     learners: LearnerParameters
 
+    def __post_init__(self) -> None:
+        devices, workers = self.training.devices, self.search.workers
+        if devices > 1 and workers > 1:  # a worker may start no processes, and all would queue at the same devices
+            raise ConfigError(f"search.workers={workers} must be 1 where training.devices={devices} is above 1")
+
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:

@@ -161,7 +161,7 @@ class TrainingParameters:
     part_rows: int  # rows of Train that are read and held at once
     seed: int
     accelerator: Literal["cpu", "gpu", "auto"]  # what it runs on; auto: a GPU where there is one
-    devices: int  # of that kind; more than one where torchrun started as many processes
+    devices: int  # of that kind, on this machine; more than one: the fit starts a process for each
     strategy: Literal["auto", "ddp"]  # how several devices share a fit
     precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 products on a GPU, else float32
 

@@ -1,61 +1,88 @@
-"""One fit in two processes, as torchrun starts them: both ranks end with the same finite weights."""
+"""One fit in two processes, started by us and by torchrun: the same bytes; a fit that fails leaves no process."""
 
+import multiprocessing
 import os
-import socket
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from assets.shared_fit import Work, fit_on_devices
 from market.errors import ModelError
+from modeling.sampling import InMemory, TrainingSet
 from tests.builders_modeling import labelled_rows, quick_training, small_network
 
 pytestmark = pytest.mark.acceptance
 
 PATIENCE_S = 300.0
 ROOT = Path(__file__).parents[2]
-FIT = """
-import sys
+SHARED = """
+import os, sys
 import numpy as np
-from modeling.training import fit
-from tests.builders_modeling import labelled_rows, quick_training, small_network
+from tests.acceptance.test_shared_fits import fitted, work_for_two
 
-network, settings = small_network(width=16, depth=1), quick_training(epochs=3, devices=2, strategy="ddp")
-found = fit(network, labelled_rows(seed=1), labelled_rows(seed=2), settings)
-np.savez(sys.argv[1], val_nll=[epoch.val_nll for epoch in found.history], **found.model.weights)
+found = fitted(work_for_two())
+np.savez(f"{sys.argv[1]}.{os.environ['RANK']}.npz", val_nll=found["val_nll"], **found["weights"])
 """
 
 
-def started(rank: int, port: int, target: Path) -> "subprocess.Popen[bytes]":
-    """One of the two processes, with the environment that torchrun gives it."""
-    launched = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    launched |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
-    launched |= {"GROUP_RANK": "0", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "-c", FIT, target], env=os.environ | launched, cwd=ROOT)
+def work_for_two() -> Work:
+    training = quick_training(epochs=3, devices=2, strategy="ddp", mixup_alpha=0.4)
+    return Work(small_network(width=16, depth=1), labelled_rows(seed=1), labelled_rows(seed=2), training)
 
 
-def test_two_processes_end_with_the_same_finite_weights(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    targets = [tmp_path / f"{rank}.npz" for rank in range(2)]
-    processes = [started(rank, port, target) for rank, target in enumerate(targets)]
-    try:
-        assert [process.wait(PATIENCE_S) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    first, second = (dict(np.load(target)) for target in targets)
-    for name, array in first.items():
-        assert np.isfinite(array).all(), name
-        assert array.tobytes() == second[name].tobytes(), name
-    assert first["val_nll"][-1] < first["val_nll"][0]
+def fitted(work: Work) -> dict[str, object]:
+    found = fit_on_devices(work)
+    return {"weights": found.model.weights, "val_nll": [epoch.val_nll for epoch in found.history]}
+
+
+@dataclass(frozen=True)
+class Unreadable(InMemory):
+    """A source that cannot be read by the second process."""
+
+    def part(self, place: int) -> TrainingSet:
+        if os.environ["RANK"] == "1":
+            raise ModelError("part 0 of Train is gone")
+        return self.data
+
+
+def test_whoever_starts_the_processes_the_weights_are_the_same_bytes(tmp_path: Path) -> None:
+    script, target = tmp_path / "shared.py", tmp_path / "fit"
+    script.write_text(SHARED)
+    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, target]
+    subprocess.run(launched, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=ROOT, timeout=PATIENCE_S, check=True)
+    ours = fitted(work_for_two())
+    for rank in range(2):
+        theirs = dict(np.load(f"{target}.{rank}.npz"))
+        assert theirs.pop("val_nll").tolist() == ours["val_nll"]
+        assert {name: array.tobytes() for name, array in theirs.items()} == {
+            name: array.tobytes() for name, array in ours["weights"].items()
+        }
+    assert ours["val_nll"][-1] < ours["val_nll"][0]
+
+
+def test_what_is_wrong_in_one_process_is_said_and_none_is_left() -> None:
+    source = Unreadable(labelled_rows(seed=1))
+    with pytest.raises(ModelError, match="part 0 of Train is gone"):
+        fit_on_devices(replace(work_for_two(), train=source))
+    assert multiprocessing.active_children() == []
+
+
+def test_a_report_that_stops_the_fit_leaves_no_process() -> None:
+    def stop(epoch: int, _: float) -> None:
+        raise ModelError(f"stopped behind epoch {epoch}")
+
+    with pytest.raises(ModelError, match="stopped behind epoch 0"):
+        fit_on_devices(work_for_two(), stop)
+    assert multiprocessing.active_children() == []
 
 
 def test_two_devices_without_their_processes_are_refused_in_one_line() -> None:
     from modeling.training import fit
 
+    work = work_for_two()
     with pytest.raises(ModelError, match="devices=2 needs as many processes: torchrun --nproc-per-node 2; else set 1"):
-        fit(small_network(16, 1), labelled_rows(), labelled_rows(seed=2), quick_training(devices=2, strategy="ddp"))
+        fit(work.network, work.train, work.val, work.training)
