@@ -186,6 +186,14 @@ def benchmark(settings: Settings, arguments: argparse.Namespace) -> None:
     print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
 
 
+def cells(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Trade a slice's model over Val at every cell that it answers for; each is a trial of the slice's ledger."""
+    from assets.cell_study import cell_report
+
+    report = cell_report(settings, arguments)
+    print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
+
+
 def parity(_: Settings, arguments: argparse.Namespace) -> None:
     """Replay a journal, orders first and then decisions; the exit status is 0 if both come out bit for bit."""
     from live.parity import parity_of
@@ -249,7 +257,7 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-_ON_DATA = (fetch, lake, warehouse, registry, export, backtest, benchmark)
+_ON_DATA = (fetch, lake, warehouse, registry, export, backtest, benchmark, cells)
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -274,6 +282,13 @@ def _add_data_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
     _add_warehouse_arguments(commands["warehouse"])
     _add_export_arguments(commands["export"])
     _add_benchmark_arguments(commands["benchmark"])
+    _add_cell_arguments(commands["cells"])
+
+
+def _add_cell_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--symbol", help="an instrument of the configuration; the first of data.symbols unless given")
+    parser.add_argument("--slice", help="key of a slice with a model; the newest unless given")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
 
 
 def _add_warehouse_arguments(parser: argparse.ArgumentParser) -> None:

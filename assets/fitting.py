@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from modeling.augmentation import Mirror
 from modeling.baselines import class_prior
 from modeling.calibration import identity
 from modeling.evaluation import baseline_prediction, evaluate, model_prediction
-from modeling.forecast import ForecastShape
+from modeling.forecast import Cell, ForecastShape
 from modeling.parameters import CnnParameters, NetworkParameters
 from modeling.sampling import TrainingSet, learnable
 from modeling.search_space import Candidate, NetworkSpace
@@ -170,6 +170,30 @@ def earn(on: Bench, model: ModelSnapshot) -> Run:
     return run_desk("candidate", desk, on.stretch, forecasts_on(on.stretch, forecaster))
 
 
+class Profit(NamedTuple):
+    """What was earned, quote currency."""
+
+    net: float
+    minute_ts: tuple[int, ...]  # UTC minutes that were traded through, ns
+    minute_net: tuple[float, ...]
+
+
+def profit(on: Bench, model: ModelSnapshot) -> Profit:
+    """Net profit of a model over the first part of Val, as a whole and minute by minute."""
+    run = earn(on, model)
+    minutes = minute_profits(run.result.decisions["row_ts"], run.result.decisions["equity"])
+    ts, net = (tuple(minutes[name].to_list()) for name in ("minute", "net"))
+    return Profit(run.performance.net_quote, ts, net)
+
+
+def skills(on: Bench, model: ModelSnapshot) -> dict[Cell, float]:
+    """Log-loss skill against the class prior, on the first part of Val, by cell."""
+    data = on.data.search
+    scores = score_rows(data, model, [baseline_prediction(class_prior(on.data.taught), data)])
+    rows = scores.filter(scores["model"] == "model").select("horizon_ms", "budget_bp", "nll_skill").iter_rows()
+    return {Cell(horizon_ms, budget_bp): value for horizon_ms, budget_bp, value in rows}
+
+
 def skill(on: Bench, model: ModelSnapshot) -> float:
     """Mean log-loss skill over the cells against the class prior, on the first part of Val."""
     data = on.data.search
@@ -233,10 +257,8 @@ def judge_candidate(on: Bench, candidate: Candidate, report: Callable[[int, floa
     if (duration := step_us(untrained(network_of(on.features, candidate.network, on.shape)))) > LATENCY_BUDGET_US:
         raise TrialPruned(f"a streaming step takes {duration:.0f} us, allowed are {LATENCY_BUDGET_US:.0f}")
     model = train(on, candidate, report=lambda epoch, val_nll: report(epoch, -val_nll)).model
-    run = earn(on, model)
-    minutes = minute_profits(run.result.decisions["row_ts"], run.result.decisions["equity"])
-    ts, net = (tuple(minutes[name].to_list()) for name in ("minute", "net"))
-    return Score(run.performance.net_quote, skill(on, model), ts, net)
+    earned = profit(on, model)
+    return Score(earned.net, skill(on, model), earned.minute_ts, earned.minute_net)
 
 
 def untrained(network: Architecture) -> ModelSnapshot:
