@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from backtest.parameters import VenueParameters
 from backtest.venue import SimulatedVenue
 from live.connectors.binance_api import decimals, rest_prefix
+from live.exchange_countdown import Countdown
 from live.exchange_order_faults import OrderFaults
 from live.gateways.client import TIFS, on_grid, side_of
 from market.errors import VenueError
@@ -95,6 +96,7 @@ class OrderVenue:
         self.orders: dict[int, VenueOrder] = {}
         self.trades: list[dict[str, Any]] = []
         self.position = 0  # lots
+        self.countdown = Countdown(self._cancel_all)
         self._instrument = instrument
         self._account = account
         self._now = now
@@ -132,6 +134,7 @@ class OrderVenue:
             ("POST", f"{prefix}/order"): (self._place, True),
             ("DELETE", f"{prefix}/order"): (self._cancel, True),
             ("GET", f"{prefix}/order"): (self._show, True),
+            ("POST", f"{prefix}/countdownCancelAll"): (self._count_down, True),
             ("GET", f"{prefix}/openOrders"): (self._open_orders, True),
             ("GET", f"{prefix}/userTrades"): (self._user_trades, True),
             ("GET", f"{prefix}/positionRisk"): (self._positions, True),
@@ -217,6 +220,19 @@ class OrderVenue:
         if order.status != "CANCELED":
             raise Refusal(-2011, "Unknown order sent.")
         return HTTPStatus.OK, self._shown(order)
+
+    async def _count_down(self, fields: dict[str, str]) -> Answer | None:
+        if fields.get("symbol") != self._symbol:
+            raise Refusal(-1121, "Invalid symbol.")
+        if not fields.get("countdownTime", "").isdecimal():
+            raise Refusal(-1102, "A parameter is missing or malformed (countdownTime).")
+        self.countdown.begin(int(fields["countdownTime"]))
+        return HTTPStatus.OK, {"symbol": self._symbol, "countdownTime": fields["countdownTime"]}
+
+    def _cancel_all(self) -> None:
+        for order in self.orders.values():
+            if not order.over:
+                self._kernel.cancel(order.venue_id, self._now())
 
     async def _show(self, fields: dict[str, str]) -> Answer:
         return HTTPStatus.OK, self._shown(self._order_of(fields, -2013))

@@ -81,13 +81,15 @@ class Floor:
         """A gateway that has not been opened."""
         return ExchangeGateway(self.instrument)
 
-    async def connect(self, gateway: ExchangeGateway, session: str = "abc", keys: Keys = KEYS) -> None:
+    async def connect(
+        self, gateway: ExchangeGateway, session: str = "abc", keys: Keys = KEYS, patience: Patience = HASTY
+    ) -> None:
         """Open a gateway at this venue."""
         client = VenueClient(self.instrument, keys, Addresses(self.base, True), (TIMEOUT_MS, WINDOW_MS))
         try:
             ws_url = f"ws://127.0.0.1:{self.doors.ports[0]}"
             await gateway.open(
-                Line(client, ws_url, session, Calls(time.time_ns, self._note_death), HASTY, np.random.default_rng(1))
+                Line(client, ws_url, session, Calls(time.time_ns, self._note_death), patience, np.random.default_rng(1))
             )
         except BaseException:
             await gateway.close()

@@ -100,11 +100,11 @@ def synthetic_tape(folder: Path, seconds: float) -> None:
     (folder / "tape" / "btcusd_perp_20240809.txt").write_bytes(b"".join(lines))
 
 
-def venue_process(folder: Path, start: str = str(START + 500_000_000), *more: str) -> Process:
+def venue_process(folder: Path, start: str = str(START + 500_000_000), *more: str, **environment: str) -> Process:
     """A replay venue on free ports, and settings that point at it."""
     settings_file(folder)
     arguments = ["exchange", "--symbol", SYMBOL, "--start", start, *more]
-    return Process(folder, "venue", [*arguments, "--ws-port", "0", "--rest-port", "0"])
+    return Process(folder, "venue", [*arguments, "--ws-port", "0", "--rest-port", "0"], **environment)
 
 
 def journal_of(folder: Path) -> Path:

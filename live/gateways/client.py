@@ -164,6 +164,11 @@ class VenueClient:
             raise VenueError(f"the account holds {self._symbol} in hedge mode; one-way mode is needed")
         return sum(on_grid(row["positionAmt"], self._instrument.lot_size) for row in rows)
 
+    async def cancel_all_after(self, countdown_s: float) -> None:
+        """Have the venue cancel all orders in this symbol unless it is asked again within the countdown; 0: never."""
+        asked = {"symbol": self._symbol, "countdownTime": round(countdown_s * 1e3)}
+        await self._ask(f"{self._prefix}PrivatePostCountdownCancelAll", asked)
+
     async def listen_key(self) -> str:
         """The name of the account's stream; a secret."""
         return str((await self._ask(f"{self._prefix}PrivatePostListenKey"))["listenKey"])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from live.gateways.account_stream import AccountStream, OrderNews
 from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, VenueClient, on_grid
+from live.gateways.dead_man import keep_renewing
 from live.gateways.life import OVER, OrderLife, Standing, Told, Trade
 from live.gateways.permission import require_harmless
 from market.errors import BackgroundError, NoAnswer, OrderRefused, TickloopError, VenueError
@@ -60,6 +61,7 @@ class Patience:
     recv_window_s: float  # after which the venue takes no request of ours any more
     poll_s: float  # between two questions about an order that is unknown, or unheard of
     open_s: float  # for the account stream at the start, and for cancels at the end
+    dead_man_s: float = 0.0  # after which without us the venue cancels what works; 0: it does not
 
 
 class Calls(NamedTuple):
@@ -204,6 +206,7 @@ class ExchangeGateway:
         self._line = line
         for life in self.alive:
             self._deadlines[life.order_id] = time.monotonic() + line.patience.recv_window_s
+        await self._arm(line)
         stream = AccountStream(line.client, line.ws_url, self._on_news, line.generator)
         connected = asyncio.Event()
         self._begin(_lasting("account stream", stream.run(lambda: self._on_up(connected), self._on_down)))
@@ -229,6 +232,7 @@ class ExchangeGateway:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._disarm(self._line)
         await self._line.client.close()
 
     def dump(self) -> dict[str, NDArray[np.int64]]:
@@ -263,6 +267,25 @@ class ExchangeGateway:
         for order_id in done:
             for table in (self._lives, self._answered, self._deadlines):
                 table.pop(order_id, None)
+
+    async def _arm(self, line: Line) -> None:
+        """Begin the venue's countdown, and keep it from its end. Raises VenueError if the venue does not take it."""
+        if line.patience.dead_man_s:
+            await line.client.cancel_all_after(line.patience.dead_man_s)
+            renewing = keep_renewing(line.client, line.patience.dead_man_s, self._on_silence)
+            self._begin(_lasting("dead man's switch", renewing))
+
+    async def _disarm(self, line: Line) -> None:
+        """End the countdown where nothing of ours works any more: it would take the orders of whoever comes next."""
+        if line.patience.dead_man_s and not self.alive:
+            try:
+                await line.client.cancel_all_after(0.0)
+            except VenueError as error:
+                self._on_silence(error)
+
+    def _on_silence(self, silence: VenueError) -> None:
+        self.counts["unasked"] += 1
+        self.last_words = str(silence)
 
     async def _place(self, client: VenueClient, life: OrderLife) -> None:
         self.counts["placed"] += 1
@@ -319,8 +342,7 @@ class ExchangeGateway:
                     self.counts["resolved"] += 1
                     return
             except VenueError as error:
-                self.counts["unasked"] += 1  # asked again below
-                self.last_words = str(error)
+                self._on_silence(error)  # asked again below
             else:
                 if asked > self._deadlines[life.order_id]:
                     self._tell(life.never(self._open.calls.now()))
@@ -352,8 +374,7 @@ class ExchangeGateway:
                 try:
                     await self._settle(life)
                 except VenueError as error:
-                    self.counts["unasked"] += 1  # asked again next time
-                    self.last_words = str(error)
+                    self._on_silence(error)  # asked again next time
 
     def _on_up(self, connected: asyncio.Event) -> None:
         async def reconcile() -> None:
@@ -380,8 +401,7 @@ class ExchangeGateway:
             try:
                 return await self._reconcile()
             except NoAnswer as silence:
-                self.counts["unasked"] += 1
-                self.last_words = str(silence)
+                self._on_silence(silence)
             await asyncio.sleep(self._open.patience.poll_s)
 
     async def _reconcile(self) -> None:

@@ -91,7 +91,7 @@ async def orders_of(desk: Desk, journal: Path, permit: Permit | None, calls: Cal
         instrument, permit.keys, Addresses(orders.rest_url, orders.testnet), (orders.timeout_ms, orders.recv_window_ms)
     )
     ws_url = orders.ws_url or _STREAMS[instrument.venue, orders.testnet]
-    patience = Patience(orders.recv_window_ms / 1e3, orders.poll_ms / 1e3, orders.open_s)
+    patience = Patience(orders.recv_window_ms / 1e3, orders.poll_ms / 1e3, orders.open_s, orders.dead_man_s)
     generator = np.random.default_rng(os.getpid())
     try:
         await gateway.open(Line(client, ws_url, journal_session(journal), calls, patience, generator))
