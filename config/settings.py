@@ -256,6 +256,7 @@ class LiveSettings:
     """The runner: what it trades, whom it talks to. Tokens and keys come from the environment."""
 
     symbol: str  # instrument that `main.py live` trades
+    symbols: tuple[str, ...]  # several instead, of one process; the deployment sensors serve each; none: symbol alone
     ws_url: str  # streams of venues that connectors.venues does not name; `main.py exchange` listens there
     rest_url: str  # their REST side, likewise
     api_port: int  # of the runner's pages, on loopback; 0: a free one
@@ -278,6 +279,8 @@ class LiveSettings:
             require_address(key, getattr(self, key), schemes)
         if not 0 <= self.api_port <= 65_535:
             raise ConfigError(f"api_port={self.api_port} must lie in 0 to 65535")
+        if len(set(self.symbols)) < len(self.symbols):
+            raise ConfigError(f"symbols={', '.join(self.symbols)} names an instrument twice")
         if not 0 <= self.awake_us <= 5000:
             raise ConfigError(f"awake_us={self.awake_us} must be between 0 and 5000")
         if not self.snapshot_min > 0:
@@ -285,6 +288,11 @@ class LiveSettings:
         for key in ("venue_patience_s", "swap_patience_s"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key}={getattr(self, key)} must be at least 0")
+
+    @property
+    def floor(self) -> tuple[str, ...]:
+        """Every instrument that one runner trades."""
+        return self.symbols or (self.symbol,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +336,7 @@ class Settings:
     orchestration: OrchestrationSettings
 
     def __post_init__(self) -> None:
-        for symbol in (*self.data.symbols, self.live.symbol):
+        for symbol in (*self.data.symbols, self.live.symbol, *self.live.symbols):
             self.instrument(symbol)
         if self.features.leader:
             reason = "would lead every symbol, itself too; name leaders symbol by symbol in data.leaders"

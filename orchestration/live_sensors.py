@@ -11,23 +11,24 @@ from storage.promotions import Promotion
 from storage.registry import CHALLENGER, CHAMPION, Registry
 
 Answer = dg.RunRequest | dg.SkipReason
+Answers = list[dg.RunRequest] | dg.SkipReason
 
 
 def new_approval(settings: Settings) -> dg.SensorDefinition:
-    """Deploys whatever the promotion ledger names as champion of the live symbol, once for each of its lines."""
+    """Deploys whatever the promotion ledger names as champion of each live symbol, once for each of its lines."""
 
     @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=_status(settings))
-    def new_approval(registry: dg.ResourceParam[Registry]) -> Answer:
+    def new_approval(registry: dg.ResourceParam[Registry]) -> Answers:
         return _deploying(settings, registry, CHAMPION)
 
     return new_approval
 
 
 def new_challenger(settings: Settings) -> dg.SensorDefinition:
-    """Deploys whatever the ledger names as challenger of the live symbol, where live.challenger gives it a desk."""
+    """Deploys whatever the ledger names as challenger of each live symbol, where live.challenger gives it a desk."""
 
     @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=_status(settings))
-    def new_challenger(registry: dg.ResourceParam[Registry]) -> Answer:
+    def new_challenger(registry: dg.ResourceParam[Registry]) -> Answers:
         if not settings.live.challenger:
             return dg.SkipReason("live.challenger is off: the runner has no desk for one")
         return _deploying(settings, registry, CHALLENGER)
@@ -83,19 +84,21 @@ def _retraining(context: dg.SensorEvaluationContext, settings: Settings, found: 
     )
 
 
-def _deploying(settings: Settings, registry: Registry, role: str) -> Answer:
-    symbol = settings.live.symbol
-    name = model_name(settings, symbol)
-    approval = registry.ledger.newest(name, role)
-    if approval is None:
-        return dg.SkipReason(f"the promotion ledger names no {role} of {name}")
+def _deploying(settings: Settings, registry: Registry, role: str) -> Answers:
+    names = {symbol: model_name(settings, symbol) for symbol in settings.live.floor}
+    found = {symbol: registry.ledger.newest(name, role) for symbol, name in names.items()}
+    asked = [_pushing(symbol, role, approval) for symbol, approval in found.items() if approval is not None]
+    return asked or dg.SkipReason(f"the promotion ledger names no {role} of {', '.join(names.values())}")
+
+
+def _pushing(symbol: str, role: str, approval: Promotion) -> dg.RunRequest:
     asked = {"ops": {"live_deployment": {"config": {"symbol": symbol, "role": role}}}}
     return dg.RunRequest(_approval_key(approval), run_config=asked, tags={"deploy/reason": approval.reason})
 
 
 def _approval_key(approval: Promotion) -> str:
     """Dagster remembers a run key for ever: one for each line of the ledger, not for each model."""
-    return f"approval|{approval.when}|{approval.to_version}|{approval.bundle_sha[:12]}"
+    return f"approval|{approval.model}|{approval.when}|{approval.to_version}|{approval.bundle_sha[:12]}"
 
 
 def _status(settings: Settings) -> dg.DefaultSensorStatus:

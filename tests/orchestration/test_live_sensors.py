@@ -42,8 +42,10 @@ def _written(folder: Path) -> JournalWriter:
     return writer
 
 
-def _approve(settings: Settings, when: str, sha: str = "ab" * 32, alias: str = "champion") -> None:
-    name = model_name(settings, settings.live.symbol)
+def _approve(
+    settings: Settings, when: str, sha: str = "ab" * 32, alias: str = "champion", symbol: str | None = None
+) -> None:
+    name = model_name(settings, symbol or settings.live.symbol)
     approval = Promotion(when, "tester", name, alias, None, "1", sha, {}, "because")
     _registry(settings).ledger.append(approval)
 
@@ -58,7 +60,7 @@ def test_each_line_of_the_ledger_deploys_once(settings: Settings) -> None:
     for when in ("2024-08-09T00:00:00+00:00", "2024-08-09T00:00:00+00:00", "2024-08-10T00:00:00+00:00"):
         if when not in "".join(keys):
             _approve(settings, when)
-        request = new_approval(settings)(registry=_registry(settings))
+        [request] = new_approval(settings)(registry=_registry(settings))
         assert request.tags["deploy/reason"] == "because"
         keys.append(request.run_key)
     assert keys[0] == keys[1] != keys[2]
@@ -72,11 +74,25 @@ def test_an_approved_challenger_is_deployed_as_one_where_it_has_a_desk(settings:
     assert "live.challenger is off" in new_challenger(settings)(registry=_registry(settings)).skip_message
     assert "names no challenger" in new_challenger(with_desk)(registry=_registry(settings)).skip_message
     _approve(settings, "2024-08-09T00:00:00+00:00", alias="challenger")
-    request = new_challenger(with_desk)(registry=_registry(settings))
+    [request] = new_challenger(with_desk)(registry=_registry(settings))
     asked = request.run_config["ops"]["live_deployment"]["config"]
     assert asked == {"symbol": settings.live.symbol, "role": "challenger"}
     assert dg.validate_run_config(job, request.run_config)
     assert "names no champion" in new_approval(settings)(registry=_registry(settings)).skip_message
+
+
+def test_every_symbol_of_the_floor_is_served_once_it_is_approved(settings: Settings) -> None:
+    names = ("binance-coinm-btcusd_perp", "binance-usdm-btcusdt", "binance-spot-btcusdt")
+    floor = replace(settings, live=replace(settings.live, symbols=names, challenger=True))
+    for sensor, alias in ((new_approval, "champion"), (new_challenger, "challenger")):
+        said = sensor(floor)(registry=_registry(floor)).skip_message
+        assert all(name in said for name in names)
+        for name in names[1:]:
+            _approve(floor, "2024-08-09T00:00:00+00:00", alias=alias, symbol=name)
+        requests = sensor(floor)(registry=_registry(floor))
+        asked = [request.run_config["ops"]["live_deployment"]["config"] for request in requests]
+        assert asked == [{"symbol": name, "role": alias} for name in names[1:]]
+        assert len({request.run_key for request in requests}) == 2
 
 
 def test_a_journal_is_imported_when_a_segment_of_it_is_finished(settings: Settings) -> None:
