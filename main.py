@@ -118,15 +118,16 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def live(settings: Settings, arguments: argparse.Namespace) -> None:
     """Trade one symbol or several, on paper unless told otherwise: journal, decide, and take pushed models."""
-    from live.gateways.opening import chosen_gateway
+    from live.gateways.opening import adopting, chosen_gateway
     from live.plan import plan_of
     from live.runner import Folders
     from live.serve import Ending, lines_of, secrets_from, serve
 
     _tether(arguments)
     paths, now = settings.paths, time.time_ns()
-    symbols = tuple(dict.fromkeys(arguments.symbol or [settings.live.symbol]))
+    symbols = tuple(dict.fromkeys(arguments.symbol or settings.live.floor))
     gateway, permits = chosen_gateway(settings, symbols, arguments.gateway, os.environ)
+    permits = adopting(permits) if arguments.adopt_position else permits
     folders = {symbol: Folders(paths.journal(symbol), paths.live_bundles(symbol)) for symbol in symbols}
     ending = Ending(arguments.until_end, arguments.ready_file)
     serve(
@@ -334,6 +335,8 @@ def _add_live_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
 def _add_trading_arguments(live: argparse.ArgumentParser) -> None:
     orders = "where orders go; live.gateway unless given, which exchange needs too"
     live.add_argument("--gateway", choices=("paper", "shadow", "exchange"), help=orders)
+    adopt = "begin a new journal with what the exchange says that the account holds; refused otherwise"
+    live.add_argument("--adopt-position", action="store_true", help=adopt)
     profile = "settings to run under, as APP_ENV picks them; a --config must be laid over the same"
     live.add_argument("--profile", choices=PROFILES, help=profile)
 

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
+from backtest.ledger import BASIS, Ledger
 from backtest.parameters import VenueParameters
 from backtest.venue import SimulatedVenue
 from live.connectors.binance_api import decimals, rest_prefix
@@ -96,6 +97,7 @@ class OrderVenue:
         self.orders: dict[int, VenueOrder] = {}
         self.trades: list[dict[str, Any]] = []
         self.position = 0  # lots
+        self._books = Ledger(instrument)  # for the entry price alone
         self.countdown = Countdown(self._cancel_all)
         self._instrument = instrument
         self._account = account
@@ -246,7 +248,14 @@ class OrderVenue:
 
     async def _positions(self, fields: dict[str, str]) -> Answer:
         held = {"symbol": self._symbol, "positionAmt": self._qty(self.position), "positionSide": "BOTH"}
-        return HTTPStatus.OK, [held]
+        return HTTPStatus.OK, [held | {"entryPrice": str(self._entry_price())}]
+
+    def _entry_price(self) -> float:
+        """Average price of what is held, 0 while flat."""
+        if not self.position:
+            return 0.0
+        each = self._books.money[BASIS] / self.position  # value units, see the ledger
+        return float(-1.0 / each if self._instrument.inverse else each) * self._instrument.tick_size
 
     async def _account_state(self, fields: dict[str, str]) -> Answer:
         return HTTPStatus.OK, {"canTrade": True, "positions": (await self._positions(fields))[1], "assets": []}
@@ -297,6 +306,7 @@ class OrderVenue:
             order.filled += part
             order.status = "FILLED" if order.filled == order.qty else "PARTIALLY_FILLED"
             self.position += order.side * part
+            self._books.book_fill(order.side, int(report["price"]), part, 0.0)
             trade = {
                 "id": len(self.trades) + 1,
                 "orderId": order.venue_id,

@@ -50,7 +50,9 @@ CANCEL_REJECTED: Final = 5
 ORDER_EXPIRED: Final = 6
 MODIFIED: Final = 7  # price and quantity asked for are the new ones
 MODIFY_REJECTED: Final = 8  # the order goes on as it was
+OPENING: Final = 9  # no order's: a position that the account held before, taken over at its entry price without a fee
 
+MOVES: Final = (FILL, OPENING)  # kinds that change the position
 ENDED: Final = (ORDER_CANCELLED, ORDER_REJECTED, ORDER_EXPIRED)  # kinds that end an order; the last fill does too
 
 REPORT_NAMES: Final = (
@@ -63,6 +65,7 @@ REPORT_NAMES: Final = (
     "expired",
     "modified",
     "modify rejected",
+    "opening",
 )
 
 # reasons

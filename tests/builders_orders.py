@@ -82,15 +82,19 @@ class Floor:
         return ExchangeGateway(self.instrument)
 
     async def connect(
-        self, gateway: ExchangeGateway, session: str = "abc", keys: Keys = KEYS, patience: Patience = HASTY
+        self,
+        gateway: ExchangeGateway,
+        session: str = "abc",
+        keys: Keys = KEYS,
+        patience: Patience = HASTY,
+        adopts: bool = False,
     ) -> None:
         """Open a gateway at this venue."""
         client = VenueClient(self.instrument, keys, Addresses(self.base, True), (TIMEOUT_MS, WINDOW_MS))
         try:
             ws_url = f"ws://127.0.0.1:{self.doors.ports[0]}"
-            await gateway.open(
-                Line(client, ws_url, session, Calls(time.time_ns, self._note_death), patience, np.random.default_rng(1))
-            )
+            calls, generator = Calls(time.time_ns, self._note_death), np.random.default_rng(1)
+            await gateway.open(Line(client, ws_url, session, calls, patience, generator, adopts))
         except BaseException:
             await gateway.close()
             await client.close()

@@ -20,7 +20,7 @@ from features.stream import Arrays, FeatureStream, Row, dump_state, load_state
 from market.book import ASK, BID, quantity
 from market.errors import ConfigError, ModelError
 from market.events import Events
-from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, Reports
+from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, OPENING, Reports
 from modeling.certainty import SILENT, Certainty, Outlook, Outlooks
 from trading import account as own
 from trading import intents as sent
@@ -207,6 +207,8 @@ class Session:
                 own.acknowledge(orders, order_id)
             elif kind == FILL:
                 self._on_fill(report)
+            elif kind == OPENING:
+                self._on_opening(report)
             elif kind in ENDED:
                 own.finish(orders, order_id)
             elif kind == CANCEL_REJECTED and int(report["reason"]) != ALREADY_DONE:
@@ -222,6 +224,11 @@ class Session:
             limits, seen = self.strategy.limits, int(report["visible_ts"])
             pause_ns, streak = int(limits[LOSS_PAUSE_NS]), int(limits[LOSS_STREAK])
             own.close_trip(integers, floats, self.books.cash, pause_ns, streak, seen)
+
+    def _on_opening(self, report: np.void) -> None:
+        side, qty = int(report["side"]), int(report["qty"])
+        self.books.book_fill(side, int(report["price"]), qty, 0.0)
+        self.account[1][own.POSITION] += side * qty
 
     def observe(self, row_ts: int) -> None:
         """Close the row at ``row_ts`` without deciding: features and forecast go on, the account does not."""

@@ -38,6 +38,13 @@ class Open(NamedTuple):
     leaves: int  # lots
 
 
+class Holding(NamedTuple):
+    """What an account holds in our symbol."""
+
+    lots: int  # signed
+    entry_price: int  # ticks, 0 while flat
+
+
 def require_orders(instrument: Instrument) -> None:
     """Raises ConfigError if no gateway sends orders to the instrument's venue."""
     if instrument.venue not in _PREFIX:
@@ -158,11 +165,19 @@ class VenueClient:
 
     async def position(self) -> int:
         """Lots that the account holds, one-way mode."""
+        return (await self.holding()).lots
+
+    async def holding(self) -> Holding:
+        """What the account holds, one-way mode; its entry price in ticks, to the nearest.
+
+        Raises VenueError in hedge mode.
+        """
         answer = await self._ask(_POSITIONS[self._instrument.venue], {})
         rows = [row for row in answer if row["symbol"] == self._symbol]
         if any(row.get("positionSide", "BOTH") != "BOTH" for row in rows):
             raise VenueError(f"the account holds {self._symbol} in hedge mode; one-way mode is needed")
-        return sum(on_grid(row["positionAmt"], self._instrument.lot_size) for row in rows)
+        lots = sum(on_grid(row["positionAmt"], self._instrument.lot_size) for row in rows)
+        return Holding(lots, round(float(rows[0]["entryPrice"]) / self._instrument.tick_size) if lots else 0)
 
     async def cancel_all_after(self, countdown_s: float) -> None:
         """Have the venue cancel all orders in this symbol unless it is asked again within the countdown; 0: never."""

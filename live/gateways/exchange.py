@@ -15,20 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from live.gateways.account_stream import AccountStream, OrderNews
-from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, VenueClient, on_grid
+from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, Holding, VenueClient, on_grid
 from live.gateways.dead_man import keep_renewing
 from live.gateways.life import OVER, OrderLife, Standing, Told, Trade
 from live.gateways.permission import require_harmless
 from market.errors import BackgroundError, NoAnswer, OrderRefused, TickloopError, VenueError
-from market.events import Events
+from market.events import BUY, SELL, Events
 from market.instrument import Instrument
 from market.orders import (
     ALREADY_DONE,
-    FILL,
     LINE_DOWN,
+    MOVES,
     NEVER_ARRIVED,
     NO_ANSWER,
     NO_MARGIN,
+    NO_REASON,
+    OPENING,
     REPORT,
     VENUE_REFUSED,
     WOULD_CROSS,
@@ -80,6 +82,7 @@ class Line(NamedTuple):
     calls: Calls
     patience: Patience
     generator: np.random.Generator  # spreads retries
+    adopts: bool = False  # what an account holds before the journal has told anything
 
 
 class ExchangeGateway:
@@ -136,7 +139,7 @@ class ExchangeGateway:
             self._told = max(self._told, int(report["report_id"]) + 1)
             if int(report["reason"]) == NEVER_ARRIVED:
                 self._given_up.add(int(report["order_id"]))
-            if int(report["kind"]) == FILL:
+            if int(report["kind"]) in MOVES:
                 self.position += int(report["side"]) * int(report["qty"])
             life = self._lives.get(int(report["order_id"]))
             if life is not None:  # None: its end was handed out before the snapshot that we go on from
@@ -164,7 +167,7 @@ class ExchangeGateway:
     def _note_seen(self, reports: Reports) -> None:
         for report in reports:
             life = self._seen.get(int(report["order_id"]))
-            if int(report["kind"]) == FILL:
+            if int(report["kind"]) in MOVES:
                 self._seen_position += int(report["side"]) * int(report["qty"])
             if life is not None:
                 life.remember(report)
@@ -417,12 +420,24 @@ class ExchangeGateway:
         foreign = [order.client_id for order in await client.open_orders() if order.client_id not in known]
         if foreign:
             raise VenueError(f"{len(foreign)} orders work in {self._instrument.name} that the journal does not know")
-        held, before = await client.position(), self.position
+        holding, before = await client.holding(), self.position
+        if self._open.adopts and self._told == 0 and holding.lots:
+            self._adopt(holding)
+        held = holding.lots
         for life in self.alive:
             await self._settle(life)
         if held not in (before, self.position):
-            raise VenueError(f"the venue holds {held} lots of {self._instrument.name}, the journal {self.position}")
+            raise VenueError(
+                f"the venue holds {held} lots of {self._instrument.name}, the journal {self.position}; "
+                "a new journal takes a position over with --adopt-position"
+            )
         self.counts["reconciled"] += 1
+
+    def _adopt(self, holding: Holding) -> None:
+        """Tell of the position as it was found; the journal's first report, so that a replay begins with it."""
+        side, lots = (BUY, holding.lots) if holding.lots > 0 else (SELL, -holding.lots)
+        now = self._open.calls.now()
+        self._tell([Told(0, holding.entry_price, lots, 0, now, OPENING, NO_REASON, side, 0)])
 
     def _on_news(self, news: OrderNews) -> None:
         life, number = self._life_of(news.c), self._number_of(news.c)
@@ -460,7 +475,7 @@ class ExchangeGateway:
 
     def _tell(self, told: list[Told]) -> None:
         for report in told:
-            if report.kind == FILL:
+            if report.kind in MOVES:
                 self.position += report.side * report.qty
             if report.reason == NEVER_ARRIVED:
                 self._given_up.add(report.order_id)

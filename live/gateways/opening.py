@@ -15,7 +15,7 @@ from live.desk import Desk
 from live.gateways.client import Addresses, VenueClient, require_orders
 from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
 from live.gateways.permission import Keys, gateway_of, keys_from, require_test_venue
-from market.errors import VenueError
+from market.errors import ConfigError, VenueError
 from market.instrument import Instrument
 from storage.files import replace_file
 
@@ -34,6 +34,7 @@ class Permit(NamedTuple):
     instrument: Instrument
     settings: OrderSettings
     keys: Keys
+    adopts: bool = False  # a position that the account holds, into a journal that has told nothing
 
 
 def permits_of(
@@ -62,6 +63,13 @@ def chosen_gateway(
     gateway = gateway_of(settings.live.gateway, flag)
     instruments = [settings.instrument(symbol) for symbol in symbols]
     return gateway, permits_of(gateway, instruments, settings.live.orders, environment)
+
+
+def adopting(permits: Mapping[str, Permit]) -> dict[str, Permit]:
+    """The same permits, to take over what the account holds. Raises ConfigError if there is none: paper begins flat."""
+    if not permits:
+        raise ConfigError("--adopt-position: orders do not go to an exchange, and other accounts begin flat")
+    return {symbol: permit._replace(adopts=True) for symbol, permit in permits.items()}
 
 
 def journal_session(folder: Path) -> str:
@@ -94,7 +102,7 @@ async def orders_of(desk: Desk, journal: Path, permit: Permit | None, calls: Cal
     patience = Patience(orders.recv_window_ms / 1e3, orders.poll_ms / 1e3, orders.open_s, orders.dead_man_s)
     generator = np.random.default_rng(os.getpid())
     try:
-        await gateway.open(Line(client, ws_url, journal_session(journal), calls, patience, generator))
+        await gateway.open(Line(client, ws_url, journal_session(journal), calls, patience, generator, permit.adopts))
         yield
     finally:
         await gateway.close()
