@@ -229,6 +229,7 @@ class Session:
         side, qty = int(report["side"]), int(report["qty"])
         self.books.book_fill(side, int(report["price"]), qty, 0.0)
         self.account[1][own.POSITION] += side * qty
+        self._mark = self._mark or float(report["price"])  # until the first valid row
 
     def observe(self, row_ts: int) -> None:
         """Close the row at ``row_ts`` without deciding: features and forecast go on, the account does not."""
