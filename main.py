@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from config.loading import PROFILES, choose_profile, load_settings
 from config.settings import Settings
@@ -118,7 +119,6 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def live(settings: Settings, arguments: argparse.Namespace) -> None:
     """Trade one symbol or several, on paper unless told otherwise: journal, decide, and take pushed models."""
-    from live.gateways.opening import adopting, chosen_gateway
     from live.plan import plan_of
     from live.runner import Folders
     from live.serve import Ending, lines_of, secrets_from, serve
@@ -126,14 +126,22 @@ def live(settings: Settings, arguments: argparse.Namespace) -> None:
     _tether(arguments)
     paths, now = settings.paths, time.time_ns()
     symbols = tuple(dict.fromkeys(arguments.symbol or settings.live.floor))
-    gateway, permits = chosen_gateway(settings, symbols, arguments.gateway, os.environ)
-    permits = adopting(permits) if arguments.adopt_position else permits
+    gateway, permits = _way_of_orders(settings, symbols, arguments)
     folders = {symbol: Folders(paths.journal(symbol), paths.live_bundles(symbol)) for symbol in symbols}
     ending = Ending(arguments.until_end, arguments.ready_file)
     serve(
         *([plan_of(settings, symbol, now, gateway) for symbol in symbols], folders, paths.ledger),
         *(lines_of(settings, permits), secrets_from(dict(os.environ)), ending),
     )
+
+
+def _way_of_orders(
+    settings: Settings, symbols: tuple[str, ...], arguments: argparse.Namespace
+) -> tuple[Any, dict[str, Any]]:
+    from live.gateways.opening import adopting, chosen_gateway
+
+    gateway, permits = chosen_gateway(settings, symbols, arguments.gateway, os.environ)
+    return gateway, adopting(permits) if arguments.adopt_position else permits
 
 
 def kernels(settings: Settings, arguments: argparse.Namespace) -> None:
