@@ -59,6 +59,7 @@ class Desk:
         self.gateway = gateway
         self.idle = session.strategy  # decides where no model does
         self.bundle_sha = ""  # of the model in force, empty where there is none
+        self.stood_aside = False  # its model is gone, and no other has decided since
         self.previous: Model | None = None  # what decided before it, kept hot for a rollback
 
     def deploy(self, strategy: Strategy, bundle_sha: str) -> None:
@@ -68,11 +69,13 @@ class Desk:
         if before.bundle_sha not in ("", bundle_sha):
             self.previous = None if is_missing(before.strategy) else before
         self.bundle_sha = bundle_sha
+        self.stood_aside = False
 
     def stand_aside(self) -> None:
         """Decide without a model from the next row on, whatever is held."""
         self.session.stand_aside(self.idle)
         self.bundle_sha = ""
+        self.stood_aside = True
 
     def cancel_unrecorded(self, ts: int) -> None:
         """Ask for every working order to be cancelled, though nobody can write that down any more."""

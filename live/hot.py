@@ -36,6 +36,18 @@ class HotRows:
         self._meters.set("hot_dropped", self._cache.dropped)
 
 
+class HotAges:
+    """How old the newest value is that others can read, by symbol; what was never put has no age."""
+
+    def __init__(self, cache: HotCache, symbol: str, now: Callable[[], int], meters: Meters) -> None:
+        self._cache, self._symbol, self._now, self._meters = cache, symbol, now, meters
+        meters.before_reading(self._refresh)
+
+    def _refresh(self) -> None:
+        if newest := self._cache.newest_ts(self._symbol):
+            self._meters.set("hot_age_ms", (self._now() - newest) / 1e6)
+
+
 def value_of(plan: LivePlan, desk: Desk, turn: Turn) -> dict[str, Any]:
     """A row's decision by field, its features in the order of the catalogue, and who made it."""
     record, row = turn.decision.record, desk.session.row

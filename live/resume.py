@@ -18,7 +18,7 @@ from storage.journal import Position, read_journal
 from storage.snapshots import Arrays, position_of, read_snapshot, snapshots
 from trading.strategy import is_missing
 
-VERSION: Final = 1  # of what a snapshot holds
+VERSION: Final = 2  # of what a snapshot holds
 TAIL_BYTES: Final = 4_096  # of the journal before a snapshot's position, by which it knows its own
 OnIgnored = Callable[[str], None]
 
@@ -38,7 +38,7 @@ def state_of(reader: FrameReader, desks: list[Desk], plan: LivePlan, newest: int
     newest : stamp of all that it has seen, ns UTC
     tail : of the journal that it wrote
     """
-    models = [[desk.bundle_sha, desk.previous.bundle_sha if desk.previous else ""] for desk in desks]
+    models = [[desk.bundle_sha, desk.previous.bundle_sha if desk.previous else "", desk.stood_aside] for desk in desks]
     told = {"version": VERSION, "plan": plan_sha(plan), "tail": tail, "newest": newest, "models": models}
     parts: dict[str, Mapping[str, NDArray[Any]]] = {"reader": reader.dump()}
     for desk in desks:
@@ -107,9 +107,9 @@ def _restored(plan: LivePlan, journal: Path, path: Path, strategies: Strategies)
             raise JournalError(f"snapshot {path} is of another {name}")
     reader, desks = reader_of(plan), desks_of(plan)
     reader.load(_part(arrays, "reader"))
-    for desk, (sha, previous_sha) in zip(desks, told["models"], strict=True):
+    for desk, (sha, previous_sha, aside) in zip(desks, told["models"], strict=True):
         strategy = strategies(sha) if sha else desk.idle
-        desk.bundle_sha, desk.previous = sha, _kept(previous_sha, strategies)
+        desk.bundle_sha, desk.previous, desk.stood_aside = sha, _kept(previous_sha, strategies), aside
         load = desk.session.load_without_model if is_missing(strategy) else desk.session.load
         load(_part(arrays, f"session{desk.place}"), strategy)
         desk.gateway.load(_part(arrays, f"gateway{desk.place}"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import shutil
 import statistics
 import time
@@ -18,6 +19,7 @@ from storage.files import temporary_beside
 from storage.promotions import PromotionLedger
 from trading.session import Strategy
 
+LOG: Final = logging.getLogger(__name__)
 TIMED_STEPS: Final = 200
 
 
@@ -58,14 +60,24 @@ class Rollout:
         return sha, self._install(sha, files)
 
     def kept_fallback(self) -> Model | None:
-        """The newest fallback that the ledger approves and that lies here, from an earlier run; None without one.
+        """The newest fallback that the ledger approves, that lies here from an earlier run, and can serve.
 
-        Raises RegistryError if the ledger cannot be read, BundleError or ModelError if the bundle cannot serve.
+        None where none lies here. Raises RegistryError if the ledger cannot be read, BundleError or ModelError with the
+        newest one's fault if none can serve.
         """
         entries = self._ledger.promotions()
         approved = [one.bundle_sha for one in entries if (one.model, one.alias) == (self._model, "fallback")]
-        stored = [sha for sha in approved if (self._folder / sha).is_dir()]
-        return Model(strategy_of(self._plan, self._folder / stored[-1]), stored[-1]) if stored else None
+        stored = dict.fromkeys(sha for sha in reversed(approved) if (self._folder / sha).is_dir())
+        faults: list[ModelError] = []
+        for sha in stored:
+            try:
+                return Model(strategy_of(self._plan, self._folder / sha), sha)
+            except ModelError as fault:
+                LOG.warning("fallback %s cannot serve: %s", sha[:12], fault)
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+        return None
 
     def require_approval(self, sha: str, role: Pushed = "champion") -> None:
         """Raise Refusal unless the ledger approves a bundle for a role."""

@@ -89,7 +89,7 @@ class Runner:
         self.resumed = self._resume()  # decisions that the journal holds
         self.swaps = Swaps(self.desks, self._note_model)
         self.fallback = Fallback(self.desks[ROLES["champion"]], self._note_model)
-        if self.gone and not self.desks[ROLES["champion"]].bundle_sha:
+        if self.desks[ROLES["champion"]].stood_aside:
             self.fallback.champion_refused("corrupt")
         self._figures = [DeskFigures(meters, desk) for desk in self.desks]
         self._way = GatewayFigures(meters, self.desks[ROLES["champion"]].gateway)

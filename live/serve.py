@@ -31,7 +31,7 @@ from live.floor import Floor
 from live.gateways.exchange import Calls
 from live.gateways.opening import Permit, orders_of
 from live.gateways.permission import require_rehearsal
-from live.hot import HotRows
+from live.hot import HotAges, HotRows
 from live.latencies import in_words
 from live.logs import secrets_of, write_json_lines
 from live.machine_figures import DiskFigures, watch_loop
@@ -282,6 +282,7 @@ def _audience_of(floor: Floor, lines: Lines, meters: PrometheusMeters) -> ExitSt
         listeners.append(teller)
     for runner in floor.runners:
         runner.audience += listeners
+        HotAges(cache, runner.plan.instrument.name, runner.stamps.now, runner.meters)
     return closing
 
 

@@ -96,6 +96,7 @@ _CONSUMERS: Final = (
         "untold_batches", "counter", "", "batches for the warehouse given up: no room, or damaged", (), (), "process"
     ),
     Metric("outbox_bytes", "gauge", "bytes", "batches that wait for the warehouse", (), (), "process"),
+    Metric("hot_age_ms", "gauge", "ms", "age of the newest value that readers of the hot cache can find"),
     Metric("hot_dropped", "gauge", "", "values that the hot cache did not take in time", (), (), "process"),
 )
 _PROCESS: Final = (

@@ -57,6 +57,9 @@ class HotCache(Protocol):
     def get(self, symbol: str, now: int) -> Hot | None:
         """The newest value by ``now``, ns UTC; None where there is none, or only one older than the time to live."""
 
+    def newest_ts(self, symbol: str) -> int:
+        """Stamp of the newest value that readers can find, ns UTC; 0 before the first."""
+
     def close(self) -> None:
         """Let go of whatever is held."""
 
@@ -68,10 +71,15 @@ class ProcessCache:
         self.dropped = 0
         self._ttl_ms = ttl_ms
         self._values: dict[str, bytes] = {}
+        self._stamps: dict[str, int] = {}
 
     def put(self, symbol: str, value: Mapping[str, Any], ts: int) -> None:
         """Keep a value."""
-        self._values[symbol] = _packed(value, ts)
+        self._values[symbol], self._stamps[symbol] = _packed(value, ts), ts
+
+    def newest_ts(self, symbol: str) -> int:
+        """Stamp of the newest value, ns UTC."""
+        return self._stamps.get(symbol, 0)
 
     def get(self, symbol: str, now: int) -> Hot | None:
         """The newest value, unless it is too old."""
@@ -99,7 +107,8 @@ class RedisCache:
         self.dropped = 0
         self._ttl_ms = ttl_ms
         self._writing, self._reading = _client(url, login), _client(url, login)
-        self._waiting: dict[str, bytes] = {}  # one a symbol: bounded
+        self._waiting: dict[str, tuple[int, bytes]] = {}  # stamp and value, one a symbol: bounded
+        self._stamps: dict[str, int] = {}  # of what Redis has
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._thread = ConsumerThread("hot cache", self._write_all, self._closed, on_death)
@@ -109,8 +118,12 @@ class RedisCache:
         packed = _packed(value, ts)
         with self._changed:
             self.dropped += symbol in self._waiting
-            self._waiting[symbol] = packed
+            self._waiting[symbol] = ts, packed
             self._changed.notify()
+
+    def newest_ts(self, symbol: str) -> int:
+        """Stamp of the newest value that Redis has taken, ns UTC."""
+        return self._stamps.get(symbol, 0)
 
     def get(self, symbol: str, now: int) -> Hot | None:
         """The newest value, unless it is too old or Redis does not answer."""
@@ -145,19 +158,20 @@ class RedisCache:
                 self.dropped += len(batch)
                 pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * pause_s))
 
-    def _next_batch(self) -> dict[str, bytes]:
+    def _next_batch(self) -> dict[str, tuple[int, bytes]]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed.is_set())
             batch, self._waiting = self._waiting, {}
         return batch
 
-    def _write(self, batch: Mapping[str, bytes]) -> None:
+    def _write(self, batch: Mapping[str, tuple[int, bytes]]) -> None:
         if not batch:
             return
         pipeline = self._writing.pipeline(transaction=False)
-        for symbol, packed in batch.items():
+        for symbol, (_, packed) in batch.items():
             pipeline.set(_PREFIX + symbol, packed, px=self._ttl_ms)
         pipeline.execute()
+        self._stamps.update({symbol: ts for symbol, (ts, _) in batch.items()})
 
 
 def hot_cache(

@@ -18,7 +18,14 @@ from market.errors import ModelError
 from monitoring.metrics import Meters
 from storage.deployment import LARGEST_BODY, SIGNATURE_HEADER
 
-_STATUS: Final = {"closed": 403, "token": 401, "size": 413, "symbol": 404}  # of refusals that any bundle would meet
+UPLOAD_S: Final = 60.0  # for the whole body; nobody else is checked meanwhile
+_STATUS: Final = {
+    "closed": 403,
+    "token": 401,
+    "size": 413,
+    "symbol": 404,
+    "late": 408,
+}  # of refusals that any bundle would meet
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {status: {"model": Refused} for status in (*_STATUS.values(), 409)}
 Symbol = Annotated[str, Query(description="the only one, unless given")]
 
@@ -116,8 +123,12 @@ def _counted(meters: Meters) -> Iterator[None]:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise Refusal("size", f"a body may hold {LARGEST_BODY} bytes")
+    try:
+        async with asyncio.timeout(UPLOAD_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    raise Refusal("size", f"a body may hold {LARGEST_BODY} bytes")
+    except TimeoutError as error:
+        raise Refusal("late", f"the bundle was not here within {UPLOAD_S:g} s") from error
     return bytes(body)

@@ -5,7 +5,8 @@ the symbol. A message is built only once the last one was taken, so that nothing
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -18,7 +19,8 @@ from live.watch import Watch
 MOST_CLIENTS: Final = 8
 SLOWEST_HZ: Final = 1.0
 FASTEST_HZ: Final = 10.0
-HELLO_S: Final = 5.0  # until a client has said who it is
+MOST_STRANGERS: Final = 16  # that have not said who they are; they take no place of a client
+HELLO_S: Final = 2.0  # until a client has said who it is
 TAKE_S: Final = 2.0  # until a client has taken a message
 TRY_AGAIN: Final = 1013
 
@@ -44,22 +46,34 @@ def add_stream(router: APIRouter, watches: Mapping[str, Watch], guard: tuple[Acc
     """The WebSocket."""
     access, refusals = guard
     clients: set[WebSocket] = set()
+    strangers: set[WebSocket] = set()
 
     @router.websocket("/stream")
     async def stream(socket: WebSocket) -> None:
         await socket.accept()
-        clients.add(socket)
+        client = _Client(socket, watches, access)
         try:
-            if len(clients) > MOST_CLIENTS:
-                raise Refusal(TRY_AGAIN, "clients", f"{MOST_CLIENTS} clients read the stream already")
-            await _Client(socket, watches, access).serve()
+            with _place_among(strangers, socket, MOST_STRANGERS, "wait to be let in"):
+                await client.greet()
+            with _place_among(clients, socket, MOST_CLIENTS, "read the stream"):
+                await client.serve()
         except Refusal as refusal:
             refusals.count(refusal.reason)
             await _close(socket, refusal)
         except WebSocketDisconnect:
             return
-        finally:
-            clients.discard(socket)
+
+
+@contextmanager
+def _place_among(taken: set[WebSocket], socket: WebSocket, most: int, who: str) -> Iterator[None]:
+    """A place for as long as it lasts. Raises Refusal if there is none."""
+    if len(taken) >= most:
+        raise Refusal(TRY_AGAIN, "clients", f"{most} clients {who} already")
+    taken.add(socket)
+    try:
+        yield
+    finally:
+        taken.discard(socket)
 
 
 class _Client:
@@ -69,13 +83,16 @@ class _Client:
         self._access = access
         self._wish = Wish()
 
-    async def serve(self) -> None:
-        """Push until either side ends. Raises Refusal, or WebSocketDisconnect once the client has gone."""
+    async def greet(self) -> None:
+        """Learn who it is and what it wants. Raises Refusal if it may not read, or says nothing."""
         try:
             async with asyncio.timeout(HELLO_S):
                 await self._listen_once()
         except TimeoutError as error:
             raise Refusal(POLICY_VIOLATION, "silent", f"no first message within {HELLO_S:g} s") from error
+
+    async def serve(self) -> None:
+        """Push until either side ends. Raises Refusal, or WebSocketDisconnect once the client has gone."""
         listening = asyncio.create_task(self._listen())
         pushing = asyncio.create_task(self._push())
         done, waiting = await asyncio.wait((listening, pushing), return_when=asyncio.FIRST_COMPLETED)

@@ -131,7 +131,11 @@ def test_the_newest_approved_fallback_that_lies_here_is_kept_over_a_restart(tmp_
     assert kept is not None
     assert kept.bundle_sha == new
     (tmp_path / "bundles" / new / "golden.npz").write_bytes(b"torn")
-    with pytest.raises(BundleError, match="torn: golden.npz"):
+    older = rollout.kept_fallback()
+    assert older is not None
+    assert older.bundle_sha == old
+    (tmp_path / "bundles" / old / "golden.npz").write_bytes(b"torn")
+    with pytest.raises(BundleError, match=f"{new}.* torn: golden.npz"):
         rollout.kept_fallback()
 
 

@@ -103,6 +103,27 @@ async def test_a_corrupt_champion_keeps_its_position_and_the_desk_stands_aside(
 
 
 @in_loop
+async def test_a_desk_that_stood_aside_still_calls_the_fallback_after_a_second_restart(tmp_path: Path) -> None:
+    sha = await traded_journal(tmp_path, SECONDS)
+    kept = write_band_bundle(tmp_path / "bundles" / "new", conviction=0.7)
+    (tmp_path / "bundles" / "new").rename(tmp_path / "bundles" / kept)
+    shutil.rmtree(tmp_path / "bundles" / sha)
+    first = reopened(tmp_path)
+    first.journal.flush()
+    first._keeper.keep(
+        first.journal.position, first.state()
+    )  # the second start replays nothing of the model that is gone
+    first.close()
+    second = reopened(tmp_path)
+    assert second.desks[MODEL_DESK].stood_aside
+    second.fallback.keep(Model(strategy_of(quick_plan(), tmp_path / "bundles" / kept), kept))
+    go_on(second)
+    assert second.desks[MODEL_DESK].bundle_sha == kept
+    assert not second.desks[MODEL_DESK].stood_aside
+    second.close()
+
+
+@in_loop
 async def test_the_fallback_takes_the_desk_of_a_champion_that_is_gone(tmp_path: Path) -> None:
     sha = await traded_journal(tmp_path, SECONDS)
     kept = write_band_bundle(tmp_path / "bundles" / "new", conviction=0.7)

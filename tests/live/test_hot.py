@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.catalogue import feature_names
-from live.hot import HotRows
+from live.hot import HotAges, HotRows
 from live.latencies import Latencies, in_words, journal_latencies, summary_of
 from storage.hot_cache import Hottest, ProcessCache
 from tests.builders_runner import HandClock, drive, floor_of, new_runner, quick_plan, synthetic_frames
@@ -19,12 +19,17 @@ def test_the_newest_row_of_a_hot_symbol_is_found_with_its_age(tmp_path: Path) ->
     runner, cache = new_runner(tmp_path), ProcessCache()
     symbol = runner.plan.instrument.name
     runner.audience.append(HotRows(cache, Hottest((symbol,), 1), {symbol: lambda: runner.frames}, runner.meters))
+    HotAges(cache, symbol, runner.stamps.now, runner.meters)
+    assert b"hot_age_ms{" not in runner.meters.text()
     drive(runner, synthetic_frames(4.0))
     runner.close()
     row_ts = runner.desks[0].session.features.next_row_ts - 20 * MS
     hot = cache.get(symbol, row_ts + 30 * MS)
     assert hot is not None
     assert (hot.age_ms, hot.value["row_ts"]) == (30.0, row_ts)
+    assert isinstance(runner.clock, HandClock)
+    runner.clock.ns = row_ts + 30 * MS
+    assert runner.meters.value("hot_age_ms") == 30.0
     decision = hot.value["decision"]
     assert set(decision) == set(DECISION.names or ())
     assert 0 < decision["best_bid"] < decision["best_ask"]

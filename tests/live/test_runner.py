@@ -50,6 +50,7 @@ SPEED = 4.0
 AT_ONCE = 1e6  # how fast rows are looked at where the tape sets the clock
 UNUSED = {  # in a run without a pushed bundle, on a tape without refusals, outside a process of its own
     "background_task_deaths",
+    "hot_age_ms",
     "capped_decisions",
     "halved_decisions",
     "rejects",

@@ -142,7 +142,24 @@ async def test_no_more_clients_than_the_loop_can_feed(tmp_path: Path, monkeypatc
         await first.send("{}")
         await pulse(first)
         async with connect(url) as second:
+            await second.send("{}")
             assert (await refusal(second))[0] == 1013
+        assert site.refused("clients") == 1
+        assert (await pulse(first))["sequence"] > 1
+
+
+@in_loop
+async def test_who_has_not_said_who_they_are_takes_no_client_s_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "MOST_CLIENTS", 1)
+    monkeypatch.setattr(stream, "MOST_STRANGERS", 3)
+    monkeypatch.setattr(stream, "HELLO_S", 600.0)
+    async with listening(tmp_path) as (site, url), connect(url), connect(url), connect(url) as first:
+        await first.send("{}")
+        await pulse(first)
+        async with connect(url), connect(url) as crowd:
+            assert await refusal(crowd) == (1013, "3 clients wait to be let in already")
         assert site.refused("clients") == 1
         assert (await pulse(first))["sequence"] > 1
 
