@@ -117,12 +117,13 @@ class CnnArchitecture(Architecture):
         return 1 + (self.kernel_size - 1) * sum(self.dilations[branch])
 
     def block(self, branch: int, place: int) -> Layer:
-        """A convolution with a ring of the rows that its taps reach."""
+        """A convolution with a ring of the rows that its taps reach, and what the older ones bring to the next row."""
         inputs, dilation = self.kernel_size * self.width, self.dilations[branch][place]
         ring_rows = (self.kernel_size - 1) * dilation + 1
         arrays = _linear(inputs, self.width) | _norm(self.width)
         settings = dilation, ring_rows, self.kernel_size
-        return Layer(f"branch{branch}.block{place}", layout.DILATED, inputs, arrays, settings, ring_rows * self.width)
+        memory = (ring_rows + 1) * self.width
+        return Layer(f"branch{branch}.block{place}", layout.DILATED, inputs, arrays, settings, memory)
 
 
 @dataclass(frozen=True)

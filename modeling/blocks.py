@@ -34,20 +34,30 @@ def project(weights, layer, columns, row, picked, x):
 
 
 @njit(cache=True, error_model="numpy")
-def dilated(weights, layer, count, memory, scratch, x):
-    """Residual convolution: a ring holds as many rows as the taps reach back."""
-    size, ring_rows, at = x.size, layer[RING_ROWS], layer[WEIGHTS]
-    ring = memory[layer[MEMORY] : layer[MEMORY] + ring_rows * size]
-    y = scratch[0, :size]
-    newest = count % ring_rows
-    ring[newest * size : (newest + 1) * size] = x
-    start(weights, at, layer[TAPS] * size, y)
-    for tap in range(layer[TAPS]):
-        place = newest - (layer[TAPS] - 1 - tap) * layer[DILATION]
+def reach_back(weights, layer, count, memory, size):
+    """What the bias and all taps but the newest bring to the next row, kept behind the ring."""
+    ring_rows, at = layer[RING_ROWS], layer[WEIGHTS]
+    end = layer[MEMORY] + ring_rows * size
+    ring, older = memory[layer[MEMORY] : end], memory[end : end + size]
+    start(weights, at, layer[TAPS] * size, older)
+    for tap in range(layer[TAPS] - 1):
+        place = count % ring_rows - (layer[TAPS] - 1 - tap) * layer[DILATION]
         if place < 0:
             place += ring_rows
-        accumulate(weights, at + tap * size * size, ring[place * size : (place + 1) * size], y)
-    normalise(weights, at + (layer[TAPS] * size + 1) * size, y, y)
+        accumulate(weights, at + tap * size * size, ring[place * size : (place + 1) * size], older)
+
+
+@njit(cache=True, error_model="numpy")
+def dilated(weights, layer, count, memory, scratch, x):
+    """Residual convolution behind a ``reach_back``: a ring holds as many rows as the taps reach back."""
+    size, ring_rows, taps = x.size, layer[RING_ROWS], layer[TAPS]
+    end = layer[MEMORY] + ring_rows * size
+    newest = layer[MEMORY] + count % ring_rows * size
+    memory[newest : newest + size] = x
+    y, at = scratch[0, :size], layer[WEIGHTS]
+    y[:] = memory[end : end + size]
+    accumulate(weights, at + (taps - 1) * size * size, x, y)
+    normalise(weights, at + (taps * size + 1) * size, y, y)
     gelu(y)
     for o in range(size):
         x[o] += y[o]

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from modeling.arithmetic import accumulate, gelu, linear, normalise, start
-from modeling.blocks import attention, dilated, project, recurrent
+from modeling.blocks import attention, dilated, project, reach_back, recurrent
 from modeling.layout import (
     ATTENTION,
     CELLS,
@@ -26,6 +26,7 @@ from modeling.layout import (
 
 _ZERO: Final = np.float32(0.0)
 _ONE: Final = np.float32(1.0)
+PREPARED: Final = 1  # place behind the count of valid rows: whether the next row's step has begun
 SCRATCH: Final = 4  # rows of scratch that the blocks work in; the branches' follow
 _SMALLEST: Final = 1e-12  # as modeling.calibration reads a probability
 
@@ -41,14 +42,15 @@ def network_step(model, state, row, valid):
     forecast[:] = 0
     members[:] = 0
     if not valid or not _finite(row):
-        seen[0] = 0
+        seen[:] = 0
         return
+    prepare_step(model, state)
     ready = seen[0] + 1 >= layout[0, RECEPTIVE]
     for member in range(layout[0, MEMBERS]):
         _branches(weights, layout, member, columns, seen[0], memory, scratch, row)
         if ready:
             _heads(weights, layout, member, row, scratch, members[member])
-    seen[0] += 1
+    seen[0], seen[PREPARED] = seen[0] + 1, 0
     if ready:
         _pool(layout, members, columns, shares, forecast)
         _calibrate(calibration, forecast)
@@ -59,6 +61,23 @@ def network_step(model, state, row, valid):
         finish(forecast)
         if forecast[-1] == 0:
             seen[0] = 0
+
+
+@njit(cache=True, error_model="numpy")
+def prepare_step(model, state):
+    """Do that part of the next row's step which does not depend on it, unless it is done."""
+    weights, layout, _, _, _ = model
+    memory, seen = state[0], state[3]
+    if seen[PREPARED]:
+        return
+    for member in range(layout[0, MEMBERS]):
+        at, size = layout[1 + member, FIRST], layout[1 + member, WIDTH]
+        for _ in range(layout[1 + member, MEMBER_BRANCHES]):
+            for layer in range(at + 1, at + 1 + layout[1 + member, DEPTH]):
+                if layout[layer, KIND] == DILATED:
+                    reach_back(weights, layout[layer], seen[0], memory, size)
+            at += 1 + layout[1 + member, DEPTH]
+    seen[PREPARED] = 1
 
 
 @njit(cache=True, error_model="numpy")

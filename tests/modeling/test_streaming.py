@@ -123,6 +123,22 @@ def test_run_is_step_after_step(kind):
     assert 0 < forecaster.shape.ready(forecasts).sum() < 100
 
 
+@settings(max_examples=30)
+@given(kind=st.sampled_from(NETWORKS), seed=st.integers(0, 2**16), often=st.floats(0.1, 1.0))
+def test_a_prepared_step_gives_the_same_bytes(kind, seed, often):
+    forecaster, rng = (
+        forecaster_from(random_model(network=small_networks()[kind], seed=seed)),
+        np.random.default_rng(seed),
+    )
+    values, valid, state = random_rows(100, seed=seed), rng.random(100) > 0.02, forecaster.new_state()
+    forecasts = forecaster.run(values, valid)
+    for row in range(100):
+        if rng.random() < often:
+            forecaster.prepare(state)
+            forecaster.prepare(state)
+        assert np.array_equal(forecaster.step(state, values[row], valid[row]), forecasts[row])
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_run_goes_on_from_a_state(kind):
     forecaster = forecaster_from(random_model(network=small_networks()[kind]))
