@@ -21,8 +21,11 @@ class ShadowFigures:
 
         record : DECISION
         """
+        if not desk.bundle_sha:
+            self._champion = None if desk.place == MODEL_DESK else self._champion
+            return
         row_ts, side = int(record["row_ts"]), int(np.sign(record["target"]))
         if desk.place == MODEL_DESK:
-            self._champion = (row_ts, side) if desk.bundle_sha else None
-        elif desk.place == CHALLENGER_DESK and desk.bundle_sha and self._champion and self._champion[0] == row_ts:
+            self._champion = row_ts, side
+        elif desk.place == CHALLENGER_DESK and self._champion and self._champion[0] == row_ts:
             self._meters.count("shadow_rows", agree="yes" if self._champion[1] == side else "no")

@@ -1,7 +1,7 @@
 """The runner's figures for Prometheus, from the list in ``monitoring.metrics``."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from prometheus_client import (
@@ -55,6 +55,13 @@ class PrometheusMeters:
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add to a histogram, in its unit."""
         self._child(name, labels).observe(value)
+
+    def merge(self, name: str, counts: Sequence[int], total: float, **labels: str) -> None:
+        """Add many observations to a histogram: how many in each bucket and beyond the last, and their sum."""
+        histogram = self._child(name, labels)
+        for bucket, count in zip(histogram._buckets, counts, strict=True):  # no method takes more than one
+            bucket.inc(count)
+        histogram._sum.inc(total)
 
     def forget(self, name: str) -> None:
         """Drop all values of a gauge of our symbol, whatever their labels."""

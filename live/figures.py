@@ -12,7 +12,7 @@ from live.plan import ROLES
 from market.events import GAP, SNAPSHOT, Events
 from market.orders import CANCEL_REJECTED, FILL, MODIFY_REJECTED, ORDER_REJECTED, Reports
 from market.orders import REASON_NAMES as REFUSALS
-from monitoring.metrics import Meters
+from monitoring.metrics import Meters, Tally
 from trading import account as own
 from trading.limits import MAX_DRAWDOWN_USD
 from trading.records import DEGENERATE, DRAWDOWN, KILLED, LATE_DECISION, LOSS_STREAK, PLACE, REASON_NAMES, SKIPPED
@@ -20,6 +20,7 @@ from trading.session import Gateway, Turn
 
 NEWEST_ROWS: Final = 3_000  # a minute, which infer_p95_ms speaks of
 _REFUSED: Final = (ORDER_REJECTED, CANCEL_REJECTED, MODIFY_REJECTED)
+_BOUND: Final = {"capped_decisions": "capped", "halved_decisions": "halvings"}  # counter, field of a decision
 _CLASSES: Final = ("down", "none", "up")
 _SHOWN: Final = (  # gauge, field of the newest decision
     ("position_lots", "position"),
@@ -35,6 +36,7 @@ class LineFigures:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
+        self._lag_ms = Tally(meters, "ingest_lag_ms")
         self._frames = 0
         self._told = 0
         self._gaps = 0
@@ -47,11 +49,11 @@ class LineFigures:
         if malformed:
             self._meters.count("malformed_frames")
         if events.size:
-            self._meters.observe("ingest_lag_ms", events["delay_ns"][-1] / 1e6)
-            kinds = events["kind"]
+            self._lag_ms.observe(int(events["delay_ns"][-1]) / 1e6)
+            kinds = events["kind"].tolist()
             if kinds[0] == SNAPSHOT:
                 self._meters.count("resyncs")
-            if (kinds == GAP).any():
+            if GAP in kinds:
                 self.gap()
 
     def gap(self) -> None:
@@ -87,6 +89,10 @@ class DeskFigures:
         self._name = desk.name
         self._newest: np.void | None = None  # DECISION
         self._rows = 0
+        self._reasons = [0] * len(REASON_NAMES)  # decisions that nobody has told the meters, by reason
+        self._bound = dict.fromkeys(_BOUND, 0)  # likewise those that a limit bound
+        self._infer_ms = Tally(meters, "infer_ms", desk=desk.name)
+        self._lag_ms = Tally(meters, "batch_to_decision_ms", desk=desk.name)
         self._took_ms = np.zeros(NEWEST_ROWS)  # a ring
         self._placed_lots = 0
         self._filled_lots = 0
@@ -96,21 +102,19 @@ class DeskFigures:
 
     def row(self, turn: Turn, took_ms: float) -> None:
         """One row, and our own time for it."""
-        meters, desk, record = self._meters, self._name, turn.decision.record[0]
-        reason, equity = int(record["reason"]), float(record["equity"])
-        self._newest = record
+        record = turn.decision.record
+        equity = float(record["equity"][0])
+        self._newest = record[0]
         self._took_ms[self._rows % NEWEST_ROWS] = took_ms
         self._rows += 1
         self._peak = max(self._peak, equity)
         self._deepest = max(self._deepest, self._peak - equity)
-        meters.observe("infer_ms", took_ms, desk=desk)
-        meters.observe("batch_to_decision_ms", int(record["infer_ts"] - record["row_ts"]) / 1e6, desk=desk)
-        meters.count("decisions", 1, desk=desk, reason=REASON_NAMES[reason])
-        if reason in (LATE_DECISION, SKIPPED):
-            meters.count("skipped_decisions", 1, desk=desk)
-        for name, field in (("capped_decisions", "capped"), ("halved_decisions", "halvings")):
-            if record[field]:
-                meters.count(name, 1, desk=desk)
+        self._infer_ms.observe(took_ms)
+        self._lag_ms.observe(int(record["infer_ts"][0] - record["row_ts"][0]) / 1e6)
+        self._reasons[record["reason"][0]] += 1
+        for name, field in _BOUND.items():
+            if record[field][0]:
+                self._bound[name] += 1
         if turn.decision.intents.size or turn.reports.size:
             self._orders(turn)
 
@@ -127,10 +131,11 @@ class DeskFigures:
             self._meters.count("rejects", 1, desk=self._name, reason=REFUSALS[int(reason)])
 
     def _refresh(self) -> None:
-        """Set what nobody needs between two readings."""
+        """Set and count what nobody needs between two readings."""
         record = self._newest
         if record is None:
             return
+        self._count_decisions()
         for name, field in _SHOWN:
             self._meters.set(name, float(record[field]), desk=self._name)
         for word in _CLASSES:
@@ -141,6 +146,15 @@ class DeskFigures:
         self._meters.set("trade_fill_ratio", min(1.0, ratio), desk=self._name)
         self._latches(int(record["row_ts"]))
         self._drawdown()
+
+    def _count_decisions(self) -> None:
+        for reason, count in enumerate(self._reasons):
+            if count:
+                self._meters.count("decisions", count, desk=self._name, reason=REASON_NAMES[reason])
+        late = self._reasons[LATE_DECISION] + self._reasons[SKIPPED]
+        for name, count in {"skipped_decisions": late, **self._bound}.items():
+            self._meters.count(name, count, desk=self._name)
+        self._reasons, self._bound = [0] * len(REASON_NAMES), dict.fromkeys(_BOUND, 0)
 
     def _p95_ms(self) -> float:
         newest = self._took_ms[: self._rows]

@@ -25,8 +25,9 @@ class Latencies:
 
         record : DECISION
         """
-        lag_ns = int(record["infer_ts"]) - int(record["row_ts"])
-        self._ms[self._count % REMEMBERED] = lag_ns / 1e6, int(record["delay_ns"]) / 1e6
+        place = self._count % REMEMBERED
+        self._ms[place, 0] = (int(record["infer_ts"]) - int(record["row_ts"])) / 1e6
+        self._ms[place, 1] = int(record["delay_ns"]) / 1e6
         self._count += 1
 
     def summary(self) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from monitoring.metrics import Meters
+from monitoring.metrics import Meters, Tally
 
 LOOK_S: Final = 0.25  # between two looks at the loop
 
@@ -16,11 +16,18 @@ class JournalFigures:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
+        self._bytes = 0  # that nobody has told the meters
+        self._took_ms = Tally(meters, "journal_flush_ms")
+        meters.before_reading(self._refresh)
 
     def flush(self, size: int, took_ns: int) -> None:
         """One write of ``size`` bytes."""
-        self._meters.count("journal_bytes", size)
-        self._meters.observe("journal_flush_ms", took_ns / 1e6)
+        self._bytes += size
+        self._took_ms.observe(took_ns / 1e6)
+
+    def _refresh(self) -> None:
+        self._meters.count("journal_bytes", self._bytes)
+        self._bytes = 0
 
 
 class DiskFigures:

@@ -1,6 +1,7 @@
 """Metrics as data: name, kind, unit, labels and buckets of everything that runner and research export."""
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -113,6 +114,7 @@ _PROCESS: Final = (
     Metric("process_start_time_seconds", "gauge", "s", "when the process began, UTC", (), (), "process"),
 )
 METRICS: Final = (*_LINE, *_DESK, *_EXCHANGE, *_ROLLOUT, *_JOURNAL, *_CONSUMERS, *_PROCESS)
+_BOUNDS: Final = {metric.name: metric.buckets for metric in METRICS if metric.kind == "histogram"}
 
 RESEARCH_METRICS: Final = (
     Metric("feature_shift_ks", "gauge", "0 to 1", "raw KS distance of a feature, live against training", ("feature",)),
@@ -138,8 +140,31 @@ class Meters(Protocol):
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add to a histogram, in its unit."""
 
+    def merge(self, name: str, counts: Sequence[int], total: float, **labels: str) -> None:
+        """Add many observations to a histogram: how many in each bucket and beyond the last, and their sum."""
+
     def forget(self, name: str) -> None:
         """Drop all values of a gauge, whatever their labels."""
 
     def before_reading(self, refresh: Callable[[], None]) -> None:
         """Call ``refresh`` whenever the figures are about to be read: it sets those that nobody needs in between."""
+
+
+class Tally:
+    """Observations of one histogram, sorted into its buckets here and told when the figures are read."""
+
+    def __init__(self, meters: Meters, name: str, **labels: str) -> None:
+        self._meters, self._name, self._labels = meters, name, labels
+        self._bounds = _BOUNDS[name]
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._total = 0.0
+        meters.before_reading(self._tell)
+
+    def observe(self, value: float) -> None:
+        """Add one, in the histogram's unit."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def _tell(self) -> None:
+        self._meters.merge(self._name, self._counts, self._total, **self._labels)
+        self._counts, self._total = [0] * len(self._counts), 0.0
