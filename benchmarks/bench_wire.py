@@ -2,17 +2,20 @@
 
 A replay venue in a process of its own plays real captures over loopback; each client is a process, and its CPU is
 counted from its first message to its last. Both clients decode to the same rows, which is checked on the tape first.
+Venue and clients are forked from this process, which has read and compiled what they need: a run begins at once.
 """
 
 import asyncio
 import json
-import subprocess
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -44,18 +47,23 @@ SYMBOL: Final = "binance-usdm-btcusdt"
 RECORDING: Final = "binance/usdm/btcusdt_20240808.gz"
 SKIPPED_S: Final = 2  # of the tape: its book is whole then
 SYMBOLS: Final = 32
-ROUNDS: Final = 3
+ROUNDS: Final = 5  # pairs of runs, one of each client
+LEAD_S: Final = 1.5  # of our time, for a client to subscribe
+PATIENCE_S: Final = 60.0
+FORK: Final = multiprocessing.get_context("fork")
 S: Final = 1_000_000_000  # ns
 
 
 def main() -> None:
     """Measure and print."""
     require_same_rows()
-    ours, peer = ([], [])
+    rates: dict[str, list[float]] = {client: [] for client in CLIENTS}
     for _ in range(ROUNDS):
-        for client, rates in (("ours", ours), ("peer", peer)):
+        for client in CLIENTS:
             played = play(client, speed=100.0, span_s=200.0)
-            rates.append(played["messages"] / played["cpu_s"] / 1e3)
+            rates[client].append(played["messages"] / played["cpu_s"] / 1e3)
+    ours, peer = rates.values()
+    print(f"ratios of the {ROUNDS} pairs: {', '.join(f'{a / b:.2f}' for a, b in zip(ours, peer, strict=True))}")
     figures = [
         Figure("messages taken and decoded; websockets + orjson", median(ours), median(peer), "k/CPU s", ">= 2x")
     ]
@@ -89,15 +97,34 @@ def require_same_rows() -> None:
 def play(client: str, speed: float, span_s: float, symbols: int = 1) -> dict[str, Any]:
     """What a client measured while a venue played a stretch of the tape to it."""
     with venue(speed, span_s, symbols) as ports:
-        command = [sys.executable, __file__, client, json.dumps([*ports, symbols])]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        if done.returncode:
-            raise SystemExit(f"client {client} failed: {done.stderr[-400:]}")
-        measured: dict[str, Any] = json.loads(done.stdout)
+        measured = measured_by(client, ports, symbols)
         status = httpx.get(f"http://127.0.0.1:{ports[1]}/replay/status").json()
     measured["sent"] = status["frames_sent"]
     measured["lost"] = status["frames_sent"] - measured["messages"] + measured["gaps"]
     return measured
+
+
+def measured_by(client: str, ports: tuple[int, int], symbols: int) -> dict[str, Any]:
+    """What a client in a process of its own measured. Raises SystemExit if it says nothing in time."""
+    answer, told = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=run_client, args=(told, client, *ports, symbols))
+    process.start()
+    told.close()
+    try:
+        if not answer.poll(PATIENCE_S):
+            raise SystemExit(f"client {client} has said nothing for {PATIENCE_S:g} s")
+        measured: dict[str, Any] = answer.recv()
+        return measured
+    except EOFError:
+        raise SystemExit(f"client {client} failed") from None
+    finally:
+        process.terminate()
+        process.join()
+
+
+def run_client(told: Connection, client: str, ws_port: int, rest_port: int, symbols: int) -> None:
+    """Measure, and tell."""
+    told.send(asyncio.run(CLIENTS[client](ws_port, rest_port, symbols)))
 
 
 @contextmanager
@@ -105,27 +132,28 @@ def venue(speed: float, span_s: float, symbols: int) -> Iterator[tuple[int, int]
     """The ports of a venue in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
-        command = [sys.executable, __file__, "venue", json.dumps([speed, span_s, symbols, str(ready)])]
-        with subprocess.Popen(command) as process:
-            try:
-                while not ready.exists():
-                    if process.poll() is not None:
-                        raise SystemExit("the venue did not come up")
-                    time.sleep(0.02)
-                ports = json.loads(ready.read_text())
-                yield ports["ws_port"], ports["rest_port"]
-            finally:
-                process.terminate()
+        process = FORK.Process(target=run_venue, args=(speed, span_s, symbols, ready))
+        process.start()
+        try:
+            while not ready.exists():
+                if not process.is_alive():
+                    raise SystemExit("the venue did not come up")
+                time.sleep(0.02)
+            ports = json.loads(ready.read_text())
+            yield ports["ws_port"], ports["rest_port"]
+        finally:
+            process.terminate()
+            process.join()
 
 
-def run_venue(speed: float, span_s: float, symbols: int, ready: str) -> None:
+def run_venue(speed: float, span_s: float, symbols: int, ready: Path) -> None:
     """Serve the tape until terminated, as itself and under other names."""
     files, own = [local_recording(RECORDING)], usdm()
     first, _ = stretch(files, None, None)
     start = first + SKIPPED_S * S
-    replay = Replay(files, str(start), str(start + round(span_s * S)), speed, lead_s=4.0)
+    replay = Replay(files, str(start), str(start + round(span_s * S)), speed, lead_s=LEAD_S)
     more = [Listing(clone(number), files, own) for number in range(1, symbols)]
-    serve(own, replay, ready_file=Path(ready), more=more)
+    serve(own, replay, ready_file=ready, more=more)
 
 
 class Taker:
@@ -225,7 +253,7 @@ def recorded_stamps(count: int) -> np.ndarray:
     files = [local_recording(RECORDING)]
     start = stretch(files, None, None)[0] + SKIPPED_S * S
     frames = (frame.ts for frame in Tape(files).frames() if frame.ts >= start and frame.stream)
-    return np.fromiter(frames, np.int64)[:count]
+    return np.fromiter(islice(frames, count), np.int64)
 
 
 def usdm() -> Instrument:
@@ -239,12 +267,8 @@ def clone(number: int) -> Instrument:
     return own if number == 0 else replace(own, name=f"{own.name}{number}", venue_symbol=f"{own.venue_symbol}{number}")
 
 
+CLIENTS: Final = {"ours": run_ours, "peer": run_peer}
+
 if __name__ == "__main__":
     use_kernel_cache()
-    if len(sys.argv) == 3 and sys.argv[1] == "venue":
-        run_venue(*json.loads(sys.argv[2]))
-    elif len(sys.argv) == 3:
-        client = {"ours": run_ours, "peer": run_peer}[sys.argv[1]]
-        print(json.dumps(asyncio.run(client(*json.loads(sys.argv[2])))))
-    else:
-        main()
+    main()
