@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from market.borrowing import BORROWING
 from market.errors import BacktestError
 from market.events import FUNDING as FUNDING_EVENT
-from market.events import Events, empty_events
+from market.events import MARK, Events, empty_events
 from market.funding import payments, still_told, tells_funding
 from market.instrument import Instrument
 
@@ -83,6 +83,15 @@ def equity_units(counts, money, inverse, mark):
     return cash + counts[POSITION] * lot_value_at(mark, inverse)
 
 
+@njit(**BORROWING)
+def _any_told(events):
+    """Whether marks or fundings are among the events."""
+    found = False
+    for i in range(events.size):
+        found = found or events[i].kind == MARK or events[i].kind == FUNDING_EVENT
+    return found
+
+
 class Ledger:
     """The books of one instrument, kept in its settlement currency; starts flat and at zero.
 
@@ -127,8 +136,8 @@ class Ledger:
         """
         if self.instrument.contract == "spot" or not events.size:
             return
-        told = events[tells_funding(events)]
-        if told.size:
+        if _any_told(events):
+            told = events[tells_funding(events)]
             self._told = np.concatenate([self._told, told])
             self._next_due = min(self._next_due, *told["qty"][told["kind"] == FUNDING_EVENT].tolist(), _NEVER)
         self.pay_funding(int(events["ingest_ts"][-1]))

@@ -264,7 +264,7 @@ class LiveSettings:
     venue_patience_s: float  # how long a starting runner waits for a venue that does not answer
     swap_patience_s: float  # how long a pushed model waits for its desk to be flat
     snapshot_min: float  # minutes, at most, between two states kept beside the journal; a restart replays no more
-    awake_us: float  # before a row's instant the loop stays awake and rehearses the forecast; few symbols; 0: it sleeps
+    awake_us: float  # before a row's instant the loop stays awake and looks ahead; few symbols; 0: it sleeps
     challenger: bool  # whether a challenger may decide in shadow beside the champion; costs a feature step a row
     gateway: GatewayKind  # where the model's orders go; an exchange only where --gateway says so as well
     orders: OrderSettings

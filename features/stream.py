@@ -79,11 +79,14 @@ class FeatureStream:
         """
         if row_ts != self.next_row_ts or not row_ts:
             raise DataError(f"row_ts={row_ts} is not the open row, {self.next_row_ts or 'which the first event opens'}")
+        shape, seen = (1, self.state[7].shape[0]), self._leader
         at, status, touch = np.empty(1, np.int64), np.empty(1, np.uint8), np.empty((1, 2), np.int64)
-        raw, values = (np.empty((1, self.state[7].shape[0]), np.float32) for _ in range(2))
-        seen, self._leader = divide(self._leader, row_ts)
+        raw, values = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        if seen is not ALONE:
+            seen, self._leader = divide(seen, row_ts)
         advance(self.state, _NO_EVENTS, row_ts, seen, (at, status, touch, raw, values))
-        return Row(row_ts, int(status[0]), int(touch[0, 0]), int(touch[0, 1]), raw[0], values[0])
+        best_bid, best_ask = touch[0].tolist()
+        return Row(row_ts, int(status[0]), best_bid, best_ask, raw[0], values[0])
 
 
 def dump_state(state: State) -> Arrays:

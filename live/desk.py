@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from market.orders import Reports
 from trading import account as own
-from trading.session import Gateway, Now, Session, Strategy, Turn, close_row, skip_row
+from trading.session import Gateway, Now, Session, Strategy, Turn, close_row, skip_row, take_ahead
 from trading.strategy import is_missing
 
 
@@ -87,6 +87,11 @@ class Desk:
         """Let the next row see the journal's reports where they cannot be made again: an exchange told them."""
         if isinstance(self.gateway, Recalling):
             self.gateway.hear(reports)
+
+    def look_ahead(self) -> None:
+        """Take in what has come of the open row, and forecast once for nothing, so that its close finds all at hand."""
+        take_ahead(self.session, self.gateway)
+        self.session.rehearse()
 
     def turn(self, row_ts: int, now: Now, notes: Notes) -> Turn:
         """Close one row; what it brought is written down before an order leaves."""

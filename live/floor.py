@@ -23,8 +23,8 @@ AWAKE_SHARE: Final = 0.25  # of the time, at most, that is spent awake for rows 
 class Floor:
     """Runners side by side, one a symbol; nothing but the loop is shared.
 
-    awake_s : how long before a row's instant the loop stays awake and rehearses its forecast; a sleeping core wakes
-        late and with cold caches
+    awake_s : how long before a row's instant the loop stays awake, takes in what has come by then, and rehearses the
+        forecast; a sleeping core wakes late and with cold caches
     """
 
     def __init__(self, runners: Sequence[Runner], awake_s: float = 0.0) -> None:
@@ -153,7 +153,7 @@ class Floor:
             await asyncio.sleep(self._ahead_s(speed))
             return
         await asyncio.sleep(asleep_s)
-        self.runners[self._due[0][1]].rehearse()
+        self.runners[self._due[0][1]].look_ahead()
         while self._ahead_s(speed) > 0:
             await asyncio.sleep(0)
 

@@ -150,10 +150,11 @@ class Runner:
         for desk in self.desks:
             desk.cancel_unrecorded(self.stamps.now())
 
-    def rehearse(self) -> None:
-        """Have every desk forecast once for nothing, right before a row that counts."""
+    def look_ahead(self) -> None:
+        """Write down and take in what has come of the open row, right before it closes."""
+        self.journal.flush()
         for desk in self.desks:
-            desk.session.rehearse()
+            desk.look_ahead()
 
     def hear(self) -> None:
         """Learn what has become of our orders by now; nothing is decided."""

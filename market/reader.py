@@ -75,6 +75,7 @@ class FrameReader:
         if not 0 <= connection < CONNECTIONS:
             raise DataError(f"connection={connection} must lie within 0 and {CONNECTIONS - 1}")
         if events.size:
-            events["flags"] |= self._marks | connection << CONNECTION_SHIFT
+            if marks := self._marks | connection << CONNECTION_SHIFT:
+                events["flags"] |= marks
             align(self._clock, self._parameters, events)
         return events

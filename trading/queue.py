@@ -30,17 +30,15 @@ class EventQueue:
         parts = []
         while self._chunks:
             events, stamps = self._chunks[0]
-            stop = int(np.searchsorted(stamps, until, side="right"))
-            if stop > self._cursor:
+            if stamps[-1] > until:
+                stop = max(self._cursor, int(stamps.searchsorted(until, side="right")))
                 parts.append(events[self._cursor : stop])
-            if stop < events.size:
-                self._cursor = max(stop, self._cursor)
+                self._cursor = stop
                 break
+            parts.append(events[self._cursor :])
             self._chunks.popleft()
             self._cursor = 0
-        if len(parts) == 1:
-            return parts[0]
-        return _joined(parts) if parts else empty_events(0)
+        return joined(parts)
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """What waits, as arrays, so that ``load`` goes on to hand out the same events."""
@@ -73,7 +71,9 @@ class EventQueue:
         return int(self._chunks[-1][1][-1]) if self._chunks else None
 
 
-def _joined(parts: list[Events]) -> Events:
+def joined(parts: list[Events]) -> Events:
     """The parts one after another, copied as bytes: numpy compares field by field what it joins as records."""
-    joined: Events = np.concatenate([part.view(np.int64) for part in parts]).view(EVENT)
-    return joined
+    whole = [part for part in parts if part.size]
+    if len(whole) < 2:
+        return whole[0] if whole else empty_events(0)
+    return np.concatenate([part.view(np.int64) for part in whole]).view(EVENT)

@@ -19,17 +19,18 @@ from features.layout import NS_PER_MS
 from features.stream import Arrays, FeatureStream, Row, dump_state, load_state
 from market.book import ASK, BID, quantity
 from market.errors import ConfigError, ModelError
-from market.events import Events
+from market.events import Events, empty_events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, OPENING, Reports
 from modeling.certainty import SILENT, Certainty, Outlook, Outlooks
+from modeling.forecast import CLASSES
 from trading import account as own
 from trading import intents as sent
 from trading import policy, records, view
 from trading.account import Account, new_account
 from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK, TAKER_FEE_BP
 from trading.parent import ParentOrder
-from trading.queue import EventQueue
-from trading.records import DECISION, INTENT, PLACE, SKIPPED, STOOD_DOWN
+from trading.queue import EventQueue, joined
+from trading.records import INTENT, NO_INTENTS, PLACE, SKIPPED, STOOD_DOWN
 from trading.risk import watch, worst_fill_usd
 
 Now = Callable[[], int]  # this instant, ns UTC: a clock, or what a journal or a latency model says
@@ -137,6 +138,7 @@ class Session:
         self._rehearsal = strategy.forecaster, self._memory  # and a memory that nothing is decided by
         self._view = np.zeros(view.VIEW, np.int64)
         self._mark = 0.0
+        self._ahead: list[Events] = []  # of the open row, taken already
         self._intents = np.zeros((sent.MAX_INTENTS, sent.INTENT_COLUMNS), np.int64)
         self._thoughts = np.zeros(sent.THOUGHTS)
 
@@ -182,20 +184,33 @@ class Session:
     @property
     def next_row_ts(self) -> int:
         """When the open row closes, ns UTC; 0 while no event has ever come."""
-        first = self.queue.next_ingest_ts
-        if self.features.next_row_ts or first is None:
-            return self.features.next_row_ts
+        row_ts = self.features.next_row_ts
+        if row_ts or (first := self.queue.next_ingest_ts) is None:
+            return row_ts
         return self.features.parameters.row_at_or_after(first)
 
     def take_due(self, row_ts: int) -> Events:
-        """Events of the row that closes at ``row_ts``; remembers the newest stamps."""
-        events = self.queue.take(row_ts)
-        if events.size:
-            self._view[view.DELAY_NS] = events["delay_ns"][-1]
-            self._view[view.EXCHANGE_TS] = max(self._view[view.EXCHANGE_TS], events["exchange_ts"].max())
-            self._view[view.INGEST_TS] = events["ingest_ts"][-1]
-            self.features.push(events)
+        """Events of the row that closes at ``row_ts``, but for those taken ahead; remembers the newest stamps."""
+        events = self._take(row_ts)
+        if self._ahead:
+            self.books.on_events(joined([*self._ahead, events]))
+            self._ahead.clear()
+        else:
             self.books.on_events(events)
+        return events
+
+    def take_ahead(self) -> Events:
+        """Events of the open row that have come by now; the books learn of them when it closes."""
+        events = self._take(self.next_row_ts)
+        if events.size:
+            self._ahead.append(events)
+        return events
+
+    def _take(self, until: int) -> Events:
+        events = self.queue.take(until)
+        if events.size:
+            view.note_newest(self._view, events)
+            self.features.push(events)
         return events
 
     def on_reports(self, reports: Reports) -> None:
@@ -332,6 +347,11 @@ class Session:
         if self._recent:
             forecaster.step(memory, *self._recent[-1])
 
+    def prepare(self) -> None:
+        """Begin the forecast of the next row with all that does not depend on it, where the model knows how to."""
+        if prepare := getattr(self.strategy.forecaster, "prepare", None):
+            prepare(self._memory)
+
     def _new_outlooks(self) -> Outlooks:
         row_ns = self.features.parameters.row_interval_ms * NS_PER_MS
         return Outlooks(self.strategy.certainty, row_ns, bool(self.strategy.limits[INVERSE]))
@@ -352,6 +372,7 @@ class Session:
             "view": self._view,
             "mark": np.array(self._mark),
             "thoughts": self._thoughts,
+            "ahead": joined([empty_events(0), *self._ahead]),
             "outlook": np.array(self.outlook, np.float64),
             "outlooks": np.frombuffer(json.dumps(self.outlooks.as_dict()).encode(), np.uint8),
             "recent": np.array(values, np.float32),
@@ -389,6 +410,7 @@ class Session:
         self.account = (found["orders"].copy(), found["integers"].copy(), found["floats"].copy())
         self._thoughts[:] = found["thoughts"]
         self._view[:], self._mark = found["view"], float(found["mark"])
+        self._ahead = [found["ahead"].copy()] if found["ahead"].size else []
         rows = zip(found["recent"], found["valid"].tolist(), strict=True)
         self._recent = deque(rows, maxlen=REMEMBERED_ROWS)
 
@@ -412,48 +434,44 @@ class Session:
             self._mark = 0.5 * (best_bid + best_ask)
 
     def _record(self, now: int, reason: int, ready: bool, forecast: NDArray[np.float64], equity: float) -> Decision:
-        integers, seen, thoughts, outlook = self.account[1], self._view, self._thoughts, self.outlook
+        integers, outlook = self.account[1], self.outlook
+        seen, thoughts = self._view.tolist(), self._thoughts.tolist()
         count = int(thoughts[sent.COUNT])
-        record = np.array(
-            [
-                (
-                    integers[own.NEXT_DECISION],
-                    seen[view.ROW_TS],
-                    now,
-                    seen[view.EXCHANGE_TS],
-                    seen[view.INGEST_TS],
-                    reason,
-                    thoughts[sent.HALVINGS],
-                    thoughts[sent.CAPPED],
-                    ready,
-                    count,
-                    seen[view.BEST_BID],
-                    seen[view.BEST_ASK],
-                    integers[own.POSITION],
-                    thoughts[sent.TARGET],
-                    seen[view.DELAY_NS],
-                    thoughts[sent.MU_BP],
-                    thoughts[sent.SIGMA_BP],
-                    outlook.spread_bp,
-                    outlook.lower_bp,
-                    outlook.upper_bp,
-                    outlook.classes,
-                    thoughts[sent.COST_BP],
-                    forecast[0],
-                    forecast[1],
-                    forecast[2],
-                    equity,
-                )
-            ],
-            dtype=DECISION,
+        record = records.record_of(
+            (
+                int(integers[own.NEXT_DECISION]),
+                seen[view.ROW_TS],
+                now,
+                seen[view.EXCHANGE_TS],
+                seen[view.INGEST_TS],
+                reason,
+                int(thoughts[sent.HALVINGS]),
+                int(thoughts[sent.CAPPED]),
+                ready,
+                count,
+                seen[view.BEST_BID],
+                seen[view.BEST_ASK],
+                int(integers[own.POSITION]),
+                int(thoughts[sent.TARGET]),
+                seen[view.DELAY_NS],
+                thoughts[sent.MU_BP],
+                thoughts[sent.SIGMA_BP],
+                outlook.spread_bp,
+                outlook.lower_bp,
+                outlook.upper_bp,
+                outlook.classes,
+                thoughts[sent.COST_BP],
+                *forecast[:CLASSES].tolist(),
+                equity,
+            )
         )
         integers[own.NEXT_DECISION] += 1
         return Decision(record, self._intents_of(record, count, now))
 
     def _intents_of(self, record: NDArray[np.void], count: int, now: int) -> NDArray[np.void]:
-        intents = np.zeros(count, INTENT)
         if count == 0:
-            return intents
+            return NO_INTENTS
+        intents = np.zeros(count, INTENT)
         written = self._intents[:count]
         intents["decision_id"], intents["sent_ts"] = record["decision_id"], now
         for column, name in enumerate(records.WRITTEN):
@@ -500,7 +518,13 @@ def close_row(
     turn = _turn(session, gateway, row_ts, lambda: session.decide(row_ts, now))
     note(turn)
     send(gateway, turn.decision.intents)
+    session.prepare()
     return turn
+
+
+def take_ahead(session: Session, gateway: Gateway) -> None:
+    """Show session and venue what has come of the open row, so that less is left to do once it closes."""
+    gateway.on_events(session.take_ahead())
 
 
 def skip_row(session: Session, gateway: Gateway, row_ts: int, now: Now, note: Callable[[Turn], None]) -> Turn:

@@ -13,7 +13,7 @@ from tests.builders_market import COINM_BTC, recorded_events
 from tests.builders_trading import VENUE, session
 from trading.parameters import PolicyKind
 from trading.parent import ParentOrder
-from trading.session import Session, at, close_row
+from trading.session import Session, at, close_row, take_ahead
 
 SECOND = 1_000_000_000
 LATENCY = 1_000_000
@@ -53,7 +53,6 @@ def test_micro_batches_decide_and_fill_as_the_whole_tape_does(tape: Events, kind
     records, intents = [], []
     for batch in micro_batches(tape, np.random.default_rng(3)):
         trader.queue.push(batch.copy())
-        trader.rehearse()  # which no decision may feel
         newest = trader.queue.last_ingest_ts
         while newest is not None and 0 < (row_ts := trader.next_row_ts) < newest:
             decision = close_row(trader, venue, row_ts, at(row_ts + LATENCY)).decision
@@ -64,6 +63,30 @@ def test_micro_batches_decide_and_fill_as_the_whole_tape_does(tape: Events, kind
     assert (expected.reports["kind"] == FILL).sum() > 10
     assert decisions.tobytes() == expected.decisions[: decisions.size].tobytes()
     assert np.concatenate(intents).tobytes() == expected.intents[: sum(map(len, intents))].tobytes()
+
+
+@pytest.mark.parametrize("kind", ["probe", "take"])
+def test_what_is_taken_ahead_and_rehearsed_moves_no_decision(tape: Events, kind: PolicyKind) -> None:
+    expected, _ = run(tape, kind)
+    trader, venue, rng = trading_session(tape, kind), SimulatedVenue(COINM_BTC, VENUE), np.random.default_rng(5)
+    decisions, ahead = [], 0
+    for batch in micro_batches(tape, rng):
+        trader.queue.push(batch.copy())
+        if rng.random() < 0.7:
+            before = trader.queue.next_ingest_ts
+            take_ahead(trader, venue)
+            ahead += trader.queue.next_ingest_ts != before
+            trader.rehearse()
+        if rng.random() < 0.05:
+            trader, before_kill = trading_session(tape, kind), trader.dump()
+            trader.load(before_kill, trader.strategy)
+        newest = int(batch["ingest_ts"].max(initial=0))
+        while 0 < (row_ts := trader.next_row_ts) < newest:
+            decisions.append(close_row(trader, venue, row_ts, at(row_ts + LATENCY)).decision.record)
+    made = np.concatenate(decisions)
+    assert ahead > 100
+    assert made.size > 1_000
+    assert made.tobytes() == expected.decisions[: made.size].tobytes()
 
 
 @pytest.mark.parametrize("kind", ["probe", "take"])
