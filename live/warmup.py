@@ -50,7 +50,9 @@ def warm(plan: LivePlan) -> None:
     columns = len(catalogue(plan.features))
     for model in (_blank_network(plan), _blank_band(plan)):
         forecaster = forecaster_from(model)
-        forecaster.step(forecaster.new_state(), np.zeros(columns, np.float32), True)
+        memory = forecaster.new_state()
+        forecaster.prepare(memory)
+        forecaster.step(memory, np.zeros(columns, np.float32), True)
         forecaster.run(np.zeros((2, columns), np.float32), np.ones(2, np.bool_))
 
 
