@@ -1,10 +1,13 @@
 """Rows and labels of a span of time, read from the days of the lake that it touches."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assets.features import REGIME
 from backtest.compiled import Rows
@@ -13,10 +16,11 @@ from config.settings import Settings
 from features.catalogue import feature_names
 from market.errors import NotEnoughData
 from modeling.forecast import Cell
-from modeling.sampling import TrainingSet, training_set
+from modeling.sampling import TrainingSet, heard_until, training_set
 from storage.lake import Lake
 
 _NS_PER_S = 1_000_000_000
+HEARD_BEFORE_NS: Final = 10 * _NS_PER_S  # before the first row that messages are read from
 
 
 def days_of(lake: Lake, symbol: str, start: int, end: int) -> list[str]:
@@ -53,6 +57,21 @@ def labelled_rows(settings: Settings, lake: Lake, symbol: str, span: Window, cel
     rows = stored_rows(settings, lake, symbol, days_of(lake, symbol, *span), span)
     labels, contract = stored_labels(lake, symbol, span), settings.instrument(symbol).contract
     return training_set(rows, labels, settings.labels, cells, contract, regimes=rows.regime)
+
+
+def heard_rows(settings: Settings, lake: Lake, symbol: str, span: Window, cells: Sequence[Cell]) -> TrainingSet:
+    """Rows of a window beside their labels, each with what it had heard of the venue; raises as ``labelled_rows``."""
+    rows = labelled_rows(settings, lake, symbol, span, cells)
+    return replace(rows, over_ts=heard_by(lake, symbol, rows.row_ts))
+
+
+def heard_by(lake: Lake, symbol: str, row_ts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The venue's time up to which each of some rows has heard all, of messages of its day and those between, ns."""
+    first, last = int(row_ts[0]), int(row_ts[-1])
+    days, came = days_of(lake, symbol, first, last + 1), pl.col("ingest_ts")
+    span = came.is_between(first - HEARD_BEFORE_NS, last)
+    found = lake.scan("aligned_events", symbol, days).filter(span).select("ingest_ts", "delay_ns").collect()
+    return heard_until(row_ts, found["ingest_ts"].to_numpy(), found["delay_ns"].to_numpy())
 
 
 def _within(span: Window) -> pl.Expr:

@@ -17,6 +17,7 @@ from features.regimes import new_regime, regimes
 from features.step import new_state
 from labeling.targets import label_rows
 from market.events import Events
+from modeling.sampling import heard_until
 
 
 class Recorded(NamedTuple):
@@ -26,6 +27,7 @@ class Recorded(NamedTuple):
     rows: Rows
     labels: pl.DataFrame  # see labeling.targets
     regimes: NDArray[np.int8]  # of each row
+    over_ts: NDArray[np.int64]  # of each row, see modeling.sampling.heard_until
     lateness_ns: int  # delay that one message in a thousand exceeds, and the clock's error
 
 
@@ -40,7 +42,9 @@ def recorded(settings: Settings, symbol: str) -> Recorded:
     rows = feature_rows(events, new_state(parameters), parameters, int(events["ingest_ts"][-1]))
     labels = label_rows(events, rows.row_ts, settings.labels, settings.instrument(symbol), None)
     mid2 = np.where(rows.status == VALID, rows.best_bid + rows.best_ask, 0)
-    return Recorded(symbol, rows, labels, regimes(new_regime(settings.regimes), rows.row_ts, mid2), lateness_ns)
+    known = regimes(new_regime(settings.regimes), rows.row_ts, mid2)
+    over_ts = heard_until(rows.row_ts, events["ingest_ts"], events["delay_ns"])
+    return Recorded(symbol, rows, labels, known, over_ts, lateness_ns)
 
 
 def aligned_capture(settings: Settings, symbol: str) -> tuple[Events, int]:

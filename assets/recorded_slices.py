@@ -73,7 +73,7 @@ def recorded_slices(
 def _targets(settings: Settings, one: Recorded) -> TrainingSet:
     parameters = replace(settings.labels, horizons_ms=HORIZONS_MS)
     contract = settings.instrument(one.symbol).contract
-    return gross_set(one.rows, one.labels, parameters, contract, one.regimes)
+    return gross_set(one.rows, one.labels, parameters, contract, one.regimes, one.over_ts)
 
 
 def shared_span(data: Sequence[TrainingSet]) -> tuple[int, int]:

@@ -193,7 +193,7 @@ def _intervals(parameters: ConformalParameters, found: Judged, place: int) -> tu
     gross = np.where(found.scored[:, anchor], found.test.gross_bp[:, place], np.nan).astype(np.float64)
     state, known_ts = AdaptiveConformal.started(parameters, earlier), found.test.known_ts[:, place]
     expected = later_mean[:, place], later_deviation[:, place]
-    return (*return_intervals(state, found.test.row_ts, expected, gross, known_ts).T, gross)
+    return (*return_intervals(state, found.test.over_ts, expected, gross, known_ts).T, gross)
 
 
 def _sets(
@@ -210,7 +210,7 @@ def _sets(
     state = AdaptiveConformal.started(parameters, earlier)
     said, known_ts = found.said[-1].probabilities[:, place], found.test.known_ts[:, horizon]
     fixed = class_scores(said) <= state.threshold()
-    return conformal_sets(state, found.test.row_ts, said, classes, known_ts), fixed, classes
+    return conformal_sets(state, found.test.over_ts, said, classes, known_ts), fixed, classes
 
 
 def _scopes(regimes: NDArray[np.int8], known: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from assets.checks import day_start
 from assets.features import leader_days, opening_state, require_catalogue
-from assets.lake_rows import days_of, labelled_rows, stored_rows, utc_date
+from assets.lake_rows import days_of, heard_rows, stored_rows, utc_date
 from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
 from assets.train_parts import Train, train_source
@@ -74,7 +74,7 @@ def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) ->
     train = train_source(Train(settings, lake, symbol, Window(*piece.train), context_rows))
     cells, before = train.shape.cells, context_rows * settings.features.row_interval_ms * NS_PER_MS
     later = [
-        window(labelled_rows(settings, lake, symbol, Window(start - before, end), cells), start, end, context_rows)
+        window(heard_rows(settings, lake, symbol, Window(start - before, end), cells), start, end, context_rows)
         for start, end in (*val_parts(settings, piece), piece.test)
     ]
     return SliceData(train, newest_rows(train, settings.models.learners.most_rows), *later)

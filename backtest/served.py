@@ -1,6 +1,5 @@
 """How the intervals and sets did that a run's decisions carried: what was served, judged by the rows' own mids."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +23,8 @@ class Served:
 def served(decisions: NDArray[np.void], lags: tuple[int, int], inverse: bool) -> Served:
     """What became of a run's intervals.
 
+    A return is that of the mids which the session itself measured it by, see ``modeling.certainty.Outlooks``.
+
     lags : ns from a decision's row to where its return begins, and to where it ends
     Raises BacktestError if the decisions are not of consecutive rows.
     """
@@ -33,9 +34,10 @@ def served(decisions: NDArray[np.void], lags: tuple[int, int], inverse: bool) ->
         return Served(0, None, None, None, None, None)
     if np.unique(np.diff(stamps)).size != 1:
         raise BacktestError("the decisions of a run are not those of consecutive rows")
-    first, last = (math.ceil(lag / int(stamps[1] - stamps[0])) for lag in lags)
-    judged = with_interval[with_interval + last < stamps.size]
-    start, end = (_mids(decisions)[judged + rows] for rows in (first, last))
+    over = np.maximum.accumulate(decisions["ingest_ts"] - decisions["delay_ns"]) - 1
+    begun, ended = (np.searchsorted(over, stamps[with_interval] + lag) for lag in lags)
+    judged, mids = with_interval[ended < stamps.size], _mids(decisions)
+    start, end = (mids[places[ended < stamps.size] - 1] for places in (begun, ended))
     gross = 1e4 * (end - start) / (end if inverse else start)
     known = np.isfinite(gross)
     low, high = (decisions[name][judged] for name in ("lower_bp", "upper_bp"))

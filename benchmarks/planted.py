@@ -50,6 +50,7 @@ def planted_rows(count: int, seed: int) -> TrainingSet:
         gross_bp=gross.astype(np.float32),
         cost_bp=np.broadcast_to(margin.astype(np.float32), gross.shape),
         known_ts=row_ts[:, None] + np.array(HORIZONS_MS) * 1_000_000,
+        over_ts=row_ts,
         weights=np.ones(count, np.float32),
         regimes=_REGIMES[frame["regime"].to_numpy()[:count]],
     )

@@ -96,7 +96,8 @@ def persisting(data: TrainingSet) -> Classes:
     for cell, horizon in enumerate(data.shape.horizon_of_cell):
         places = np.where(data.classes[:, cell] == NO_CLASS, -1, np.arange(len(data)))
         newest_labelled = np.maximum.accumulate(places)
-        known = np.searchsorted(data.known_ts[:, horizon], data.row_ts, side="right") - 1
+        ended = np.maximum.accumulate(data.known_ts[:, horizon])
+        known = np.searchsorted(ended, data.over_ts, side="right") - 1
         source = np.where(known >= 0, newest_labelled[known], -1)
         answers[:, cell] = np.where(source >= 0, data.classes[source, cell], 0)
     return answers

@@ -27,6 +27,7 @@ from modeling.uncertainty import (
 
 NS_PER_MS: Final = 1_000_000
 NAN: Final = math.nan
+LATE_ROWS: Final = 4_096  # by which messages may be late before a return is given up
 
 
 @dataclass(frozen=True)
@@ -106,34 +107,43 @@ class Outlook(NamedTuple):
 SILENT: Final = Outlook(NAN, NAN, NAN, NAN, NAN, 0)
 
 
+class Instant(NamedTuple):
+    """When a row closed, and what it had heard by then."""
+
+    row_ts: int  # ns UTC
+    over_ts: int  # the venue's time up to which it has heard all, ns UTC
+
+
 class _Said(NamedTuple):
+    """What is remembered of a row until its return is over."""
+
+    at: int  # when the return begins, then when it is over, the venue's time, ns
     mean_bp: float
     deviation_bp: float
     threshold: float
-
-
-_NOTHING_SAID: Final = _Said(NAN, NAN, NAN)
+    start: float = NAN  # the mid that the return begins with
 
 
 class Outlooks:
-    """Outlooks of consecutive rows; a return is learnt at the first row by which it is over, from the rows' own mids.
+    """Outlooks of consecutive rows; a return is learnt at the first row that has heard the market to the return's end.
 
-    Holds its state. Without a certainty there are no intervals and no sets.
+    Its mids are those of the rows themselves: of the newest that had heard of nothing later. Holds its state. Without a
+    certainty there are no intervals and no sets.
     """
 
     def __init__(self, certainty: Certainty | None, row_ns: int, inverse: bool) -> None:
         self._certainty = certainty
         self._inverse = inverse
-        self._row = 0
+        self._mid = NAN  # of the newest row
         if certainty is not None:
             self._interval = AdaptiveConformal.from_dict(certainty.parameters, certainty.interval)
-            delay_ns = certainty.delay_ms * NS_PER_MS
-            first = math.ceil(delay_ns / row_ns)  # rows until a return begins, and until it is over
-            last = math.ceil((delay_ns + certainty.cell.horizon_ms * NS_PER_MS) / row_ns)
-            self._mids: deque[float] = deque(maxlen=last - first + 1)
-            self._said: deque[_Said] = deque([_NOTHING_SAID] * last, maxlen=last)
+            self._delay_ns = round(certainty.delay_ms * NS_PER_MS)
+            self._horizon_ns = certainty.cell.horizon_ms * NS_PER_MS
+            most = LATE_ROWS + math.ceil((self._delay_ns + self._horizon_ns) / row_ns)
+            self._to_begin: deque[_Said] = deque(maxlen=most)
+            self._under_way: deque[_Said] = deque(maxlen=most)
 
-    def after(self, mid: float, ready: bool, traded: NDArray[np.float64]) -> Outlook:
+    def after(self, at: Instant, mid: float, ready: bool, traded: NDArray[np.float64]) -> Outlook:
         """The outlook at the next row.
 
         mid : of our own book at its end, NaN where the row is not valid
@@ -141,44 +151,48 @@ class Outlooks:
         """
         if self._certainty is None:
             return _outlook(traded, NAN) if ready else SILENT
-        self._learn(mid)
+        self._learn(at.over_ts)
+        self._mid = mid
         if not ready:
-            self._said.append(_NOTHING_SAID)
             return SILENT
         limit = self._interval.threshold()
         outlook = _outlook(traded, limit, _let_in(traded[:CLASSES], self._certainty.set_threshold))
-        self._said.append(_Said(outlook.mean_bp, outlook.deviation_bp, limit))
+        self._to_begin.append(_Said(at.row_ts + self._delay_ns, outlook.mean_bp, outlook.deviation_bp, limit))
         return outlook
 
-    def _learn(self, mid: float) -> None:
-        """Take in the return that is over at this row, and what the row of its decision said of it."""
-        self._mids.append(mid)
-        self._row += 1
-        if len(self._mids) < (self._mids.maxlen or 0):
-            return
-        start, said = self._mids[0], self._said[0]
-        gross_bp = 1e4 * (mid - start) / (mid if self._inverse else start)
-        score = abs(gross_bp - said.mean_bp) / max(said.deviation_bp, LEAST_DEVIATION_BP)
-        self._interval.expect(self._row, score, said.threshold)
-        self._interval.learn(self._row)
+    def _learn(self, over_ts: int) -> None:
+        """Take in the returns that are over by now; the newest mid, from before, was in force at each of their ends."""
+        while self._to_begin and self._to_begin[0].at <= over_ts:
+            said = self._to_begin.popleft()
+            self._under_way.append(said._replace(at=said.at + self._horizon_ns, start=self._mid))
+        while self._under_way and self._under_way[0].at <= over_ts:
+            said = self._under_way.popleft()
+            gross_bp = 1e4 * (self._mid - said.start) / (self._mid if self._inverse else said.start)
+            score = abs(gross_bp - said.mean_bp) / max(said.deviation_bp, LEAST_DEVIATION_BP)
+            self._interval.expect(said.at, score, said.threshold)
+        self._interval.learn(over_ts)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: what it has learnt so far and what is still to come; empty without a certainty."""
         if self._certainty is None:
             return {}
-        said = [[str(number) for number in one] for one in self._said]
-        mids = [str(mid) for mid in self._mids]
-        return {"row": self._row, "interval": self._interval.as_dict(), "said": said, "mids": mids}
+        waiting = {"to_begin": self._to_begin, "under_way": self._under_way}
+        told = {name: [[said.at, *map(str, said[1:])] for said in rows] for name, rows in waiting.items()}
+        return {"of": self._identity, "mid": str(self._mid), "interval": self._interval.as_dict(), **told}
+
+    @property
+    def _identity(self) -> list[float]:
+        return [self._horizon_ns, self._delay_ns, self._to_begin.maxlen or 0]
 
     def restore(self, stored: Mapping[str, Any]) -> None:
         """Go on where ``as_dict`` was called. Raises ModelError if it was of another certainty."""
-        if self._certainty is None or len(stored["said"]) != self._said.maxlen:
-            raise ModelError(f"outlooks over {len(stored.get('said', ()))} rows are of another model")
-        self._row = int(stored["row"])
+        if self._certainty is None or stored.get("of") != self._identity:
+            raise ModelError(f"outlooks of {stored.get('of')} are of another model")
+        self._mid = float(stored["mid"])
         self._interval = AdaptiveConformal.from_dict(self._certainty.parameters, stored["interval"])
-        self._said.extend(_Said(*map(float, one)) for one in stored["said"])
-        self._mids.clear()
-        self._mids.extend(map(float, stored["mids"]))
+        for name, rows in (("to_begin", self._to_begin), ("under_way", self._under_way)):
+            rows.clear()
+            rows.extend(_Said(int(at), *map(float, numbers)) for at, *numbers in stored[name])
 
 
 def _outlook(traded: NDArray[np.float64], limit: float, classes: int = 0) -> Outlook:

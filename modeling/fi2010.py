@@ -160,6 +160,7 @@ def training_rows(matrix: Matrix) -> TrainingSet:
         gross_bp=matrix.classes.astype(np.float32),
         cost_bp=np.zeros((count, len(HORIZONS)), np.float32),
         known_ts=places[:, None] + ahead,
+        over_ts=places,
         weights=np.ones(count, np.float32),
         regimes=np.full(count, UNKNOWN, np.int8),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,7 @@ Doubles = NDArray[np.float64]
 
 BP = 1e4
 _NS_PER_MS = 1_000_000
+NOTHING_HEARD: Final = np.iinfo(np.int64).min  # over_ts of rows that nobody asks what they knew: no label ever is
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class TrainingSet:
     classes: NDArray[np.int8]  # (N, C) -1 down, 0 no trade, +1 up
     gross_bp: Floats  # (N, H) of the anchor that trains
     cost_bp: Floats  # (N, H) spread and slippage of the round trip, without fees
-    known_ts: NDArray[np.int64]  # (N, H) the last instant that a label reads, ns UTC
+    known_ts: NDArray[np.int64]  # (N, H) the last instant that a label reads, the venue's time, ns UTC
+    over_ts: NDArray[np.int64]  # (N,) the venue's time up to which a row has heard all; a label up to it is known
     weights: Floats  # (N,) what a row counts in training
     regimes: NDArray[np.int8]  # (N,) a key of features.regimes.REGIME_NAMES
 
@@ -83,8 +85,11 @@ def training_set(
     contract: Contract,
     *,
     regimes: NDArray[np.int8] | None = None,
+    over_ts: NDArray[np.int64] | None = None,
 ) -> TrainingSet:
     """Rows beside their labels, every row counting the same; without regimes none is known.
+
+    over_ts : (N,) see ``heard_until``; without it no label is ever known to a row, which is enough to train on
 
     Raises ModelError if the two are not of the same instants, or no rows are there.
     """
@@ -101,9 +106,26 @@ def training_set(
         gross_bp=_in_bp([regression_target(labels, h, parameters.anchor) for h in horizons]),
         cost_bp=_in_bp([(labels[f"spread_{h}"] + labels[f"slippage_{h}"]).to_numpy() for h in horizons]),
         known_ts=np.column_stack([te + h * _NS_PER_MS for h in horizons]),
+        over_ts=np.full(len(rows.row_ts), NOTHING_HEARD) if over_ts is None else over_ts,
         weights=np.ones(len(rows.row_ts), np.float32),
         regimes=np.full(len(rows.row_ts), UNKNOWN, np.int8) if regimes is None else regimes,
     )
+
+
+def heard_until(
+    row_ts: NDArray[np.int64], ingest_ts: NDArray[np.int64], delay_ns: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The venue's time up to which each row has heard all, (N,) ns: just before the newest stamp received by then.
+
+    NOTHING_HEARD before the first message. A session reckons the same way (``trading/session.py``).
+
+    ingest_ts, delay_ns : of messages in the order of arrival
+
+    >>> heard_until(np.array([20, 40, 60]), np.array([25, 38, 41]), np.array([5, 3, 9])).tolist()[1:]
+    [34, 34]
+    """
+    newest = np.maximum.accumulate(np.concatenate(([NOTHING_HEARD + 1], ingest_ts - delay_ns)))
+    return newest[np.searchsorted(ingest_ts, row_ts, side="right")] - 1
 
 
 def _in_bp(columns: list[NDArray[np.float32]]) -> Floats:

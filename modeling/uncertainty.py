@@ -141,11 +141,14 @@ class AdaptiveConformal:
             heapq.heappush(self.waiting, (known_ts, self.expected, score, threshold))
             self.expected += 1
 
-    def run(self, row_ts: NDArray[np.int64], scores: Doubles, known_ts: NDArray[np.int64]) -> Doubles:
-        """The threshold at each row, in order of time; all arrays of shape (N,), a score NaN where no label comes."""
-        thresholds = np.empty(len(row_ts))
+    def run(self, over_ts: NDArray[np.int64], scores: Doubles, known_ts: NDArray[np.int64]) -> Doubles:
+        """The threshold at each row, in order of time; all arrays of shape (N,), a score NaN where no label comes.
+
+        over_ts : up to when a row has heard all that there is to know; a score counts from there on
+        """
+        thresholds = np.empty(len(over_ts))
         for place, (now, score, known) in enumerate(
-            zip(row_ts.tolist(), scores.tolist(), known_ts.tolist(), strict=True)
+            zip(over_ts.tolist(), scores.tolist(), known_ts.tolist(), strict=True)
         ):
             self.learn(now)
             thresholds[place] = threshold = self.threshold()
@@ -188,19 +191,19 @@ class Coverage(NamedTuple):
 
 def conformal_sets(
     state: AdaptiveConformal,
-    row_ts: NDArray[np.int64],
+    over_ts: NDArray[np.int64],
     probabilities: NDArray[np.floating],
     classes: NDArray[np.int8],
     known_ts: NDArray[np.int64],
 ) -> Bools:
     """Which classes each row lets in, shape (N, 3); ``state`` is carried on. Of one cell: (N,), (N, 3), (N,), (N,)."""
     scores = class_scores(probabilities)
-    return scores <= state.run(row_ts, true_scores(scores, classes), known_ts)[:, None]
+    return scores <= state.run(over_ts, true_scores(scores, classes), known_ts)[:, None]
 
 
 def return_intervals(
     state: AdaptiveConformal,
-    row_ts: NDArray[np.int64],
+    over_ts: NDArray[np.int64],
     expected: tuple[Doubles, Doubles],
     gross_bp: NDArray[np.floating],
     known_ts: NDArray[np.int64],
@@ -212,7 +215,7 @@ def return_intervals(
     expected : mean and deviation of each row, as ``return_moments`` gives them; all other arrays of shape (N,)
     """
     mean, deviation = expected
-    limits = state.run(row_ts, interval_scores(gross_bp, mean, deviation), known_ts)
+    limits = state.run(over_ts, interval_scores(gross_bp, mean, deviation), known_ts)
     half = np.where(limits < 0, np.nan, limits) * np.maximum(deviation, LEAST_DEVIATION_BP)
     return np.stack((mean - half, mean + half), -1)
 

@@ -84,6 +84,7 @@ def labelled_rows(count: int = 1200, seed: int = 0) -> TrainingSet:
         gross_bp=gross.astype(np.float32),
         cost_bp=np.full((count, 2), 0.1, np.float32),
         known_ts=row_ts[:, None] + np.array(SHAPE.horizons_ms) * 1_000_000,
+        over_ts=row_ts,
         weights=np.ones(count, np.float32),
         regimes=np.full(count, RANGE, np.int8),
     )

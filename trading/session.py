@@ -19,9 +19,9 @@ from features.layout import NS_PER_MS
 from features.stream import Arrays, FeatureStream, Row, dump_state, load_state
 from market.book import ASK, BID, quantity
 from market.errors import ConfigError, ModelError
-from market.events import Events, empty_events
+from market.events import Events, aligned_ts, empty_events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, OPENING, Reports
-from modeling.certainty import SILENT, Certainty, Outlook, Outlooks
+from modeling.certainty import SILENT, Certainty, Instant, Outlook, Outlooks
 from modeling.forecast import CLASSES
 from trading import account as own
 from trading import intents as sent
@@ -131,6 +131,7 @@ class Session:
         self.standing_down = False
         self.parents: deque[ParentOrder] = deque()  # those that wait for their start
         self.row: Row | None = None  # the newest that was closed
+        self._over_ts = 0  # the venue's time up to which all is heard, ns: just before the newest stamp
         self._recent: deque[tuple[NDArray[np.float32], bool]] = deque(maxlen=REMEMBERED_ROWS)
         self._memory = strategy.forecaster.new_state()
         self.outlooks = self._new_outlooks()
@@ -210,6 +211,7 @@ class Session:
         events = self.queue.take(until)
         if events.size:
             view.note_newest(self._view, events)
+            self._over_ts = max(self._over_ts, int(aligned_ts(events).max()) - 1)
             self.features.push(events)
         return events
 
@@ -371,6 +373,7 @@ class Session:
             "floats": self.account[2],
             "view": self._view,
             "mark": np.array(self._mark),
+            "over_ts": np.array(self._over_ts),
             "thoughts": self._thoughts,
             "ahead": joined([empty_events(0), *self._ahead]),
             "outlook": np.array(self.outlook, np.float64),
@@ -409,7 +412,7 @@ class Session:
         found = _part(arrays, "own")
         self.account = (found["orders"].copy(), found["integers"].copy(), found["floats"].copy())
         self._thoughts[:] = found["thoughts"]
-        self._view[:], self._mark = found["view"], float(found["mark"])
+        self._view[:], self._mark, self._over_ts = found["view"], float(found["mark"]), int(found["over_ts"])
         self._ahead = [found["ahead"].copy()] if found["ahead"].size else []
         rows = zip(found["recent"], found["valid"].tolist(), strict=True)
         self._recent = deque(rows, maxlen=REMEMBERED_ROWS)
@@ -421,7 +424,7 @@ class Session:
         forecast = self.strategy.forecaster.step(self._memory, row.values, valid)
         traded, ready = forecast[self.strategy.columns].astype(np.float64), bool(forecast[-1] == 1.0)
         mid = 0.5 * (int(row.best_bid) + int(row.best_ask)) if valid else math.nan
-        self.outlook = self.outlooks.after(mid, ready, traded)
+        self.outlook = self.outlooks.after(Instant(row.row_ts, self._over_ts), mid, ready, traded)
         return traded, ready
 
     def _look(self, row_ts: int, status: int, best_bid: int, best_ask: int) -> None:

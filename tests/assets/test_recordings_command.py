@@ -91,6 +91,6 @@ def test_rows_are_those_of_the_chain_whatever_the_day_boundary(settings):
 def test_too_short_a_span_is_refused(settings):
     one = recorded(settings, settings.data.symbols[0])
     rows = type(one.rows)(*(array[:800] for array in one.rows))
-    short = one._replace(rows=rows, labels=one.labels[:800], regimes=one.regimes[:800])
+    short = one._replace(rows=rows, labels=one.labels[:800], regimes=one.regimes[:800], over_ts=one.over_ts[:800])
     with pytest.raises(NotEnoughData, match="is too short for 2 slices"):
         recorded_slices(settings, [short], [], 50)

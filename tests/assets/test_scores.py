@@ -49,7 +49,7 @@ def found() -> Judged:
     val, test = labelled_rows(600, seed=1), labelled_rows(ROWS, seed=2)
     test = replace(test, row_ts=test.row_ts[0] + np.arange(ROWS) * 100_000_000)
     test = replace(test, regimes=np.where(np.arange(ROWS) < ROWS // 2, RANGE, TREND).astype(np.int8))
-    test = replace(test, known_ts=test.row_ts[:, None] + np.array([250, 1000]) * 1_000_000)
+    test = replace(test, known_ts=test.row_ts[:, None] + np.array([250, 1000]) * 1_000_000, over_ts=test.row_ts)
     rng = np.random.default_rng(0)
     model = np.where(rng.random(test.classes.shape) < 0.2, np.int8(0), test.classes)
     prior = _said("class_prior", np.zeros_like(test.classes), 0.6)

@@ -13,7 +13,8 @@ ROW = 20_000_000
 def decisions(count: int) -> np.ndarray:
     """Rows at a mid of 10,000 ticks that expect between -1 and 1 bp, two classes let in."""
     made = np.zeros(count, DECISION)
-    made["row_ts"] = np.arange(count) * ROW
+    made["row_ts"] = made["ingest_ts"] = np.arange(count) * ROW
+    made["delay_ns"] = 1_000_000
     made["best_bid"], made["best_ask"] = 9_999, 10_001
     made["lower_bp"], made["upper_bp"], made["classes"], made["spread_bp"] = -1.0, 1.0, 3, 0.2
     return made
@@ -23,9 +24,17 @@ def test_coverage_is_the_share_of_returns_that_lay_inside() -> None:
     made = decisions(12)
     made["best_bid"][8:] += 2  # 2 bp up from row 8 on, by way of both touches
     made["best_ask"][8:] += 2
-    # a return runs from one row behind its decision to three: those of rows 5 and 6 hold the jump
+    # the market 11 ms behind a row is heard by the next one, 51 ms by the third: rows 6 and 7 hold the jump
     found = served(made, (11_000_000, 51_000_000), False)
     assert found == Served(9, pytest.approx(7 / 9), 2.0, 0.0, 2.0, 0.2)
+
+
+def test_a_return_runs_as_late_as_messages_do() -> None:
+    made = decisions(12)
+    made["best_bid"][8:] += 2
+    made["best_ask"][8:] += 2
+    made["delay_ns"] = 2 * ROW + 1_000_000  # two rows later than above: rows 4 and 5 hold the jump, row 6 on has no end
+    assert served(made, (11_000_000, 51_000_000), False) == Served(7, pytest.approx(5 / 7), 2.0, 0.0, 2.0, 0.2)
 
 
 def test_endless_intervals_hold_everything_and_count_for_no_width() -> None:
@@ -34,13 +43,13 @@ def test_endless_intervals_hold_everything_and_count_for_no_width() -> None:
     made["best_bid"][3:] += 500
     made["best_ask"][3:] += 500
     found = served(made, (0, 20_000_000), True)
-    assert (found.rows, found.coverage, found.width_bp, found.endless) == (9, 1.0, 2.0, 0.5)
+    assert (found.rows, found.coverage, found.width_bp, found.endless) == (8, 1.0, 2.0, 0.5)
 
 
 def test_a_row_without_a_touch_ends_no_return() -> None:
     made = decisions(10)
     made["best_ask"][4] = 0
-    assert served(made, (0, 20_000_000), False).rows == 7
+    assert served(made, (0, 20_000_000), False).rows == 6
 
 
 def test_without_intervals_nothing_is_said() -> None:

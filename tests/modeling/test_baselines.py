@@ -9,6 +9,7 @@ from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from modeling.baselines import fit_baselines, fit_median_band, median_regression, persisting
 from modeling.parameters import BaselineParameters
+from modeling.sampling import NOTHING_HEARD
 from modeling.streaming import forecaster_from
 from tests.builders_modeling import SHAPE, labelled_rows
 
@@ -62,6 +63,15 @@ def test_persistence_knows_a_class_only_once_its_label_has_ended():
     said = persisting(data)
     assert np.flatnonzero(said[:, 0]).tolist() == list(range(63, 73))  # 250 ms are 12.5 rows; nine rows tell nothing
     assert np.flatnonzero(said[:, 2]).tolist() == list(range(100, 110))
+
+
+def test_persistence_waits_for_messages_that_are_late():
+    data = labelled_rows(200)
+    data = replace(data, classes=np.zeros_like(data.classes), over_ts=data.row_ts - 45_000_000)
+    data.classes[50] = 1
+    assert np.flatnonzero(persisting(data)[:, 0]).tolist() == [65]  # 250 ms and 45 are 14.75 rows
+    deaf = replace(data, over_ts=np.full(200, NOTHING_HEARD))
+    assert not persisting(deaf).any()
 
 
 def test_persistence_does_not_read_later_classes():

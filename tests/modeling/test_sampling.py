@@ -13,7 +13,9 @@ from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from modeling.forecast import Cell
 from modeling.sampling import (
+    NOTHING_HEARD,
     cells_of,
+    heard_until,
     learnable,
     ready_rows,
     require_classes,
@@ -61,6 +63,14 @@ def test_training_set_by_hand():
     assert (data.known_ts[0] - START).tolist() == [260_000_000, 1_010_000_000]
     assert data.values is rows.values
     assert data.valid.all()
+
+
+@given(came=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 30)), max_size=12))
+def test_a_row_has_heard_all_before_the_newest_stamp_that_came_by_its_end(came):
+    messages = np.array(sorted(came), np.int64).reshape(-1, 2)
+    found = heard_until(np.arange(0, 80, 7), messages[:, 0], messages[:, 1])
+    stamps = [[int(at - late) for at, late in messages if at <= row] for row in range(0, 80, 7)]
+    assert found.tolist() == [max(heard) - 1 if heard else NOTHING_HEARD for heard in stamps]
 
 
 def test_labels_of_other_instants_are_refused():
