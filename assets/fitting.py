@@ -16,7 +16,7 @@ from assets.calibrating import calibrated_on
 from assets.partitions import Part
 from assets.shared_fit import Work, fit_on_devices
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
-from assets.slice_data import SliceData, compiled_before, slice_data, slice_of, val_parts
+from assets.slice_data import SliceData, compiled_before, slice_data, slice_of
 from assets.train_parts import traded_cell
 from backtest.compiled import Compiled, forecasts_on
 from backtest.engine import Window
@@ -79,7 +79,7 @@ class Bench:
 def bench(settings: Settings, lake: Lake, part: Part) -> Bench:
     """The bench of a slice."""
     rows = longest_memory_rows(settings)
-    span = Window(*val_parts(settings, slice_of(lake, part)).search)
+    span = Window(*slice_of(lake, part).split.search)
     stretch = compiled_before(settings, lake, part.symbol, span, rows + WARM_MARGIN_ROWS)
     return Bench(settings, part.symbol, slice_data(settings, lake, part, rows), span, stretch)
 

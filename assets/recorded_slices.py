@@ -56,14 +56,14 @@ def recorded_slices(
     lateness_ns = max(one.lateness_ns for one in (*recordings, *teachers))
     purge_ns = -(-(HORIZONS_MS[-1] * 1_000_000 + lateness_ns) // _NS_PER_S) * _NS_PER_S
     data = [_targets(settings, one) for one in recordings]
-    pieces = slices_within(*shared_span(data), purge_ns)
+    pieces = slices_within(*shared_span(data), purge_ns, settings.models.walk_forward)
     for piece in pieces:
         assert_purged(piece, HORIZONS_MS[-1] * 1_000_000, lateness_ns, 0)
-    lengths, taught = settings.models.walk_forward, [_targets(settings, one) for one in teachers]
+    taught = [_targets(settings, one) for one in teachers]
     return [
         PooledSlice(
             piece,
-            tuple(windows_of(one, piece, lengths, purge_ns, context_rows) for one in data),
+            tuple(windows_of(one, piece, context_rows) for one in data),
             tuple(train_of(one, piece)[0] for one in taught),
         )
         for piece in pieces
@@ -90,14 +90,22 @@ def shared_span(data: Sequence[TrainingSet]) -> tuple[int, int]:
     return start, end
 
 
-def slices_within(start: int, end: int, purge_ns: int) -> list[Slice]:
-    """Slices that fill a span, each Train from its start on; all in ns. Raises NotEnoughData if it is too short."""
+def slices_within(start: int, end: int, purge_ns: int, lengths: WalkForwardParameters) -> list[Slice]:
+    """Slices that fill a span, each Train from its start on; all in ns.
+
+    lengths : of which the shares of the parts of Val are taken
+    Raises NotEnoughData if it is too short.
+    """
     train, val = (round((end - start) * share) for share in (TRAIN_SHARE, VAL_SHARE))
     test = (end - start - train - val - 2 * purge_ns) // SLICES
     if test <= 2 * purge_ns or val <= 4 * purge_ns:
         raise NotEnoughData(f"a shared span of {(end - start) / _NS_PER_S:.0f} s is too short for {SLICES} slices")
     pieces = walk_forward(start, end, train, val, test, purge_ns)
-    return [replace(piece, train=(start, piece.train[1])) for piece in pieces]
+    shares = lengths.search_share, lengths.calibration_share
+    return [
+        replace(piece, train=(start, piece.train[1]), parts=split_validation(piece.val, *shares, purge_ns))
+        for piece in pieces
+    ]
 
 
 def train_of(data: TrainingSet, piece: Slice) -> tuple[TrainingSet, Doubles]:
@@ -107,11 +115,8 @@ def train_of(data: TrainingSet, piece: Slice) -> tuple[TrainingSet, Doubles]:
     return weighted_by_uniqueness(classified(train, margins)), margins
 
 
-def windows_of(
-    data: TrainingSet, piece: Slice, lengths: WalkForwardParameters, purge_ns: int, context_rows: int
-) -> Windows:
+def windows_of(data: TrainingSet, piece: Slice, context_rows: int) -> Windows:
     """The windows of a slice of one symbol."""
     train, margins = train_of(data, piece)
-    parts = split_validation(piece.val, lengths.search_share, lengths.calibration_share, purge_ns)
-    later = (classified(window(data, *span, context_rows), margins) for span in (*parts, piece.test))
+    later = (classified(window(data, *span, context_rows), margins) for span in (*piece.split, piece.test))
     return Windows(train, *later)

@@ -28,7 +28,7 @@ from market.events import EVENT, Events
 from market.latency import LatencyTable
 from market.schema import frame_to_events
 from modeling.sampling import TrainingSet, TrainingSource, newest_rows, window
-from modeling.walk_forward import Slice, ValParts, split_validation
+from modeling.walk_forward import Slice
 from storage.lake import Lake
 from storage.spool import Spool
 
@@ -54,13 +54,6 @@ def slice_of(lake: Lake, part: Part) -> Slice:
     raise LakeError(f"{part.symbol} has no slice {part.key}; materialize walk_forward_slices")
 
 
-def val_parts(settings: Settings, piece: Slice) -> ValParts:
-    """The parts of Val: search, calibration and conformal scores."""
-    lengths = settings.models.walk_forward
-    purge = round(lengths.purge_s * NS_PER_S)
-    return split_validation(piece.val, lengths.search_share, lengths.calibration_share, purge)
-
-
 def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) -> SliceData:
     """All windows of a slice. Its cells are those that Train alone finds tradeable, and can teach.
 
@@ -75,7 +68,7 @@ def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) ->
     cells, before = train.shape.cells, context_rows * settings.features.row_interval_ms * NS_PER_MS
     later = [
         window(heard_rows(settings, lake, symbol, Window(start - before, end), cells), start, end, context_rows)
-        for start, end in (*val_parts(settings, piece), piece.test)
+        for start, end in (*piece.split, piece.test)
     ]
     return SliceData(train, newest_rows(train, settings.models.learners.most_rows), *later)
 

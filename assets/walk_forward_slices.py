@@ -1,6 +1,8 @@
 """Train, validation and test windows of a symbol, over all of its days."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -12,7 +14,8 @@ from assets.tables import Table, blocking, inputs_sha, judge, passed, publish
 from config.settings import Settings
 from features.catalogue import VALID
 from market.errors import LeakageError, NotEnoughData
-from modeling.walk_forward import Slice, assert_purged, walk_forward
+from modeling.parameters import WalkForwardParameters
+from modeling.walk_forward import Slice, ValParts, Window, assert_purged, split_validation, walk_forward
 from storage.lake import Lake, Manifest
 
 NS_PER_S = 1_000_000_000
@@ -47,30 +50,38 @@ def walk_forward_slices(
 @dg.multi_asset_check(
     specs=blocking(
         "walk_forward_slices",
-        purged="Every purge covers the longest horizon, the latencies and the clock error.",
+        purged="Every purge, inside Val too, covers the longest horizon, the latencies and the clock error.",
     )
 )
 def walk_forward_slices_hold(
     context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.AssetCheckResult]:
-    """No label of one window ends inside the next."""
+    """No label of one window, or of one part of Val, ends inside the next."""
     part = Part(part_of(context).symbol, WHOLE)
     facts = lake.manifest("walk_forward_slices", *part).metadata
-    pieces = frame_slices(lake.scan("walk_forward_slices", part.symbol, [WHOLE], unchecked=True).collect())
-    yield from judge(lake, "walk_forward_slices", part, [purged(pieces, facts)])
+    frame = lake.scan("walk_forward_slices", part.symbol, [WHOLE], unchecked=True).collect()
+    yield from judge(lake, "walk_forward_slices", part, [purged(frame, facts)])
 
 
 def slices_of(settings: Settings, start: int, end: int) -> list[Slice]:
-    """All slices between two instants, ns. Raises NotEnoughData if not one fits."""
+    """All slices between two instants, ns, Val split. Raises NotEnoughData if not one fits."""
     lengths = settings.models.walk_forward
     windows = (lengths.train_s, lengths.val_s, lengths.test_s, lengths.purge_s)
-    pieces = list(walk_forward(start, end, *(round(seconds * NS_PER_S) for seconds in windows)))
+    whole = walk_forward(start, end, *(round(seconds * NS_PER_S) for seconds in windows))
+    pieces = [divided(piece, lengths) for piece in whole]
     if not pieces:
         needed = lengths.train_s + lengths.val_s + lengths.test_s + 2 * lengths.purge_s
         raise NotEnoughData(
             f"{(end - start) / NS_PER_S:.0f} s of valid rows; one walk-forward slice needs {needed:g} s"
         )
     return pieces
+
+
+def divided(piece: Slice, lengths: WalkForwardParameters) -> Slice:
+    """The slice with its Val split as the settings say."""
+    purge = round(lengths.purge_s * NS_PER_S)
+    parts = split_validation(piece.val, lengths.search_share, lengths.calibration_share, purge)
+    return replace(piece, parts=parts)
 
 
 def valid_span(lake: Lake, symbol: str) -> tuple[int, int]:
@@ -105,11 +116,11 @@ def purge_facts(settings: Settings, lake: Lake, symbol: str) -> dict[str, int]:
     }
 
 
-def purged(pieces: Sequence[Slice], facts: dict[str, int]) -> Verdict:
-    """Every purge covers the longest horizon, the latencies and the clock error."""
+def purged(frame: pl.DataFrame, facts: dict[str, int]) -> Verdict:
+    """Every purge, inside Val too, covers the longest horizon, the latencies and the clock error."""
     reach = (facts["longest_horizon_ns"], facts["latency_ns"], facts["clock_error_ns"])
     try:
-        for piece in pieces:
+        for piece in (pieces := frame_slices(frame)):
             assert_purged(piece, *reach)
     except LeakageError as leak:
         return Verdict("purged", False, {"reach_ms": sum(reach) / 1e6, "leak": str(leak)})
@@ -117,10 +128,10 @@ def purged(pieces: Sequence[Slice], facts: dict[str, int]) -> Verdict:
 
 
 def slice_frame(pieces: Sequence[Slice]) -> pl.DataFrame:
-    """One row a slice: its key, then start and end of each window, ns."""
+    """One row a slice: its key, then start and end of each window and of each part of Val, ns."""
     return pl.DataFrame(
         [
-            {"slice": piece.key} | {f"{name}_{edge}": at for name, span in piece.windows for edge, at in _edges(span)}
+            {"slice": piece.key} | {f"{name}_{edge}": at for name, span in _spans(piece) for edge, at in _edges(span)}
             for piece in pieces
         ]
     )
@@ -128,10 +139,18 @@ def slice_frame(pieces: Sequence[Slice]) -> pl.DataFrame:
 
 def frame_slices(frame: pl.DataFrame) -> list[Slice]:
     """The slices that ``slice_frame`` was given."""
-    windows = (["train_start", "train_end"], ["val_start", "val_end"], ["test_start", "test_end"])
     return [
-        Slice(row["slice"], *((row[start], row[end]) for start, end in windows)) for row in frame.iter_rows(named=True)
+        Slice(row["slice"], *_windows(row, "train", "val", "test"), ValParts(*_windows(row, *ValParts._fields)))
+        for row in frame.iter_rows(named=True)
     ]
+
+
+def _windows(row: dict[str, Any], *names: str) -> Iterator[Window]:
+    return ((row[f"{name}_start"], row[f"{name}_end"]) for name in names)
+
+
+def _spans(piece: Slice) -> tuple[tuple[str, Window], ...]:
+    return *piece.windows, *piece.split._asdict().items()
 
 
 def _edges(window: tuple[int, int]) -> Iterator[tuple[str, int]]:

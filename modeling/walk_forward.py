@@ -11,6 +11,14 @@ from market.errors import ConfigError, LeakageError
 Window = tuple[int, int]  # half-open [start, end), ns UTC
 
 
+class ValParts(NamedTuple):
+    """What is learned on Val one behind the other, each part purged from the one before it."""
+
+    search: Window  # search and early stopping
+    calibration: Window  # calibration, decision rules, weights of a mixture
+    conformal: Window  # the scores that conformal sets and intervals begin with
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """Half-open windows [start, end) in ns UTC; a purge gap separates each pair.
@@ -23,19 +31,41 @@ class Slice:
     train: Window
     val: Window
     test: Window
+    parts: ValParts | None = None  # of Val; None until it is split
 
     def __post_init__(self) -> None:
-        for name, (start, end) in self.windows:
-            if start >= end:
-                raise LeakageError(f"slice {self.key}: {name} of [{start}, {end}) ns is empty or runs backwards")
-        for (earlier, (_, end)), (later, (start, _)) in pairwise(self.windows):
-            if start <= end:
-                raise LeakageError(f"slice {self.key}: {later} begins {end - start} ns before {earlier} is purged")
+        if self.parts is not None and (self.parts.search[0] < self.val[0] or self.val[1] < self.parts.conformal[1]):
+            raise LeakageError(f"slice {self.key}: the parts of val reach beyond it")
+        _require_order(self.key, self.windows)
+        _require_order(self.key, self.learned_on)
 
     @property
     def windows(self) -> tuple[tuple[str, Window], ...]:
         """The three windows with their names, in the order of time."""
         return ("train", self.train), ("val", self.val), ("test", self.test)
+
+    @property
+    def learned_on(self) -> tuple[tuple[str, Window], ...]:
+        """The same with the parts of Val in its place, once it is split: no two of these may share a label."""
+        if self.parts is None:
+            return self.windows
+        return ("train", self.train), *self.parts._asdict().items(), ("test", self.test)
+
+    @property
+    def split(self) -> ValParts:
+        """The parts of Val. Raises LeakageError if it was never split."""
+        if self.parts is None:
+            raise LeakageError(f"slice {self.key}: val is not split into parts")
+        return self.parts
+
+
+def _require_order(key: str, windows: tuple[tuple[str, Window], ...]) -> None:
+    for name, (start, end) in windows:
+        if start >= end:
+            raise LeakageError(f"slice {key}: {name} of [{start}, {end}) ns is empty or runs backwards")
+    for (earlier, (_, end)), (later, (start, _)) in pairwise(windows):
+        if start <= end:
+            raise LeakageError(f"slice {key}: {later} begins {end - start} ns before {earlier} is purged")
 
 
 def walk_forward(start: int, end: int, train: int, val: int, test: int, purge: int) -> Iterator[Slice]:
@@ -57,14 +87,6 @@ def walk_forward(start: int, end: int, train: int, val: int, test: int, purge: i
 
 def _stamp(ts: int) -> str:
     return datetime.fromtimestamp(ts // 1_000_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
-
-
-class ValParts(NamedTuple):
-    """What is learned on Val one behind the other, each part purged from the one before it."""
-
-    search: Window  # search and early stopping
-    calibration: Window  # calibration, decision rules, weights of a mixture
-    conformal: Window  # the scores that conformal sets and intervals begin with
 
 
 def split_validation(val: Window, search_share: float, calibration_share: float, purge: int) -> ValParts:
@@ -96,9 +118,9 @@ def _split(span: Window, share: float, purge: int) -> tuple[Window, Window]:
 
 
 def assert_purged(piece: Slice, longest_horizon_ns: int, latency_ns: int, clock_error_ns: int) -> None:
-    """Raise LeakageError unless a label of each window ends before the next window begins."""
+    """Raise LeakageError unless a label of each window, and of each part of Val, ends before the next one begins."""
     needed = longest_horizon_ns + latency_ns + clock_error_ns
-    for (earlier, (_, end)), (later, (start, _)) in pairwise(piece.windows):
+    for (earlier, (_, end)), (later, (start, _)) in pairwise(piece.learned_on):
         gap = start - end
         if gap < needed:
             raise LeakageError(

@@ -12,6 +12,7 @@ from modeling.forecast import Cell, ForecastShape
 from modeling.parameters import TrainingParameters
 from modeling.sampling import TrainingSet
 from modeling.snapshot import ModelSnapshot
+from modeling.walk_forward import Slice, split_validation, walk_forward
 
 CELLS = (Cell(250, 0.0), Cell(250, 2.0), Cell(1000, 0.0))
 SHAPE = ForecastShape(CELLS)
@@ -88,6 +89,12 @@ def labelled_rows(count: int = 1200, seed: int = 0) -> TrainingSet:
         weights=np.ones(count, np.float32),
         regimes=np.full(count, RANGE, np.int8),
     )
+
+
+def split_slices(*lengths: int) -> list[Slice]:
+    """What ``walk_forward`` yields, Val split with a purge of 1 ns."""
+    pieces = walk_forward(*lengths)
+    return [replace(piece, parts=split_validation(piece.val, 0.5, 0.5, 1)) for piece in pieces]
 
 
 def quick_training(**changes: float | str) -> TrainingParameters:

@@ -8,7 +8,7 @@ import pytest
 
 from assets import feature_checks
 from assets.feature_checks import Sample, causality, parity
-from assets.slice_data import val_parts
+from assets.walk_forward_slices import divided, purged, slice_frame
 from config.loading import load_settings
 from features.batch import Rows, feature_rows, rows_to_frame
 from features.layout import ALONE, LeaderRows, State
@@ -93,10 +93,22 @@ def test_a_stream_that_sees_its_leader_a_row_late_fails_parity(led: Sample) -> N
 
 
 def test_no_part_of_val_learns_from_what_another_has_seen() -> None:
-    settings = load_settings("dev")
-    piece = Slice("k0", (0, 100 * SECOND), (110 * SECOND, 190 * SECOND), (200 * SECOND, 260 * SECOND))
-    assert [[edge / SECOND for edge in part] for part in val_parts(settings, piece)] == [
-        [110, 145],
-        [155, 167.5],
-        [177.5, 190],
-    ]
+    assert [[edge / SECOND for edge in part] for part in SPLIT.split] == [[110, 145], [155, 167.5], [177.5, 190]]
+
+
+WHOLE = Slice("k0", (0, 100 * SECOND), (110 * SECOND, 190 * SECOND), (200 * SECOND, 260 * SECOND))
+SPLIT = divided(WHOLE, load_settings("dev").models.walk_forward)
+REACH = {"longest_horizon_ns": 5 * SECOND, "latency_ns": 3 * SECOND, "clock_error_ns": SECOND}
+
+
+@pytest.mark.parametrize(("later", "earlier"), [("calibration", "search"), ("conformal", "calibration")])
+def test_a_purge_that_is_missing_inside_val_turns_the_check_red(later: str, earlier: str) -> None:
+    frame = slice_frame([SPLIT])
+    assert purged(frame, REACH).passed
+    planted = frame.with_columns(pl.col(f"{earlier}_end") + 2 * SECOND)
+    verdict = purged(planted, REACH)
+    assert not verdict.passed
+    assert f"8000000000 ns between {earlier} and {later}, labels reach 9000000000 ns" in verdict.facts["leak"]
+    assert not purged(frame.with_columns(pl.col(f"{earlier}_end") + 20 * SECOND), REACH).passed
+    beyond = frame.with_columns(pl.col("conformal_end") + 1)
+    assert "the parts of val reach beyond it" in purged(beyond, REACH).facts["leak"]

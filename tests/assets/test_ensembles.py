@@ -28,10 +28,17 @@ from modeling.search_space import Candidate
 from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from
 from modeling.uncertainty import class_scores, true_scores
-from modeling.walk_forward import walk_forward
 from storage.lake import Lake
 from tests.builders_market import COINM_BTC
-from tests.builders_modeling import SHAPE, START, labelled_rows, quick_training, random_model, small_networks
+from tests.builders_modeling import (
+    SHAPE,
+    START,
+    labelled_rows,
+    quick_training,
+    random_model,
+    small_networks,
+    split_slices,
+)
 
 THREE = EnsembleParameters("ensemble", 3, (), 8, False)
 GRU = GruParameters("gru", 64, 1, 256, 0.1)
@@ -144,7 +151,7 @@ def ensemble() -> ModelSnapshot:
 
 
 def test_shares_are_learned_from_earlier_slices_alone_and_only_where_stacking_is_asked_for(tmp_path: Path) -> None:
-    lake, settings, pieces = Lake(tmp_path), load_settings("dev"), list(walk_forward(0, 100, 30, 10, 10, 5))
+    lake, settings, pieces = Lake(tmp_path), load_settings("dev"), split_slices(0, 100, 30, 10, 10, 5)
     frame = slice_frame(pieces)
     for table, key, passed in (
         ("walk_forward_slices", WHOLE, True),

@@ -33,7 +33,7 @@ from market.errors import ConfigError, DataError, LakeError
 from market.events import Events
 from market.latency import Legs, constant
 from market.schema import events_to_frame, schema_sha
-from modeling.walk_forward import Slice
+from modeling.walk_forward import Slice, split_validation
 from storage.lake import Lake, Manifest
 from tests.builders_market import COINM_BTC, COINM_ETH, synthetic_events
 
@@ -237,7 +237,8 @@ def test_days_of_another_catalogue_are_neither_trained_on_nor_followed(tmp_path:
         leader_days(other, lake, FOLLOWER, [DAY])
     assert "\n" not in str(refused.value)
     start = day_start(DAY)
-    piece = Slice("20240809T000000Z-k0", (start, start + 1), (start + 2, start + 3), (start + 4, start + 5))
+    piece = Slice("20240809T000000Z-k0", (start, start + 1), (start + 2, start + 30), (start + 40, start + 41))
+    piece = replace(piece, parts=split_validation(piece.val, 0.5, 0.5, 2))
     frame = slice_frame([piece])
     lake.write("walk_forward_slices", LEADER, WHOLE, frame, schema_sha=schema_sha(frame.schema))
     lake.set_verdict("walk_forward_slices", LEADER, WHOLE, True, {})

@@ -13,9 +13,8 @@ from config.loading import load_settings
 from market.schema import schema_sha
 from modeling.calibration import identity
 from modeling.snapshot import ensemble_of
-from modeling.walk_forward import walk_forward
 from storage.lake import Lake
-from tests.builders_modeling import CELLS, random_model, small_network
+from tests.builders_modeling import CELLS, random_model, small_network, split_slices
 
 NETWORK = small_network()
 
@@ -50,7 +49,7 @@ def test_draws_of_dropout_are_no_network_to_start_from() -> None:
 
 
 def test_the_slice_before_counts_only_where_its_models_passed(tmp_path: Path) -> None:
-    lake, pieces = Lake(tmp_path), list(walk_forward(0, 100, 30, 10, 10, 5))
+    lake, pieces = Lake(tmp_path), split_slices(0, 100, 30, 10, 10, 5)
     assert len(pieces) == 5
     frame = slice_frame(pieces)
     lake.write("walk_forward_slices", "one", WHOLE, frame, schema_sha=schema_sha(frame.schema))
