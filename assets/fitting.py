@@ -17,7 +17,6 @@ from assets.partitions import Part
 from assets.shared_fit import Work, fit_on_devices
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
 from assets.slice_data import SliceData, compiled_before, slice_data, slice_of
-from assets.train_parts import traded_cell
 from backtest.compiled import Compiled, forecasts_on
 from backtest.engine import Window
 from backtest.performance import minute_profits
@@ -27,13 +26,13 @@ from config.settings import Settings
 from features.catalogue import branch_columns, feature_names
 from features.mirror import mirrored_places, mirrored_signs
 from features.parameters import FeatureParameters
-from modeling.architecture import Architecture, architecture, base_dilations
+from modeling.architecture import Architecture, architecture, base_dilations, receptive_rows
 from modeling.augmentation import Mirror
 from modeling.baselines import class_prior
 from modeling.calibration import identity
 from modeling.evaluation import baseline_prediction, evaluate, model_prediction
 from modeling.forecast import Cell, ForecastShape
-from modeling.parameters import CnnParameters, NetworkParameters
+from modeling.parameters import NetworkParameters
 from modeling.sampling import TrainingSet, learnable
 from modeling.search_space import Candidate, NetworkSpace
 from modeling.snapshot import ModelSnapshot
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from modeling.search import Score
     from modeling.training import Fit
 
-LATENCY_BUDGET_US = 1_000.0  # of one streaming step; a third of what a whole decision may take
 TIMED_STEPS = 500
 LEDGER: Final = "trials.jsonl"  # of a study, beside its journal
 
@@ -86,14 +84,8 @@ def bench(settings: Settings, lake: Lake, part: Part) -> Bench:
 
 def longest_memory_rows(settings: Settings) -> int:
     """Receptive field of the largest network that the search may try, or that is a further member."""
-    largest = settings.models.network
-    if isinstance(largest, CnnParameters):
-        largest = replace(
-            largest, dilation_growth=max(*settings.models.search.dilation_growths, largest.dilation_growth)
-        )
-    shape = ForecastShape((traded_cell(settings),))
-    networks = (largest, *settings.models.ensemble.networks)
-    return max(network_of(settings.features, network, shape).receptive_rows for network in networks)
+    bases = base_dilations(settings.features.windows_ms, settings.features.row_interval_ms)
+    return max(receptive_rows(network, bases) for network in settings.models.networks)
 
 
 def network_of(features: FeatureParameters, network: NetworkParameters, shape: ForecastShape) -> Architecture:
@@ -254,8 +246,9 @@ def judge_candidate(on: Bench, candidate: Candidate, report: Callable[[int, floa
     """
     from modeling.search import Score, TrialPruned
 
-    if (duration := step_us(untrained(network_of(on.features, candidate.network, on.shape)))) > LATENCY_BUDGET_US:
-        raise TrialPruned(f"a streaming step takes {duration:.0f} us, allowed are {LATENCY_BUDGET_US:.0f}")
+    budget_us = on.settings.models.step_budget_us
+    if (duration := step_us(untrained(network_of(on.features, candidate.network, on.shape)))) > budget_us:
+        raise TrialPruned(f"a streaming step takes {duration:.0f} us, allowed are {budget_us:g}")
     model = train(on, candidate, report=lambda epoch, val_nll: report(epoch, -val_nll)).model
     earned = profit(on, model)
     return Score(earned.net, skill(on, model), earned.minute_ts, earned.minute_net)

@@ -15,7 +15,7 @@ import polars as pl
 from assets.bundles import NETWORK, bundle_folder, slice_model
 from assets.checks import Verdict
 from assets.ensembles import Trained, certain, combined, train_members
-from assets.fitting import LATENCY_BUDGET_US, Bench, bench, checkpoints, curve_of, network_of, step_us
+from assets.fitting import Bench, bench, checkpoints, curve_of, network_of, step_us
 from assets.partitions import Part, part_of, symbol_slices
 from assets.search import MODEL_ROOMS
 from assets.slice_data import data_fingerprint, upstream_shas
@@ -107,7 +107,7 @@ def models_hold(
     part = part_of(context)
     table = lake.scan("models", part.symbol, [part.key], unchecked=True).collect()
     yield from judge(
-        lake, "models", part, [proved(settings, part, table), exported(settings, part), fast_enough(table)]
+        lake, "models", part, [proved(settings, part, table), exported(settings, part), fast_enough(settings, table)]
     )
 
 
@@ -165,7 +165,7 @@ def store(
         policy={"trading": asdict(settings.trading), "venue": asdict(settings.venue)},
         golden=golden,
         metrics={**metrics, "step_us": duration} if model.kind != MEDIAN_BAND else {"step_us": duration},
-        latency_budget_us=LATENCY_BUDGET_US,
+        latency_budget_us=settings.models.step_budget_us,
         onnx=export_of(model, golden),
         **stamps,
     )
@@ -219,7 +219,7 @@ def exported(settings: Settings, part: Part) -> Verdict:
     return Verdict("exports_agree", True, {"bytes": len(bundle.onnx or b"")})
 
 
-def fast_enough(table: pl.DataFrame) -> Verdict:
+def fast_enough(settings: Settings, table: pl.DataFrame) -> Verdict:
     """One streaming step keeps to the latency budget."""
-    slowest = float(table["step_us"].max())  # type: ignore[arg-type]
-    return Verdict("fast_enough", slowest <= LATENCY_BUDGET_US, {"step_us": slowest, "budget_us": LATENCY_BUDGET_US})
+    slowest, budget_us = float(table["step_us"].max()), settings.models.step_budget_us  # type: ignore[arg-type]
+    return Verdict("fast_enough", slowest <= budget_us, {"step_us": slowest, "budget_us": budget_us})

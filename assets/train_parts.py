@@ -31,7 +31,6 @@ from modeling.sampling import (
 )
 from storage.lake import Lake
 
-CLASS_ROWS = 30  # of a class in Train; fewer teach nothing
 _NS_PER_S = 1_000_000_000
 
 
@@ -107,7 +106,8 @@ def learnable_cells(train: Train, spans: Sequence[Window], cells: Sequence[Cell]
     counts = np.zeros((len(cells), CLASSES), np.int64)
     for span in spans:
         counts += class_counts(train.rows(span, cells), train.memory_rows)
-    found = tuple(cell for cell, fewest in zip(cells, counts.min(axis=1), strict=True) if fewest >= CLASS_ROWS)
+    least = train.settings.models.least_class_rows
+    found = tuple(cell for cell, fewest in zip(cells, counts.min(axis=1), strict=True) if fewest >= least)
     traded = traded_cell(train.settings)
     if traded not in found:
         names = ", ".join(cell.name for cell in found)

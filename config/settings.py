@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -14,9 +15,11 @@ from labeling.parameters import LabelParameters
 from market.errors import ConfigError
 from market.instrument import Instrument
 from market.parameters import ClockParameters
+from modeling.architecture import base_dilations, receptive_rows
 from modeling.parameters import (
     BaselineParameters,
     CalibrationParameters,
+    CnnParameters,
     ConformalParameters,
     EnsembleParameters,
     LearnerParameters,
@@ -27,7 +30,7 @@ from modeling.parameters import (
 )
 from monitoring.parameters import DriftParameters, LabelShiftParameters
 from storage.clickhouse_parameters import WarehouseParameters
-from trading.parameters import TradingParameters
+from trading.parameters import REMEMBERED_ROWS, TradingParameters
 
 _HTTP: Final = ("http", "https")
 
@@ -207,8 +210,23 @@ class ModelSettings:
     conformal: ConformalParameters
     baselines: BaselineParameters
     learners: LearnerParameters
+    step_budget_us: float  # of one streaming step: slower candidates are pruned, slower bundles refused
+    least_class_rows: int  # rows of each class that Train needs to teach a cell
+
+    @property
+    def networks(self) -> tuple[NetworkParameters, ...]:
+        """The longest memory that the search may try, and the further members."""
+        network = self.network
+        if isinstance(network, CnnParameters):
+            growth = max(*self.search.dilation_growths, network.dilation_growth)
+            network = replace(network, dilation_growth=growth)
+        return network, *self.ensemble.networks
 
     def __post_init__(self) -> None:
+        if not self.step_budget_us > 0:
+            raise ConfigError(f"step_budget_us={self.step_budget_us} must be above 0")
+        if self.least_class_rows < 1:
+            raise ConfigError(f"least_class_rows={self.least_class_rows} must be at least 1")
         devices, workers = self.training.devices, self.search.workers
         if devices > 1 and workers > 1:  # a worker may start no processes, and all would queue at the same devices
             raise ConfigError(f"search.workers={workers} must be 1 where training.devices={devices} is above 1")
@@ -346,6 +364,7 @@ class Settings:
         _check_trained_horizons(self.models.horizons_ms, self.labels)
         _check_traded_cell(self.trading, self.trained_labels)
         _check_purge(self.models.walk_forward, self.trained_labels)
+        _check_memory(self.models.networks, self.features)
         if self.labels.order_latency_ms != self.venue.order_latency_ms:
             raise ConfigError(
                 f"labels.order_latency_ms={self.labels.order_latency_ms} must equal "
@@ -404,6 +423,16 @@ def _check_purge(walk_forward: WalkForwardParameters, labels: LabelParameters) -
             f"models.walk_forward.purge_s={walk_forward.purge_s} is shorter than "
             f"the longest horizon with its latencies, {longest_s} s"
         )
+
+
+def _check_memory(networks: Sequence[NetworkParameters], features: FeatureParameters) -> None:
+    bases = base_dilations(features.windows_ms, features.row_interval_ms)
+    for network in networks:
+        if (rows := receptive_rows(network, bases)) > REMEMBERED_ROWS:
+            raise ConfigError(
+                f"models: a {network.kind} of depth={network.depth} reads {rows} rows, "
+                f"a session remembers {REMEMBERED_ROWS}; the search's dilation_growths count"
+            )
 
 
 def config_sha(settings: Settings) -> str:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from market.errors import ModelError
 from modeling import layout
-from modeling.forecast import CLASSES, ForecastShape
+from modeling.forecast import CLASSES, Cell, ForecastShape
 from modeling.parameters import CnnParameters, GruParameters, NetworkParameters, TransformerParameters
 
 Places = tuple[tuple[int, ...], ...]
@@ -251,6 +251,16 @@ def base_dilations(windows_ms: tuple[int, ...], row_interval_ms: int) -> tuple[i
     (2, 12, 50)
     """
     return tuple(max(1, round(window / row_interval_ms)) for window in windows_ms)
+
+
+def receptive_rows(parameters: NetworkParameters, bases: tuple[int, ...]) -> int:
+    """Rows that a network of these settings reads for one forecast, whatever its columns and cells.
+
+    >>> receptive_rows(CnnParameters("cnn", 64, 3, 3, 2, 0.1), (2, 12, 50))
+    701
+    """
+    anything = ForecastShape((Cell(1, 0.0),))
+    return architecture(parameters, ((0,),) * len(bases), bases, 1, anything).receptive_rows
 
 
 def architecture(

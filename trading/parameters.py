@@ -6,6 +6,7 @@ from typing import Final, Literal
 from market.errors import ConfigError
 
 PolicyKind = Literal["take", "probe", "quote", "execute"]
+REMEMBERED_ROWS: Final = 4_096  # of a session, that a new model is warmed with; one that reads more is refused
 NEVER_BP: Final = 1e6  # a threshold in bp that no forecast reaches
 
 

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +28,13 @@ from trading import intents as sent
 from trading import policy, records, view
 from trading.account import Account, new_account
 from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK, TAKER_FEE_BP
+from trading.parameters import REMEMBERED_ROWS
 from trading.parent import ParentOrder
 from trading.queue import EventQueue, joined
 from trading.records import INTENT, NO_INTENTS, PLACE, SKIPPED, STOOD_DOWN
 from trading.risk import watch, worst_fill_usd
 
 Now = Callable[[], int]  # this instant, ns UTC: a clock, or what a journal or a latency model says
-
-REMEMBERED_ROWS: Final = 4_096  # rows that a new model is warmed with; one that reads more is refused
 
 
 class Forecaster(Protocol):

@@ -13,8 +13,8 @@ from modeling.snapshot import MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
 from trading.intents import TRADED
 from trading.limits import DEGENERATE_ROWS, limits_of
-from trading.parameters import PolicyKind, TradingParameters
-from trading.session import REMEMBERED_ROWS, Strategy
+from trading.parameters import REMEMBERED_ROWS, PolicyKind, TradingParameters
+from trading.session import Strategy
 
 _IDLE_SIZE: Final = TRADED + 1
 

@@ -30,8 +30,9 @@ from market.errors import JournalError
 from market.events import empty_events
 from market.orders import ENDED, FILL, REPORT_NAMES, TIF_NAMES
 from storage.journal import read_headers, read_journal
+from trading.parameters import REMEMBERED_ROWS
 from trading.records import REASON_NAMES
-from trading.session import REMEMBERED_ROWS, Strategy
+from trading.session import Strategy
 
 
 def explain(journal: Path, bundles: Path, order: str, horizons_ms: Sequence[int]) -> Explanation:

@@ -19,7 +19,7 @@ from market.events import LAST, Events, empty_events
 from market.orders import FILL, IN_FLIGHT, Reports
 from storage.journal import Record
 from trading.account import Account
-from trading.session import REMEMBERED_ROWS
+from trading.parameters import REMEMBERED_ROWS
 
 Dump = dict[str, NDArray[Any]]
 _NEVER: Final = 2**63 - 1

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assets import fitting
+from assets import fitting, models
 from assets.partitions import Part
 from config.loading import load_settings
 from config.settings import Paths
@@ -21,7 +21,7 @@ from modeling.parameters import TrainingParameters
 from modeling.sampling import InMemory
 from modeling.search import TrialPruned
 from modeling.search_space import Candidate
-from tests.builders_modeling import SHAPE, labelled_rows, quick_training, random_rows
+from tests.builders_modeling import SHAPE, labelled_rows, quick_training, random_calibration, random_rows
 
 
 def on_a_slice() -> Any:
@@ -34,18 +34,20 @@ def test_a_candidate_too_slow_to_trade_on_is_pruned_before_training(monkeypatch:
     def learned(*_: object, **__: object) -> None:
         raise AssertionError("it was trained")
 
-    models = load_settings("dev").models
-    training: TrainingParameters = models.training
+    dev = load_settings("dev").models
+    training: TrainingParameters = dev.training
     monkeypatch.setattr(fitting, "train", learned)
     with pytest.raises(AssertionError, match="it was trained"):
-        fitting.judge_candidate(on_a_slice(), Candidate(models.network, training), lambda *_: None)
-    monkeypatch.setattr(fitting, "LATENCY_BUDGET_US", 0.001)
-    with pytest.raises(TrialPruned, match=r"a streaming step takes \d+ us, allowed are 0"):
-        fitting.judge_candidate(on_a_slice(), Candidate(models.network, training), lambda *_: None)
+        fitting.judge_candidate(on_a_slice(), Candidate(dev.network, training), lambda *_: None)
+    on = on_a_slice()
+    on.settings = replace(on.settings, models=replace(dev, step_budget_us=0.001))
+    with pytest.raises(TrialPruned, match=r"a streaming step takes \d+ us, allowed are 0.001"):
+        fitting.judge_candidate(on, Candidate(dev.network, training), lambda *_: None)
 
 
 PART, SEED = Part("symbol", "k0"), 11
 ROOT = Path(__file__).parents[2]
+STAMPS = dict.fromkeys(("catalogue_sha", "config_sha", "data_fingerprint", "code_version", "created"), "same")
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -55,20 +57,34 @@ fitted_in(Path(sys.argv[1]), lambda epoch, _: os.kill(os.getpid(), signal.SIGKIL
 """
 
 
-def fitted_in(var: Path, report: Any = None) -> Any:
-    """What the asset does with a member: a fit of its own seed, its epochs below a folder that goes in the end."""
+def bench_in(var: Path) -> Any:
+    """A bench of two windows as wide as the catalogue."""
     settings = replace(load_settings("dev"), paths=Paths(var))
     names = feature_names(settings.features)
     wide = [replace(labelled_rows(400, seed), values=random_rows(400, len(names), seed)) for seed in (1, 2)]
-    data = SimpleNamespace(train=InMemory(wide[0]), search=wide[1])
-    on: Any = SimpleNamespace(settings=settings, features=settings.features, shape=SHAPE, data=data)
+    data = SimpleNamespace(train=InMemory(wide[0]), search=wide[1], conformal=wide[1])
+    return SimpleNamespace(settings=settings, features=settings.features, shape=SHAPE, data=data)
+
+
+def fitted_in(var: Path, report: Any = None) -> Any:
+    """What the asset does with a member: a fit of its own seed, its epochs below a folder that goes in the end."""
+    on = bench_in(var)
+    settings = on.settings
     shape = replace(settings.models.network, depth=1, kernel_size=2, dilation_growth=1)
     candidate = Candidate(shape, quick_training(epochs=3, chunk_rows=128, mixup_alpha=0.4))
     with fitting.checkpoints(settings, PART, "a" * 64) as folder:
         return fitting.train(on, candidate, SEED, report=report, folder=folder / str(SEED))
 
 
-def test_a_member_that_was_killed_goes_on_to_the_same_bytes_and_leaves_no_epoch(tmp_path: Path) -> None:
+def bundled(found: Any, var: Path) -> object:
+    """Sha of the bundle that the asset writes of a fit."""
+    metrics = {"val_nll": found.val_nll, "best_epoch": float(found.best_epoch)}
+    return models.store(bench_in(var), found.model, var / "bundle", STAMPS, metrics)["sha"]
+
+
+def test_a_member_that_was_killed_goes_on_to_the_same_bytes_and_leaves_no_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, tmp_path / "killed"], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
@@ -84,6 +100,10 @@ def test_a_member_that_was_killed_goes_on_to_the_same_bytes_and_leaves_no_epoch(
         assert np.isfinite(array).all()
         assert array.tobytes() == resumed.model.weights[name].tobytes()
     assert not list(tmp_path.rglob("*.ckpt"))
+    monkeypatch.setattr(models, "step_us", lambda model: 1.0)  # how long a step takes is of the machine, not the fit
+    assert bundled(resumed, tmp_path / "killed") == bundled(whole, tmp_path / "whole")
+    other = replace(whole, model=replace(whole.model, calibration=random_calibration(np.random.default_rng(1))))
+    assert bundled(other, tmp_path / "other") != bundled(whole, tmp_path / "again")
 
 
 def test_a_fit_that_fails_keeps_its_epochs(tmp_path: Path) -> None:

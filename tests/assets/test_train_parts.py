@@ -108,7 +108,9 @@ def test_parts_have_the_cells_and_the_weights_of_the_whole(stored: Stored) -> No
     tradeable = cells_of(tradeable_grid(labels.collect(), stored.settings.trained_labels, COINM_BTC.contract))
     counts = class_counts(labelled_rows(stored.settings, stored.lake, SYMBOL, stored.span, tradeable), MEMORY)
     assert source.shape.cells == tuple(
-        cell for cell, fewest in zip(tradeable, counts.min(1), strict=True) if fewest >= train_parts.CLASS_ROWS
+        cell
+        for cell, fewest in zip(tradeable, counts.min(1), strict=True)
+        if fewest >= stored.settings.models.least_class_rows
     )
     parts = [source.part(place) for place in range(len(source))]
     for part, span in zip(parts, source.spans, strict=True):

@@ -76,6 +76,20 @@ def test_a_regime_that_is_left_above_where_it_is_entered_is_refused(tmp_path: Pa
     assert "trend_leave=0.6; allowed: 0 to 0.5" in refused
 
 
+def test_a_network_that_reads_more_rows_than_a_session_remembers_is_refused(tmp_path: Path) -> None:
+    for text, kind in (
+        ("network: {depth: 7}", "cnn of depth=7 reads 12701 rows"),
+        ("search: {dilation_growths: [1, 4], widths: [64]}\n  network: {depth: 5}", "cnn of depth=5 reads 34101 rows"),
+        (
+            "ensemble:\n    networks:\n    - "
+            "{kind: transformer, width: 64, depth: 5, heads: 4, band_rows: 1024, expansion: 2, dropout: 0.1}",
+            "transformer of depth=5 reads 5116 rows",
+        ),
+    ):
+        refused = _refusal(_file(tmp_path, f"extends: dev\nmodels:\n  {text}\n"))
+        assert f"models: a {kind}, a session remembers 4096" in refused
+
+
 def test_a_folder_of_daily_files_is_a_source(tmp_path: Path) -> None:
     path = _file(tmp_path, "extends: dev\ndata: {sources: {binance-coinm-btcusd_perp: captures/btc}}\n")
     assert load_settings(path=path).data.sources["binance-coinm-btcusd_perp"] == "captures/btc"
