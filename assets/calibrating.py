@@ -7,13 +7,14 @@ import numpy as np
 from labeling.targets import NO_CLASS
 from modeling.calibration import fit_calibration
 from modeling.parameters import CalibrationParameters
-from modeling.sampling import TrainingSet, learnable
+from modeling.sampling import TrainingSource, learnable
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
+from modeling.told import forecasts_of, told_of
 
 
 def calibrated_on(
-    model: ModelSnapshot, data: TrainingSet, parameters: CalibrationParameters, memory_rows: int = 0
+    model: ModelSnapshot, data: TrainingSource, parameters: CalibrationParameters, memory_rows: int = 0
 ) -> ModelSnapshot:
     """The model with its probabilities bent to what came on ``data``.
 
@@ -21,7 +22,7 @@ def calibrated_on(
     Raises NotEnoughData if a cell has no labelled row that the model has a forecast for.
     """
     forecaster = forecaster_from(model)
-    forecasts = forecaster.run(data.values, data.valid)
-    known = learnable(data, max(memory_rows, forecaster.receptive_rows))
-    classes = np.where(known, data.classes, NO_CLASS).astype(np.int8)
+    rows, (forecasts,) = told_of(data, forecasts_of(forecaster))
+    known = learnable(rows, max(memory_rows, forecaster.receptive_rows))
+    classes = np.where(known, rows.classes, NO_CLASS).astype(np.int8)
     return replace(model, calibration=fit_calibration(parameters, data.shape.probabilities(forecasts), classes))

@@ -17,6 +17,7 @@ from modeling.sampling import learnable
 from modeling.search_space import Candidate
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
+from modeling.told import forecasts_of, told_of
 
 if TYPE_CHECKING:
     from modeling.training import Fit
@@ -84,12 +85,12 @@ def mixed(
 
 def certain(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
     """The model with the conformal state that the third part of Val leads to, in the traded cell."""
-    data, forecaster, labels = on.data.conformal, forecaster_from(model), on.settings.labels
+    forecaster, labels = forecaster_from(model), on.settings.labels
+    data, (made,) = told_of(on.data.conformal, forecasts_of(forecaster))
     cell, shape = traded_cell(on.settings), on.shape
     place = shape.cells.index(cell)
     known = learnable(data, forecaster.receptive_rows)[:, place]
     came = Labelled(data.classes[known, place], data.gross_bp[known, shape.horizon_of_cell[place]])
     delay_ms = labels.infer_latency_ms + labels.order_latency_ms if labels.anchor == "executable" else 0.0
-    forecasts = forecaster.run(data.values, data.valid)[known]
     asked = on.settings.models.conformal.of_rows(cell.horizon_ms, on.settings.features.row_interval_ms)
-    return replace(model, certainty=fit_certainty(shape, cell, forecasts, came, delay_ms, asked))
+    return replace(model, certainty=fit_certainty(shape, cell, made[known], came, delay_ms, asked))

@@ -16,7 +16,7 @@ from modeling.evaluation import Prediction, baseline_prediction, evaluate, model
 from modeling.fi2010 import HORIZONS, IMBALANCE, NAMES, PUBLISHED, SPLITS, WINDOW, Parts, branch_bases, parts_of
 from modeling.learners import fit_learners
 from modeling.parameters import CnnParameters
-from modeling.sampling import learnable
+from modeling.sampling import InMemory, learnable
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 from storage.fi2010 import VARIABLE, read_files
@@ -48,7 +48,7 @@ def fit_network(settings: Settings, parts: Parts) -> ModelSnapshot:
     built = architecture(network, (columns,) * len(bases), bases, len(NAMES), parts.train.shape)
     training = replace(models.training, return_weight=0.0, cost_weight=0.0)
     model = fit_on_devices(Work(built, parts.train, parts.val, training)).model
-    return calibrated_on(model, parts.val, models.calibration, WINDOW)
+    return calibrated_on(model, InMemory(parts.val), models.calibration, WINDOW)
 
 
 def predictions(settings: Settings, parts: Parts, model: ModelSnapshot) -> list[Prediction]:

@@ -32,6 +32,7 @@ from modeling.sampling import ready_rows
 from modeling.search_space import Candidate
 from modeling.snapshot import MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
+from modeling.told import rows_between, told_of
 from storage.bundle import Bundle, Golden, bundle_sha, golden_rows, read_bundle, write_bundle
 from storage.lake import Lake
 
@@ -184,12 +185,13 @@ def export_of(model: ModelSnapshot, golden: Golden) -> bytes | None:
 
 def golden_of(on: Bench, model: ModelSnapshot) -> Golden:
     """The newest rows of Val on which the model has a forecast. Raises NotEnoughData if there are none."""
-    memory, data = forecaster_from(model).receptive_rows, on.data.conformal
-    ready = np.flatnonzero(ready_rows(data.valid, memory))
+    memory, rows = forecaster_from(model).receptive_rows, told_of(on.data.conformal).rows
+    ready = np.flatnonzero(ready_rows(rows.valid, memory))
     if not ready.size:
         raise NotEnoughData(f"no row of Val follows {memory} valid ones: nothing to prove the bundle with")
-    chosen = slice(max(0, ready[-1] + 1 - memory - GOLDEN_ROWS), ready[-1] + 1)
-    return golden_rows(model, data.values[chosen], data.valid[chosen])
+    first, last = rows.row_ts[max(0, ready[-1] + 1 - memory - GOLDEN_ROWS)], rows.row_ts[ready[-1]]
+    chosen = rows_between(on.data.conformal, int(first), int(last))
+    return golden_rows(model, chosen.values, chosen.valid)
 
 
 def proved(settings: Settings, part: Part, table: pl.DataFrame) -> Verdict:

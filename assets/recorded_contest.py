@@ -22,7 +22,7 @@ from modeling.evaluation import Prediction, baseline_prediction
 from modeling.forecast import Floats, ForecastShape
 from modeling.learners import Learner, fit_learners
 from modeling.parameters import sibling
-from modeling.sampling import TrainingSet, learnable
+from modeling.sampling import InMemory, TrainingSet, learnable
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
 
@@ -78,13 +78,13 @@ def contest(settings: Settings, piece: PooledSlice, memory_rows: int, terms: Ter
     said = rules_said(settings, piece.symbols) | learners_said(learners, data, usable)
     say(f"{piece.piece.key}: rules and learners are fitted")
     members, missing = fitted(settings, data, terms, say)
-    heard, tables = dict[str, Heard](), list[pl.DataFrame]()
+    heard, tables, val = dict[str, Heard](), list[pl.DataFrame](), InMemory(data.calibration)
     for kind, by_seed in members.items():
         models = list(by_seed.values())
-        singles = [calibrated_on(model, data.calibration, settings.models.calibration, memory_rows) for model in models]
+        singles = [calibrated_on(model, val, settings.models.calibration, memory_rows) for model in models]
         for seed, model in zip(by_seed, singles, strict=True):
             said |= decided(f"{kind} seed {seed}", forecasts_of(model, data), data, usable)
-        ensemble = calibrated_on(ensemble_of(models), data.calibration, settings.models.calibration, memory_rows)
+        ensemble = calibrated_on(ensemble_of(models), val, settings.models.calibration, memory_rows)
         name = f"{kind} ensemble"
         heard[name] = forecasts_of(ensemble, data)
         said |= decided(name, heard[name], data, usable)

@@ -1,7 +1,7 @@
 """A slice's model on Test beside all baselines, over the same rows: scores, regimes, confidence, sets and a verdict."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,18 +11,18 @@ from assets.bundles import NETWORK, slice_model
 from assets.fitting import longest_memory_rows
 from assets.member_scores import OVERALL, member_predictions, member_table
 from assets.partitions import Part
-from assets.slice_data import slice_data
+from assets.slice_data import SliceData, slice_data
 from assets.train_parts import traded_cell
 from backtest.comparison import Comparison, compare
 from config.settings import Settings
 from features.catalogue import feature_names
 from features.regimes import REGIME_NAMES
 from labeling.targets import NO_CLASS
-from modeling.baselines import fit_baselines
+from modeling.baselines import Baseline, fit_baselines
 from modeling.decision import fit_decision
 from modeling.evaluation import (
     Prediction,
-    baseline_prediction,
+    Predictor,
     evaluate,
     evaluate_coverage,
     evaluate_regimes,
@@ -32,7 +32,8 @@ from modeling.forecast import Cell, Floats, ForecastShape
 from modeling.learners import Learner, fit_learners
 from modeling.parameters import ConformalParameters
 from modeling.sampling import TrainingSet, learnable
-from modeling.streaming import forecaster_from
+from modeling.streaming import NetworkForecaster, forecaster_from
+from modeling.told import Asked, forecasts_of, member_forecasts_of, told_of
 from modeling.uncertainty import (
     AdaptiveConformal,
     class_scores,
@@ -112,30 +113,54 @@ def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
 
 def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Sequence[Learner]]) -> Judged:
     data, models = slice_data(settings, lake, part, longest_memory_rows(settings)), settings.models
-    forecaster = forecaster_from(slice_model(settings, lake, part, NETWORK))
-    shape, rows, windows = forecaster.shape, forecaster.receptive_rows, (data.calibration, data.test)
+    model = forecaster_from(slice_model(settings, lake, part, NETWORK))
+    assert isinstance(model, NetworkForecaster)
     rules, _ = fit_baselines(data.taught, feature_names(settings.features_of(part.symbol)), models.baselines)
-    learners = fit(data.taught, data.search, models.learners, models.search, rows)
-    learned = [[baseline_prediction(one, window) for window in windows] for one in learners]
-    before, *forecasts = [forecaster.run(one.values, one.valid) for one in (data.conformal, *windows)]
-    own = [model_prediction(MODEL, shape, made) for made in forecasts]
-    apart = [member_predictions(shape, forecaster.run_members(window.values, window.valid)) for window in windows]
-    usable = learnable(data.calibration, rows)
-    *others, model = (chosen_on_val(data.calibration, usable, *pair) for pair in (*learned, own))
-    members = tuple(chosen_on_val(data.calibration, usable, *pair) for pair in zip(*apart, strict=True))
-    said = (*(baseline_prediction(rule, data.test) for rule in rules), *others, model)
+    learners = fit(data.taught, data.search, models.learners, models.search, model.receptive_rows)
     trials = tuple(trial for one in learners for trial in one.trials)
-    return Judged(
-        data.conformal,
-        data.test,
-        learnable(data.test, rows),
-        said,
-        model_prediction(MODEL, shape, before),
-        (moments_of(shape, before), moments_of(shape, forecasts[1])),
-        rows,
-        members,
-        trials,
-    )
+    return judged_on(data, model, rules, learners)._replace(trials=trials)
+
+
+def judged_on(
+    data: SliceData, model: NetworkForecaster, rules: Sequence[Baseline], learners: Sequence[Predictor]
+) -> Judged:
+    """What a model and all that stand beside it say, of windows that are read part by part."""
+    shape, rows = model.shape, model.receptive_rows
+    third, (before,) = told_of(data.conformal, forecasts_of(model))
+    val, on_val = told_of(data.calibration, *_everybody(model, learners))
+    by_row = [rule for rule in rules if rule.by_row]
+    test, on_test = told_of(data.test, *_everybody(model, learners), *(rule.predict for rule in by_row))
+    usable, shared = learnable(val, rows), len(on_val)
+    *others, own = (chosen_on_val(val, usable, *pair) for pair in _pairs(shape, learners, on_val, on_test))
+    apart = (member_predictions(shape, said[1]) for said in (on_val, on_test))
+    members = tuple(chosen_on_val(val, usable, *pair) for pair in zip(*apart, strict=True))
+    answers = {rule.name: said for rule, said in zip(by_row, on_test[shared:], strict=True)}
+    plain = (_by_rule(rule, answers[rule.name] if rule.by_row else rule.predict(test)) for rule in rules)
+    expected = moments_of(shape, before), moments_of(shape, on_test[0])
+    earlier, said = model_prediction(MODEL, shape, before), (*plain, *others, own)
+    return Judged(third, test, learnable(test, rows), said, earlier, expected, rows, members)
+
+
+def _everybody(model: NetworkForecaster, learners: Sequence[Predictor]) -> tuple[Asked, ...]:
+    """The model, its members, the learners."""
+    return forecasts_of(model), member_forecasts_of(model), *(learner.predict_proba for learner in learners)
+
+
+def _pairs(
+    shape: ForecastShape, learners: Sequence[Predictor], *windows: tuple[NDArray[Any], ...]
+) -> Iterator[tuple[Prediction, ...]]:
+    """What each learner, then the model, said of either window."""
+    for place, learner in enumerate(learners, 2):
+        yield tuple(_likeliest(learner.name, said[place]) for said in windows)
+    yield tuple(model_prediction(MODEL, shape, said[0]) for said in windows)
+
+
+def _likeliest(name: str, probabilities: NDArray[np.floating]) -> Prediction:
+    return Prediction(name, (probabilities.argmax(-1) - 1).astype(np.int8), probabilities)
+
+
+def _by_rule(rule: Baseline, answers: NDArray[np.int8]) -> Prediction:
+    return Prediction(rule.name, answers, rule.frequencies(answers))
 
 
 def chosen_on_val(

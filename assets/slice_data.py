@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from assets.checks import day_start
 from assets.features import leader_days, opening_state, require_catalogue
-from assets.lake_rows import days_of, heard_rows, stored_rows, utc_date
+from assets.lake_rows import days_of, stored_rows, utc_date
 from assets.partitions import WHOLE, Part
 from assets.tables import content_shas, passed
 from assets.train_parts import Train, train_source
 from assets.walk_forward_slices import NS_PER_S, frame_slices
+from assets.window_parts import LaterWindow
 from backtest.compiled import Compiled, Rows
 from backtest.compiled import opened as opened_at
 from backtest.engine import Window
@@ -27,11 +28,13 @@ from market.errors import LakeError, NotEnoughData
 from market.events import EVENT, Events
 from market.latency import LatencyTable
 from market.schema import frame_to_events
-from modeling.sampling import TrainingSet, TrainingSource, newest_rows, window
+from modeling.sampling import TrainingSet, TrainingSource, newest_rows
+from modeling.told import rows_between
 from modeling.walk_forward import Slice
 from storage.lake import Lake
 from storage.spool import Spool
 
+ALL_TIME = (0, 2**63 - 1)
 AFTER_WINDOW_NS = NS_PER_S  # of tape behind a backtest, so that its last row can still close
 
 
@@ -41,9 +44,9 @@ class SliceData(NamedTuple):
     train: TrainingSource  # read in parts, more than memory holds
     taught: TrainingSet  # the newest rows of Train, which rules and learners are fitted on: all of them unless too many
     search: TrainingSet  # first part of Val: search and early stopping
-    calibration: TrainingSet  # second part of Val: calibration and decision rules
-    conformal: TrainingSet  # third part of Val: the scores that conformal sets and intervals begin with
-    test: TrainingSet
+    calibration: TrainingSource  # second part of Val: calibration and decision rules; in parts, as those below
+    conformal: TrainingSource  # third part of Val: the scores that conformal sets and intervals begin with
+    test: TrainingSource
 
 
 def slice_of(lake: Lake, part: Part) -> Slice:
@@ -65,12 +68,12 @@ def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) ->
     piece, symbol = slice_of(lake, part), part.symbol
     require_catalogue(settings, lake, symbol, days_of(lake, symbol, piece.train[0], piece.test[1]))
     train = train_source(Train(settings, lake, symbol, Window(*piece.train), context_rows))
-    cells, before = train.shape.cells, context_rows * settings.features.row_interval_ms * NS_PER_MS
-    later = [
-        window(heard_rows(settings, lake, symbol, Window(start - before, end), cells), start, end, context_rows)
-        for start, end in (*piece.split, piece.test)
-    ]
-    return SliceData(train, newest_rows(train, settings.models.learners.most_rows), *later)
+    search, *later = (
+        LaterWindow(settings, lake, symbol, Window(*span), train.shape.cells, context_rows).source()
+        for span in (*piece.split, piece.test)
+    )
+    taught = newest_rows(train, settings.models.learners.most_rows)
+    return SliceData(train, taught, rows_between(search, *ALL_TIME), *later)
 
 
 def upstream_shas(lake: Lake, part: Part) -> list[object]:

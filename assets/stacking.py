@@ -16,9 +16,10 @@ from config.settings import Settings
 from labeling.targets import NO_CLASS
 from modeling.calibration import identity
 from modeling.ensemble import SliceForecasts, fit_stacking, require_earlier
-from modeling.sampling import TrainingSet, learnable
+from modeling.sampling import TrainingSource, learnable
 from modeling.snapshot import ENSEMBLE, ModelSnapshot
 from modeling.streaming import NetworkForecaster, forecaster_from
+from modeling.told import member_forecasts_of, told_of
 from storage.lake import Lake
 
 
@@ -62,13 +63,14 @@ def answers_alike(model: ModelSnapshot, kinds: list[str], on: Bench) -> bool:
     return same and forecaster_from(model).shape == on.shape
 
 
-def said_before(key: str, model: ModelSnapshot, test: TrainingSet, first: int) -> SliceForecasts:
+def said_before(key: str, model: ModelSnapshot, window: TrainingSource, first: int) -> SliceForecasts:
     """What the members said, not calibrated, of the rows whose labels are all known before ``first``, ns UTC."""
-    forecaster = forecaster_from(replace(model, calibration=identity(len(test.shape.cells))))
+    forecaster = forecaster_from(replace(model, calibration=identity(len(window.shape.cells))))
     assert isinstance(forecaster, NetworkForecaster)
+    test, (said,) = told_of(window, member_forecasts_of(forecaster))
     scored = learnable(test, forecaster.receptive_rows)
     rows = np.flatnonzero((test.known_ts < first).all(1) & scored.any(1))
-    made = forecaster.run_members(test.values, test.valid)[rows]
+    made = said[rows]
     members = np.stack([test.shape.probabilities(made[:, member]) for member in range(forecaster.members)])
     classes = np.where(scored, test.classes, np.int8(NO_CLASS)).astype(np.int8)[rows]
     known_ts = test.known_ts[rows][:, list(test.shape.horizon_of_cell)]

@@ -5,7 +5,7 @@ often it came in training. All of them are fitted on Train alone.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Baseline:
     name: str
     rule: Rule
     table: Doubles  # (C, answer, class)
+    by_row: bool = True  # whether an answer depends on its own row's features alone; else on labels of rows before
 
     def predict(self, data: TrainingSet) -> Classes:
         """Classes, shape (N, C)."""
@@ -39,8 +40,11 @@ class Baseline:
 
     def predict_proba(self, data: TrainingSet) -> Doubles:
         """Probabilities of the classes, shape (N, C, 3)."""
-        answers = self.rule(data).astype(np.int64) + 1
-        return self.table[np.arange(answers.shape[1]), answers]
+        return self.frequencies(self.rule(data))
+
+    def frequencies(self, answers: Classes) -> Doubles:
+        """Probabilities of the classes behind answers of shape (N, C), shape (N, C, 3)."""
+        return self.table[np.arange(answers.shape[1]), answers.astype(np.int64) + 1]
 
 
 def fit_baselines(
@@ -55,7 +59,7 @@ def fit_baselines(
     band = fit_median_band(train, parameters)
     baselines = (
         class_prior(train),
-        _tabled("persistence", persisting, train),
+        replace(_tabled("persistence", persisting, train), by_row=False),
         _tabled("imbalance", _imbalance(train, names, parameters.imbalance_feature), train),
         Baseline("median_band", band.signals, band.tables),
     )

@@ -158,7 +158,7 @@ class TrainingParameters:
     patience: int  # evaluations without a better validation loss before it stops
     chunk_rows: int  # rows predicted in one pass
     batch_chunks: int  # chunks in one step of the optimiser
-    part_rows: int  # rows of Train that are read and held at once
+    part_rows: int  # rows of Train, and of the windows behind it, that are read and held at once
     seed: int
     accelerator: Literal["cpu", "gpu", "auto"]  # what it runs on; auto: a GPU where there is one
     devices: int  # of that kind, on this machine; more than one: the fit starts a process for each

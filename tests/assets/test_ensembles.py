@@ -24,6 +24,7 @@ from modeling.ensemble import fit_stacking, require_earlier
 from modeling.evaluation import log_loss
 from modeling.forecast import Cell
 from modeling.parameters import EnsembleParameters, GruParameters
+from modeling.sampling import InMemory
 from modeling.search_space import Candidate
 from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from
@@ -46,7 +47,7 @@ GRU = GruParameters("gru", 64, 1, 256, 0.1)
 
 def bench() -> Bench:
     """A bench whose second part of Val holds 1,200 rows; what the market did is not asked for here."""
-    rows: Any = SliceData(*(labelled_rows(seed=seed) for seed in range(6)))
+    rows: Any = SliceData(*(InMemory(labelled_rows(seed=seed)) for seed in range(6)))
     nothing: Any = None
     return Bench(load_settings("dev"), COINM_BTC.name, rows, nothing, nothing)
 
@@ -110,7 +111,7 @@ def test_draws_of_dropout_are_members_that_come_back_with_their_seed() -> None:
 def test_the_whole_is_calibrated_together_and_knows_how_sure_it_is() -> None:
     on = bench()
     model = combined(on, trained())
-    rows, forecaster = on.data.calibration, forecaster_from(model)
+    rows, forecaster = on.data.calibration.part(0), forecaster_from(model)
     said = SHAPE.probabilities(forecaster.run(rows.values, rows.valid))[forecaster.receptive_rows :]
     classes = rows.classes[forecaster.receptive_rows :]
     plain = forecaster_from(mixed(THREE, trained()))
@@ -118,7 +119,7 @@ def test_the_whole_is_calibrated_together_and_knows_how_sure_it_is() -> None:
     truth = classes.astype(np.int64)
     for cell in range(3):
         assert log_loss(said[:, cell], truth[:, cell]) < log_loss(before[:, cell], truth[:, cell])
-    rows, certainty = on.data.conformal, model.certainty
+    rows, certainty = on.data.conformal.part(0), model.certainty
     assert certainty is not None
     assert (certainty.cell, certainty.delay_ms) == (Cell(1000, 0.0), 11.0)
     assert certainty.parameters.rate == pytest.approx(0.005 / 50)  # fifty rows a second share one return
@@ -133,7 +134,7 @@ def test_calibration_and_certainty_each_read_a_part_of_val_of_their_own() -> Non
     alone, whole = (combined(replace(on, data=data), trained()) for data in (known, on.data))
     assert alone.calibration.as_dict() == whole.calibration.as_dict()
     assert alone.certainty == whole.certainty
-    other = combined(replace(on, data=on.data._replace(conformal=labelled_rows(seed=9))), trained())
+    other = combined(replace(on, data=on.data._replace(conformal=InMemory(labelled_rows(seed=9)))), trained())
     assert other.calibration.as_dict() == whole.calibration.as_dict()
     assert other.certainty != whole.certainty
 
@@ -167,7 +168,7 @@ def test_shares_are_learned_from_earlier_slices_alone_and_only_where_stacking_is
 
 def test_shares_are_learned_from_what_members_said_before_calibration() -> None:
     test, plain = labelled_rows(400), forecaster_from(mixed(THREE, trained()))
-    piece = said_before("k", ensemble(), test, 2**62)
+    piece = said_before("k", ensemble(), InMemory(test), 2**62)
     expected = plain.run_members(test.values, test.valid)[plain.receptive_rows - 1 :]  # type: ignore[union-attr]
     assert piece.probabilities.shape == (3, len(expected), 3, 3)
     for member in range(3):
@@ -178,7 +179,7 @@ def test_shares_are_learned_from_what_members_said_before_calibration() -> None:
 def test_shares_never_come_from_a_label_that_is_known_once_the_later_slice_has_begun() -> None:
     test = labelled_rows(400)
     first = START + 300 * 20_000_000
-    piece = said_before("k", ensemble(), test, first)
+    piece = said_before("k", ensemble(), InMemory(test), first)
     assert piece.known_ts.max() < first
     assert piece.row_ts[-1] == START + 249 * 20_000_000  # the longest horizon, a second, before it
     stacking = fit_stacking([piece])

@@ -62,7 +62,7 @@ def bench_in(var: Path) -> Any:
     settings = replace(load_settings("dev"), paths=Paths(var))
     names = feature_names(settings.features)
     wide = [replace(labelled_rows(400, seed), values=random_rows(400, len(names), seed)) for seed in (1, 2)]
-    data = SimpleNamespace(train=InMemory(wide[0]), search=wide[1], conformal=wide[1])
+    data = SimpleNamespace(train=InMemory(wide[0]), search=wide[1], conformal=InMemory(wide[1]))
     return SimpleNamespace(settings=settings, features=settings.features, shape=SHAPE, data=data)
 
 

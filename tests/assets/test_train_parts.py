@@ -22,7 +22,7 @@ from features.step import new_state
 from labeling.targets import label_rows, tradeable_grid
 from market.clock import align, new_clock
 from market.errors import NotEnoughData
-from market.schema import schema_sha
+from market.schema import events_to_frame, schema_sha
 from market.simulator import synthetic_capture
 from market.sources import decoder_for
 from modeling.parameters import TrainingParameters
@@ -81,9 +81,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
         "features": rows_to_frame(rows, settings.features).with_columns(pl.Series(REGIME, regimes)),
         "labels": label_rows(events, rows.row_ts, settings.labels, COINM_BTC, None),
     }
+    tables["aligned_events"] = events_to_frame(events)
     lake, midnight = Lake(settings.paths.lake), START + 12 * SECOND
     for name, table in tables.items():
-        for day, inside in (("2024-08-08", pl.col("row_ts") < midnight), ("2024-08-09", pl.col("row_ts") >= midnight)):
+        later = pl.col("ingest_ts" if name == "aligned_events" else "row_ts") >= midnight
+        for day, inside in (("2024-08-08", ~later), ("2024-08-09", later)):
             lake.write(name, SYMBOL, day, table.filter(inside), schema_sha=schema_sha(table.schema))
             lake.set_verdict(name, SYMBOL, day, True, {})
     return Stored(settings, lake, Window(START + 3 * SECOND, START + 31 * SECOND))

@@ -1,0 +1,134 @@
+"""Val and Test in parts: byte for byte what is said of them whole, of which memory never holds two parts."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assets.calibrating import calibrated_on
+from assets.fitting import network_of
+from assets.lake_rows import heard_rows
+from assets.scores import Judged, conformal_table, interval_table, judged_on
+from assets.slice_data import SliceData
+from assets.train_parts import train_source
+from assets.window_parts import LaterWindow
+from backtest.engine import Window
+from features.catalogue import feature_names
+from market.errors import NotEnoughData
+from modeling.baselines import fit_baselines
+from modeling.calibration import identity
+from modeling.parameters import GruParameters
+from modeling.sampling import InMemory, TrainingSet, TrainingSource, newest_rows, window
+from modeling.snapshot import ModelSnapshot, ensemble_of
+from modeling.streaming import NetworkForecaster, forecaster_from
+from modeling.told import rows_between, told_of
+from tests.assets.test_train_parts import (
+    MEMORY,
+    PART_ROWS,
+    SECOND,
+    START,
+    SYMBOL,
+    CountedParts,
+    Stored,
+    quick,
+    train_of,
+)
+from tests.assets.test_train_parts import stored as stored
+from tests.builders_modeling import random_weights
+
+SPANS = tuple(Window(START + at * SECOND, START + end * SECOND) for at, end in ((4, 14), (15, 21), (22, 31)))
+
+
+def later(stored: Stored, span: Window, part_rows: int) -> LaterWindow:
+    cells = train_source(train_of(stored, 1_000_000)).shape.cells
+    return LaterWindow(quick(stored.settings, part_rows), stored.lake, SYMBOL, span, cells, MEMORY)
+
+
+def whole(stored: Stored, one: LaterWindow) -> TrainingSet:
+    """The window by functions that know nothing of parts."""
+    before = one.span.start - MEMORY * stored.settings.features.row_interval_ms * 1_000_000
+    read = heard_rows(stored.settings, stored.lake, SYMBOL, Window(before, one.span.end), one.cells)
+    return window(read, *one.span, MEMORY)
+
+
+def ensemble(stored: Stored, source: TrainingSource) -> ModelSnapshot:
+    """A small cnn, and a gru, whose forecasts depend on every row before."""
+    settings, members = stored.settings, []
+    cnn = replace(settings.models.network, depth=1, kernel_size=2, dilation_growth=1)
+    gru = replace(GruParameters("gru", 64, 1, 256, 0.1))
+    for seed, shape in enumerate((cnn, gru)):
+        network = network_of(settings.features, shape, source.shape)
+        if network.kind == "gru":
+            network = replace(network, settle_rows=40)  # type: ignore[call-arg]
+        weights = random_weights(network, np.random.default_rng(seed))
+        members.append(ModelSnapshot(network.kind, network.as_dict(), weights, identity(len(source.shape.cells))))
+    return ensemble_of(members)
+
+
+def said_of(stored: Stored, *windows: Any) -> tuple[ModelSnapshot, Judged]:
+    """A model calibrated on the first window, judged on the last."""
+    train = train_source(train_of(stored, 1_000_000))
+    model = calibrated_on(ensemble(stored, train), windows[0], stored.settings.models.calibration)
+    data = SliceData(train, newest_rows(train, 1), train.part(0), *windows)
+    names, forecaster = feature_names(stored.settings.features), forecaster_from(model)
+    assert isinstance(forecaster, NetworkForecaster)
+    rules, _ = fit_baselines(data.taught, names, stored.settings.models.baselines)
+    return model, judged_on(data, forecaster, rules, ())
+
+
+def test_what_is_said_of_parts_is_what_is_said_of_the_whole(stored: Stored) -> None:
+    parts = [CountedParts(later(stored, span, PART_ROWS).source()) for span in SPANS]
+    held = [whole(stored, later(stored, span, PART_ROWS)) for span in SPANS]
+    assert [len(one) for one in parts] == [2, 1, 2]
+    (model, lazy), (same, kept) = said_of(stored, *parts), said_of(stored, *map(InMemory, held))
+    assert model.calibration.as_dict() == same.calibration.as_dict()
+    assert lazy.test.values.shape == (len(held[2]), 0)
+    for item in fields(TrainingSet):
+        if item.name not in ("shape", "values"):
+            assert getattr(lazy.test, item.name).tobytes() == getattr(held[2], item.name).tobytes(), item.name
+    assert len(lazy.said) == len(kept.said) == 5  # four rules and the model
+    for one, other in zip(
+        (*lazy.said, *lazy.members, lazy.before), (*kept.said, *kept.members, kept.before), strict=True
+    ):
+        assert one.classes.tobytes() == other.classes.tobytes(), one.name
+        assert one.probabilities.tobytes() == other.probabilities.tobytes(), one.name
+    asked = stored.settings.models.conformal
+    assert conformal_table(asked, lazy).equals(conformal_table(asked, kept))
+    assert interval_table(asked, 20, lazy).equals(interval_table(asked, 20, kept))
+    assert max(one.most_rows for one in parts) <= PART_ROWS + MEMORY < len(held[0])
+
+
+def test_forecasts_in_parts_are_those_of_one_run(stored: Stored) -> None:
+    span = Window(SPANS[0].start, SPANS[2].end)
+    one, data = later(stored, span, 150), whole(stored, later(stored, span, 150))
+    forecaster = forecaster_from(ensemble(stored, one.source()))
+    state = forecaster.new_state()
+    told = told_of(one.source(), lambda part: forecaster.run(part.values, part.valid, state))
+    assert told.answers[0].tobytes() == forecaster.run(data.values, data.valid).tobytes()
+    again = rows_between(one.source(), int(data.row_ts[70]), int(data.row_ts[640]))
+    assert again.values.tobytes() == data.values[70:641].tobytes()
+
+
+def test_a_part_behind_missing_rows_starts_anew_as_inside_the_whole(stored: Stored) -> None:
+    data = whole(stored, later(stored, SPANS[0], PART_ROWS))
+    holed = data.rows(np.r_[0:200, 230 : len(data)])
+    holed.valid[200] = False
+
+    class Cut:
+        shape = data.shape
+
+        def __len__(self) -> int:
+            return 2
+
+        def part(self, place: int) -> TrainingSet:
+            rows = holed.rows(slice(0, 200) if place == 0 else slice(200, None))
+            return replace(rows, valid=np.ones(len(rows), np.bool_) if place else rows.valid)
+
+    assert not told_of(Cut()).rows.valid[200]
+    assert told_of(Cut()).rows.valid[201]
+
+
+def test_a_window_without_a_row_is_one_line(stored: Stored) -> None:
+    with pytest.raises(NotEnoughData, match=f"{SYMBOL} has no row in "):
+        later(stored, Window(START + 900 * SECOND, START + 910 * SECOND), PART_ROWS).source()
