@@ -8,21 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import optuna
 import polars as pl
 import pytest
 
+from assets import fitting, stacking
 from assets.backtest_command import backtest_report, open_asked
 from assets.backtests import FIGURES, ORDERS, report_path
 from assets.bundles import NETWORK, bundle_folder
 from assets.evaluation import BASELINE_LEDGER, figure_metrics
+from assets.fitting import LEDGER, bench, longest_memory_rows
 from assets.live_deployment import bundle_of
 from assets.models import bundles_intact
-from assets.partitions import Part
-from assets.slice_data import slice_of
+from assets.partitions import Part, slice_key
+from assets.search import search_inputs
+from assets.slice_data import slice_data, slice_of
+from assets.stacking import earlier_shares, said_before
 from assets.tables import passed
 from config.settings import Paths, Settings
 from features.catalogue import catalogue_content
-from market.errors import BundleError, NotEnoughData, TickloopError
+from market.errors import BundleError, LeakageError, NotEnoughData, TickloopError
+from modeling.ensemble import fit_stacking
+from modeling.parameters import sibling
+from modeling.snapshot import shares_of
+from orchestration.definitions import build_definitions
 from orchestration.instance import CHAIN_TAG, open_instance
 from orchestration.running import ChainReport, run_chain
 from orchestration.sensors import new_slices, untrained_slices
@@ -31,8 +41,10 @@ from orchestration.tapes import SYNTHETIC
 from storage.bundle import read_bundle
 from storage.lake import Lake
 from storage.registry import CHAMPION, FALLBACK, Registry
+from storage.studies import study_journal
 from storage.trials import read_trials
 from tests.builders_chain import DAYS, spoil_lines, tiny_settings, truncate
+from tests.builders_processes import until
 
 TABLES = ("raw_ticks", "aligned_events", "features", "labels")
 
@@ -323,6 +335,73 @@ def test_a_registry_that_is_gone_is_built_again(copied: Settings) -> None:
     version = Registry(copied.paths.mlflow).aliased(row["model"], CHAMPION)
     assert version is not None
     assert version.bundle_sha == row["bundle_sha"]
+
+
+def remade(settings: Settings, part: Part, *names: str) -> None:
+    """Assets of a slice, with their checks, whether they are up to date or not."""
+    with open_instance(settings.paths.dagster) as instance:
+        job = build_definitions(settings).resolve_job_def("training")
+        selected = [dg.AssetKey(name) for name in names]
+        job.execute_in_process(instance=instance, partition_key=slice_key(part), asset_selection=selected)
+
+
+def learning(settings: Settings, **changes: Any) -> Settings:
+    return replace(settings, models=replace(settings.models, **changes))
+
+
+def test_members_count_as_earlier_slices_say_and_never_as_their_own_test_does(
+    copied: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, models = Lake(copied.paths.lake), copied.models
+    earlier, later = (Part(SYNTHETIC, key) for key in lake.dates("models", SYNTHETIC)[:2])
+    both = replace(models.ensemble, stacking=True, networks=(sibling(models.network, "gru"),))
+    stacking_on = learning(copied, ensemble=both)
+    for part in (earlier, later):
+        remade(stacking_on, part, "models")
+    first, bundle = (read_bundle(bundle_folder(copied, part, NETWORK), _catalogue(copied)) for part in (earlier, later))
+    assert [member["kind"] for member in bundle.model.spec["members"]] == ["cnn", "gru"]
+    on = bench(stacking_on, lake, later)
+    test = slice_data(stacking_on, lake, earlier, longest_memory_rows(stacking_on)).test
+    begins = slice_of(lake, later).test[0]
+    learnt = fit_stacking([said_before(earlier.key, first.model, test, begins)])
+    assert np.allclose(shares_of(first.model), 0.5)  # no slice comes before it
+    assert np.allclose(shares_of(bundle.model), learnt.weights)
+    assert np.abs(learnt.weights - 0.5).max() > 0.01
+    assert learnt.known_ts < begins
+    monkeypatch.setattr(stacking, "earlier_slices", lambda *_: [later])
+    assert earlier_shares(on, lake, later, ["cnn", "gru"]) is None  # of its own Test no label is known in time
+    monkeypatch.setattr(stacking, "said_before", lambda key, model, rows, _: said_before(key, model, rows, 2**62))
+    with pytest.raises(LeakageError, match="labels behind its stacking weights reach"):
+        earlier_shares(on, lake, later, ["cnn", "gru"])
+
+
+def test_two_processes_search_a_slice_together(copied: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(copied.paths.lake)
+    part = Part(SYNTHETIC, lake.dates("search", SYNTHETIC)[0])
+    together = learning(copied, search=replace(copied.models.search, trials=3, workers=2))
+    folder = together.paths.trials / part.symbol / part.key / search_inputs(together, lake, part)[:12]
+    judge = fitting.judge_candidate
+
+    def judged_beside(*arguments: Any) -> Any:
+        """Here no trial ends before the other process works on one as well."""
+        until(lambda: trials_of(folder) > 1)
+        return judge(*arguments)
+
+    monkeypatch.setattr(fitting, "judge_candidate", judged_beside)
+    remade(together, part, "search")
+    ledger = read_trials(folder / LEDGER)
+    assert sorted(trial["number"] for trial in ledger) == [0, 1, 2]
+    assert {trial["state"] for trial in ledger} == {"complete"}
+    assert lake.manifest("search", *part).metadata["trials"] == 3
+    assert len({trial.user_attrs["worker"] for trial in study_of(folder).get_trials()}) == 2
+
+
+def study_of(folder: Path) -> optuna.Study:
+    return optuna.load_study(study_name="/".join(folder.parts[-3:]), storage=study_journal(folder / "study.journal"))
+
+
+def trials_of(folder: Path) -> int:
+    return len(study_of(folder).get_trials(deepcopy=False))
 
 
 def test_the_sensor_asks_for_slices_without_a_model_and_only_those(copied: Settings) -> None:
