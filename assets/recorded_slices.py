@@ -13,7 +13,7 @@ from modeling.sampling import TrainingSet, weighted_by_uniqueness, window
 from modeling.walk_forward import Slice, assert_purged, split_validation, walk_forward
 
 HORIZONS_MS: Final = (250, 1000)
-TRAIN_SHARE: Final = 0.42  # of the shared span: Train of the first slice; that of later ones has grown to their Val
+TRAIN_SHARE: Final = 0.34  # of the shared span: Train of the first slice; that of later ones has grown to their Val
 VAL_SHARE: Final = 0.15
 SLICES: Final = 2
 _NS_PER_S: Final = 1_000_000_000
