@@ -11,6 +11,7 @@ import pytest
 
 from live.exporter import PrometheusMeters
 from live.figures import GatewayFigures
+from live.gateways.client import Holding
 from live.gateways.exchange import ExchangeGateway
 from market.errors import NoAnswer, VenueError
 from market.events import BUY
@@ -59,10 +60,10 @@ def test_what_is_heard_of_an_order_after_its_end_is_replayed_behind_a_snapshot()
 async def test_a_line_that_is_lost_while_it_reconciles_lets_no_order_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     async with floor() as here, connected(here) as gateway:
         client = gateway._open.client
-        ask, go = client.position, [asyncio.Event(), asyncio.Event()]
+        ask, go = client.holding, [asyncio.Event(), asyncio.Event()]
         asked, over = list[int](), list[int]()
 
-        async def slowly() -> int:
+        async def slowly() -> Holding:
             mine = len(asked)
             asked.append(mine)
             try:
@@ -71,7 +72,7 @@ async def test_a_line_that_is_lost_while_it_reconciles_lets_no_order_leave(monke
             finally:
                 over.append(mine)
 
-        monkeypatch.setattr(client, "position", slowly)
+        monkeypatch.setattr(client, "holding", slowly)
         here.streams.drop_all()
         await until(lambda: len(asked) == 1)
         here.streams.drop_all()
