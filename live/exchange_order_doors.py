@@ -37,10 +37,17 @@ class AccountStreams:
                 transport.send(WSMsgType.TEXT, frame)
 
     def admit(self, request: WSUpgradeRequest) -> "_Listener | None":
-        """A listener for ``/ws/KEY``, None (not found) for another path or key."""
-        key = self.venue.listen_key if self.venue else ""
+        """A listener at the account's stream, None (not found) elsewhere."""
         path = urlsplit(request.path.decode(errors="replace")).path
-        return _Listener(self._listeners) if key and path == f"/ws/{key}" else None
+        return _Listener(self, self.venue) if self.venue and self.venue.admits(path) else None
+
+    def add(self, transport: WSTransport) -> None:
+        """Let it hear of the account."""
+        self._listeners.add(transport)
+
+    def remove(self, transport: WSTransport) -> None:
+        """It is gone."""
+        self._listeners.discard(transport)
 
     def drop_all(self) -> None:
         """Cut every line without a word."""
@@ -49,18 +56,26 @@ class AccountStreams:
 
 
 class _Listener(WSListener):
-    def __init__(self, listeners: set[WSTransport]) -> None:
-        self._listeners = listeners
+    def __init__(self, streams: AccountStreams, venue: OrderVenue) -> None:
+        self._streams = streams
+        self._venue = venue
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self._listeners.add(transport)
+        if not self._venue.greets:
+            self._streams.add(transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CLOSE:
             transport.disconnect()
+        elif frame.msg_type is WSMsgType.TEXT:
+            greeting = self._venue.greet(frame.get_payload_as_bytes())
+            if greeting is not None:
+                transport.send(WSMsgType.TEXT, msgspec.json.encode(greeting.answer))
+                if greeting.admitted:
+                    self._streams.add(transport)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._listeners.discard(transport)
+        self._streams.remove(transport)
 
 
 class OrderDoors:

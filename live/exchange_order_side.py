@@ -10,6 +10,7 @@ from config.settings import Settings
 from live.exchange import Exchange
 from live.exchange_order_doors import AccountStreams, OrderDoors
 from live.exchange_orders import Account, OrderVenue
+from live.exchange_spot_orders import SpotOrderVenue
 from live.exchange_tape import TapeFrame
 from live.gateways.permission import KEY, LOOPBACK, SECRET
 from market.instrument import Instrument
@@ -42,12 +43,19 @@ def offer_of(settings: Settings, environment: Mapping[str, str]) -> Offer | None
     return Offer(Account(key, secret), settings.venue, settings.clock, (ws, rest))
 
 
+def order_venue(instrument: Instrument) -> type[OrderVenue]:
+    """The order side of the instrument's venue."""
+    return SpotOrderVenue if instrument.contract == "spot" else OrderVenue
+
+
 class OrderSide:
     """One account at one venue."""
 
     def __init__(self, exchange: Exchange, instrument: Instrument, offer: Offer) -> None:
         self.streams = AccountStreams()
-        self.venue = OrderVenue(instrument, offer.parameters, offer.account, exchange.now, self.streams.send)
+        self.venue = order_venue(instrument)(
+            instrument, offer.parameters, offer.account, exchange.now, self.streams.send
+        )
         self.doors = OrderDoors(self.venue, self.streams)
         self._reader = FrameReader(instrument, offer.clock)
         self._ports = offer.ports

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from backtest.ledger import BASIS, Ledger
@@ -41,6 +41,13 @@ _TIF_CODES: Final = {name: code for code, name in TIFS.items()}
 _OVER: Final = {ORDER_CANCELLED: "CANCELED", ORDER_EXPIRED: "EXPIRED"}
 _REFUSALS: Final = {NO_MARGIN: (-2019, "Margin is insufficient."), SELF_CROSS: (-2010, "Order would trade with own.")}
 Answer = tuple[HTTPStatus, Any]
+
+
+class Greeting(NamedTuple):
+    """What a listener of the account's stream is answered."""
+
+    answer: dict[str, Any]
+    admitted: bool  # it hears of the account from now on
 
 
 class Refusal(Exception):
@@ -83,6 +90,9 @@ class VenueOrder:
 
 class OrderVenue:
     """One account's orders in one symbol; ``send`` carries what is said over the account's stream."""
+
+    greets = False  # whether a listener has to say who it is
+    _crossing = "EXPIRED"  # what becomes of a post-only order that would take
 
     def __init__(
         self,
@@ -149,6 +159,14 @@ class OrderVenue:
             ("DELETE", f"{prefix}/listenKey"): (self._listen_key, False),
         }
 
+    def admits(self, path: str) -> bool:
+        """Whether the account's stream is there."""
+        return path == f"/ws/{self.listen_key}"
+
+    def greet(self, said: bytes) -> Greeting | None:
+        """The answer to what a listener says, None for none."""
+        return None
+
     @property
     def listen_key(self) -> str:
         """The name of the account's stream."""
@@ -180,9 +198,15 @@ class OrderVenue:
             return None
         if self.faults.answer_delay_s:
             await asyncio.sleep(self.faults.answer_delay_s)
-        if order.status == "REJECTED":
-            raise Refusal(*_REFUSALS.get(order.refusal, (-2010, "Order rejected.")))
+        if refusal := self._rejection(order):
+            raise refusal
         return HTTPStatus.OK, self._shown(order)
+
+    def _rejection(self, order: VenueOrder) -> Refusal | None:
+        """What the placement of an order is answered with, where it is refused."""
+        if order.status != "REJECTED":
+            return None
+        return Refusal(*_REFUSALS.get(order.refusal, (-2010, "Order rejected.")))
 
     def _new_order(self, fields: dict[str, str]) -> VenueOrder:
         client_id = fields.get("newClientOrderId", "")
@@ -290,7 +314,7 @@ class OrderVenue:
             self._fill(order, report)
         elif kind == ORDER_REJECTED:
             order.refusal = int(report["reason"])
-            order.status = "EXPIRED" if order.refusal == WOULD_CROSS else "REJECTED"
+            order.status = self._crossing if order.refusal == WOULD_CROSS else "REJECTED"
         elif kind in _OVER:
             order.status = _OVER[kind]
         if kind == ACKED or (kind != CANCEL_REJECTED and kind != FILL and order.status != "REJECTED"):
@@ -307,21 +331,31 @@ class OrderVenue:
             order.status = "FILLED" if order.filled == order.qty else "PARTIALLY_FILLED"
             self.position += order.side * part
             self._books.book_fill(order.side, int(report["price"]), part, 0.0)
-            trade = {
-                "id": len(self.trades) + 1,
-                "orderId": order.venue_id,
-                "symbol": self._symbol,
-                "price": self._price(int(report["price"])),
-                "qty": self._qty(part),
-                "maker": bool(report["maker"]),
-                "time": order.venue_ts // _MS,
-            }
+            trade = self._trade(order, int(report["price"]), part, bool(report["maker"]))
             self.trades.append(trade)
             self._say(order, "TRADE", trade)
 
+    def _trade(self, order: VenueOrder, price: int, lots: int, maker: bool) -> dict[str, Any]:
+        """A fill as the venue lists it."""
+        return {
+            "id": len(self.trades) + 1,
+            "orderId": order.venue_id,
+            "symbol": self._symbol,
+            "price": self._price(price),
+            "qty": self._qty(lots),
+            "maker": maker,
+            "time": order.venue_ts // _MS,
+        }
+
     def _say(self, order: VenueOrder, execution: str, trade: Mapping[str, Any] | None = None) -> None:
-        """One ``ORDER_TRADE_UPDATE``, with fields besides that no client should keep."""
-        news = {
+        """One ``ORDER_TRADE_UPDATE``."""
+        stamp = self._now() // _MS
+        news = self._news(order, execution, trade)
+        self._send({"e": "ORDER_TRADE_UPDATE", "E": stamp, "T": order.venue_ts // _MS, "o": news})
+
+    def _news(self, order: VenueOrder, execution: str, trade: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What is said of an order, with fields besides that no client should keep."""
+        return {
             "s": self._symbol,
             "c": order.client_id,
             "S": "BUY" if order.side == BUY else "SELL",
@@ -339,8 +373,6 @@ class OrderVenue:
             "t": trade["id"] if trade else 0,
             "m": trade["maker"] if trade else False,
         }
-        stamp = self._now() // _MS
-        self._send({"e": "ORDER_TRADE_UPDATE", "E": stamp, "T": order.venue_ts // _MS, "o": news})
 
     def _shown(self, order: VenueOrder) -> dict[str, Any]:
         return {

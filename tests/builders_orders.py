@@ -2,23 +2,29 @@
 
 import asyncio
 import itertools
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from config.loading import load_settings
+from config.orders import OrderSettings
 from live.exchange_order_doors import AccountStreams, OrderDoors
-from live.exchange_orders import Account, OrderVenue
-from live.gateways.client import Addresses, VenueClient
+from live.exchange_order_side import order_venue
+from live.exchange_orders import Account
 from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
+from live.gateways.opening import Permit, client_of
 from live.gateways.permission import Keys
 from market.events import BUY, Events
 from market.instrument import Instrument
 from market.orders import FILL, Reports
 from tests.builders_live import until
-from tests.builders_market import USDM_BTC
+from tests.builders_market import SPOT_BTC, USDM_BTC
 from tests.builders_trading import VENUE
 from tests.builders_venue import snapshot, trade
 
@@ -26,6 +32,7 @@ KEYS: Final = Keys("k" * 16, "s" * 32)
 HASTY: Final = Patience(recv_window_s=1.0, poll_s=0.02, open_s=10.0)
 WINDOW_MS: Final = 1_000.0
 TIMEOUT_MS: Final = 500.0
+SPOT: Final = replace(SPOT_BTC, lot_size=1e-5)  # as it trades today: fees of a few lots are above a balance's unit
 BID: Final = 500_000
 ASK: Final = 500_001
 
@@ -61,9 +68,10 @@ class Floor:
         self.tape = Tape()
         self.streams = AccountStreams()
         account = Account(KEYS.key, KEYS.secret, withdraws)
-        self.venue = OrderVenue(instrument, VENUE, account, self.tape.now, self.streams.send)
+        self.venue = order_venue(instrument)(instrument, VENUE, account, self.tape.now, self.streams.send)
         self.doors = OrderDoors(self.venue, self.streams)
         self.seen: list[Reports] = []
+        self.journals = tempfile.TemporaryDirectory()
         self.deaths: list[BaseException] = []  # of tasks of the gateways
 
     @property
@@ -90,7 +98,7 @@ class Floor:
         adopts: bool = False,
     ) -> None:
         """Open a gateway at this venue."""
-        client = VenueClient(self.instrument, keys, Addresses(self.base, True), (TIMEOUT_MS, WINDOW_MS))
+        client = client_of(Permit(self.instrument, self.settings(), keys), self.journal(session))
         try:
             ws_url = f"ws://127.0.0.1:{self.doors.ports[0]}"
             calls, generator = Calls(time.time_ns, self._note_death), np.random.default_rng(1)
@@ -99,6 +107,17 @@ class Floor:
             await gateway.close()
             await client.close()
             raise
+
+    def settings(self) -> OrderSettings:
+        """The way here, for the impatient."""
+        orders = load_settings("dev").live.orders
+        return replace(orders, rest_url=self.base, ws_url="", timeout_ms=TIMEOUT_MS, recv_window_ms=WINDOW_MS)
+
+    def journal(self, session: str) -> Path:
+        """The folder of that journal."""
+        folder = Path(self.journals.name) / session
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _note_death(self, _: str, fault: BaseException) -> None:
         self.deaths.append(fault)
@@ -132,6 +151,7 @@ async def floor(instrument: Instrument = USDM_BTC, withdraws: bool = False) -> A
     finally:
         beating.cancel()
         here.doors.close()
+        here.journals.cleanup()
 
 
 @asynccontextmanager

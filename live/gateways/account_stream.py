@@ -5,38 +5,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-import msgspec
 import numpy as np
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from live.gateways.client import VenueClient
+from live.gateways.news import OrderNews
 from market.errors import VenueError
 
-KEEP_S: Final = 1_500.0  # a listen key lives an hour
 FIRST_RETRY_S: Final = 0.1
 LONGEST_RETRY_S: Final = 10.0
+ANSWER_S: Final = 10.0  # for the venue to take our greetings
 _MOST_BYTES: Final = 1024 * 1024
-
-
-class OrderNews(msgspec.Struct):
-    """Of an ``ORDER_TRADE_UPDATE``: nothing else of it is read."""
-
-    s: str  # symbol
-    c: str  # client order id
-    x: str  # what happened: NEW, TRADE, CANCELED, EXPIRED
-    X: str  # where the order stands
-    i: int  # the venue's order id
-    z: str  # filled in all
-    T: int  # ms UTC
-    l: str = "0"  # filled now  # noqa: E741
-    L: str = "0"  # its price
-    t: int = 0  # trade id
-    m: bool = False  # maker
-
-
-class _Message(msgspec.Struct):
-    e: str
-    o: OrderNews | None = None
 
 
 class AccountStream:
@@ -56,6 +35,8 @@ class AccountStream:
         self._on_news = on_news
         self._generator = generator
         self._renew: WSTransport | None = None
+        self._due = 0  # greetings that the venue has not taken
+        self._greeted = asyncio.Event()
 
     async def run(self, on_up: Callable[[], None], on_down: Callable[[], None]) -> None:
         """Deliver news until cancelled; ``on_up`` and ``on_down`` frame each connection."""
@@ -70,17 +51,18 @@ class AccountStream:
             await asyncio.sleep(longest * self._generator.uniform(0.5, 1.0))
 
     async def _connection(self, on_up: Callable[[], None], on_down: Callable[[], None]) -> None:
-        key = await self._client.listen_key()
+        address = await self._client.stream_address(self._ws_url)
         try:
             transport, _ = await ws_connect(
-                lambda: _Ear(self._hear), f"{self._ws_url}/ws/{key}", enable_auto_ping=True, max_frame_size=_MOST_BYTES
+                lambda: _Ear(self._hear), address, enable_auto_ping=True, max_frame_size=_MOST_BYTES
             )
         except (OSError, WSError, TimeoutError) as error:
             raise VenueError(f"no account stream at {self._ws_url} ({type(error).__name__})") from None
         self._renew = transport
+        await self._greet(transport)
         self.counts["connections"] += 1
         on_up()
-        keeping = asyncio.create_task(self._keep())
+        keeping = asyncio.create_task(self._keep(transport))
         keeping.add_done_callback(lambda _: transport.disconnect())
         try:
             await transport.wait_disconnected()
@@ -92,12 +74,29 @@ class AccountStream:
         if keeping.done() and not keeping.cancelled():
             keeping.result()
 
-    async def _keep(self) -> None:
-        """Keep the key; where the venue does not, the next connection asks for one of its own."""
+    async def _greet(self, transport: WSTransport) -> None:
+        """Say who we are where the address does not. Raises VenueError if the venue does not take it."""
+        greetings = self._client.greetings()
+        self._due, self._greeted = len(greetings), asyncio.Event()
+        if not greetings:
+            return
+        for greeting in greetings:
+            transport.send(WSMsgType.TEXT, greeting)
+        waits = [asyncio.ensure_future(wait) for wait in (self._greeted.wait(), transport.wait_disconnected())]
+        try:
+            await asyncio.wait(waits, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            if not self._greeted.is_set():
+                transport.disconnect()
+        if not self._greeted.is_set():
+            raise VenueError(f"the account stream at {self._ws_url} does not take our greeting")
+
+    async def _keep(self, transport: WSTransport) -> None:
+        """Keep the stream; where the venue does not, the next connection begins anew."""
         with suppress(VenueError):
-            while True:
-                await asyncio.sleep(KEEP_S)
-                await self._client.keep_listening()
+            await self._client.keep(lambda said: transport.send(WSMsgType.TEXT, said))
 
     def _drop(self) -> None:
         if self._renew is not None:
@@ -106,15 +105,19 @@ class AccountStream:
     def _hear(self, frame: bytes) -> None:
         self.counts["messages"] += 1
         try:
-            message = msgspec.json.decode(frame, type=_Message)
-        except msgspec.DecodeError:
+            heard = self._client.read(frame)
+        except ValueError:  # whatever its decoder trips over
             self.counts["malformed"] += 1
             self._drop()  # what it said is asked for again
             return
-        if message.e == "listenKeyExpired":
+        if heard.over:
             self._drop()
-        elif message.e == "ORDER_TRADE_UPDATE" and message.o is not None:
-            self._on_news(message.o)
+        if heard.taken:
+            self._due -= heard.taken
+            if self._due <= 0:
+                self._greeted.set()
+        for news in heard.news:
+            self._on_news(news)
 
 
 class _Ear(WSListener):

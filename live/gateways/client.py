@@ -1,12 +1,16 @@
 """Signed questions to an exchange, through ccxt: every answer in ticks and lots, every failure one of two kinds."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from live.connectors.binance_api import decimals
 from live.gateways.life import OrderLife, Standing, Trade
+from live.gateways.news import Heard, OrderNews
 from live.gateways.permission import Keys
 from market.errors import ConfigError, NoAnswer, OrderRefused, VenueError
 from market.events import BUY, SELL
@@ -14,7 +18,7 @@ from market.instrument import Instrument
 from market.orders import FOK, GTC, IOC, POST_ONLY
 
 _PREFIX: Final = {"binance-usdm": "fapi", "binance-coinm": "dapi"}
-_CLASSES: Final = {"binance-usdm": "binanceusdm", "binance-coinm": "binancecoinm"}
+_CLASSES: Final = {"binance-usdm": "binanceusdm", "binance-coinm": "binancecoinm", "binance-spot": "binance"}
 _POSITIONS: Final = {"binance-usdm": "fapiPrivateV2GetPositionRisk", "binance-coinm": "dapiPrivateGetPositionRisk"}
 TIFS: Final = {GTC: "GTC", IOC: "IOC", FOK: "FOK", POST_ONLY: "GTX"}
 _MS: Final = 1_000_000  # ns
@@ -22,6 +26,12 @@ _CODE: Final = re.compile(r'"code":\s*(-?\d+)')
 _UNDECIDED: Final = (-1000, -1001, -1006, -1007)  # Binance: the order may or may not have been executed
 UNKNOWN_ORDER: Final = (-2011, -2013)  # Binance's codes, of a cancel and of a question
 DUPLICATE: Final = -4116  # a client order id that a working order bears
+KEEP_S: Final = 1_500.0  # a listen key lives an hour
+
+
+class _Message(msgspec.Struct):
+    e: str
+    o: OrderNews | None = None
 
 
 class Addresses(NamedTuple):
@@ -47,8 +57,16 @@ class Holding(NamedTuple):
 
 def require_orders(instrument: Instrument) -> None:
     """Raises ConfigError if no gateway sends orders to the instrument's venue."""
-    if instrument.venue not in _PREFIX:
-        raise ConfigError(f"venue={instrument.venue!r} takes no orders from us; {', '.join(_PREFIX)} do")
+    if instrument.venue not in _CLASSES:
+        raise ConfigError(f"venue={instrument.venue!r} takes no orders from us; {', '.join(_CLASSES)} do")
+
+
+def require_countdown(instrument: Instrument, dead_man_s: float) -> None:
+    """Raises ConfigError if a dead man's switch is wanted where the venue has none."""
+    if dead_man_s and instrument.contract == "spot":
+        raise ConfigError(
+            f"live.orders.dead_man_s={dead_man_s:g}: {instrument.venue} has no dead man's switch; 0 trades without one"
+        )
 
 
 def on_grid(text: str, step: float) -> int:
@@ -66,7 +84,10 @@ def on_grid(text: str, step: float) -> int:
 
 
 class VenueClient:
-    """One account, one symbol, at Binance's futures."""
+    """One account, one symbol, at Binance's futures. Clients of other venues translate refusals to its codes."""
+
+    _trades_path = "GetUserTrades"
+    may_trade = "enableFutures"  # what a key needs, in the venue's word
 
     def __init__(self, instrument: Instrument, keys: Keys, addresses: Addresses, limits: tuple[float, float]) -> None:
         """``limits`` : longest wait for an answer and the venue's receive window, ms.
@@ -78,7 +99,7 @@ class VenueClient:
         require_orders(instrument)
         timeout_ms, window_ms = limits
         self._instrument = instrument
-        self._prefix = _PREFIX[instrument.venue]
+        self._private = f"{_PREFIX.get(instrument.venue, '')}Private"
         self._symbol = instrument.venue_symbol.upper()
         self._digits = decimals(instrument.tick_size), decimals(instrument.lot_size)
         self._failure = ccxt.BaseError
@@ -113,7 +134,7 @@ class VenueClient:
         try:
             await self._ccxt.load_time_difference()
         except self._failure as error:
-            raise _in_words(error) from None
+            raise self._in_words(error) from None
 
     async def restrictions(self) -> dict[str, Any]:
         """What the key may do, as the venue says it."""
@@ -122,27 +143,29 @@ class VenueClient:
 
     async def place(self, life: OrderLife, client_id: str) -> Standing:
         """Send an order; where it stands right after."""
+        order = self._order(life) | {"newClientOrderId": client_id}
+        return self._standing(await self._ask(f"{self._private}PostOrder", order))
+
+    def _order(self, life: OrderLife) -> dict[str, Any]:
         tick, lot = self._instrument.tick_size, self._instrument.lot_size
-        order = {
+        return {
             "symbol": self._symbol,
             "side": "BUY" if life.side == BUY else "SELL",
             "type": "LIMIT",
             "timeInForce": TIFS[life.tif],
             "price": f"{life.price * tick:.{self._digits[0]}f}",
             "quantity": f"{life.qty * lot:.{self._digits[1]}f}",
-            "newClientOrderId": client_id,
             "newOrderRespType": "ACK",
         }
-        return self._standing(await self._ask(f"{self._prefix}PrivatePostOrder", order))
 
     async def cancel(self, client_id: str) -> Standing:
         """Cancel an order; where it stands right after."""
-        return self._standing(await self._ask(f"{self._prefix}PrivateDeleteOrder", self._of(client_id)))
+        return self._standing(await self._ask(f"{self._private}DeleteOrder", self._of(client_id)))
 
     async def standing(self, client_id: str) -> Standing | None:
         """Where an order stands, None if the venue has never heard of it."""
         try:
-            return self._standing(await self._ask(f"{self._prefix}PrivateGetOrder", self._of(client_id)))
+            return self._standing(await self._ask(f"{self._private}GetOrder", self._of(client_id)))
         except OrderRefused as refusal:
             if refusal.code in UNKNOWN_ORDER:
                 return None
@@ -151,12 +174,12 @@ class VenueClient:
     async def trades(self, venue_id: int) -> list[Trade]:
         """All fills of an order, oldest first."""
         asked = {"symbol": self._symbol, "orderId": venue_id}
-        answer = await self._ask(f"{self._prefix}PrivateGetUserTrades", asked)
+        answer = await self._ask(f"{self._private}{self._trades_path}", asked)
         return sorted(self._trade(row) for row in answer if int(row["orderId"]) == venue_id)
 
     async def open_orders(self) -> list[Open]:
         """Every order of the account that works in this symbol."""
-        answer = await self._ask(f"{self._prefix}PrivateGetOpenOrders", {"symbol": self._symbol})
+        answer = await self._ask(f"{self._private}GetOpenOrders", {"symbol": self._symbol})
         lot = self._instrument.lot_size
         return [
             Open(str(row["clientOrderId"]), on_grid(row["origQty"], lot) - on_grid(row["executedQty"], lot))
@@ -182,27 +205,45 @@ class VenueClient:
     async def cancel_all_after(self, countdown_s: float) -> None:
         """Have the venue cancel all orders in this symbol unless it is asked again within the countdown; 0: never."""
         asked = {"symbol": self._symbol, "countdownTime": round(countdown_s * 1e3)}
-        await self._ask(f"{self._prefix}PrivatePostCountdownCancelAll", asked)
+        await self._ask(f"{self._private}PostCountdownCancelAll", asked)
 
-    async def listen_key(self) -> str:
-        """The name of the account's stream; a secret."""
-        return str((await self._ask(f"{self._prefix}PrivatePostListenKey"))["listenKey"])
+    async def take_stock(self, new: bool) -> None:
+        """Note what the account holds before a new journal's first order, where no position can be asked for."""
 
-    async def keep_listening(self) -> None:
-        """Keep the account's stream for another hour."""
-        await self._ask(f"{self._prefix}PrivatePutListenKey")
+    async def stream_address(self, ws_url: str) -> str:
+        """Where the account's stream is; a secret."""
+        return f"{ws_url}/ws/{(await self._ask(f'{self._private}PostListenKey'))['listenKey']}"
+
+    def greetings(self) -> list[bytes]:
+        """What is said first on the account's stream; the venue answers each."""
+        return []
+
+    async def keep(self, say: Callable[[bytes], None]) -> None:
+        """Keep the account's stream until cancelled. Raises VenueError if the venue does not."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            await self._ask(f"{self._private}PutListenKey")
+
+    def read(self, frame: bytes) -> Heard:
+        """What a message of the account's stream comes to. Raises ValueError if it cannot be read."""
+        message = msgspec.json.decode(frame, type=_Message)
+        if message.e == "ORDER_TRADE_UPDATE" and message.o is not None:
+            return Heard((message.o,))
+        return Heard(over=message.e == "listenKeyExpired")
 
     def _of(self, client_id: str) -> dict[str, Any]:
         return {"symbol": self._symbol, "origClientOrderId": client_id}
 
     def _standing(self, row: dict[str, Any]) -> Standing:
         filled = on_grid(row.get("executedQty", "0"), self._instrument.lot_size)
-        return Standing(row["status"], filled, int(row.get("updateTime") or 0) * _MS, int(row["orderId"]))
+        return Standing(
+            row["status"], filled, int(row.get("updateTime") or row.get("transactTime") or 0) * _MS, int(row["orderId"])
+        )
 
     def _trade(self, row: dict[str, Any]) -> Trade:
         price = on_grid(row["price"], self._instrument.tick_size)
         qty = on_grid(row["qty"], self._instrument.lot_size)
-        return Trade(int(row["id"]), price, qty, bool(row["maker"]), int(row["time"]) * _MS)
+        return Trade(int(row["id"]), price, qty, bool(row.get("maker", row.get("isMaker"))), int(row["time"]) * _MS)
 
     async def _ask(self, name: str, parameters: dict[str, Any] | None = None) -> Any:
         """Raises OrderRefused if the venue said no, NoAnswer if it may have done it or not."""
@@ -210,20 +251,19 @@ class VenueClient:
         try:
             return await question(parameters or {})
         except self._failure as error:
-            raise _in_words(error) from None  # its text and context hold signatures
+            raise self._in_words(error) from None  # its text and context hold signatures
+
+    def _in_words(self, error: Exception) -> VenueError:
+        """The failure without addresses, signatures and keys: the venue's code, or the kind of silence."""
+        code = _CODE.search(str(error))
+        kind = type(error).__name__
+        if code is not None and int(code[1]) not in _UNDECIDED:
+            return OrderRefused(int(code[1]), f"the exchange refuses with code {code[1]} ({kind})")
+        if kind in ("DDoSProtection", "RateLimitExceeded"):
+            return OrderRefused(429, "the exchange refuses: too many requests")
+        return NoAnswer(f"the exchange does not answer ({kind})")
 
 
 def side_of(word: str) -> int:
     """BUY or SELL."""
     return BUY if word == "BUY" else SELL
-
-
-def _in_words(error: Exception) -> VenueError:
-    """The failure without addresses, signatures and keys: the venue's code, or the kind of silence."""
-    code = _CODE.search(str(error))
-    kind = type(error).__name__
-    if code is not None and int(code[1]) not in _UNDECIDED:
-        return OrderRefused(int(code[1]), f"the exchange refuses with code {code[1]} ({kind})")
-    if kind in ("DDoSProtection", "RateLimitExceeded"):
-        return OrderRefused(429, "the exchange refuses: too many requests")
-    return NoAnswer(f"the exchange does not answer ({kind})")

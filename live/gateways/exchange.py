@@ -14,10 +14,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from live.gateways.account_stream import AccountStream, OrderNews
+from live.gateways.account_stream import AccountStream
 from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, Holding, VenueClient, on_grid
 from live.gateways.dead_man import keep_renewing
 from live.gateways.life import OVER, OrderLife, Standing, Told, Trade
+from live.gateways.news import OrderNews
 from live.gateways.permission import require_harmless
 from market.errors import BackgroundError, NoAnswer, OrderRefused, TickloopError, VenueError
 from market.events import BUY, SELL, Events
@@ -205,7 +206,8 @@ class ExchangeGateway:
         """
         await line.client.open()
         if not line.client.test_network:  # which has nothing to withdraw, and no answer to that question
-            require_harmless(await line.client.restrictions())
+            require_harmless(await line.client.restrictions(), line.client.may_trade)
+        await line.client.take_stock(self._told == 0)
         self._line = line
         for life in self.alive:
             self._deadlines[life.order_id] = time.monotonic() + line.patience.recv_window_s

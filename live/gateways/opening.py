@@ -12,9 +12,10 @@ import numpy as np
 from config.orders import GatewayKind, OrderSettings
 from config.settings import Settings
 from live.desk import Desk
-from live.gateways.client import Addresses, VenueClient, require_orders
+from live.gateways.client import Addresses, VenueClient, require_countdown, require_orders
 from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
 from live.gateways.permission import Keys, gateway_of, keys_from, require_test_venue
+from live.gateways.spot import SpotClient
 from market.errors import ConfigError, VenueError
 from market.instrument import Instrument
 from storage.files import replace_file
@@ -23,6 +24,8 @@ _SESSION: Final = "session"
 _STREAMS: Final = {
     ("binance-usdm", False): "wss://fstream.binance.com",
     ("binance-usdm", True): "wss://fstream.binancefuture.com",
+    ("binance-spot", False): "wss://ws-api.binance.com",
+    ("binance-spot", True): "wss://demo-ws-api.binance.com",
     ("binance-coinm", False): "wss://dstream.binance.com",
     ("binance-coinm", True): "wss://dstream.binancefuture.com",
 }
@@ -48,6 +51,7 @@ def permits_of(
         return {}
     for instrument in instruments:
         require_orders(instrument)
+        require_countdown(instrument, settings.dead_man_s)
     require_test_venue((settings.rest_url, settings.ws_url), settings.testnet, settings.real_money)
     keys = keys_from(environment)
     return {instrument.name: Permit(instrument, settings, keys) for instrument in instruments}
@@ -66,9 +70,15 @@ def chosen_gateway(
 
 
 def adopting(permits: Mapping[str, Permit]) -> dict[str, Permit]:
-    """The same permits, to take over what the account holds. Raises ConfigError if there is none: paper begins flat."""
+    """The same permits, to take over what the account holds.
+
+    Raises ConfigError if there is none: paper begins flat; or one of spot, where what is held is the stock.
+    """
     if not permits:
         raise ConfigError("--adopt-position: orders do not go to an exchange, and other accounts begin flat")
+    spot = [symbol for symbol, permit in permits.items() if permit.instrument.contract == "spot"]
+    if spot:
+        raise ConfigError(f"--adopt-position: {spot[0]} is spot; what the account holds is its stock, and no position")
     return {symbol: permit._replace(adopts=True) for symbol, permit in permits.items()}
 
 
@@ -83,6 +93,15 @@ def journal_session(folder: Path) -> str:
     return name
 
 
+def client_of(permit: Permit, journal: Path) -> VenueClient:
+    """Who speaks with the instrument's venue, for the orders of that journal."""
+    instrument, orders = permit.instrument, permit.settings
+    addresses, limits = Addresses(orders.rest_url, orders.testnet), (orders.timeout_ms, orders.recv_window_ms)
+    if instrument.contract == "spot":
+        return SpotClient(instrument, permit.keys, addresses, limits, journal)
+    return VenueClient(instrument, permit.keys, addresses, limits)
+
+
 @asynccontextmanager
 async def orders_of(desk: Desk, journal: Path, permit: Permit | None, calls: Calls) -> AsyncIterator[None]:
     """Open the gateway of a desk, whose journal has been replayed; at the end cancel what works and let go.
@@ -95,9 +114,7 @@ async def orders_of(desk: Desk, journal: Path, permit: Permit | None, calls: Cal
         yield
         return
     instrument, orders = permit.instrument, permit.settings
-    client = VenueClient(
-        instrument, permit.keys, Addresses(orders.rest_url, orders.testnet), (orders.timeout_ms, orders.recv_window_ms)
-    )
+    client = client_of(permit, journal)
     ws_url = orders.ws_url or _STREAMS[instrument.venue, orders.testnet]
     patience = Patience(orders.recv_window_ms / 1e3, orders.poll_ms / 1e3, orders.open_s, orders.dead_man_s)
     generator = np.random.default_rng(os.getpid())

@@ -74,12 +74,15 @@ def keys_from(environment: Mapping[str, str]) -> Keys:
     return Keys(environment[KEY], environment[SECRET])
 
 
-def require_harmless(restrictions: Mapping[str, object]) -> None:
-    """Raises ConfigError unless the venue says that a key may trade futures and cannot withdraw or move money."""
+def require_harmless(restrictions: Mapping[str, object], may_trade: str = "enableFutures") -> None:
+    """Raises ConfigError unless the venue says that a key may trade and cannot withdraw or move money.
+
+    may_trade : what the venue calls the permission to trade
+    """
     for name in ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer"):
         if restrictions.get(name, name == "enableWithdrawals") is not False:
             raise ConfigError(
                 f"the key of {KEY} is refused: {name}={restrictions.get(name)}; make one that only trades"
             )
-    if restrictions.get("enableFutures") is not True:
-        raise ConfigError(f"the key of {KEY} is refused: it may not trade futures")
+    if restrictions.get(may_trade) is not True:
+        raise ConfigError(f"the key of {KEY} is refused: {may_trade}={restrictions.get(may_trade)}; it may not trade")

@@ -36,9 +36,11 @@ from market.orders import (
 )
 from tests.builders_live import in_loop, until
 from tests.builders_market import COINM_BTC, USDM_BTC
-from tests.builders_orders import ASK, BID, KEYS, Floor, connected, floor, position_of
+from tests.builders_orders import ASK, BID, KEYS, SPOT, Floor, connected, floor, position_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp")
+
+everywhere = pytest.mark.parametrize("instrument", [USDM_BTC, SPOT], ids=["usdm", "spot"])
 
 
 def kinds(reports: list[Any], order_id: int) -> list[int]:
@@ -57,7 +59,7 @@ def check(here: Floor, gateway: Any, reports: list[Any]) -> None:
     assert told == sorted(told)
 
 
-@pytest.mark.parametrize("instrument", [USDM_BTC, COINM_BTC], ids=["usdm", "coinm"])
+@pytest.mark.parametrize("instrument", [USDM_BTC, COINM_BTC, SPOT], ids=["usdm", "coinm", "spot"])
 @in_loop
 async def test_an_immediate_order_is_acknowledged_filled_and_its_rest_expires(instrument: Instrument) -> None:
     async with floor(instrument) as here, connected(here) as gateway:
@@ -69,9 +71,10 @@ async def test_an_immediate_order_is_acknowledged_filled_and_its_rest_expires(in
         check(here, gateway, reports)
 
 
+@everywhere
 @in_loop
-async def test_a_resting_order_fills_in_parts_and_is_cancelled() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_a_resting_order_fills_in_parts_and_is_cancelled(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         here.tape.depth = 0
         here.venue.faults.split_fills = True
         buy(gateway, 1, 6, BID, POST_ONLY)
@@ -85,9 +88,10 @@ async def test_a_resting_order_fills_in_parts_and_is_cancelled() -> None:
         check(here, gateway, reports)
 
 
+@everywhere
 @in_loop
-async def test_refusals_come_back_with_their_reason() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_refusals_come_back_with_their_reason(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         buy(gateway, 1, 5, ASK, POST_ONLY)
         crossing = await here.heard(gateway, ORDER_REJECTED)
         here.venue.faults.reject_all = True
@@ -100,9 +104,10 @@ async def test_refusals_come_back_with_their_reason() -> None:
         check(here, gateway, reports)
 
 
+@everywhere
 @in_loop
-async def test_late_acknowledgements_and_duplicate_reports_are_told_once_and_in_order() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_late_acknowledgements_and_duplicate_reports_are_told_once_and_in_order(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         here.venue.faults.answer_delay_s, here.venue.faults.duplicate = 0.05, True
         buy(gateway, 1, 10)
         buy(gateway, 2, 3, BID, GTC)
@@ -114,9 +119,10 @@ async def test_late_acknowledgements_and_duplicate_reports_are_told_once_and_in_
         check(here, gateway, reports)
 
 
+@everywhere
 @in_loop
-async def test_an_order_that_was_executed_without_an_answer_is_found() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_an_order_that_was_executed_without_an_answer_is_found(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         here.venue.faults.mute = True  # the stream says nothing either
         here.venue.faults.plan("place", "executed unanswered")
         buy(gateway, 1, 7)
@@ -126,9 +132,10 @@ async def test_an_order_that_was_executed_without_an_answer_is_found() -> None:
         check(here, gateway, reports)
 
 
+@everywhere
 @in_loop
-async def test_an_order_that_never_arrived_is_told_so_once_it_no_longer_can() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_an_order_that_never_arrived_is_told_so_once_it_no_longer_can(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         here.venue.faults.plan("place", "unanswered")
         sent = time.monotonic()
         buy(gateway, 1, 7)
@@ -158,9 +165,10 @@ async def test_an_order_that_arrives_after_it_was_given_up_ends_trading_in_one_l
 
 
 @pytest.mark.parametrize(("fault", "end"), [("executed unanswered", ORDER_CANCELLED), ("unanswered", CANCEL_REJECTED)])
+@everywhere
 @in_loop
-async def test_a_cancel_without_an_answer_is_asked_for(fault: Any, end: int) -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_a_cancel_without_an_answer_is_asked_for(fault: Any, end: int, instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         buy(gateway, 1, 5, BID, POST_ONLY)
         await here.heard(gateway, ACKED)
         here.venue.faults.mute = True
@@ -175,9 +183,10 @@ async def test_a_cancel_without_an_answer_is_asked_for(fault: Any, end: int) -> 
         check(here, gateway, reports)
 
 
+@everywhere
 @in_loop
-async def test_a_lost_stream_cancels_what_rests_and_takes_no_orders_until_reconciled() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_a_lost_stream_cancels_what_rests_and_takes_no_orders_until_reconciled(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         buy(gateway, 1, 10)
         buy(gateway, 2, 5, BID, POST_ONLY)
         await here.heard(gateway, FILL)
@@ -194,9 +203,10 @@ async def test_a_lost_stream_cancels_what_rests_and_takes_no_orders_until_reconc
         check(here, gateway, reports)
 
 
+@everywhere
 @in_loop
-async def test_fills_that_the_stream_never_brought_are_found_after_it_came_back() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_fills_that_the_stream_never_brought_are_found_after_it_came_back(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         buy(gateway, 1, 3, BID, POST_ONLY)
         await here.heard(gateway, ACKED)
         here.venue.faults.mute = True
@@ -211,9 +221,10 @@ async def test_fills_that_the_stream_never_brought_are_found_after_it_came_back(
         check(here, gateway, reports)
 
 
+@everywhere
 @in_loop
-async def test_an_id_that_the_venue_has_is_seen_and_not_executed_twice() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_an_id_that_the_venue_has_is_seen_and_not_executed_twice(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         buy(gateway, 1, 5, BID, POST_ONLY)
         await here.heard(gateway, ACKED)
         buy(gateway, 1, 5, BID, POST_ONLY)  # as after a crash between sending and remembering
@@ -232,9 +243,10 @@ async def replayed(here: Floor, reports: np.ndarray, orders: list[tuple[int, int
     return gateway
 
 
+@everywhere
 @in_loop
-async def test_a_restart_settles_orders_and_fills_with_the_venue_before_it_goes_on() -> None:
-    async with floor() as here:
+async def test_a_restart_settles_orders_and_fills_with_the_venue_before_it_goes_on(instrument: Instrument) -> None:
+    async with floor(instrument) as here:
         first = here.gateway()
         await here.connect(first)
         buy(first, 1, 4)
@@ -268,25 +280,28 @@ async def test_a_position_that_the_journal_does_not_explain_stops_trading() -> N
             await here.connect(here.gateway(), "other")
 
 
+@everywhere
 @in_loop
-async def test_an_order_that_the_journal_does_not_know_stops_trading() -> None:
-    async with floor() as here, connected(here) as stranger:
+async def test_an_order_that_the_journal_does_not_know_stops_trading(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as stranger:
         buy(stranger, 1, 4, BID, POST_ONLY)
         await here.heard(stranger, ACKED)
         with pytest.raises(VenueError, match="1 orders work in"):
             await here.connect(here.gateway(), "other")
 
 
+@everywhere
 @in_loop
-async def test_a_key_that_may_withdraw_is_refused() -> None:
-    async with floor(withdraws=True) as here:
+async def test_a_key_that_may_withdraw_is_refused(instrument: Instrument) -> None:
+    async with floor(instrument, withdraws=True) as here:
         with pytest.raises(ConfigError, match="enableWithdrawals=True"):
             await here.connect(here.gateway())
 
 
+@everywhere
 @in_loop
-async def test_a_wrong_secret_is_refused_in_a_line_that_holds_no_signature() -> None:
-    async with floor() as here:
+async def test_a_wrong_secret_is_refused_in_a_line_that_holds_no_signature(instrument: Instrument) -> None:
+    async with floor(instrument) as here:
         with pytest.raises(VenueError) as refused:
             await here.connect(here.gateway(), keys=KEYS._replace(secret="wrong"))
         assert "-1022" in str(refused.value)
@@ -309,9 +324,10 @@ async def test_the_venue_checks_key_signature_and_time() -> None:
         assert await code(signed({"timestamp": now - 10_000}, KEYS.secret)) == -1021
 
 
+@everywhere
 @in_loop
-async def test_what_is_reported_holds_no_secret() -> None:
-    async with floor() as here, connected(here) as gateway:
+async def test_what_is_reported_holds_no_secret(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
         buy(gateway, 1, 14)
         await here.heard(gateway, ORDER_EXPIRED)
         written = b"".join(part.tobytes() for part in here.seen)
