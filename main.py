@@ -203,15 +203,15 @@ def cells(settings: Settings, arguments: argparse.Namespace) -> None:
     print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
 
 
-def parity(_: Settings, arguments: argparse.Namespace) -> None:
-    """Replay a journal, orders first and then decisions; the exit status is 0 if both come out bit for bit."""
-    from live.parity import parity_of
+def parity(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Hold a journal against its backtest, level by level; the exit status is 1 if one fails."""
+    from live.ladder import climb
+    from live.ladder_text import as_json, lines_of
 
-    report = parity_of(arguments.journal, arguments.bundles or arguments.journal.parent / "bundles")
-    print(report.orders, report.decisions, f"{report.fills} fills", sep="\n")
-    if report.torn_bytes:
-        print(f"{report.torn_bytes} bytes of a torn end left out")
-    if not report.exact:
+    bundles = arguments.bundles or arguments.journal.parent / "bundles"
+    ladder = climb(settings, arguments.journal, bundles, arguments.level)
+    print(json.dumps(as_json(ladder), allow_nan=False) if arguments.json else "\n".join(lines_of(ladder)))
+    if ladder.verdict == "failed":
         raise SystemExit(1)
 
 
@@ -352,11 +352,12 @@ def _add_trading_arguments(live: argparse.ArgumentParser) -> None:
 def _add_journal_arguments(parity: argparse.ArgumentParser, explain: argparse.ArgumentParser) -> None:
     for parser in (parity, explain):
         parser.add_argument("--bundles", type=Path, help="models that it names; beside the journal unless given")
+        parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     parity.add_argument("journal", type=Path, metavar="JOURNAL", help="folder of a runner's journal")
+    parity.add_argument("--level", type=int, choices=range(1, 5), default=4, help="the highest that is climbed")
     explain.add_argument("order", metavar="ORDER", help="DESK-NUMBER, as on the page: probe-12")
     explain.add_argument("--symbol", help="an instrument of the configuration; live.symbol unless given")
     explain.add_argument("--journal", type=Path, metavar="FOLDER", help="of a runner; the symbol's own unless given")
-    explain.add_argument("--json", action="store_true", help="print JSON instead of lines")
 
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:

@@ -75,10 +75,11 @@ class Trace(NamedTuple):
 class CompiledStream:
     """Stands for a feature stream over compiled rows; hands out, as a row's values, what the model forecast on it."""
 
-    def __init__(self, compiled: Compiled, forecasts: Floats, parameters: FeatureParameters) -> None:
+    def __init__(self, book: Book, rows: Rows, forecasts: Floats, parameters: FeatureParameters) -> None:
+        """``book``: ours, as it stood before the first row; copied."""
         self.parameters = parameters
-        self._book: Book = tuple(array.copy() for array in compiled.book)  # type: ignore[assignment]
-        self._rows, self._forecasts, self._next = compiled.rows, forecasts, 0
+        self._book: Book = tuple(array.copy() for array in book)  # type: ignore[assignment]
+        self._rows, self._forecasts, self._next = rows, forecasts, 0
 
     @property
     def next_row_ts(self) -> int:
@@ -146,7 +147,7 @@ def market_on(
     gateway: PortfolioGateway | SimulatedVenue,
 ) -> Market:
     """A compiled stretch as a market of a run; its gateway must be opened as the stretch begins."""
-    stream = CompiledStream(compiled, forecasts, parameters)
+    stream = CompiledStream(compiled.book, compiled.rows, forecasts, parameters)
     session = Session(stream, strategy, Ledger(gateway.instrument))  # type: ignore[arg-type]
     return Market(compiled.tape, session, gateway)
 

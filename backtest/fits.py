@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from backtest.answers import ANSWER, EffectiveRates, Share, effective_rates, legs_of_answers, timed
 from backtest.parameters import VenueModelParameters, VenueParameters
 from backtest.queue_fit import DeskTape, QueueFit, candidates_of, joined, likeliest, verdicts
+from market.events import Events
 from market.instrument import Instrument
 from market.latency import LatencyTable, Legs, latency_table, legs_in, message_rates, message_stamps
 from market.orders import FILL
@@ -50,8 +51,8 @@ def fit_venue(
     answers = np.concatenate([np.zeros(0, ANSWER), *(desk.answers for desk in desks)])
     rates = _rates(desks)
     lacking = _lacking(desks, answers, rates, fit)
-    usable, left_out = _usable(timed(answers))
-    table = None if "latency" in lacking else _table(usable, desks[0], fit)
+    told, left_out = usable(timed(answers))
+    table = None if "latency" in lacking else table_of(told, legs_of_answers(told), desks[0].events, fit.rate_buckets)
     return VenueFit(
         table,
         _leg_quantiles(table, fit.resamples, random) if table else {},
@@ -85,7 +86,7 @@ def _lacking(
 ) -> dict[str, str]:
     fills = sum(np.unique(_maker_fills(desk)["order_id"]).size for desk in desks)
     found = {
-        "latency": (_usable(timed(answers))[0].size, fit.min_orders, "answered orders and cancels"),
+        "latency": (usable(timed(answers))[0].size, fit.min_orders, "answered orders and cancels"),
         "refusals": (rates.orders_refused.of, fit.min_orders, "answered orders"),
         "cancels": (rates.cancels_refused.of, fit.min_cancels, "cancels of orders that still stood"),
         "queue": (fills, fit.min_fills, "filled resting orders"),
@@ -108,17 +109,16 @@ def _rates(desks: Sequence[DeskTape]) -> EffectiveRates:
     return EffectiveRates(*(Share(*np.sum(shares, axis=0, dtype=int).tolist()) for shares in zip(*parts, strict=True)))
 
 
-def _usable(answers: NDArray[np.void]) -> tuple[NDArray[np.void], int]:
+def usable(answers: NDArray[np.void]) -> tuple[NDArray[np.void], int]:
     """Answers whose legs can all be true, and how many cannot: a clock that is off puts an answer before its order."""
     possible = (legs_of_answers(answers) >= 0).all(axis=1)
     return answers[possible], int((~possible).sum())
 
 
-def _table(answers: NDArray[np.void], desk: DeskTape, fit: VenueModelParameters) -> LatencyTable:
-    """Every answer a row, by deciles (or so many parts) of the message rate."""
-    legs = legs_of_answers(answers)
-    rates = message_rates(message_stamps(desk.events), answers["ingest_ts"])
-    edges = np.unique(np.quantile(rates, np.arange(1, fit.rate_buckets) / fit.rate_buckets))
+def table_of(answers: NDArray[np.void], legs: NDArray[np.int64], events: Events, rate_buckets: int) -> LatencyTable:
+    """Every answer's ``legs`` a row, by as many parts of the message rate that ``events`` tell."""
+    rates = message_rates(message_stamps(events), answers["ingest_ts"])
+    edges = np.unique(np.quantile(rates, np.arange(1, rate_buckets) / rate_buckets))
     edges = edges[edges > rates.min()]
     return latency_table(legs, rates, edges, spacing_of(answers["sent_ts"]), block_rows_of(legs.sum(axis=1)))
 

@@ -28,7 +28,7 @@ from modeling.parameters import (
     TrainingParameters,
     WalkForwardParameters,
 )
-from monitoring.parameters import DriftParameters, LabelShiftParameters
+from monitoring.parameters import DriftParameters, LabelShiftParameters, ParityParameters
 from storage.clickhouse_parameters import WarehouseParameters
 from trading.parameters import REMEMBERED_ROWS, TradingParameters
 
@@ -350,6 +350,7 @@ class Settings:
     connectors: ConnectorSettings
     drift: DriftParameters
     label_shift: LabelShiftParameters
+    parity: ParityParameters
     warehouse: WarehouseParameters
     orchestration: OrchestrationSettings
 
@@ -436,9 +437,12 @@ def _check_memory(networks: Sequence[NetworkParameters], features: FeatureParame
 
 
 def config_sha(settings: Settings) -> str:
-    """Hex sha256 of the resolved settings; where ``var`` lies, who listens where, what reports show do not count."""
+    """Hex sha256 of the resolved settings.
+
+    Where ``var`` lies, who listens where, what reports show and what parity asks for do not count.
+    """
     resolved = asdict(settings)
-    for edge in ("paths", "orchestration", "live", "connectors", "lake", "warehouse", "reports"):
+    for edge in ("paths", "orchestration", "live", "connectors", "lake", "warehouse", "reports", "parity"):
         del resolved[edge]
     resolved["models"]["search"] = asdict(settings.models.search.space)
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

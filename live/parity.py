@@ -1,12 +1,16 @@
 """The first two levels of the parity ladder, on a journal as the runner left it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from live.desk import Recalling
 from live.plan import LivePlan, build_fingerprint, desks_of, plan_from, reader_of, strategy_of
-from live.replay import Pair, Playback
+from live.replay import Pair, Playback, Strategies
 from market.errors import JournalError
-from market.orders import FILL
+from market.orders import FILL, REPORT
 from monitoring.parity import Comparison, Parity, compare
 from storage.journal import read_headers, read_journal, segments, torn_end
 
@@ -31,21 +35,44 @@ def parity_of(journal: Path, bundles: Path) -> ParityReport:
     Raises JournalError if the journal is damaged, mixes plans, or was written on another build: bits are equal on one
     build only.
     """
-    plan = _one_plan(journal)
-    filled = 0
+    plan = one_plan(journal)
+    orders, fills = orders_again(journal, plan, bundles)
+    playback = Playback(reader_of(plan), desks_of(plan), strategies_in(plan, bundles))
+    return ParityReport(orders, same_decisions(playback.decisions(read_journal(journal))), fills, torn_bytes(journal))
+
+
+def orders_again(journal: Path, plan: LivePlan, bundles: Path) -> tuple[Parity, int]:
+    """Level 1, and all fills of the journal. An exchange cannot be asked again: its reports are not compared."""
+    playback, filled = Playback(reader_of(plan), desks_of(plan), strategies_in(plan, bundles)), 0
 
     def reports(pair: Pair) -> Comparison:
         nonlocal filled
         filled += int((pair.written_reports["kind"] == FILL).sum()) if pair.written_reports.size else 0
+        if isinstance(playback.desks[pair.desk].gateway, Recalling):
+            return Comparison(pair.row_ts, _NO_REPORTS, _NO_REPORTS)
         return Comparison(pair.row_ts, pair.written_reports, pair.again_reports)
 
-    first = compare(
-        "level 1, reports of the journal's orders", map(reports, _playback(plan, bundles).fills(read_journal(journal)))
-    )
-    pairs = _playback(plan, bundles).decisions(read_journal(journal))
-    second = compare("level 2, decisions from raw frames", (_decided(pair) for pair in pairs))
+    level = "level 1, reports of the journal's orders"
+    return compare(level, map(reports, playback.fills(read_journal(journal)))), filled
+
+
+def same_decisions(pairs: Iterable[Pair]) -> Parity:
+    """Level 2."""
+    return compare("level 2, decisions from raw frames", map(_decided, pairs))
+
+
+def torn_bytes(journal: Path) -> int:
+    """Bytes of an unfinished record at the journal's end."""
     torn = torn_end(segments(journal)[-1])
-    return ParityReport(first, second, filled, torn.size if torn else 0)
+    return torn.size if torn else 0
+
+
+def strategies_in(plan: LivePlan, bundles: Path) -> Strategies:
+    """The strategies of bundles that lie in a folder, each under its own sha."""
+    return lambda sha: strategy_of(plan, bundles / sha)
+
+
+_NO_REPORTS = np.zeros(0, REPORT)
 
 
 def _decided(pair: Pair) -> Comparison:
@@ -58,11 +85,11 @@ def _decided(pair: Pair) -> Comparison:
     return Comparison(pair.row_ts, written.record, again.record)
 
 
-def _playback(plan: LivePlan, bundles: Path) -> Playback:
-    return Playback(reader_of(plan), desks_of(plan), lambda sha: strategy_of(plan, bundles / sha))
+def one_plan(journal: Path) -> LivePlan:
+    """The plan that all of a journal was written under.
 
-
-def _one_plan(journal: Path) -> LivePlan:
+    Raises JournalError if there is none, or several, or it was written on another build.
+    """
     plans = [(segment, plan_from(header)) for segment, header in read_headers(journal)]
     if not plans:
         raise JournalError(f"no journal in {journal}")

@@ -69,3 +69,23 @@ class LabelShiftParameters:
         for key, low in (("draws", 200), ("min_rows", 1), ("min_training_days", 3), ("seed", 0)):
             if getattr(self, key) < low:
                 raise ConfigError(f"{key}={getattr(self, key)}; allowed: at least {low}")
+
+
+@dataclass(frozen=True, slots=True)
+class ParityParameters:
+    """When a run counts as its backtest come true: levels 3 and 4 of the parity ladder."""
+
+    min_fills: int  # below which level 3 is insufficient
+    most_distance: float  # absolute differences of one-minute profits, as a share of absolute profits
+    min_answers: int  # answered orders and cancels, below which no latency is drawn and level 4 is insufficient
+    draws: int  # backtests with drawn latencies
+    band: float  # share of the drawn profits between the ends of the band
+    seed: int  # of the draws
+
+    def __post_init__(self) -> None:
+        for key in ("most_distance", "band"):
+            if not 0 < getattr(self, key) < 1:
+                raise ConfigError(f"{key}={getattr(self, key)}; allowed: above 0 and below 1")
+        for key, low in (("min_fills", 1), ("min_answers", 2), ("draws", 20), ("seed", 0)):
+            if getattr(self, key) < low:
+                raise ConfigError(f"{key}={getattr(self, key)}; allowed: at least {low}")

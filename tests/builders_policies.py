@@ -6,10 +6,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.compiled import Compiled, CompiledStream, Known, Rows
+from backtest.compiled import CompiledStream, Known, Rows
 from backtest.engine import Result, Window, run_backtest
 from backtest.ledger import Ledger
-from backtest.mids import MidPath
 from backtest.venue import SimulatedVenue
 from features.batch import feature_rows
 from features.step import new_state
@@ -30,7 +29,6 @@ from trading.session import Session, Strategy
 
 START: Final = 1_723_161_600_000_000_000
 SECOND: Final = 1_000_000_000
-NO_MIDS: Final = MidPath(np.zeros(0, np.int64), np.zeros(0), 0)
 WARM_NS: Final = 10 * SECOND  # normalisers and volatilities settle
 
 
@@ -83,9 +81,8 @@ def desk(
     """A fresh session under the rules that is told ``forecasts``, a row each, and a venue."""
     limits = limits_of(parameters, COINM_BTC, kind, VENUE.fees)
     venue = SimulatedVenue(COINM_BTC, VENUE)
-    opening = Compiled(market.tape, venue.dump(), new_book(), market.rows, NO_MIDS)
     strategy = Strategy(Known(), np.arange(7), limits, *VENUE.fees)
-    stream = CompiledStream(opening, forecasts, FEATURES)
+    stream = CompiledStream(new_book(), market.rows, forecasts, FEATURES)
     return Session(stream, strategy, Ledger(COINM_BTC)), venue  # type: ignore[arg-type]
 
 

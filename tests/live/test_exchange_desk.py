@@ -1,96 +1,24 @@
 """A desk that trades at the replay venue: the venue's words are in the journal, and the journal gives the desk back."""
 
-import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from live.exchange_order_doors import AccountStreams, OrderDoors
-from live.exchange_orders import Account, OrderVenue
-from live.gateways.client import Addresses, VenueClient
-from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
-from live.gateways.opening import journal_session
+from live.gateways.exchange import ExchangeGateway
 from live.parity import parity_of
-from live.plan import LivePlan
 from live.replay import decision_of
-from live.runner import Runner
 from market.orders import FILL
-from market.reader import FrameReader
 from storage.journal import DECISION, read_journal
+from tests.builders_exchange import exchange_plan, gateway_of, run_at_venue
 from tests.builders_live import in_loop
-from tests.builders_market import CLOCK, COINM_BTC
+from tests.builders_market import COINM_BTC
 from tests.builders_orders import KEYS
-from tests.builders_runner import (
-    START,
-    HandClock,
-    close_all,
-    drive,
-    new_runner,
-    quick_plan,
-    synthetic_frames,
-)
+from tests.builders_runner import START, drive, new_runner, synthetic_frames
 from trading import account as own
 from trading.records import CANCEL, KILL_UNVERIFIED, KILLED, PLACE
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp")
-
-
-def exchange_plan() -> LivePlan:
-    """The probe at an exchange: its quotes need no model."""
-    plan = quick_plan()
-    risk = replace(plan.trading.risk, max_position_usd=2_000.0)
-    return replace(plan, desks=("probe",), gateway="exchange", trading=replace(plan.trading, risk=risk))
-
-
-def gateway_of(runner: Runner) -> ExchangeGateway:
-    gateway = runner.desks[0].gateway
-    assert isinstance(gateway, ExchangeGateway)
-    return gateway
-
-
-async def traded(runner: Runner, venue: OrderVenue, seconds: float) -> None:
-    """Feed the venue and the runner the same tape; orders and reports travel over real sockets meanwhile."""
-    reader, clock = FrameReader(COINM_BTC, CLOCK), runner.clock
-    assert isinstance(clock, HandClock)
-    for ts, frame in synthetic_frames(seconds):
-        clock.ns = ts
-        venue.on_events(reader.read(frame, ts))
-        close_all(runner)
-        runner.on_frame(frame, ts)
-        await asyncio.sleep(0.001 if gateway_of(runner).alive else 0)
-
-
-async def run_at_venue(folder: Path, seconds: float) -> tuple[Runner, OrderVenue]:
-    """A runner that has traded for a while and has gone without a goodbye."""
-    runner = new_runner(folder, plan=exchange_plan())
-    streams = AccountStreams()
-    venue = OrderVenue(COINM_BTC, exchange_plan().venue, Account(*KEYS), runner.clock.now, streams.send)
-    doors = OrderDoors(venue, streams)
-    await doors.open("127.0.0.1", 0, 0)
-    ws, rest = doors.ports
-    client = VenueClient(COINM_BTC, KEYS, Addresses(f"http://127.0.0.1:{rest}", True), (2_000.0, 5_000.0))
-    session, patience = journal_session(folder / "journal"), Patience(5.0, 0.02, 10.0)
-    line = Line(
-        client,
-        f"ws://127.0.0.1:{ws}",
-        session,
-        Calls(runner.stamps.now, lambda name, fault: pytest.fail(f"{name}: {fault}")),
-        patience,
-        np.random.default_rng(1),
-    )
-    await gateway_of(runner).open(line)
-    runner.on_connection(True, START)
-    try:
-        await traded(runner, venue, seconds)
-    finally:
-        for task in tuple(gateway_of(runner)._tasks):
-            task.cancel()
-        await client.close()
-        doors.close()
-        runner.journal.close()
-    return runner, venue
 
 
 @in_loop

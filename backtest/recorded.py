@@ -1,0 +1,134 @@
+"""A simulated venue that answers as a journal recorded: by the legs of each order, or in the journal's own words."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.answers import legs_of_answers
+from backtest.venue import SimulatedVenue
+from market.latency import Legs
+from market.orders import (
+    CANCEL_REJECTED,
+    FILL,
+    GTC,
+    LINE_DOWN,
+    NEVER_ARRIVED,
+    NO_ANSWER,
+    NO_MARGIN,
+    POST_ONLY,
+    REPORT,
+    VENUE_REFUSED,
+    Reports,
+)
+from trading.records import PLACE
+
+AGAINST_US: Final = (VENUE_REFUSED, NO_MARGIN, LINE_DOWN, NEVER_ARRIVED, NO_ANSWER)  # reasons that no book gives
+_FOREVER: Final = 2**62
+_ASKED: Final = ("order_id", "side", "price", "qty", "tif", "sent_ts")
+
+
+class OrderLegs:
+    """The legs that a journal recorded, order by order: what left as the journal's did meets exactly its legs.
+
+    What left at another instant meets those of the order that bears its id, and what the journal does not have those
+    of its newest answered order that left no later, or of its first.
+    """
+
+    def __init__(self, answers: NDArray[np.void], otherwise: Legs) -> None:
+        """``answers``: of one desk (``backtest.answers``); ``otherwise``: where none was ever answered."""
+        told = answers[answers["kind"] != 0]
+        told = told[np.argsort(told["sent_ts"], kind="stable")]
+        legs = [Legs(*row) for row in np.maximum(legs_of_answers(told), 0).tolist()]
+        placed = [place for place in range(told.size) if told["verb"][place] == PLACE]
+        self._own = dict(zip(told[["order_id", "sent_ts"]].tolist(), legs, strict=True))
+        self._of_order = {int(told["order_id"][place]): legs[place] for place in placed}
+        self._stamps, self._legs = told["sent_ts"], legs or [otherwise]
+
+    def legs_of(self, order_id: int, sent_ts: int) -> Legs:
+        """The legs."""
+        newest = max(int(np.searchsorted(self._stamps, sent_ts, side="right")) - 1, 0)
+        return self._own.get((order_id, sent_ts)) or self._of_order.get(order_id) or self._legs[newest]
+
+
+class RecordedOrders:
+    """What a journal's orders asked for and were told."""
+
+    def __init__(self, intents: NDArray[np.void], reports: Reports) -> None:
+        """``intents``, ``reports``: of one desk, in the order of the journal."""
+        placed = intents[intents["verb"] == PLACE]
+        self._asked = {int(row["order_id"]): tuple(int(row[name]) for name in _ASKED) for row in placed}
+        self._places: dict[int, list[int]] = defaultdict(list)
+        self._reports = reports
+        for place, order_id in enumerate(reports["order_id"].tolist()):
+            self._places[order_id].append(place)
+        against = np.isin(reports["reason"], AGAINST_US)
+        self.refused = frozenset(reports["order_id"][against].tolist())
+        stays = placed["order_id"][np.isin(placed["tif"], (GTC, POST_ONLY))]
+        self.rested = frozenset(stays.tolist()) & frozenset(self._places) - self.refused
+
+    def has(self, asked: Sequence[int]) -> bool:
+        """Whether the journal sent this very order, at the same instant."""
+        return self._asked.get(asked[0]) == tuple(asked)
+
+    def reports_of(self, order_id: int) -> Reports:
+        """What an order was told, oldest first."""
+        return self._reports[self._places.get(order_id, [])]
+
+
+class RecordedVenue:
+    """A venue whose answers to the journal's own orders are known when they were known then.
+
+    Of an order that leaves as the journal's did, every report becomes visible when its counterpart did. An order among
+    ``told`` never meets the simulated book: the journal's reports are its life.
+    """
+
+    def __init__(self, venue: SimulatedVenue, orders: RecordedOrders, told: frozenset[int]) -> None:
+        """``told``: ids of orders whose reports are the journal's."""
+        self.on_events = venue.on_events
+        self._venue, self._orders, self._told = venue, orders, told
+        self._in_step: set[int] = set()
+        self._left_to_journal: set[int] = set()
+        self._failed_cancels: dict[int, int] = defaultdict(int)
+        self._waiting: Reports = np.zeros(0, REPORT)
+
+    def place(self, order_id: int, side: int, price: int, qty: int, tif: int, sent_ts: int) -> None:
+        """Send an order, or let the journal tell its life."""
+        if self._orders.has((order_id, side, price, qty, tif, sent_ts)):
+            self._in_step.add(order_id)
+            if order_id in self._told:
+                self._left_to_journal.add(order_id)
+                self._waiting = np.concatenate([self._waiting, self._orders.reports_of(order_id)])
+                return
+        self._venue.place(order_id, side, price, qty, tif, sent_ts)
+
+    def cancel(self, order_id: int, sent_ts: int) -> None:
+        """Send a cancel; that of an order whose life is the journal's has its answer there."""
+        if order_id not in self._left_to_journal:
+            self._venue.cancel(order_id, sent_ts)
+
+    def reports(self, until: int) -> Reports:
+        """Reports that are visible by ``until`` (ns UTC), each handed out once."""
+        fresh = self._venue.reports(_FOREVER)
+        for report in fresh:
+            if int(report["order_id"]) in self._in_step:
+                report["visible_ts"] = self._visible(report)
+        waiting = np.concatenate([self._waiting, fresh]) if fresh.size else self._waiting
+        due = waiting["visible_ts"] <= until
+        self._waiting = waiting[~due]
+        handed = waiting[due]
+        return handed[np.argsort(handed["visible_ts"], kind="stable")]
+
+    def _visible(self, report: np.void) -> int:
+        """When the journal's counterpart of a report was known; when this one would be, where there is none."""
+        order_id, kind = int(report["order_id"]), int(report["kind"])
+        alike = self._orders.reports_of(order_id)
+        alike = alike[alike["kind"] == kind]
+        if kind == FILL:
+            alike = alike[alike["leaves"] <= report["leaves"]]
+        elif kind == CANCEL_REJECTED:
+            alike = alike[self._failed_cancels[order_id] :]
+            self._failed_cancels[order_id] += 1
+        return int(alike["visible_ts"][0]) if alike.size else int(report["visible_ts"])

@@ -1,0 +1,92 @@
+"""The parity ladder on a journal, all four levels: orders, decisions, profit, and profit among drawn latencies."""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from backtest.retold import Assumed
+from config.settings import Settings
+from live.comparable import charged_by, fee_sha, require_comparable
+from live.gateways.permission import LOOPBACK
+from live.overheard import Overhearing
+from live.parity import one_plan, orders_again, same_decisions, strategies_in, torn_bytes
+from live.plan import MODEL_DESK, LivePlan, desks_of, reader_of
+from live.profits import Asked, profits_of
+from monitoring.parity import Parity
+from monitoring.profit_parity import FAILED, INSUFFICIENT, PASSED, Level, Waterfall
+from storage.journal import read_journal
+
+HIGHEST: Final = 4
+
+
+class Ladder(NamedTuple):
+    """A journal's way up the ladder."""
+
+    symbol: str
+    gateway: str  # of the model's desk
+    desk: str  # whose profit was compared, empty below level 3
+    config_sha: str
+    fee_sha: str
+    levels: tuple[Level, ...]
+    causes: Waterfall | None  # from level 3 on, as the minutes
+    minutes: pl.DataFrame | None
+    torn_bytes: int
+
+    @property
+    def verdict(self) -> str:
+        """Failed if one level is, else insufficient if one is, else passed."""
+        found = [level.verdict for level in self.levels]
+        return FAILED if FAILED in found else INSUFFICIENT if INSUFFICIENT in found else PASSED
+
+    @property
+    def why(self) -> str:
+        """The levels that did not pass, in one line."""
+        return "; ".join(f"level {level.level} {level.verdict}: {level.why}" for level in self.levels) or "no level"
+
+
+def climb(settings: Settings, journal: Path, bundles: Path, upto: int = HIGHEST) -> Ladder:
+    """Every level up to ``upto``; ``bundles`` holds the models that the journal names.
+
+    Raises JournalError, before any figure, if configuration, bundle or fees are not those of the journal, or if the
+    journal is damaged, mixes plans, or was written on another build.
+    """
+    plan = one_plan(journal)
+    require_comparable(settings, journal, plan, bundles)
+    strategies = strategies_in(plan, bundles)
+    orders, _ = orders_again(journal, plan, bundles)
+    levels = [exact_level(1, orders)]
+    causes, minutes, desk = None, None, ""
+    if upto > 1:
+        playback = Overhearing(reader_of(plan), desks_of(plan), strategies)
+        levels.append(exact_level(2, same_decisions(playback.pairs(read_journal(journal)))))
+    if upto > 2:
+        place = compared_desk(playback, plan)
+        asked = Asked(settings.parity, replayed(settings, plan), settings.venue_models.rate_buckets, upto)
+        assumed = Assumed(charged_by(settings, journal, plan), round(settings.labels.infer_latency_ms * 1e6))
+        found = profits_of(playback.told(place, plan), assumed, asked)
+        levels += found.levels
+        causes, minutes, desk = found.causes, found.minutes, playback.desks[place].name
+    shas, name = (plan.config_sha, fee_sha(plan.venue)), plan.instrument.name
+    return Ladder(name, plan.gateway, desk, *shas, tuple(levels), causes, minutes, torn_bytes(journal))
+
+
+def exact_level(level: int, found: Parity) -> Level:
+    """Level 1 or 2 as a verdict: exact, different, or nothing to compare."""
+    figures = {"rows": found.rows, "records": found.records, "different": found.different}
+    verdict = PASSED if found.exact else FAILED if found.different else INSUFFICIENT
+    return Level(level, verdict, str(found).partition(": ")[2], figures)  # type: ignore[arg-type]
+
+
+def compared_desk(playback: Overhearing, plan: LivePlan) -> int:
+    """Place of the desk whose orders left for an exchange, else of the one with most fills."""
+    if plan.gateway == "exchange":
+        return MODEL_DESK
+    fills = [playback.fills_of(place) for place in range(len(playback.desks))]
+    return fills.index(max(fills))
+
+
+def replayed(settings: Settings, plan: LivePlan) -> bool:
+    """Whether orders met a venue of this machine, which plays a recording; on paper they always do."""
+    return plan.gateway != "exchange" or urlsplit(settings.live.orders.rest_url).hostname in LOOPBACK
