@@ -17,6 +17,7 @@ from assets.live_deployment import live_deployment
 from assets.live_journal import live_journal, live_journal_hold
 from assets.models import models, models_hold
 from assets.paid_cost import paid_cost, paid_cost_hold
+from assets.parity import parity, parity_hold
 from assets.raw_ticks import raw_ticks, raw_ticks_hold
 from assets.registered_model import registered_model, registered_model_hold
 from assets.resources import resources_of
@@ -26,9 +27,10 @@ from assets.walk_forward_slices import walk_forward_slices, walk_forward_slices_
 from assets.warehouse import warehouse_events, warehouse_events_hold
 from config.loading import load_settings
 from config.settings import Settings
+from orchestration.climbing import JournalClimber
 from orchestration.jobs import JOBS
 from orchestration.live_sensors import feature_drift, finished_journal, new_approval, new_challenger
-from orchestration.schedules import daily_data, daily_slices
+from orchestration.schedules import daily_data, daily_parity, daily_slices
 from orchestration.sensors import new_slices
 
 ASSETS: Final = (
@@ -48,6 +50,7 @@ ASSETS: Final = (
     drift,
     label_shift,
     paid_cost,
+    parity,
 )
 CHECKS: Final = (
     raw_ticks_hold,
@@ -64,6 +67,7 @@ CHECKS: Final = (
     drift_hold,
     label_shift_hold,
     paid_cost_hold,
+    parity_hold,
 )
 
 
@@ -74,7 +78,7 @@ def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinit
         assets=[*ASSETS, *([warehouse_events] if warehouse else [])],
         asset_checks=[*CHECKS, *([warehouse_events_hold] if warehouse else [])],
         jobs=JOBS,
-        schedules=[daily_data(settings), daily_slices(settings)],
+        schedules=[daily_data(settings), daily_slices(settings), daily_parity(settings)],
         sensors=[
             new_slices(settings),
             new_approval(settings),
@@ -82,7 +86,7 @@ def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinit
             finished_journal(settings),
             feature_drift(settings),
         ],
-        resources=resources_of(settings),
+        resources={**resources_of(settings), "climber": JournalClimber()},
         executor=dg.in_process_executor,
         loggers=loggers,
     )

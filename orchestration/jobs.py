@@ -32,9 +32,15 @@ live = dg.define_asset_job(
     selection=dg.AssetSelection.groups("live"),
     description="Finished segments of the runner's journal into the lake, and the venue's models fitted from them.",
 )
+_LADDER = dg.AssetSelection.assets("parity")
 monitoring = dg.define_asset_job(
     "monitoring",
-    selection=dg.AssetSelection.groups("monitoring"),
+    selection=dg.AssetSelection.groups("monitoring") - _LADDER,
     description="Compare what ran live with what the champion was trained on.",
 )
-JOBS = (data, slices, training, registry, deployment, live, monitoring)
+ladder = dg.define_asset_job(
+    "ladder",
+    selection=_LADDER,
+    description="Hold the runner's journal against its backtest: minutes of computing for every hour of market.",
+)
+JOBS = (data, slices, training, registry, deployment, live, monitoring, ladder)

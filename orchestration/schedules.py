@@ -9,6 +9,7 @@ from assets.captures import capture_dates
 from assets.partitions import Part, day_key, symbols
 from config.settings import Settings
 from orchestration import jobs
+from storage.journal import segments
 
 
 def daily_data(settings: Settings) -> dg.ScheduleDefinition:
@@ -49,6 +50,24 @@ def daily_slices(settings: Settings) -> dg.ScheduleDefinition:
             yield dg.RunRequest(run_key=f"slices|{day}|{symbol}", partition_key=symbol)
 
     return daily_slices
+
+
+def daily_parity(settings: Settings) -> dg.ScheduleDefinition:
+    """Three o'clock: the live symbol's journal against its backtest, where there is one."""
+
+    @dg.schedule(
+        cron_schedule="0 3 * * *",
+        job=jobs.ladder,
+        execution_timezone="UTC",
+        default_status=_status(settings),
+    )
+    def daily_parity(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        symbol, day = settings.live.symbol, context.scheduled_execution_time.date()
+        if not segments(settings.paths.journal(symbol)):
+            return dg.SkipReason(f"the runner of {symbol} has left no journal")
+        return dg.RunRequest(run_key=f"parity|{day}|{symbol}")
+
+    return daily_parity
 
 
 def _status(settings: Settings) -> dg.DefaultScheduleStatus:

@@ -19,7 +19,7 @@ from orchestration.schedules import daily_data, daily_slices
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 HEAVY = ("torch", "lightning", "pytorch_lightning", "mlflow", "evidently", "sklearn", "arch", "optuna", "plotly")
-JOBS = ("data", "slices", "training", "registry", "deployment", "live", "monitoring")
+JOBS = ("data", "slices", "training", "registry", "deployment", "live", "monitoring", "ladder")
 SENSORS = ("feature_drift", "finished_journal", "new_approval", "new_challenger", "new_slices")
 DAY = "2024-08-08"
 
@@ -51,7 +51,12 @@ def asset_graph(definitions: dg.Definitions) -> dict[str, object]:
         )
         for name in JOBS
     }
-    return {"assets": assets, "jobs": jobs, "schedules": ["daily_data", "daily_slices"], "sensors": list(SENSORS)}
+    return {
+        "assets": assets,
+        "jobs": jobs,
+        "schedules": ["daily_data", "daily_parity", "daily_slices"],
+        "sensors": list(SENSORS),
+    }
 
 
 def test_the_asset_graph_is_the_one_that_was_agreed(settings: Settings) -> None:
@@ -70,7 +75,7 @@ def test_the_code_location_loads_and_every_job_resolves(settings: Settings) -> N
     repository = build_definitions(settings).get_repository_def()
     repository.load_all_definitions()  # a job that shares an asset's name passes everything but this
     assert set(repository.job_names) >= set(JOBS)
-    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_data", "daily_slices"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_data", "daily_parity", "daily_slices"}
     assert {sensor.name for sensor in repository.sensor_defs} == set(SENSORS)
 
 

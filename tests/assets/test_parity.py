@@ -1,0 +1,105 @@
+"""The ladder as an asset: its table, its pages, its verdict for whoever promotes, and what a failed level blocks."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.parity import parity, parity_hold, parity_verdict
+from assets.partitions import WHOLE
+from config.loading import load_settings
+from config.settings import Paths, Settings
+from live.ladder import Ladder
+from monitoring.profit_parity import Level, Verdict, Waterfall, waterfall
+from orchestration.climbing import JournalClimber
+from storage.lake import Lake
+from tests.builders_live import in_loop
+from tests.builders_runner import traded_journal
+
+CAUSES = waterfall(1.0, [("fees", 0.9), ("latency", 1.2)], 1.25)
+MINUTES = pl.DataFrame({"minute": [0, 60_000_000_000], "made": [1.0, 0.25], "again": [1.0, 0.26]})
+
+
+class Found:
+    """A climber that has come so far."""
+
+    def __init__(self, verdicts: list[Verdict], causes: Waterfall | None = CAUSES) -> None:
+        levels = tuple(Level(place, verdict, "so it is", {}) for place, verdict in enumerate(verdicts, 1))
+        self.found = Ladder("", "paper", "probe", "c", "f", levels, causes, MINUTES, 0)
+
+    def climb(self, settings: Settings, symbol: str) -> Ladder:
+        """What was found."""
+        return self.found._replace(symbol=symbol)
+
+
+def settings_at(folder: Path) -> Settings:
+    settings = load_settings("dev")
+    few = replace(settings.parity, draws=20, min_fills=10, min_answers=20)
+    return replace(settings, paths=Paths(folder), parity=few)
+
+
+def made(settings: Settings, climber: object) -> tuple[dg.ExecuteInProcessResult, Lake]:
+    lake = Lake(settings.paths.lake)
+    resources = {"settings": settings, "lake": lake, "climber": climber}
+    result = dg.materialize(
+        [parity, parity_hold], resources=resources, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
+    )
+    return result, lake
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "failed"),
+    [
+        (["passed"] * 4, []),
+        (["insufficient", "passed", "insufficient", "failed"], []),
+        (["passed", "failed", "passed", "passed"], ["levels_exact"]),
+        (["passed", "passed", "failed", "passed"], ["profit"]),
+        (["passed", "passed"], ["profit"]),
+    ],
+)
+def test_a_failed_level_blocks_but_for_the_fourth(tmp_path: Path, verdicts: list[Verdict], failed: list[str]) -> None:
+    settings = settings_at(tmp_path)
+    result, lake = made(settings, Found(verdicts))
+    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    assert sorted(name for name, passed in checks.items() if not passed) == failed
+    assert len(checks) == 2
+    told = parity_verdict(lake, settings.live.symbol)
+    worst = "failed" if "failed" in verdicts else "insufficient" if "insufficient" in verdicts else "passed"
+    assert told.verdict == worst
+    assert "level 2" in told.why
+
+
+def test_without_a_climb_the_verdict_is_insufficient(tmp_path: Path) -> None:
+    told = parity_verdict(Lake(tmp_path), "binance-coinm-btcusd_perp")
+    assert told.verdict == "insufficient"
+    assert "run the job ladder" in told.why
+
+
+def test_waterfall_and_profit_stand_on_the_asset_s_page(tmp_path: Path) -> None:
+    result, _ = made(settings_at(tmp_path), Found(["passed"] * 4))
+    [event] = result.get_asset_materialization_events()
+    pages = {name: value.value for name, value in event.materialization.metadata.items()}
+    rows = str(pages["waterfall"]).splitlines()[2:]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == ["assumed", "fees", "latency", "residual", "made"]
+    assert str(pages["profit"]).startswith("![profit since the start")
+
+
+def test_the_journal_of_a_runner_is_climbed(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path)
+    folder = settings.paths.journal(settings.live.symbol).parent
+    folder.mkdir(parents=True)
+
+    @in_loop
+    async def trade() -> None:
+        await traded_journal(folder, 6.0)
+
+    trade()
+    result, lake = made(settings, JournalClimber())
+    assert result.success
+    table = lake.scan("parity", settings.live.symbol, [WHOLE]).collect()
+    assert table["level"].to_list() == [1, 2, 3, 4]
+    assert table["verdict"].to_list()[:3] == ["passed"] * 3
+    assert json.loads(table["figures"][2])["distance"] == 0
