@@ -8,7 +8,7 @@ from backtest.ledger import Ledger
 from backtest.resampling import Floats
 from backtest.told import Told
 from features.catalogue import VALID
-from market.orders import FILL
+from market.orders import FILL, MOVES, OPENING
 
 
 class Beside(NamedTuple):
@@ -35,14 +35,16 @@ def rebooked(told: Told) -> Floats:
     ledger, mark, equity = Ledger(told.instrument), 0.0, np.zeros(told.rows.row_ts.size)
     fees = told.venue.fees
     cuts = np.searchsorted(np.maximum.accumulate(told.tape["ingest_ts"]), told.rows.row_ts, side="right")
-    fills = told.reports[told.reports["kind"] == FILL]
-    seen = np.searchsorted(told.report_rows[told.reports["kind"] == FILL], told.rows.row_ts, side="right")
+    moves = np.isin(told.reports["kind"], MOVES)
+    fills = told.reports[moves]
+    seen = np.searchsorted(told.report_rows[moves], told.rows.row_ts, side="right")
     valid = told.rows.status == VALID
     for place in range(equity.size):
         before = place - 1
         ledger.on_events(told.tape[cuts[before] if place else 0 : cuts[place]])
         for fill in fills[seen[before] if place else 0 : seen[place]]:
-            fee = fees[0] if fill["maker"] else fees[1]
+            fee = 0.0 if fill["kind"] == OPENING else fees[0] if fill["maker"] else fees[1]
+            mark = mark or float(fill["price"])  # of what was held before, until the first valid row
             ledger.book_fill(int(fill["side"]), int(fill["price"]), int(fill["qty"]), fee)
         if valid[place]:
             mark = 0.5 * (int(told.rows.best_bid[place]) + int(told.rows.best_ask[place]))

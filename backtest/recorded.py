@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from backtest.answers import legs_of_answers
 from backtest.venue import SimulatedVenue
+from market.events import Events, aligned_ts
 from market.latency import Legs
 from market.orders import (
     CANCEL_REJECTED,
@@ -18,12 +19,14 @@ from market.orders import (
     NEVER_ARRIVED,
     NO_ANSWER,
     NO_MARGIN,
+    OPENING,
     POST_ONLY,
     REPORT,
     VENUE_REFUSED,
     Reports,
 )
 from trading.records import PLACE
+from trading.session import Gateway
 
 AGAINST_US: Final = (VENUE_REFUSED, NO_MARGIN, LINE_DOWN, NEVER_ARRIVED, NO_ANSWER)  # reasons that no book gives
 _FOREVER: Final = 2**62
@@ -82,17 +85,24 @@ class RecordedVenue:
     """A venue whose answers to the journal's own orders are known when they were known then.
 
     Of an order that leaves as the journal's did, every report becomes visible when its counterpart did. An order among
-    ``told`` never meets the simulated book: the journal's reports are its life.
+    ``told`` never meets the simulated book: the journal's reports are its life. The venue is ahead of the desk: it has
+    matched whatever bears an earlier stamp than the row, received by then or not. No order can meet that any more, and
+    a report of it may have come by another line before the frame did.
     """
 
-    def __init__(self, venue: SimulatedVenue, orders: RecordedOrders, told: frozenset[int]) -> None:
-        """``told``: ids of orders whose reports are the journal's."""
-        self.on_events = venue.on_events
+    def __init__(self, venue: SimulatedVenue, tape: Events, orders: RecordedOrders, told: frozenset[int]) -> None:
+        """``tape``: followed from its beginning; ``told``: ids of orders whose reports are the journal's."""
         self._venue, self._orders, self._told = venue, orders, told
+        self._tape, self._played = tape, 0
+        self._received = np.maximum.accumulate(tape["ingest_ts"])
+        self._matched = np.maximum.accumulate(aligned_ts(tape))
         self._in_step: set[int] = set()
         self._left_to_journal: set[int] = set()
         self._failed_cancels: dict[int, int] = defaultdict(int)
         self._waiting: Reports = np.zeros(0, REPORT)
+
+    def on_events(self, events: Events) -> None:
+        """The venue has its own copy."""
 
     def place(self, order_id: int, side: int, price: int, qty: int, tif: int, sent_ts: int) -> None:
         """Send an order, or let the journal tell its life."""
@@ -111,6 +121,7 @@ class RecordedVenue:
 
     def reports(self, until: int) -> Reports:
         """Reports that are visible by ``until`` (ns UTC), each handed out once."""
+        self._follow(until)
         fresh = self._venue.reports(_FOREVER)
         for report in fresh:
             if int(report["order_id"]) in self._in_step:
@@ -120,6 +131,14 @@ class RecordedVenue:
         self._waiting = waiting[~due]
         handed = waiting[due]
         return handed[np.argsort(handed["visible_ts"], kind="stable")]
+
+    def _follow(self, row_ts: int) -> None:
+        received = int(np.searchsorted(self._received, row_ts, side="right"))
+        matched = int(np.searchsorted(self._matched, row_ts, side="left"))
+        stop = max(received, matched)
+        if stop > self._played:
+            self._venue.on_events(self._tape[self._played : stop])
+            self._played = stop
 
     def _visible(self, report: np.void) -> int:
         """When the journal's counterpart of a report was known; when this one would be, where there is none."""
@@ -132,3 +151,21 @@ class RecordedVenue:
             alike = alike[self._failed_cancels[order_id] :]
             self._failed_cancels[order_id] += 1
         return int(alike["visible_ts"][0]) if alike.size else int(report["visible_ts"])
+
+
+class HeldBefore:
+    """A gateway whose account begins with the position that the journal's account held before."""
+
+    def __init__(self, gateway: Gateway, reports: Reports) -> None:
+        """``reports``: the journal's, of which those of an opening count."""
+        self.on_events, self.place, self.cancel = gateway.on_events, gateway.place, gateway.cancel
+        self._reports = gateway.reports
+        self._openings = reports[reports["kind"] == OPENING]
+
+    def reports(self, until: int) -> Reports:
+        """The position once it was told of, then the reports of the gateway."""
+        due = self._openings["visible_ts"] <= until
+        if not due.any():
+            return self._reports(until)
+        told, self._openings = self._openings[due], self._openings[~due]
+        return np.concatenate([told, self._reports(until)])

@@ -15,7 +15,7 @@ from backtest.compiled import CompiledStream
 from backtest.latency import SampledLatency
 from backtest.ledger import Ledger
 from backtest.parameters import VenueParameters
-from backtest.recorded import OrderLegs, RecordedOrders, RecordedVenue
+from backtest.recorded import HeldBefore, OrderLegs, RecordedOrders, RecordedVenue
 from backtest.resampling import Floats
 from backtest.told import Change, Told
 from backtest.venue import SimulatedVenue
@@ -88,7 +88,8 @@ class Backtests:
     def _as_recorded(self, fees: tuple[float, float], left: frozenset[int]) -> Floats:
         told, assumed = self.told, self.assumed.venue
         legs = OrderLegs(told.answers, Legs(0, 0, assumed.order_latency_ns, assumed.ack_latency_ns))
-        venue = RecordedVenue(SimulatedVenue(told.instrument, assumed, legs), self._orders, left)
+        inner = SimulatedVenue(told.instrument, assumed, legs)
+        venue = RecordedVenue(inner, told.tape, self._orders, left)
         skipped = frozenset(np.flatnonzero(told.decisions["reason"] == SKIPPED).tolist())
         return _run(told, venue, told.decisions["infer_ts"].tolist().__getitem__, skipped, fees)
 
@@ -98,6 +99,7 @@ def _run(told: Told, gateway: Gateway, decided: Decided, skipped: frozenset[int]
     stream = CompiledStream(new_book(), told.rows, told.forecasts, told.features)
     session = Session(stream, _at_fees(told.opening, fees), Ledger(told.instrument))  # type: ignore[arg-type]
     session.queue.push(told.tape)
+    gateway = HeldBefore(gateway, told.reports)
     changes, equity = list(told.changes), np.zeros(told.rows.row_ts.size)
     stands_down = told.decisions["reason"] == STOOD_DOWN
     for place, row_ts in enumerate(told.rows.row_ts.tolist()):

@@ -12,6 +12,7 @@ from backtest.compiled import Rows
 from backtest.parameters import VenueParameters
 from backtest.performance import minute_profits
 from backtest.resampling import Floats
+from backtest.stamps import on_our_clock
 from features.parameters import FeatureParameters
 from market.events import Events
 from market.instrument import Instrument
@@ -52,10 +53,10 @@ class Told:
 
     @property
     def answers(self) -> NDArray[np.void]:
-        """What became of everything that it sent, see ``backtest.answers``."""
+        """What became of everything that it sent, by our clock; see ``backtest.answers``."""
         if not self.intents.size:
             return np.zeros(0, ANSWER)
-        return answers_of(self.decisions, self.intents, self.reports)
+        return answers_of(self.decisions, self.intents, on_our_clock(self.reports, self.tape))
 
     def minutes(self, equity: Floats) -> pl.DataFrame:
         """Profit of each UTC minute of an equity after each row, (N,): see ``minute_profits``."""

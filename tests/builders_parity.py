@@ -1,6 +1,6 @@
 """Journals of desks that trade on paper or at a replay venue, told as arrays for the parity ladder's upper levels."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import chain, takewhile
 from pathlib import Path
@@ -13,18 +13,30 @@ from backtest.retold import Assumed
 from backtest.told import Told
 from backtest.venue import SimulatedVenue
 from config.loading import load_settings
+from config.settings import Settings
 from features.catalogue import catalogue_sha
 from live.overheard import Overhearing
 from live.parity import strategies_in
-from live.plan import LivePlan, desks_of, plan_of, reader_of
+from live.plan import LivePlan, desks_of, plan_of, reader_of, strategy_of
+from live.runner import Runner
 from market.orders import FILL, Reports
 from market.sources.capture import split_line
 from monitoring.parameters import ParityParameters
 from storage.captures import capture_lines
 from storage.journal import read_journal
 from tests.builders import recording
+from tests.builders_exchange import exchange_plan
 from tests.builders_market import RUNS
-from tests.builders_runner import START, HandClock, close_all, drive, new_runner, quick_plan, synthetic_frames
+from tests.builders_runner import (
+    START,
+    HandClock,
+    close_all,
+    drive,
+    new_runner,
+    quick_plan,
+    synthetic_frames,
+    write_band_bundle,
+)
 
 PROBE: Final = 1  # place of the probe's desk
 BAR: Final = ParityParameters(min_fills=200, most_distance=0.005, min_answers=50, draws=20, band=0.9, seed=3)
@@ -93,3 +105,27 @@ def probed(
     close_all(runner)
     runner.journal.close()
     return told_of(folder / "journal", quick_plan())
+
+
+def taking_plan() -> LivePlan:
+    """The model's desk at an exchange, the probe beside it on paper."""
+    return replace(exchange_plan(), desks=("take", "probe"))
+
+
+def deploying(folder: Path) -> Callable[[Runner], Awaitable[str]]:
+    """What deploys a model to a runner while it trades."""
+    sha = write_band_bundle(folder / "written")
+    (folder / "bundles").mkdir()
+    (folder / "written").rename(folder / "bundles" / sha)
+
+    def deploy(runner: Runner) -> Awaitable[str]:
+        return runner.deploy(strategy_of(runner.plan, folder / "bundles" / sha), sha, 600.0)
+
+    return deploy
+
+
+def orders_here() -> Settings:
+    """The dev profile of a runner whose orders stay on this machine."""
+    settings = load_settings("dev")
+    orders = replace(settings.live.orders, rest_url="http://127.0.0.1:1")
+    return replace(settings, live=replace(settings.live, orders=orders))

@@ -2,7 +2,6 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,14 @@ import pytest
 from config.loading import load_settings
 from config.settings import Settings
 from live.ladder import climb
-from live.plan import LivePlan, strategy_of
 from live.replay import reports_of
-from live.runner import Runner
 from main import parity
 from market.errors import JournalError
 from storage.bundle import MANIFEST
 from storage.journal import MAGIC, REPORTS, Record, encode, read_segment, segments
-from tests.builders_exchange import exchange_plan, run_at_venue
+from tests.builders_exchange import run_at_venue
 from tests.builders_live import in_loop
+from tests.builders_parity import deploying, orders_here, taking_plan
 from tests.builders_runner import quick_plan, traded_journal, write_band_bundle
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp")
@@ -31,35 +29,16 @@ def settings_with(**parity: Any) -> Settings:
     return replace(settings, parity=replace(settings.parity, draws=20, min_answers=50, **parity))
 
 
-def taking_plan() -> LivePlan:
-    """The model's desk at an exchange, the probe beside it on paper."""
-    return replace(exchange_plan(), desks=("take", "probe"))
-
-
-def deploying(folder: Path) -> Any:
-    """Deploys a model to a runner while it trades."""
-    sha = write_band_bundle(folder / "written")
-    (folder / "bundles").mkdir()
-    (folder / "written").rename(folder / "bundles" / sha)
-
-    def deploy(runner: Runner) -> Awaitable[str]:
-        return runner.deploy(strategy_of(runner.plan, folder / "bundles" / sha), sha, 600.0)
-
-    return deploy
-
-
 @in_loop
 async def test_fills_at_the_replay_venue_are_those_of_the_backtest(tmp_path: Path) -> None:
     """Two hundred of them, on real frames, are in the acceptance tests."""
     await run_at_venue(tmp_path, 4.0, taking_plan(), deploying(tmp_path))
-    orders = replace(load_settings("dev").live.orders, rest_url="http://127.0.0.1:1")
-    settings = settings_with(min_fills=10)
-    settings = replace(settings, live=replace(settings.live, orders=orders))
+    settings = replace(settings_with(min_fills=10), live=orders_here().live)
     ladder = climb(settings, tmp_path / "journal", tmp_path / "bundles", 3)
     assert [level.verdict for level in ladder.levels] == ["passed"] * 3, ladder.why
     assert ladder.levels[2].figures["distance"] < 0.005
     assert ladder.desk == "model"
-    real = replace(settings, live=replace(settings.live, orders=replace(orders, rest_url="")))
+    real = replace(settings, live=load_settings("dev").live)
     assert climb(real, tmp_path / "journal", tmp_path / "bundles", 3).levels[2].verdict == "reported"
 
 
