@@ -92,8 +92,9 @@ def _decided(weights: StackingWeights, one: Contest, test: np.ndarray, memory_ro
 
 
 def known_forecasts(one: Contest) -> SliceForecasts:
-    """What the kinds said of those rows of Test whose labels are known when Test ends: what stacking learns from."""
-    known = one.test.known_ts.max(axis=1) < one.slice.piece.test[1]
+    """What the kinds said of those rows of Test whose labels its last row knows: what stacking learns from."""
+    heard_ts = min(int(symbol.test.over_ts[-1]) for symbol in one.slice.symbols)
+    known = one.test.known_ts.max(axis=1) <= heard_ts
     return _forecasts(one, np.flatnonzero(one.scored.any(axis=1) & known))
 
 

@@ -16,7 +16,7 @@ from config.settings import Settings
 from labeling.targets import NO_CLASS
 from modeling.calibration import identity
 from modeling.ensemble import SliceForecasts, fit_stacking, require_earlier
-from modeling.sampling import TrainingSource, learnable
+from modeling.sampling import NOTHING_HEARD, TrainingSource, learnable
 from modeling.snapshot import ENSEMBLE, ModelSnapshot
 from modeling.streaming import NetworkForecaster, forecaster_from
 from modeling.told import member_forecasts_of, told_of
@@ -64,12 +64,13 @@ def answers_alike(model: ModelSnapshot, kinds: list[str], on: Bench) -> bool:
 
 
 def said_before(key: str, model: ModelSnapshot, window: TrainingSource, first: int) -> SliceForecasts:
-    """What the members said, not calibrated, of the rows whose labels are all known before ``first``, ns UTC."""
+    """What the members said, not calibrated, of the rows whose labels the last one before ``first`` knows, ns UTC."""
     forecaster = forecaster_from(replace(model, calibration=identity(len(window.shape.cells))))
     assert isinstance(forecaster, NetworkForecaster)
     test, (said,) = told_of(window, member_forecasts_of(forecaster))
     scored = learnable(test, forecaster.receptive_rows)
-    rows = np.flatnonzero((test.known_ts < first).all(1) & scored.any(1))
+    heard_ts = test.over_ts[test.row_ts < first].max(initial=NOTHING_HEARD)
+    rows = np.flatnonzero((test.known_ts <= heard_ts).all(1) & scored.any(1))
     made = said[rows]
     members = np.stack([test.shape.probabilities(made[:, member]) for member in range(forecaster.members)])
     classes = np.where(scored, test.classes, np.int8(NO_CLASS)).astype(np.int8)[rows]

@@ -52,6 +52,7 @@ SETTINGS: Final = TrainingParameters(
     patience=5,
     chunk_rows=4096,
     batch_chunks=1,
+    part_rows=1_000_000,
     mixup_alpha=0.0,
     cutout_share=0.0,
     cutout_least_rows=10,

@@ -90,7 +90,7 @@ def fit_boosted(rows: CellRows, judge: CellRows, parameters: LearnerParameters, 
     """The trial of least validation loss; the same trees from the same seed, on one thread.
 
     judge : rows of Val, by which each trial stops and the search chooses
-    budget : of the network's search: trials, sampler's seed, and when it learns and prunes
+    budget : of the network's search: trials, sampler's seed, and when it learns; none is pruned
     """
     from optuna.storages import InMemoryStorage
 
@@ -114,19 +114,18 @@ class _Bench:
         self._parameters = parameters
         self.fits: dict[Trees, lightgbm.Booster] = {}
 
-    def worth(self, trees: Trees, report: Report) -> "Score":
-        """Log-loss on Val, the less the better."""
+    def worth(self, trees: Trees, _: Report) -> "Score":
+        """Log-loss on Val, the less the better.
+
+        No round is told: after the first tree whoever learns slowly is behind, so a pruner would leave the fast alone.
+        """
         import lightgbm
 
         from modeling.search import Score
 
-        def told(env: Any) -> None:
-            report(env.iteration, -env.evaluation_result_list[0][2])
-
         settings, patience = _fixed(self._parameters) | asdict(trees), self._parameters.lightgbm_patience
-        callbacks: list[Callable[..., Any]] = [told, lightgbm.early_stopping(patience, verbose=False)]
-        rounds = self._parameters.lightgbm_rounds
-        fit = lightgbm.train(settings, self._train, rounds, valid_sets=[self._val], callbacks=callbacks)
+        stopping, rounds = lightgbm.early_stopping(patience, verbose=False), self._parameters.lightgbm_rounds
+        fit = lightgbm.train(settings, self._train, rounds, valid_sets=[self._val], callbacks=[stopping])
         self.fits[trees] = fit
         nll = float(fit.best_score["valid_0"][_LOSS])
         return Score(-nll, 1 - nll / self._prior_nll, (), ())

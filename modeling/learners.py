@@ -52,7 +52,7 @@ def fit_learners(
     """Logistic and LightGBM, in this order, on the rows that a network of that memory learns from; as weighted there.
 
     val : by which LightGBM stops and its search chooses, as a network's does
-    budget : of the network's search; LightGBM's has as many trials for each cell, the same sampler and pruning
+    budget : of the network's search; LightGBM's has as many trials for each cell and the same sampler; none is pruned
     Raises NotEnoughData if a cell lacks a class to learn, or a row to choose by.
     """
     require_classes(train, receptive_rows)

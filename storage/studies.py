@@ -159,6 +159,8 @@ class StudyCrew:
         return not self._beats and worker != self.name and not self._holds_its_lock(worker)
 
     def _holds_its_lock(self, worker: str) -> bool:
+        if not self._lock_of(worker).exists():  # it has left in order, and looking must not leave its lock behind
+            return False
         try:
             with locked(self._lock_of(worker), LakeError(f"{worker} is at work")):
                 return False

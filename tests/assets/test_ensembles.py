@@ -168,6 +168,7 @@ def test_shares_are_learned_from_earlier_slices_alone_and_only_where_stacking_is
 
 def test_shares_are_learned_from_what_members_said_before_calibration() -> None:
     test, plain = labelled_rows(400), forecaster_from(mixed(THREE, trained()))
+    test = replace(test, over_ts=np.full_like(test.over_ts, test.known_ts.max()))
     piece = said_before("k", ensemble(), InMemory(test), 2**62)
     expected = plain.run_members(test.values, test.valid)[plain.receptive_rows - 1 :]  # type: ignore[union-attr]
     assert piece.probabilities.shape == (3, len(expected), 3, 3)
@@ -182,6 +183,8 @@ def test_shares_never_come_from_a_label_that_is_known_once_the_later_slice_has_b
     piece = said_before("k", ensemble(), InMemory(test), first)
     assert piece.known_ts.max() < first
     assert piece.row_ts[-1] == START + 249 * 20_000_000  # the longest horizon, a second, before it
+    late = replace(test, over_ts=test.row_ts - 3 * 20_000_000)  # of messages that come three rows later
+    assert said_before("k", ensemble(), InMemory(late), first).row_ts[-1] == START + 246 * 20_000_000
     stacking = fit_stacking([piece])
     require_earlier(stacking, first, "later")
     with pytest.raises(LeakageError, match="slice later begins at"):

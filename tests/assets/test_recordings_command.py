@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 import main
+from assets.recorded_contest import decided, forecasts_of, judged_alone
 from assets.recorded_rows import recorded
-from assets.recorded_slices import recorded_slices
+from assets.recorded_slices import Windows, recorded_slices
 from market.errors import NotEnoughData
+from modeling.sampling import learnable
 from tests.builders_chain import tiny_settings
+from tests.builders_modeling import labelled_rows, random_model
 
 pytest.importorskip("torch")
 RULES = {"class_prior", "persistence", "imbalance", "median_band", "logistic", "lightgbm"}
@@ -82,6 +85,7 @@ def test_no_label_of_a_window_is_known_later_than_the_next_begins(settings):
 
 def test_rows_are_those_of_the_chain_whatever_the_day_boundary(settings):
     one = recorded(settings, settings.data.symbols[0])
+    assert (one.over_ts < one.rows.row_ts).all()  # a message behind an instant comes a feed delay later
     assert (np.diff(one.rows.row_ts) == settings.features.row_interval_ms * 1_000_000).all()
     days = np.unique(one.rows.row_ts // 86_400_000_000_000)
     assert len(days) == 2
@@ -94,3 +98,21 @@ def test_too_short_a_span_is_refused(settings):
     short = one._replace(rows=rows, labels=one.labels[:800], regimes=one.regimes[:800], over_ts=one.over_ts[:800])
     with pytest.raises(NotEnoughData, match="is too short for 2 slices"):
         recorded_slices(settings, [short], [], 50)
+
+
+def test_test_decides_nothing_and_conformal_scores_begin_behind_the_calibration():
+    train, search, calibration, conformal, test = (labelled_rows(400, seed=seed) for seed in range(5))
+    windows, model = Windows(train, search, calibration, conformal, test), random_model()
+    heard = forecasts_of(model, windows)
+    turned = windows._replace(test=replace(test, classes=-test.classes, gross_bp=-test.gross_bp))
+    usable = learnable(calibration, 50)
+    (found,), (blind,) = (decided("cnn", heard, data, usable).values() for data in (windows, turned))
+    assert np.array_equal(found.classes, blind.classes)
+    other = windows._replace(calibration=replace(calibration, classes=np.abs(calibration.classes)))
+    (moved,) = decided("cnn", heard, other, usable).values()
+    assert not np.array_equal(found.classes, moved.classes)
+    alone = judged_alone(model, windows, 50)
+    assert alone.conformal is conformal
+    said = forecasts_of(model, windows._replace(calibration=conformal)).calibration
+    assert np.array_equal(alone.said[0].probabilities, heard.test)
+    assert np.array_equal(alone.before.probabilities, said)

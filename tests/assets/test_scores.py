@@ -28,6 +28,8 @@ from labeling.targets import NO_CLASS
 from modeling.evaluation import Prediction, evaluate, evaluate_coverage, evaluate_regimes
 from modeling.forecast import ForecastShape
 from modeling.parameters import ConformalParameters
+from modeling.sampling import NOTHING_HEARD
+from modeling.uncertainty import AdaptiveConformal, interval_scores
 from tests.builders_modeling import CELLS, labelled_rows
 
 ROWS = 3000
@@ -88,6 +90,19 @@ def test_sets_as_served_keep_the_threshold_that_val_left_and_lose_a_market_that_
     assert lost["coverage"].to_list() == pytest.approx([0.9] * len(CELLS), abs=FURTHEST)
     assert lost["fixed_set_size"].to_list() == still["fixed_set_size"].to_list()  # what came teaches it nothing
     assert lost["fixed_coverage"].max() < 0.9 - FURTHEST  # type: ignore[operator]
+
+
+def test_sets_and_intervals_learn_nothing_of_test_while_no_message_came(found: Judged) -> None:
+    deaf = found._replace(test=replace(found.test, over_ts=np.full(ROWS, NOTHING_HEARD)))
+    heard, unheard = (conformal_table(PARAMETERS, one) for one in (found, deaf))
+    assert unheard["coverage"].equals(unheard["fixed_coverage"])
+    assert unheard["set_size"].equals(unheard["fixed_set_size"])
+    assert not heard["set_size"].equals(heard["fixed_set_size"])
+    for place, widths in enumerate(interval_table(PARAMETERS, 100, deaf).partition_by("horizon_ms")):
+        (mean, deviation), gross = found.expected[0], found.conformal.gross_bp[:, place]
+        scores = interval_scores(gross, mean[:, place], deviation[:, place])
+        begins = AdaptiveConformal.started(PARAMETERS, scores).threshold()
+        assert widths["width_bp"].to_numpy() == pytest.approx(2 * begins)
 
 
 def test_intervals_of_returns_hold_nine_in_ten_and_have_a_width(evaluation: Evaluation) -> None:

@@ -18,6 +18,7 @@ from backtest.engine import Window
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from features.batch import feature_rows, rows_to_frame
+from features.catalogue import catalogue_sha
 from features.step import new_state
 from labeling.targets import label_rows, tradeable_grid
 from market.clock import align, new_clock
@@ -83,10 +84,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     }
     tables["aligned_events"] = events_to_frame(events)
     lake, midnight = Lake(settings.paths.lake), START + 12 * SECOND
+    made_with = {"catalogue_sha": catalogue_sha(settings.features)}
     for name, table in tables.items():
         later = pl.col("ingest_ts" if name == "aligned_events" else "row_ts") >= midnight
         for day, inside in (("2024-08-08", ~later), ("2024-08-09", later)):
-            lake.write(name, SYMBOL, day, table.filter(inside), schema_sha=schema_sha(table.schema))
+            lake.write(name, SYMBOL, day, table.filter(inside), schema_sha=schema_sha(table.schema), metadata=made_with)
             lake.set_verdict(name, SYMBOL, day, True, {})
     return Stored(settings, lake, Window(START + 3 * SECOND, START + 31 * SECOND))
 

@@ -4,18 +4,23 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from assets.calibrating import calibrated_on
 from assets.fitting import network_of
 from assets.lake_rows import heard_rows
+from assets.partitions import WHOLE, Part
 from assets.scores import Judged, conformal_table, interval_table, judged_on
-from assets.slice_data import SliceData
+from assets.slice_data import SliceData, slice_data
 from assets.train_parts import train_source
+from assets.walk_forward_slices import slice_frame
 from assets.window_parts import LaterWindow
 from backtest.engine import Window
 from features.catalogue import feature_names
+from labeling.targets import NO_CLASS
 from market.errors import NotEnoughData
+from market.schema import schema_sha
 from modeling.baselines import fit_baselines
 from modeling.calibration import identity
 from modeling.parameters import GruParameters
@@ -23,6 +28,7 @@ from modeling.sampling import InMemory, TrainingSet, TrainingSource, newest_rows
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import NetworkForecaster, forecaster_from
 from modeling.told import rows_between, told_of
+from modeling.walk_forward import Slice, ValParts
 from tests.assets.test_train_parts import (
     MEMORY,
     PART_ROWS,
@@ -97,6 +103,54 @@ def test_what_is_said_of_parts_is_what_is_said_of_the_whole(stored: Stored) -> N
     assert conformal_table(asked, lazy).equals(conformal_table(asked, kept))
     assert interval_table(asked, 20, lazy).equals(interval_table(asked, 20, kept))
     assert max(one.most_rows for one in parts) <= PART_ROWS + MEMORY < len(held[0])
+
+
+def turned(rows: TrainingSet) -> TrainingSet:
+    """The same rows, and what came of them was the other way round."""
+    return replace(rows, classes=-rows.classes, gross_bp=-rows.gross_bp)
+
+
+def test_test_decides_nothing_and_each_part_of_val_only_what_it_is_for(stored: Stored) -> None:
+    val, third, test = (whole(stored, later(stored, span, PART_ROWS)) for span in SPANS)
+    model, found = said_of(stored, *map(InMemory, (val, third, test)))
+    same, blind = said_of(stored, *map(InMemory, (val, turned(third), turned(test))))
+    assert model.calibration.as_dict() == same.calibration.as_dict()
+    for one, other in zip(
+        (*found.said, *found.members, found.before), (*blind.said, *blind.members, blind.before), strict=True
+    ):
+        assert (one.classes.tobytes() == other.classes.tobytes()) == (one.name != "persistence"), one.name
+    other, moved = said_of(stored, *map(InMemory, (turned(val), third, test)))
+    assert model.calibration.as_dict() != other.calibration.as_dict()
+    assert found.said[-1].classes.tobytes() != moved.said[-1].classes.tobytes()
+    assert np.array_equal(found.conformal.row_ts, third.row_ts)
+    assert len(found.before.classes) == len(found.expected[0][0]) == len(third)
+
+
+def test_a_slice_reads_each_part_of_val_where_it_lies(stored: Stored) -> None:
+    edges = [
+        (START + at * SECOND, START + end * SECOND) for at, end in ((3, 19), (20, 22), (23, 25), (26, 28), (29, 31))
+    ]
+    train, search, calibration, conformal, test = edges
+    parts = ValParts(search, calibration, conformal)
+    frame = slice_frame([Slice("k0", train, (search[0], conformal[1]), test, parts)])
+    stored.lake.write("walk_forward_slices", SYMBOL, WHOLE, frame, schema_sha=schema_sha(frame.schema))
+    stored.lake.set_verdict("walk_forward_slices", SYMBOL, WHOLE, True, {})
+    found = slice_data(quick(stored.settings, PART_ROWS), stored.lake, Part(SYMBOL, "k0"), MEMORY)
+    windows = (found.search, *(told_of(source).rows for source in (found.calibration, found.conformal, found.test)))
+    row_ns = stored.settings.features.row_interval_ms * 1_000_000
+    for rows, (start, end) in zip(windows, edges[1:], strict=True):
+        assert (int(rows.row_ts[0]), int(rows.row_ts[-1])) == (start - MEMORY * row_ns, end - row_ns)
+        assert (rows.classes[:MEMORY] == NO_CLASS).all()
+        assert (rows.classes[MEMORY:] != NO_CLASS).any()
+
+
+def test_a_row_has_heard_what_came_by_then_and_no_more(stored: Stored) -> None:
+    events = stored.lake.scan("aligned_events", SYMBOL).select("ingest_ts", "delay_ns").collect()
+    rows = whole(stored, later(stored, Window(SPANS[0].start, SPANS[2].end), PART_ROWS))
+    for place in range(0, len(rows), 61):
+        came = events.filter(pl.col("ingest_ts") <= rows.row_ts[place])
+        assert rows.over_ts[place] == (came["ingest_ts"] - came["delay_ns"]).max() - 1
+    assert (rows.over_ts < rows.row_ts).all()
 
 
 def test_forecasts_in_parts_are_those_of_one_run(stored: Stored) -> None:

@@ -13,7 +13,7 @@ from modeling.evaluation import baseline_prediction, evaluate
 from modeling.learners import LIGHTGBM, LOGISTIC, fit_learners, logistic_regression
 from modeling.parameters import BaselineParameters, LearnerParameters, SearchParameters
 from modeling.sampling import learnable
-from modeling.search import COMPLETE, PRUNED
+from modeling.search import COMPLETE
 from tests.builders_modeling import CELLS, labelled_rows
 
 PARAMETERS = LearnerParameters(1e-4, 1_000_000, 30, 20, (7, 15, 31, 63), (0.02, 0.1), (20, 200), (0.5, 1.0), 5)
@@ -63,11 +63,10 @@ def searched():
     return fit_learners(labelled_rows(600), labelled_rows(400, seed=3), PARAMETERS, budget, 10)[1]
 
 
-def test_every_cell_has_as_many_trials_as_the_networks_search(searched) -> None:
-    counts = Counter(trial.study for trial in searched.trials)
+def test_every_cell_has_as_many_whole_trials_as_the_networks_search(searched) -> None:
+    """The slow learners too: they are behind after the first tree, and not where they stop."""
+    counts = Counter(trial.study for trial in searched.trials if trial.state == COMPLETE)
     assert counts == {f"lightgbm/{cell.name}": 9 for cell in CELLS}
-    assert all(trial.state in (COMPLETE, PRUNED) for trial in searched.trials)
-    assert PRUNED in {trial.state for trial in searched.trials}
 
 
 def test_a_search_begins_with_lightgbms_defaults_and_stays_within_the_bounds(searched) -> None:

@@ -1,5 +1,6 @@
 """Training: it learns, it repeats itself byte for byte, and it refuses what it cannot learn from."""
 
+import json
 import os
 import re
 import signal
@@ -27,6 +28,7 @@ from tests.builders_modeling import (
 )
 
 torch = pytest.importorskip("torch")
+from benchmarks import bench_training  # noqa: E402  (needs torch)
 from modeling.networks.network import network_weights  # noqa: E402  (needs torch)
 from modeling.training import dense_loss, fit, start_of  # noqa: E402  (needs torch)
 
@@ -285,3 +287,18 @@ def test_return_loss_turns_linear_at_half_a_deviation_of_training(sets):
     usable = learnable(wide, NETWORK.receptive_rows)[:, list(SHAPE.anchors)]
     expected = [wide.gross_bp[usable[:, horizon], horizon].std() for horizon in range(2)]
     assert np.allclose(start_of(NETWORK, found).return_scale.numpy(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "figures"),
+    [
+        (("--seconds", "0.05", "--chunk-rows", "512"), 4),
+        (("--mode", "networks", "--kinds", "cnn", "--seeds", "1", "--fit-rows", "512"), 3),
+    ],
+)
+def test_the_benchmark_trains_as_the_chain_does(words, figures, monkeypatch, capsys):
+    monkeypatch.setattr(bench_training, "VAL_ROWS", 2_000)
+    bench_training.main(["--device", "cpu", "--rows", "4000", "--depth", "1", "--json", *words])
+    found = json.loads(capsys.readouterr().out)["figures"]
+    assert len(found) == figures
+    assert all(np.isfinite(line["ours"]) and line["ours"] > 0 for line in found if "spread" not in line["name"])

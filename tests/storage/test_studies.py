@@ -157,6 +157,7 @@ def test_a_colleague_at_work_keeps_its_trial(tmp_path: Path) -> None:
             assert ledger_lines(study) == []
         later.give_up(study)
         assert [(line.number, line.state) for line in ledger_lines(study)] == [(0, "abandoned")]
+        assert [path.name for path in tmp_path.glob(".worker-*")] == [f".worker-{later.name}.lock"]
 
 
 def test_two_that_give_up_the_same_trial_in_the_same_moment_both_go_on(
