@@ -1,6 +1,7 @@
 """A session on a recorded feed: the same however frames come, blind to what comes later, honest about its orders."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from backtest.engine import Result, Window, fills_frame, run_backtest
 from backtest.venue import SimulatedVenue
 from market.events import BUY, SELL, Events, aligned_ts
 from market.orders import FILL, REPORT
+from modeling.certainty import Instant, Outlook
+from modeling.sampling import heard_until
 from tests.builders_market import COINM_BTC, recorded_events
 from tests.builders_trading import VENUE, session
 from trading.parameters import PolicyKind
@@ -144,6 +147,23 @@ def test_every_decision_on_a_forecast_carries_an_interval_that_learns_and_holds_
     judged = ready[:-last] & ready[last:]
     held = (decisions["lower_bp"][:-last] <= gross) & (gross <= decisions["upper_bp"][:-last])
     assert held[judged].mean() == pytest.approx(0.9, abs=0.04)
+
+
+def test_a_session_has_heard_as_much_at_a_row_as_the_rows_of_training(
+    tape: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trader, heard = trading_session(tape, "take"), list[Instant]()
+    after = trader.outlooks.after
+
+    def noted(instant: Instant, *said: Any) -> Outlook:
+        heard.append(instant)
+        return after(instant, *said)
+
+    monkeypatch.setattr(trader.outlooks, "after", noted)
+    run_backtest(tape, trader, SimulatedVenue(COINM_BTC, VENUE), whole(tape), LATENCY)
+    row_ts, over_ts = np.array(heard).T
+    assert row_ts.size > 1_000
+    assert np.array_equal(over_ts, heard_until(row_ts, tape["ingest_ts"], tape["delay_ns"]))
 
 
 def test_three_clocks_stand_on_every_decision(tape: Events) -> None:
