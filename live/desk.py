@@ -62,6 +62,11 @@ class Desk:
         self.stood_aside = False  # its model is gone, and no other has decided since
         self.previous: Model | None = None  # what decided before it, kept hot for a rollback
 
+    @property
+    def resting(self) -> bool:
+        """Whether an order waits at the venue that we have not asked to be cancelled."""
+        return bool((self.session.account[0][:, own.STATE] == own.RESTING).any())
+
     def deploy(self, strategy: Strategy, bundle_sha: str) -> None:
         """Decide with another model from the next row on. Raises ModelError unless flat."""
         before = Model(self.session.strategy, self.bundle_sha)

@@ -17,6 +17,8 @@ from market.errors import BackgroundError, JournalError
 LOG: Final = logging.getLogger(__name__)
 STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown
 COLLECT_S: Final = 60.0  # between two garbage collections, each right after a row
+STANDSTILL_S: Final = 5.0  # of our own time without a row, though one is open ...
+STANDSTILL_LOOKS: Final = 100  # ... and looks at the clock, as a loop that was held up has not looked
 AWAKE_SHARE: Final = 0.25  # of the time, at most, that is spent awake for rows to come; more symbols sleep
 
 
@@ -37,6 +39,8 @@ class Floor:
         self._stopping = asyncio.Event()
         self._failure: BackgroundError | None = None  # what has ended that trading rests on
         self._started = time.monotonic()
+        self._row_s = self._started  # when a row last closed, or none was open
+        self._looks = 0  # at the clock since
 
     def __getitem__(self, symbol: str) -> Runner:
         """The runner of a symbol. Raises KeyError if there is none."""
@@ -136,7 +140,9 @@ class Floor:
     ) -> None:
         collected = time.monotonic()
         while not self._stopping.is_set():
-            behind = self.close_due() == CATCH_UP_ROWS
+            closed = self.close_due()
+            self._require_time_to_pass(closed)
+            behind = closed == CATCH_UP_ROWS
             for task in listening:
                 if task.done():
                     task.result()
@@ -147,6 +153,16 @@ class Floor:
                 collected = time.monotonic()
             await self._wait_for_row(speed)
 
+    def _require_time_to_pass(self, closed: int) -> None:
+        """Raises BackgroundError where rows stand still: the clock was set back, and nobody looks at any gate."""
+        now_s = time.monotonic()
+        if closed or not self._due:
+            self._row_s, self._looks = now_s, 0
+            return
+        self._looks += 1
+        if now_s - self._row_s > STANDSTILL_S and self._looks > STANDSTILL_LOOKS:
+            raise BackgroundError(f"no row has closed for {STANDSTILL_S:g} s: the clock was set back")
+
     async def _wait_for_row(self, speed: float) -> None:
         asleep_s = self._ahead_s(speed) - self._awake_s
         if not self._due or asleep_s <= 0 or not self._may_stay_awake(speed):
@@ -154,7 +170,8 @@ class Floor:
             return
         await asyncio.sleep(asleep_s)
         self.runners[self._due[0][1]].look_ahead()
-        while self._ahead_s(speed) > 0:
+        until_s = time.monotonic() + 2 * self._awake_s  # the clock may be set back meanwhile
+        while self._ahead_s(speed) > 0 and time.monotonic() < until_s:
             await asyncio.sleep(0)
 
     def _ahead_s(self, speed: float) -> float:

@@ -171,12 +171,12 @@ class Runner:
     def _close(self, row_ts: int) -> None:
         self.swaps.at_row(row_ts)
         self.fallback.at_row(row_ts)
-        skipped = self._out_of_time(row_ts)
+        late = self._out_of_time(row_ts)
         for desk in self.desks:
             if desk.session.next_row_ts != row_ts:
                 continue
             started = time.perf_counter_ns()
-            close = desk.skip if skipped else desk.turn
+            close = desk.skip if late and not desk.resting else desk.turn  # which takes back what rests
             turn = close(row_ts, self.stamps.now, self.journal)
             self._shadow.row(desk, turn.decision.record[0])
             self._figures[desk.place].row(turn, (time.perf_counter_ns() - started) / 1e6)

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from live import floor as floor_module
 from live.api import Access, api
 from live.clock import ReplayClock
 from live.exporter import PrometheusMeters
@@ -15,10 +16,11 @@ from live.parity import parity_of
 from live.rollout import Rollout
 from live.runner import CATCH_UP_ROWS, Runner
 from live.warmup import warm
+from market.errors import BackgroundError
 from storage.deployment import SIGNATURE_HEADER, pack, signature
 from storage.journal import FRAME, read_journal
 from storage.promotions import PromotionLedger
-from tests.builders_live import in_loop
+from tests.builders_live import DEADLINE_S, in_loop, until
 from tests.builders_runner import (
     KEY,
     REGISTERED,
@@ -106,16 +108,44 @@ def test_a_symbol_writes_the_journal_that_it_writes_alone(tmp_path: Path) -> Non
 
 @in_loop
 async def test_several_symbols_trade_side_by_side_to_the_end_of_their_feeds(tmp_path: Path) -> None:
-    floor = floor_of(tmp_path, NAMES, ReplayClock(START, time.monotonic_ns(), SPEED))
-    feeds = {name: TapeFeed(synthetic_frames(6.0, seed=place)) for place, name in enumerate(NAMES)}
-    await asyncio.wait_for(floor.run(feeds, SPEED, until_end=True), 60)
+    floor = floor_of(tmp_path, NAMES, ReplayClock(START, time.monotonic_ns(), 1.0))
+    feeds = {name: TapeFeed(synthetic_frames(3.0, seed=place)) for place, name in enumerate(NAMES)}
+    await asyncio.wait_for(floor.run(feeds, 1.0, until_end=True), DEADLINE_S)
     status = floor.status()
     assert [symbol["symbol"] for symbol in status["symbols"]] == list(NAMES)
     assert status["connected"] is False
     for name in NAMES:
         decisions = parity_of(tmp_path / name / "journal", tmp_path).decisions
         assert decisions.exact
-        assert decisions.rows > 30  # fewer than the tape's 300 where a busy machine reads its first frames late
+        assert decisions.rows > 30  # fewer than the tape's 150 where a busy machine reads its first frames late
+
+
+class SteppedClock:
+    """Passes like a replay's, and can be set back."""
+
+    def __init__(self) -> None:
+        self.back_ns = 0
+        self._clock = ReplayClock(START, time.monotonic_ns(), SPEED)
+
+    def now(self) -> int:
+        """This instant, ns UTC."""
+        return self._clock.now() - self.back_ns
+
+
+@in_loop
+async def test_a_clock_that_is_set_back_for_long_ends_the_run_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(floor_module, "STANDSTILL_S", 0.05)
+    clock = SteppedClock()
+    runner = new_runner(tmp_path, clock)
+    floor = Floor([runner], awake_s=0.001)
+    feeds = {runner.plan.instrument.name: TapeFeed(synthetic_frames(60.0))}
+    running = asyncio.create_task(floor.run(feeds, SPEED, until_end=False))
+    await until(lambda: runner.desks[0].session.decided > 10)
+    clock.back_ns = 3_600 * SECOND
+    with pytest.raises(BackgroundError, match="the clock was set back"):
+        await asyncio.wait_for(running, DEADLINE_S)
 
 
 @in_loop
@@ -124,7 +154,7 @@ async def test_a_fault_of_one_feed_ends_every_runner_and_leaves_whole_journals(t
     feeds = {name: TapeFeed(synthetic_frames(60.0)) for name in NAMES[:2]}
     feeds[NAMES[2]] = TapeFeed(synthetic_frames(0.5), ZeroDivisionError("of the feed"))
     with pytest.raises(ZeroDivisionError, match="of the feed"):
-        await asyncio.wait_for(floor.run(feeds, SPEED, until_end=True), 60)
+        await asyncio.wait_for(floor.run(feeds, SPEED, until_end=True), DEADLINE_S)
     for name in NAMES:
         resumed = new_runner(tmp_path / name, plan=floor[name].plan)
         assert resumed.next_row_ts > START

@@ -44,7 +44,7 @@ from tests.builders_runner import (
     synthetic_frames,
     written_journal,
 )
-from trading.records import ROW_INVALID, SKIPPED, STOOD_DOWN
+from trading.records import LATE_DECISION, ROW_INVALID, SKIPPED, STOOD_DOWN
 
 SPEED = 4.0
 AT_ONCE = 1e6  # how fast rows are looked at where the tape sets the clock
@@ -200,10 +200,30 @@ def test_rows_of_a_pause_are_closed_in_order_and_decided_late(tmp_path: Path) ->
     missed = made[before:]
     late_ms = (missed["infer_ts"] - missed["row_ts"]) / 1e6
     assert missed.size == pytest.approx(500, abs=2)
-    assert np.array_equal(missed["reason"] == SKIPPED, late_ms > 1_000.0)
+    idle = missed["orders"] == 0
+    assert np.array_equal(missed["reason"][idle] == SKIPPED, late_ms[idle] > 1_000.0)
     assert missed["reason"][-1] == ROW_INVALID  # the newest is decided: the feed has long been silent
     assert missed["orders"].sum() <= 2  # cancels
     assert runner.meters.value("skipped_decisions_total", desk="probe") == (missed["reason"] == SKIPPED).sum() > 400
+    assert parity_of(tmp_path / "journal", tmp_path).exact
+
+
+def test_a_row_out_of_time_takes_back_what_rests_before_others_are_skipped(tmp_path: Path) -> None:
+    runner, frames = new_runner(tmp_path), iter(synthetic_frames(6.0))
+    probe = runner.desks[1]
+    runner.on_connection(True, START)
+    while not probe.resting:
+        drive(runner, [next(frames)])
+    before = decisions(tmp_path, 1).size
+    assert isinstance(runner.clock, HandClock)
+    runner.clock.ns += 10 * SECOND
+    assert runner.close_due() == CATCH_UP_ROWS
+    late = decisions(tmp_path, 1)[before:]
+    assert late["orders"][0] > 0
+    assert late["reason"][0] == LATE_DECISION
+    assert np.array_equal(late["reason"] == SKIPPED, late["orders"] == 0)
+    assert not probe.resting
+    runner.journal.close()
     assert parity_of(tmp_path / "journal", tmp_path).exact
 
 
