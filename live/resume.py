@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from live.desk import Desk, Model
 from live.plan import LivePlan, desks_of, header_of, reader_of
 from live.replay import Playback, Strategies, resume
-from market.errors import DataError, JournalError
+from market.errors import DataError, JournalError, ModelError
 from market.reader import FrameReader
 from storage.journal import Position, read_journal
 from storage.snapshots import Arrays, position_of, read_snapshot, snapshots
@@ -69,7 +69,7 @@ def resumed(plan: LivePlan, journal: Path, strategies: Strategies, on_ignored: O
     for path in snapshots(journal):
         try:
             playback = _restored(plan, journal, path, strategies)
-        except (JournalError, DataError, OSError) as error:
+        except (JournalError, DataError, ModelError, OSError) as error:
             on_ignored(str(error))
             continue
         return _followed(journal, position_of(path), playback)
@@ -86,7 +86,7 @@ def playback_since(
     for path in snapshots(journal):
         try:
             playback = _restored(plan, journal, path, strategies)
-        except (JournalError, DataError, OSError):
+        except (JournalError, DataError, ModelError, OSError):
             continue
         if max(desk.session.next_row_ts for desk in playback.desks) <= row_ts:
             return playback, position_of(path)

@@ -189,6 +189,18 @@ def test_a_snapshot_that_can_be_read_and_is_not_what_was_written_is_passed_over(
     assert runner.replayed == runner.resumed > 100
 
 
+def test_a_snapshot_of_a_model_that_remembers_otherwise_is_passed_over(tmp_path: Path) -> None:
+    newest = stopped(tmp_path, (0.6,))
+    (kept,) = snapshots(tmp_path / "journal")
+    arrays = read_snapshot(kept)
+    arrays["session0/memory/000"] = np.zeros(3, np.float32)  # as other code may have laid it out
+    kept.unlink()
+    write_snapshot(tmp_path / "journal", position_of(kept), arrays)
+    runner = reopened(tmp_path, newest)
+    assert runner.meters.value("ignored_snapshots_total") == 1
+    assert runner.replayed == runner.resumed > 100
+
+
 def test_every_latch_comes_back_from_a_snapshot_alone(tmp_path: Path) -> None:
     runner, latches = new_runner(tmp_path), [own.KILLED, own.DRAWN_DOWN, own.DEGENERATE, own.STREAK, own.PAUSED_UNTIL]
     drive(runner, synthetic_frames(SECONDS)[:400])
