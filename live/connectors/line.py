@@ -121,14 +121,16 @@ class Line(WSListener):
             self._transport.disconnect(graceful=False)
 
     def _take(self, message: bytes) -> None:
-        known = self._heads.get(message[: message.find(b",")])
+        head = message[: message.find(b",")]
+        known = self._heads.get(head)
         if known:
             known[0](message, known[1])
             return
         route = self._dialect.route(message)
         deliver = self._routes.get(route.symbol) if route else None
         if route and deliver:
-            self._heads[message[: message.find(b",")]] = (deliver, route.depth)
+            if route.symbol in head:  # else others begin alike
+                self._heads[head] = (deliver, route.depth)
             deliver(message, route.depth)
         elif route or not self._answered(message):
             self.unroutable += 1

@@ -7,8 +7,9 @@ import pytest
 from live.connectors.binance_dialect import BinanceDialect
 from live.connectors.bybit_dialect import BybitDialect
 from live.connectors.dialect import Answer, Dialect
+from live.connectors.line import Line
 from market.errors import ConfigError
-from tests.builders_live import bybit_of
+from tests.builders_live import bybit_of, in_loop
 from tests.builders_market import COINM_BTC, COINM_ETH, SPOT_BTC, USDM_BTC
 from tests.builders_sessions import BYBIT_SPOT_BTC, OKX_BTC, frames_of
 
@@ -86,3 +87,15 @@ def test_other_venues_are_refused() -> None:
     for kind in (BinanceDialect, BybitDialect):
         with pytest.raises(ConfigError, match="venue='okx-spot' of okx-spot-btc_usdt is not one of"):
             kind(OKX_BTC)
+
+
+@in_loop
+async def test_messages_that_begin_alike_and_name_their_topic_later_reach_their_own_symbol() -> None:
+    line, heard = Line(BybitDialect(BYBIT_SPOT_BTC), 1_000), list[tuple[bytes, bool]]()
+    symbols = (b"BTCUSDT", b"ETHUSDT")
+    for symbol in symbols:
+        line.lead(symbol, lambda _, depth, symbol=symbol: heard.append((symbol, depth)))
+    for _ in range(2):
+        for symbol in symbols:
+            line._take(b'{"type":"delta","topic":"orderbook.50.%s"}' % symbol)
+    assert heard == 2 * [(symbol, True) for symbol in symbols]
