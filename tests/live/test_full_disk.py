@@ -18,7 +18,7 @@ from live.warmup import warm
 from market.errors import JournalError
 from storage import journal_writer
 from storage.journal import DECISION, read_journal
-from tests.builders_live import in_loop
+from tests.builders_live import DEADLINE_S, in_loop
 from tests.builders_runner import START, TapeFeed, new_runner, quick_plan, run_runner, synthetic_frames
 from trading.records import PLACE
 
@@ -58,7 +58,7 @@ def sent_and_known(runner: Runner, folder: Path) -> tuple[set[int], set[int]]:
 async def test_a_small_file_system_that_fills_up_ends_the_trade_in_one_line(small_disk: Path) -> None:
     runner = new_runner(small_disk, ReplayClock(START, time.monotonic_ns(), SPEED))
     with pytest.raises(JournalError, match="cannot write the journal in .*: No space left on device"):
-        await asyncio.wait_for(run_runner(runner, TapeFeed(synthetic_frames(60.0)), SPEED, until_end=False), 60)
+        await asyncio.wait_for(run_runner(runner, TapeFeed(synthetic_frames(60.0)), SPEED, until_end=False), DEADLINE_S)
     assert runner.meters.value("journal_failures_total") == 1
     (small_disk / "journal").rename(small_disk / "kept")
     written, known = sent_and_known(runner, small_disk / "kept")
@@ -78,7 +78,7 @@ async def test_resting_orders_are_taken_back_though_nothing_can_be_written(
     floor = Floor([runner])
     feeds = {runner.plan.instrument.name: TapeFeed(synthetic_frames(60.0))}
     running = asyncio.create_task(floor.run(feeds, SPEED, until_end=False))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         while probe.session.idle:
             await asyncio.sleep(0.001)
     working = {int(row[0]) for row in probe.session.account[0] if row[4]}
@@ -88,7 +88,7 @@ async def test_resting_orders_are_taken_back_though_nothing_can_be_written(
     )
     monkeypatch.setattr(journal_writer.os, "write", full)
     with pytest.raises(JournalError, match="No space left on device"):
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, DEADLINE_S)
     monkeypatch.undo()
     written, known = sent_and_known(runner, tmp_path / "journal")
     assert working <= set(cancelled)

@@ -20,7 +20,7 @@ from live.resume import playback_since, resumed
 from live.runner import Runner
 from storage.journal import DECISION, read_headers, read_journal, segments
 from storage.snapshots import SUFFIX, position_of, read_snapshot, snapshots, write_snapshot
-from tests.builders_live import in_loop
+from tests.builders_live import DEADLINE_S, in_loop
 from tests.builders_runner import (
     START,
     HandClock,
@@ -147,7 +147,7 @@ async def test_models_in_force_and_before_come_back_with_their_memory(tmp_path: 
         await asyncio.sleep(0)
         drive(runner, frames[start : start + 100])
         start += 100
-        assert await asyncio.wait_for(waiting, 5) == sha
+        assert await asyncio.wait_for(waiting, DEADLINE_S) == sha
     runner.journal.flush()
     path = write_snapshot(tmp_path / "journal", runner.journal.position, runner.state())
     runner.close()

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from live.api import Access, stream
 from live.api.access import LARGEST_REQUEST
 from live.serve import page_server
-from tests.builders_live import in_loop, until
+from tests.builders_live import DEADLINE_S, in_loop, until
 from tests.builders_site import OPEN, Desktop, faults, looking_at
 
 
@@ -38,13 +38,13 @@ async def listening(folder: Path, access: Access = OPEN) -> AsyncIterator[tuple[
 
 async def pulse(client: ClientConnection) -> dict[str, Any]:
     """The next message."""
-    told: dict[str, Any] = json.loads(await asyncio.wait_for(client.recv(), 30))
+    told: dict[str, Any] = json.loads(await asyncio.wait_for(client.recv(), DEADLINE_S))
     return told
 
 
 async def refusal(client: ClientConnection) -> tuple[int, str]:
     """Code and line that the stream is closed with."""
-    await asyncio.wait_for(client.wait_closed(), 30)
+    await asyncio.wait_for(client.wait_closed(), DEADLINE_S)
     return client.close_code or 0, client.close_reason or ""
 
 
@@ -132,7 +132,7 @@ async def test_a_client_who_says_nothing_or_too_much_is_dropped(
         async with connect(url) as loud:
             await loud.send("x" * (LARGEST_REQUEST + 1))
             with pytest.raises(ConnectionClosed):
-                await asyncio.wait_for(loud.recv(), 30)
+                await asyncio.wait_for(loud.recv(), DEADLINE_S)
 
 
 @in_loop

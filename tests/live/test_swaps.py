@@ -11,7 +11,7 @@ from live.floor import Floor
 from live.plan import strategy_of
 from market.errors import ModelError
 from storage.journal import MODEL, Record, read_journal
-from tests.builders_live import in_loop
+from tests.builders_live import DEADLINE_S, in_loop
 from tests.builders_market import COINM_BTC
 from tests.builders_runner import (
     START,
@@ -81,7 +81,7 @@ async def test_a_model_that_waits_is_refused_when_the_runner_stops(tmp_path: Pat
     await asyncio.sleep(0.05)
     floor.stop()
     with pytest.raises(ModelError, match="the runner is stopping"):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, DEADLINE_S)
     with pytest.raises(ModelError, match="the runner is stopping"):
         await runner.deploy(strategy, sha, 60.0)
     await running

@@ -192,8 +192,8 @@ def test_makers_pay_the_makers_fee_and_takers_the_takers() -> None:
     trader = session("probe")
     trader.strategy = trader.strategy._replace(maker_fee=1e-4, taker_fee=5e-4)
     reports = np.zeros(2, REPORT)
-    reports["kind"], reports["side"], reports["price"], reports["qty"] = FILL, BUY, 500_000, 5
+    reports["kind"], reports["side"], reports["price"], reports["qty"] = FILL, BUY, 500_000, [5, 10]
     reports["maker"] = [1, 0]
     trader.on_reports(reports)
-    # five contracts of 100 USD at 50,000 are 0.01 BTC, twice
-    assert trader.books.fees == pytest.approx(0.01 * 1e-4 + 0.01 * 5e-4)
+    # five contracts of 100 USD at 50,000 are 0.01 BTC
+    assert trader.books.fees == pytest.approx(0.01 * 1e-4 + 0.02 * 5e-4)
