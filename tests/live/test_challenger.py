@@ -1,5 +1,6 @@
 """A challenger beside the champion: on the same rows, with its own account, and without a trace in the other."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from live.replay import decision_of
 from live.runner import Runner
 from market.errors import ModelError
 from storage.journal import DECISION, MODEL, read_journal
-from tests.builders_live import in_loop
+from tests.builders_live import DEADLINE_S, in_loop
 from tests.builders_runner import START, drive, new_runner, quick_plan, synthetic_frames, write_band_bundle
 
 
@@ -112,6 +113,20 @@ def test_parity_replays_both_and_a_restart_comes_back_with_both(beside: tuple[Pa
     assert [desk.bundle_sha for desk in again.desks] == [desk.bundle_sha for desk in runner.desks]
     assert again.desks[2].session.position == runner.desks[2].session.position
     again.journal.close()
+
+
+@in_loop
+async def test_what_is_pushed_as_challenger_comes_to_the_challengers_desk_alone(tmp_path: Path) -> None:
+    sha, frames = stored(tmp_path, 0.8), synthetic_frames(6.0)
+    runner = new_runner(tmp_path, plan=plan_with_a_challenger())
+    drive(runner, frames[:100])
+    strategy = strategy_of(runner.plan, tmp_path / "bundles" / sha)
+    waiting = asyncio.create_task(runner.deploy(strategy, sha, DEADLINE_S, "challenger"))
+    await asyncio.sleep(0)  # it waits for a row now
+    drive(runner, frames[100:300])
+    assert await asyncio.wait_for(waiting, DEADLINE_S) == sha
+    assert {desk.name: desk.bundle_sha for desk in runner.desks} == {"model": "", "probe": "", "challenger": sha}
+    runner.journal.close()
 
 
 @in_loop
