@@ -70,6 +70,7 @@ class Exchange:
         """
         listings = [Listing(instrument, replay.files, replay.tape or instrument), *more]
         self.start_ns, self.end_ns = shared_stretch([listing.files for listing in listings], replay.start, replay.end)
+        self.tape = replay.tape or instrument  # whose words the frames of the first tape are
         self.clients = Clients(self._on_subscription)
         self._replay = replay
         self._reels = reels_of(listings)

@@ -44,10 +44,17 @@ class AccountStreams:
     def add(self, transport: WSTransport) -> None:
         """Let it hear of the account."""
         self._listeners.add(transport)
+        self._note_listeners()
 
     def remove(self, transport: WSTransport) -> None:
         """It is gone."""
-        self._listeners.discard(transport)
+        if transport in self._listeners:
+            self._listeners.remove(transport)
+            self._note_listeners()
+
+    def _note_listeners(self) -> None:
+        if self.venue is not None:
+            self.venue.heard_by(len(self._listeners))
 
     def drop_all(self) -> None:
         """Cut every line without a word."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from backtest.parameters import VenueParameters
 from config.settings import Settings
 from live.exchange import Exchange
+from live.exchange_bybit_orders import BybitOrderVenue
 from live.exchange_order_doors import AccountStreams, OrderDoors
 from live.exchange_orders import Account, OrderVenue
 from live.exchange_spot_orders import SpotOrderVenue
@@ -45,6 +46,8 @@ def offer_of(settings: Settings, environment: Mapping[str, str]) -> Offer | None
 
 def order_venue(instrument: Instrument) -> type[OrderVenue]:
     """The order side of the instrument's venue."""
+    if instrument.venue.startswith("bybit"):
+        return BybitOrderVenue
     return SpotOrderVenue if instrument.contract == "spot" else OrderVenue
 
 
@@ -57,7 +60,7 @@ class OrderSide:
             instrument, offer.parameters, offer.account, exchange.now, self.streams.send
         )
         self.doors = OrderDoors(self.venue, self.streams)
-        self._reader = FrameReader(instrument, offer.clock)
+        self._reader = FrameReader(exchange.tape, offer.clock)
         self._ports = offer.ports
         exchange.onlookers.append(self._follow)
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from backtest.ledger import BASIS, Ledger
 from backtest.parameters import VenueParameters
 from backtest.venue import SimulatedVenue
-from live.connectors.binance_api import decimals, rest_prefix
+from live.connectors.binance_api import REST_PREFIX, decimals
 from live.exchange_countdown import Countdown
 from live.exchange_order_faults import OrderFaults
 from live.gateways.client import TIFS, on_grid, side_of
@@ -55,6 +55,7 @@ class Refusal(Exception):
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
+        self.code = code
         self.answer = HTTPStatus.BAD_REQUEST, {"code": code, "msg": text}
 
 
@@ -119,7 +120,7 @@ class OrderVenue:
         self._asked: dict[int, asyncio.Future[int]] = {}  # who waits for the kernel's word on an order
         self._digits = decimals(instrument.tick_size), decimals(instrument.lot_size)
         self._symbol = instrument.venue_symbol.upper()
-        self._paths = self._routes(rest_prefix(instrument))
+        self._paths = self._routes(REST_PREFIX.get(instrument.venue, ""))
 
     def on_events(self, events: Events) -> None:
         """Let the market go on; what became of orders is told at once."""
@@ -166,6 +167,9 @@ class OrderVenue:
     def greet(self, said: bytes) -> Greeting | None:
         """The answer to what a listener says, None for none."""
         return None
+
+    def heard_by(self, listeners: int) -> None:
+        """So many listen to the account's stream now."""
 
     @property
     def listen_key(self) -> str:

@@ -18,7 +18,13 @@ from market.instrument import Instrument
 from market.orders import FOK, GTC, IOC, POST_ONLY
 
 _PREFIX: Final = {"binance-usdm": "fapi", "binance-coinm": "dapi"}
-_CLASSES: Final = {"binance-usdm": "binanceusdm", "binance-coinm": "binancecoinm", "binance-spot": "binance"}
+_CLASSES: Final = {
+    "binance-usdm": "binanceusdm",
+    "binance-coinm": "binancecoinm",
+    "binance-spot": "binance",
+    "bybit-linear": "bybit",
+    "bybit-inverse": "bybit",
+}
 _POSITIONS: Final = {"binance-usdm": "fapiPrivateV2GetPositionRisk", "binance-coinm": "dapiPrivateGetPositionRisk"}
 TIFS: Final = {GTC: "GTC", IOC: "IOC", FOK: "FOK", POST_ONLY: "GTX"}
 _MS: Final = 1_000_000  # ns
@@ -67,6 +73,8 @@ def require_countdown(instrument: Instrument, dead_man_s: float) -> None:
         raise ConfigError(
             f"live.orders.dead_man_s={dead_man_s:g}: {instrument.venue} has no dead man's switch; 0 trades without one"
         )
+    if dead_man_s and instrument.venue.startswith("bybit") and not 3.0 <= dead_man_s <= 300.0:
+        raise ConfigError(f"live.orders.dead_man_s={dead_man_s:g}: {instrument.venue} takes 0, or 3 to 300")
 
 
 def on_grid(text: str, step: float) -> int:
@@ -87,6 +95,7 @@ class VenueClient:
     """One account, one symbol, at Binance's futures. Clients of other venues translate refusals to its codes."""
 
     _trades_path = "GetUserTrades"
+    renews = True  # whether its dead man's switch has to be told again and again
     may_trade = "enableFutures"  # what a key needs, in the venue's word
 
     def __init__(self, instrument: Instrument, keys: Keys, addresses: Addresses, limits: tuple[float, float]) -> None:

@@ -277,8 +277,9 @@ class ExchangeGateway:
         """Begin the venue's countdown, and keep it from its end. Raises VenueError if the venue does not take it."""
         if line.patience.dead_man_s:
             await line.client.cancel_all_after(line.patience.dead_man_s)
-            renewing = keep_renewing(line.client, line.patience.dead_man_s, self._on_silence)
-            self._begin(_lasting("dead man's switch", renewing))
+            if line.client.renews:
+                renewing = keep_renewing(line.client, line.patience.dead_man_s, self._on_silence)
+                self._begin(_lasting("dead man's switch", renewing))
 
     async def _disarm(self, line: Line) -> None:
         """End the countdown where nothing of ours works any more: it would take the orders of whoever comes next."""

@@ -12,6 +12,7 @@ import numpy as np
 from config.orders import GatewayKind, OrderSettings
 from config.settings import Settings
 from live.desk import Desk
+from live.gateways.bybit import BybitClient
 from live.gateways.client import Addresses, VenueClient, require_countdown, require_orders
 from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
 from live.gateways.permission import Keys, gateway_of, keys_from, require_test_venue
@@ -24,6 +25,10 @@ _SESSION: Final = "session"
 _STREAMS: Final = {
     ("binance-usdm", False): "wss://fstream.binance.com",
     ("binance-usdm", True): "wss://fstream.binancefuture.com",
+    ("bybit-linear", False): "wss://stream.bybit.com",
+    ("bybit-linear", True): "wss://stream-demo.bybit.com",
+    ("bybit-inverse", False): "wss://stream.bybit.com",
+    ("bybit-inverse", True): "wss://stream-demo.bybit.com",
     ("binance-spot", False): "wss://ws-api.binance.com",
     ("binance-spot", True): "wss://demo-ws-api.binance.com",
     ("binance-coinm", False): "wss://dstream.binance.com",
@@ -99,6 +104,8 @@ def client_of(permit: Permit, journal: Path) -> VenueClient:
     addresses, limits = Addresses(orders.rest_url, orders.testnet), (orders.timeout_ms, orders.recv_window_ms)
     if instrument.contract == "spot":
         return SpotClient(instrument, permit.keys, addresses, limits, journal)
+    if instrument.venue.startswith("bybit"):
+        return BybitClient(instrument, permit.keys, addresses, limits)
     return VenueClient(instrument, permit.keys, addresses, limits)
 
 
