@@ -12,13 +12,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config.loading import PROFILES, choose_profile, load_settings
+from config.loading import PROFILES, choose_profile, load_live_keys, load_settings, refuse_live_keys
 from config.settings import Settings
 from market.errors import ConfigError, TickloopError
 
 _WAREHOUSE = {
     "query": "print the answer to a question in SQL",
     "rebuild": "put a day of the lake in place of what is there",
+}
+_REGISTRY = {
+    "list": "every version with its roles, and every line of the promotion ledger",
+    "show": "one version: what it was made from, figures, gates, its lines of the ledger",
+    "index": "write versions with parameters, and feature partitions with their catalogue, below var",
+    "diff": "two versions: parameters, shas, figures by regime and gates that differ",
+    "approve": "give a version a role; needs a person's name and reason",
+    "reject": "take a version's roles and bar it from any; needs a person's name and reason",
+    "rollback": "make the champion before the present one champion again; needs a person's name and reason",
+}
+_DECISIONS = ("approve", "reject", "rollback")
+_NAMED = dict.fromkeys(("show", "approve", "reject"), ("model", "version")) | {
+    "diff": ("model", "first", "second"),
+    "rollback": ("model",),
 }
 
 
@@ -53,18 +67,20 @@ def fetch(settings: Settings, arguments: argparse.Namespace) -> None:
             print(f"{entry.name:40} {entry.bytes:>9,} bytes  {entry.licence}\n    {entry.url}")
 
 
-def registry(settings: Settings, _: argparse.Namespace) -> None:
-    """Show the registered versions and the promotion ledger."""
-    from assets.registered_model import model_name
-    from storage.registry import Registry
+def registry(settings: Settings, arguments: argparse.Namespace) -> None:
+    """List, show, compare and index the registered versions; approve, reject or roll back as the person named."""
+    from assets.registry_command import registry_report
 
-    known = Registry(settings.paths.mlflow)
-    for version in [
-        found for symbol in settings.data.symbols for found in known.versions(model_name(settings, symbol))
-    ]:
-        print(f"{version.model} {version.version}  run {version.run_id}  bundle {version.bundle_sha}")
-    for entry in known.ledger.promotions():
-        print(f"{entry.when}  {entry.model} {entry.to_version} is {entry.alias}, by {entry.who}: {entry.reason}")
+    report = registry_report(settings, arguments)
+    print(json.dumps(report.plain) if arguments.json else report.text)
+
+
+def ab(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Hold the challenger against the champion on the journal's minutes: who wins, and what could be told apart."""
+    from assets.ab_command import ab_report
+
+    report = ab_report(settings, arguments)
+    print(json.dumps(report.plain, allow_nan=False) if arguments.json else report.text)
 
 
 def lake(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -254,19 +270,26 @@ def _run_live(settings: Settings) -> list[str]:
 
 
 def _settings_of(arguments: argparse.Namespace) -> Settings:
-    """What --config or --profile asks for, also of the processes that we start."""
+    """What --config or --profile asks for, also of the processes that we start; keys only for those that trade."""
     if arguments.config:
         os.environ["TICKLOOP_CONFIG"] = str(arguments.config.resolve())
     if named := getattr(arguments, "profile", None):
         choose_profile(named)
-    return load_settings()
+    if arguments.command in _TRADING:
+        load_live_keys()
+    settings = load_settings()
+    if arguments.command in _RESEARCH:
+        refuse_live_keys(os.environ)
+    return settings
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-_ON_DATA = (fetch, lake, warehouse, registry, export, backtest, benchmark, cells)
+_ON_DATA = (fetch, lake, warehouse, registry, ab, export, backtest, benchmark, cells)
+_RESEARCH = (demo, run, ui, *_ON_DATA)  # whatever stands in the environment, no order of these reaches an exchange
+_TRADING = (exchange, live)
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -288,6 +311,8 @@ def _add_data_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
     commands["fetch"].add_argument("names", nargs="*", metavar="NAME", help="a recording of the catalogue")
     commands["lake"].add_argument("action", choices=("list", "verify", "compact"))
     commands["lake"].add_argument("--json", action="store_true", help="print JSON instead of lines")
+    _add_registry_arguments(commands["registry"])
+    _add_ab_arguments(commands["ab"])
     _add_warehouse_arguments(commands["warehouse"])
     _add_export_arguments(commands["export"])
     _add_benchmark_arguments(commands["benchmark"])
@@ -297,6 +322,26 @@ def _add_data_arguments(commands: Mapping[str, argparse.ArgumentParser]) -> None
 def _add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symbol", help="an instrument of the configuration; the first of data.symbols unless given")
     parser.add_argument("--slice", help="key of a slice with a model; the newest unless given")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+
+
+def _add_registry_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(action="list", json=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    for name, about in _REGISTRY.items():
+        action = actions.add_parser(name, help=about)
+        action.add_argument("--json", action="store_true", help="print JSON instead of lines")
+        for value in _NAMED.get(name, ()):
+            action.add_argument(value, metavar=value.upper())
+        if name in _DECISIONS:
+            action.add_argument("--by", metavar="NAME", help="the person who decides")
+            action.add_argument("--reason", metavar="TEXT", help="why; it stands in the ledger")
+    roles = ("champion", "challenger", "fallback")
+    actions.choices["approve"].add_argument("--role", choices=roles, default="champion")
+
+
+def _add_ab_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--symbol", help="an instrument of the configuration; live.symbol unless given")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
 
 

@@ -21,6 +21,7 @@ from assets.studies import case_of, configured_grid, study_of
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from assets.venue_models import traded_against, venue_in_force
 from backtest.engine import Window
+from backtest.performance import minute_regimes
 from backtest.report import Page, Study, render
 from backtest.runs import Run, grouped
 from config.settings import Settings, config_sha
@@ -39,6 +40,8 @@ RUNS: tuple[tuple[str, str, PolicyKind], ...] = (
 ON_SURFACE: Final = "model"  # the run that is also made at other fees, latencies and sizes
 ORDERS: Final = "backtest_orders"  # tables beside the fills, in the lake
 FIGURES: Final = "backtest_figures"
+MINUTES: Final = "backtest_minutes"
+BESIDE: Final = (ORDERS, FIGURES, MINUTES)
 
 
 class Results(NamedTuple):
@@ -63,7 +66,8 @@ def backtests(
     part = part_of(context)
     results = run_policies(settings, lake, part)
     page = write_page(settings, lake, part, results)
-    beside = {ORDERS: stacked(results.runs, "orders"), FIGURES: grouped(results.runs)}
+    tables = (stacked(results.runs, "orders"), grouped(results.runs), minutes_of(results.runs))
+    beside = dict(zip(BESIDE, tables, strict=True))
     for table, frame in beside.items():
         lake.write(table, *part, frame, schema_sha=schema_sha(frame.schema))
     pages = {"page": dg.MetadataValue.url(page.resolve().as_uri())}
@@ -91,7 +95,7 @@ def backtests_hold(
     fills, orders = (lake.scan(name, *_one(part), unchecked=True).collect() for name in ("backtests", ORDERS))
     verdicts = [conserved(fills, lake.manifest("backtests", *part).metadata["figures"]), accounted(fills, orders)]
     sound = all(verdict.passed for verdict in verdicts)
-    for table in (ORDERS, FIGURES):
+    for table in BESIDE:
         lake.set_verdict(table, *part, sound, {verdict.name: verdict.passed for verdict in verdicts})
     yield from judge(lake, "backtests", part, verdicts)
 
@@ -116,6 +120,11 @@ def run_policies(settings: Settings, lake: Lake, part: Part) -> Results:
 def stacked(runs: Sequence[Run], table: str) -> pl.DataFrame:
     """A table of every run, one below the other, with the run's name."""
     return pl.concat([getattr(run, table).with_columns(run=pl.lit(run.name)) for run in runs])
+
+
+def minutes_of(runs: Sequence[Run]) -> pl.DataFrame:
+    """Net profit of every run in every UTC minute that holds a row, with the regime of most of its rows."""
+    return pl.concat([minute_regimes(run.steps.rows).with_columns(run=pl.lit(run.name)) for run in runs])
 
 
 def figures_of(results: Results) -> dict[str, dict[str, Any]]:
@@ -148,7 +157,7 @@ def report_path(settings: Settings, part: Part) -> Path:
 
 def report_exists(settings: Settings, lake: Lake, part: Part) -> bool:
     """Whether a slice's tear sheet is there, and the tables that lie beside its fills are whole."""
-    return report_path(settings, part).is_file() and all(passed(lake, table, part) for table in (ORDERS, FIGURES))
+    return report_path(settings, part).is_file() and all(passed(lake, table, part) for table in BESIDE)
 
 
 def write_page(settings: Settings, lake: Lake, part: Part, results: Results) -> Path:

@@ -28,7 +28,7 @@ class Asked(dg.Config):  # type: ignore[misc]
     role: Literal["champion", "challenger"] = CHAMPION
 
 
-@dg.asset(deps=["registered_model"], group_name="deployment", kinds={"http"})
+@dg.asset(deps=["promotion"], group_name="deployment", kinds={"http"})
 def live_deployment(
     config: Asked, settings: dg.ResourceParam[Settings], registry: dg.ResourceParam[Registry]
 ) -> dg.MaterializeResult:

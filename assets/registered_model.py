@@ -1,14 +1,15 @@
-"""The newest slice's model of every symbol, registered; and who made it champion, on what grounds."""
+"""The newest slice's model of every symbol, registered as its challenger; ``promotion`` says who becomes champion."""
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
 
-from assets.checks import DAY_NS, Verdict
+from assets.checks import Verdict
 from assets.evaluation import run_tags
 from assets.partitions import WHOLE, Part
 from assets.tables import Table, blocking, inputs_sha, judge, passed, publish
@@ -18,13 +19,9 @@ from market.errors import RegistryError
 from modeling.snapshot import MEDIAN_BAND
 from modeling.walk_forward import Slice
 from storage.lake import Lake
-from storage.promotions import Promotion
-from storage.registry import CHALLENGER, CHAMPION, FALLBACK, Registry, Version
+from storage.promotions import REJECTED, Promotion
+from storage.registry import CHALLENGER, FALLBACK, Registry, Version
 
-EVIDENCE_DAYS: Final = 20  # of Test below which no gate can say anything
-GATES: Final = ("beats baselines and champion", "deflated Sharpe", "no regime negative", "latency budget", "parity")
-INSUFFICIENT: Final = "insufficient data"
-NOT_EVALUATED: Final = "not evaluated"
 ALL: Final = Part(WHOLE, WHOLE)
 
 
@@ -40,9 +37,9 @@ def registered_model_inputs(settings: Settings, lake: Lake, part: Part) -> str:
 def registered_model(
     settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake], registry: dg.ResourceParam[Registry]
 ) -> dg.MaterializeResult:
-    """One version a symbol: challenger always, champion where the profile lets gates decide."""
+    """One version a symbol, the challenger unless a person has rejected it."""
     rows = [
-        register(settings, lake, registry, Part(symbol, piece.key), piece)
+        register(settings, lake, registry, Part(symbol, piece.key))
         for symbol, piece in newest_slices(settings, lake).items()
     ]
     if not rows:
@@ -54,7 +51,7 @@ def registered_model(
 @dg.multi_asset_check(
     specs=blocking(
         "registered_model",
-        aliased="Every row's alias leads to its bundle, and every champion stands in the ledger.",
+        aliased="Every row's alias leads to its bundle, unless a person has rejected that.",
     )
 )
 def registered_model_hold(
@@ -77,24 +74,21 @@ def newest_slices(settings: Settings, lake: Lake) -> dict[str, Slice]:
     return found
 
 
-def register(settings: Settings, lake: Lake, registry: Registry, part: Part, piece: Slice) -> dict[str, Any]:
-    """Register a slice's bundle and give it its aliases; what was done, as a row."""
+def register(settings: Settings, lake: Lake, registry: Registry, part: Part) -> dict[str, Any]:
+    """Register a slice's bundle and make it challenger; what was done, as a row."""
     tags, name = run_tags(settings, lake, part), model_name(settings, part.symbol)
     run_id = lake.manifest("evaluation", *part).metadata["mlflow_run"]
     version = registry.register(name, run_id, tags["bundle_sha"], tags)
-    gates = gate_results(piece)
-    promote(registry, version, CHALLENGER, gates, f"newest slice, {piece.key}")
-    approved = settings.registry.promotion == "by_gate" and set(gates.values()) == {INSUFFICIENT}
-    if approved:
-        promote(registry, version, CHAMPION, gates, f"demo approval, gates: {INSUFFICIENT}")
-        approve_fallback(registry, version, fallback_sha(lake, part))
+    rejected = registry.ledger.rejection(version.bundle_sha, name) is not None
+    if not rejected:
+        promote(registry, version, CHALLENGER, f"newest slice, {part.key}")
     return {
         "symbol": part.symbol,
         "slice": part.key,
         "model": name,
         "version": version.version,
         "bundle_sha": version.bundle_sha,
-        "alias": CHAMPION if approved else CHALLENGER,
+        "alias": REJECTED if rejected else CHALLENGER,
         "mlflow_run": run_id,
     }
 
@@ -105,15 +99,17 @@ def fallback_sha(lake: Lake, part: Part) -> str:
     return str(table["sha"][0])
 
 
-def approve_fallback(registry: Registry, version: Version, sha: str) -> None:
-    """Enter the median band that came with a champion into the ledger, once; a runner keeps it hot beside it."""
+def approve_fallback(registry: Registry, version: Version, sha: str, who: str = "") -> None:
+    """Enter the median band that came with a champion into the ledger, once; a runner keeps it hot beside it.
+
+    who : the person who gave the role; whoever runs this process unless named
+    """
     before = registry.ledger.newest(version.model, FALLBACK)
     if before is not None and (before.to_version, before.bundle_sha) == (version.version, sha):
         return
-    when, earlier = datetime.now(UTC).isoformat(timespec="seconds"), before.to_version if before else None
-    reason = f"the median band beside champion {version.version}"
+    earlier, reason = before.to_version if before else None, f"the median band beside champion {version.version}"
     registry.ledger.append(
-        Promotion(when, getpass.getuser(), version.model, FALLBACK, earlier, version.version, sha, {}, reason)
+        Promotion(_now(), who or getpass.getuser(), version.model, FALLBACK, earlier, version.version, sha, {}, reason)
     )
 
 
@@ -122,36 +118,42 @@ def model_name(settings: Settings, symbol: str) -> str:
     return settings.registry.model_of(symbol)
 
 
-def gate_results(piece: Slice) -> dict[str, str]:
-    """What each gate says of a slice: nothing, unless its Test is long enough for statistics."""
-    days = (piece.test[1] - piece.test[0]) / DAY_NS
-    answer = INSUFFICIENT if days < EVIDENCE_DAYS else NOT_EVALUATED
-    return dict.fromkeys(GATES, answer)
+def promote(
+    registry: Registry,
+    version: Version,
+    alias: str,
+    reason: str,
+    gates: Mapping[str, str] = MappingProxyType({}),
+    who: str = "",
+) -> bool:
+    """Give a version an alias, by way of the ledger; False if it bears it already.
 
-
-def promote(registry: Registry, version: Version, alias: str, gates: dict[str, str], reason: str) -> None:
-    """Give a version an alias, by way of the ledger."""
+    gates : gate -> verdict, of those that were judged; who : whoever runs this process unless named
+    """
     before = registry.aliased(version.model, alias)
     promotion = Promotion(
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
-        who=getpass.getuser(),
+        when=_now(),
+        who=who or getpass.getuser(),
         model=version.model,
         alias=alias,
         from_version=before.version if before else None,
         to_version=version.version,
         bundle_sha=version.bundle_sha,
-        gates=gates,
+        gates=dict(gates),
         reason=reason,
     )
-    registry.promote(promotion)
+    return registry.promote(promotion)
 
 
 def aliased(registry: Registry, table: pl.DataFrame) -> Verdict:
-    """Every row's alias leads to its bundle, and every champion stands in the ledger."""
+    """Every row's alias leads to its bundle, unless a person has rejected that."""
     odd = []
-    for row in table.iter_rows(named=True):
+    for row in table.filter(pl.col("alias") != REJECTED).iter_rows(named=True):
         version = registry.aliased(row["model"], row["alias"])
-        approved = row["alias"] != CHAMPION or registry.ledger.approves(row["bundle_sha"], row["model"])
-        if version is None or version.bundle_sha != row["bundle_sha"] or not approved:
+        if version is None or version.bundle_sha != row["bundle_sha"]:
             odd.append(row["model"])
     return Verdict("aliased", table.height > 0 and not odd, {"versions": table.height, "odd": ", ".join(odd)})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -235,6 +235,19 @@ def minute_sums(steps: Steps) -> pl.DataFrame:
     return joined.select("minute", "net", gross=pl.col("net") + pl.col("fee"), notional="notional")
 
 
+def minute_regimes(rows: pl.DataFrame) -> pl.DataFrame:
+    """Net profit of each UTC minute that holds a row, and the regime of most of its rows, the lowest code of equals.
+
+    rows : ``minute``, ``net`` and ``regime``, see Steps
+
+    >>> frame = pl.DataFrame({"minute": [0, 0, 0, 60], "net": [1.0, 2.0, -1.0, 5.0], "regime": [2, 1, 1, 3]})
+    >>> minute_regimes(frame).rows()
+    [(0, 2.0, 1), (60, 5.0, 3)]
+    """
+    grouped = rows.group_by("minute", maintain_order=True)
+    return grouped.agg(pl.col("net").sum(), pl.col("regime").mode().min())
+
+
 def minute_intervals(minutes: pl.DataFrame, steps: Steps) -> tuple[Interval, Interval]:
     """Intervals of the information ratio and of profit before fees over notional (the break-even fee), by minutes."""
     profits, pairs = minutes["net"].to_numpy(), minutes.select("gross", "notional").to_numpy()

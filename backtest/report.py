@@ -187,19 +187,17 @@ def figure_text(value: Any) -> str:
 def render(page: Page, runs: Sequence[Run], instrument: Instrument) -> str:
     """One self-contained HTML page."""
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in page.notes)
-    scores = f"<h2>Scores beside the baselines</h2>{_frame_table(page.scores)}" if page.scores is not None else ""
+    scores = f"<h2>Scores beside the baselines</h2>{frame_table(page.scores)}" if page.scores is not None else ""
     curves = _drawn(equity_plot(runs, instrument), first=True) + _drawn(fills_plot(runs[0], instrument))
-    facts = _table(["", ""], [[key, value] for key, value in page.facts.items()], "facts")
-    reasons = "".join(f"<h3>{escape(run.name)}</h3>{_frame_table(reason_counts(run.result.decisions))}" for run in runs)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(page.title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{escape(page.title)}</h1>{notes}"
-        f"<h2>Figures</h2>{_money(instrument)}{figures_table(runs, instrument)}{curves}"
+    facts = html_table(["", ""], [[key, value] for key, value in page.facts.items()], "facts")
+    reasons = "".join(f"<h3>{escape(run.name)}</h3>{frame_table(reason_counts(run.result.decisions))}" for run in runs)
+    body = (
+        f"{notes}<h2>Figures</h2>{_money(instrument)}{figures_table(runs, instrument)}{curves}"
         f"{_groups(runs)}{_markouts(runs)}{_implementability(runs)}{_served(runs)}"
         f"{''.join(map(_study, page.studies))}{scores}"
-        f"<h2>Why each row was decided as it was</h2>{reasons}<h2>Where it comes from</h2>{facts}</body></html>\n"
+        f"<h2>Why each row was decided as it was</h2>{reasons}<h2>Where it comes from</h2>{facts}"
     )
+    return document(page.title, body)
 
 
 def figures_table(runs: Sequence[Run], instrument: Instrument) -> str:
@@ -220,7 +218,7 @@ def _money(instrument: Instrument) -> str:
 
 def _groups(runs: Sequence[Run]) -> str:
     header = ["", *(_COLUMNS.get(name, name.replace("_", " ")) for name in _OF_GROUPS)]
-    tables = "".join(f"<h3>{escape(run.name)}</h3>{_table(header, group_rows(run))}" for run in runs)
+    tables = "".join(f"<h3>{escape(run.name)}</h3>{html_table(header, group_rows(run))}" for run in runs)
     about = "Counts and money of one scope add up to the whole run; intervals hold 95 % and go by blocks of minutes."
     return f"<h2>By symbol, regime and hour (UTC)</h2><p>{about}</p>{tables}"
 
@@ -243,7 +241,7 @@ def _markouts(runs: Sequence[Run]) -> str:
     about = "Move of the venue's mid from the price of a fill, positive where it went our way; weighted by notional."
     horizons = [f"{horizon / 1e3:g} s" for horizon in runs[0].markouts["horizon_ms"].unique(maintain_order=True)]
     rows = [row for run in runs for row in markout_rows(run)]
-    table = _table(["bp (fills)", "", *horizons], rows)
+    table = html_table(["bp (fills)", "", *horizons], rows)
     return f"<h2>Markouts</h2><p>{about}</p>{_drawn(markout_plot(runs))}{table}"
 
 
@@ -280,17 +278,17 @@ def _study(study: Study) -> str:
             "The run's own fills at each round-trip fee, and beside it a run that decides afresh under that fee, by "
         )
         about += "the class head of that budget where the model has one; the column says which head it was."
-        parts += f"<h2>Fee budgets, {name}</h2><p>{about}</p>{_frame_table(study.budgets)}"
+        parts += f"<h2>Fee budgets, {name}</h2><p>{about}</p>{frame_table(study.budgets)}"
     if study.surface is not None:
         about = "Net bp of turnover; each point is a run of its own, and a dash is one that did not trade."
         parts += f"<h2>Fee, latency and size, {name}</h2><p>{about}</p>{_drawn(surface_plot(study.surface))}"
-        parts += _frame_table(study.surface)
+        parts += frame_table(study.surface)
     if study.queue_band is not None:
         about = "The same orders under every queue model, from the most pessimistic to the most optimistic."
-        parts += f"<h2>Queue band, {name}</h2><p>{about}</p>{_frame_table(study.queue_band)}"
+        parts += f"<h2>Queue band, {name}</h2><p>{about}</p>{frame_table(study.queue_band)}"
     if study.execution is not None:
         about = "What a parent order worked by this forecast saved against other ways, bp of its arrival value."
-        parts += f"<h2>Parent orders, {name}</h2><p>{about}</p>{_frame_table(study.execution)}"
+        parts += f"<h2>Parent orders, {name}</h2><p>{about}</p>{frame_table(study.execution)}"
     return parts
 
 
@@ -303,15 +301,29 @@ def _drawn(plot: Any, *, first: bool = False) -> str:
 
 def _side_by_side(labels: Mapping[str, str], figures: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [[label, *(figure_text(of_run[key]) for of_run in figures.values())] for key, label in labels.items()]
-    return _table(["", *figures], rows, "figures")
+    return html_table(["", *figures], rows, "figures")
 
 
-def _frame_table(frame: pl.DataFrame) -> str:
+def frame_table(frame: pl.DataFrame) -> str:
+    """A frame as an HTML table, with the words of the tear sheet."""
     header = [_COLUMNS.get(name, name.replace("_", " ")) for name in frame.columns]
-    return _table(header, [[figure_text(value) for value in row] for row in frame.iter_rows()])
+    return html_table(header, [[figure_text(value) for value in row] for row in frame.iter_rows()])
 
 
-def _table(header: list[str], rows: list[list[str]], kind: str = "rows") -> str:
+def document(title: str, body: str) -> str:
+    """One self-contained HTML page.
+
+    body : HTML, whatever it quotes escaped
+    """
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>\n"
+    )
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "rows") -> str:
+    """Cells as an HTML table, escaped; ``kind`` is a class of the style: rows, facts or figures."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide {kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

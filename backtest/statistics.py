@@ -112,14 +112,12 @@ def judge_search(
     horizon : of the forecast, minutes; holding : of a position, minutes
     benchmark : shape (minutes,), not a number where it is missing; those minutes are then missing for all
     """
-    net = table.net if benchmark is None else table.net - benchmark[:, None]
     longest = max(horizon, holding)
-    block = max((block_length(column[~np.isnan(column)], horizon, holding) for column in net.T), default=1)
+    net, block = _differences(table, horizon, holding, benchmark)
     drawn = resample(table.names, net, block, generator, draws)
     found = spa(drawn, level)
-    heard = len(drawn.names) + len(drawn.idle)
-    p = None if found.p is None else raised_for(found.p, heard, table.trials)
-    deflated = _deflated(net, drawn, table, longest, level)
+    p = _raised(found, drawn, table)
+    deflated = deflated_best(table, drawn, net, longest, level)
     return SearchVerdict(
         spa=found,
         spa_p=p,
@@ -147,14 +145,51 @@ def raised_for(p: float, heard: int, trials: int) -> float:
     return p if heard == trials else -math.expm1(trials / heard * math.log1p(-min(p, 1 - 1e-12)))
 
 
-def _deflated(net: Floats, drawn: Resamples, table: TrialTable, holding: float, level: float) -> DeflatedSharpe:
-    """Of the trial with the best Sharpe ratio of those that can be judged."""
+def deflated_best(table: TrialTable, drawn: Resamples, net: Floats, holding: float, level: float) -> DeflatedSharpe:
+    """Of the trial with the best Sharpe ratio of those that can be judged.
+
+    net : shape (minutes, trials with a series), that ``drawn`` resamples; holding : of a position, minutes
+    """
     columns = [net[:, table.names.index(name)] for name in drawn.names]
     present = [column[~np.isnan(column)] for column in columns]
     sharpes = np.array([information_ratio(column) for column in present])
     idle = np.zeros(len(drawn.idle))
     chosen = present[int(np.argmax(sharpes))] if len(sharpes) else np.empty(0)
     return deflated_sharpe(chosen, np.concatenate([sharpes, idle]), table.trials, holding, level)
+
+
+def spa_over_ledger(
+    table: TrialTable, holding: float, generator: np.random.Generator, benchmark: Floats, level: float = 0.05
+) -> tuple[float | None, str]:
+    """SPA's p of the best of all trials against a benchmark, raised for the silent trials, and the test in words.
+
+    None where nothing can be said. holding : of a position, or the horizon if that is longer, minutes
+    benchmark : shape (minutes,), not a number where it is missing
+    """
+    net, block = _differences(table, holding, holding, benchmark)
+    drawn = resample(table.names, net, block, generator)
+    found = spa(drawn, level)
+    return _raised(found, drawn, table), found.sentence
+
+
+def deflated_over_ledger(
+    table: TrialTable, holding: float, generator: np.random.Generator, level: float = 0.05
+) -> DeflatedSharpe:
+    """The deflated Sharpe ratio of the best of all trials, those without a series counted."""
+    net, block = _differences(table, holding, holding, None)
+    return deflated_best(table, resample(table.names, net, block, generator, 99), net, holding, level)
+
+
+def _differences(table: TrialTable, horizon: float, holding: float, benchmark: Floats | None) -> tuple[Floats, int]:
+    """Every trial less the benchmark, and the longest block that one of them needs."""
+    net = table.net if benchmark is None else table.net - benchmark[:, None]
+    block = max((block_length(column[~np.isnan(column)], horizon, holding) for column in net.T), default=1)
+    return net, block
+
+
+def _raised(found: BestTest, drawn: Resamples, table: TrialTable) -> float | None:
+    heard = len(drawn.names) + len(drawn.idle)
+    return None if found.p is None else raised_for(found.p, heard, table.trials)
 
 
 def _verdict(p: float | None, deflated: DeflatedSharpe, level: float) -> Literal["better", "not shown", "insufficient"]:

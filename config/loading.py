@@ -1,6 +1,7 @@
 """Settings from a YAML profile and the environment: ``APP_ENV`` picks the profile, ``.env`` adds what is not set."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from market.kernel_cache import ROOT, var_folder
 
 FOLDER: Final = Path(__file__).resolve().parent
 PROFILES: Final = ("dev", "prod")
+LIVE_KEYS: Final = ("TICKLOOP_EXCHANGE_KEY", "TICKLOOP_EXCHANGE_SECRET")  # with which orders go to an exchange
+LIVE_FILE: Final = ".env.live"  # read by `main.py live` and `main.py exchange` alone
 SECRETS: Final = ("api_key", "apikey", "key", "secret", "api_secret", "secret_key", "private_key", "password", "token")
 
 
@@ -32,6 +35,18 @@ def load_settings(profile: str | None = None, path: Path | None = None) -> Setti
         return _compose(values)
     except ConfigError as refused:
         raise ConfigError(f"{chosen}: {refused}") from refused
+
+
+def load_live_keys() -> None:
+    """Let ``.env.live`` add what the environment lacks; only a process that trades calls this."""
+    load_dotenv(ROOT / LIVE_FILE, override=False)
+
+
+def refuse_live_keys(environment: Mapping[str, str]) -> None:
+    """Raises ConfigError, naming a variable and not its value, if a process of research holds a key to an exchange."""
+    for name in LIVE_KEYS:
+        if environment.get(name):
+            raise ConfigError(f"{name} is set, and research takes no key to an exchange; keep it in {LIVE_FILE}")
 
 
 def choose_profile(profile: str) -> None:

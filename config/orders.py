@@ -11,7 +11,7 @@ GatewayKind = Literal["paper", "shadow", "exchange"]
 
 @dataclass(frozen=True, slots=True)
 class OrderSettings:
-    """The way to an exchange. Its keys come from the environment or .env."""
+    """The way to an exchange. Its keys come from the environment or .env.live."""
 
     testnet: bool  # orders go to the venue's test network
     real_money: bool  # whether orders may leave for a venue that is neither a test network nor this machine

@@ -82,6 +82,11 @@ class Paths:
         return self.mlflow / "promotions.jsonl"
 
     @property
+    def registry_index(self) -> Path:
+        """Versions and feature partitions, by ``main.py registry index``."""
+        return self.var / "registry_index.json"
+
+    @property
     def dagster(self) -> Path:
         """Dagster's home: runs, event logs, schedules."""
         return self.var / "dagster"
@@ -239,11 +244,14 @@ class RegistrySettings:
     model: str  # first part of a registered model's name; its symbol follows
     experiment: str  # MLflow experiment of the runs
     promotion: Literal["by_gate", "by_person"]  # who moves the champion alias
+    evidence_days: float  # of Test below which no gate speaks of profit; by_gate then takes a model that fails none
 
     def __post_init__(self) -> None:
         for key in ("model", "experiment"):
             if not getattr(self, key):
                 raise ConfigError(f"{key}='' must name something")
+        if not self.evidence_days > 0:
+            raise ConfigError(f"evidence_days={self.evidence_days} must be above 0")
 
     def model_of(self, symbol: str) -> str:
         """Name of the registered model of a symbol; aliases are of a name, so each symbol has its own."""

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from live.desk import Desk
-from live.plan import CHALLENGER_DESK, MODEL_DESK
+from live.plan import MODEL_DESK
 from monitoring.metrics import Meters
+from storage.journal import CHALLENGER_DESK
 
 
 class ShadowFigures:

@@ -23,13 +23,12 @@ from market.instrument import Instrument
 from market.parameters import ClockParameters
 from market.reader import FrameReader
 from storage.bundle import Bundle, read_bundle
-from storage.journal import TRADING_DESK
+from storage.journal import CHALLENGER_DESK, TRADING_DESK
 from trading.parameters import PolicyKind, TradingParameters
 from trading.session import Session, Strategy
 from trading.strategy import idle_strategy, missing_strategy, model_strategy
 
 MODEL_DESK: Final = TRADING_DESK
-CHALLENGER_DESK: Final = 2  # of the one beside it that decides in shadow, where there is one
 Role = Literal["champion", "challenger"]  # of models with a desk
 Pushed = Literal["champion", "challenger", "fallback"]
 ROLES: Final[dict[Role, int]] = {"champion": MODEL_DESK, "challenger": CHALLENGER_DESK}

@@ -65,8 +65,7 @@ class Rollout:
         None where none lies here. Raises RegistryError if the ledger cannot be read, BundleError or ModelError with the
         newest one's fault if none can serve.
         """
-        entries = self._ledger.promotions()
-        approved = [one.bundle_sha for one in entries if (one.model, one.alias) == (self._model, "fallback")]
+        approved = [one.bundle_sha for one in self._ledger.standing(self._model) if one.alias == "fallback"]
         stored = dict.fromkeys(sha for sha in reversed(approved) if (self._folder / sha).is_dir())
         faults: list[ModelError] = []
         for sha in stored:

@@ -22,6 +22,7 @@ REPORTS: Final = 4  # reports as they became visible; ts is the row that saw the
 MODEL: Final = 5  # sha of the bundle that decides from the row ts on
 KILL: Final = 6  # the kill switch of a desk was latched; it holds until the journal is moved away
 TRADING_DESK: Final = 0  # place of the desk whose model trades; others quote, or decide in shadow
+CHALLENGER_DESK: Final = 2  # of the one beside it that decides in shadow, where there is one
 KIND_NAMES: Final = ("header", "frame", "connection", "decision", "reports", "model", "kill")
 
 UP: Final = b"\x01"

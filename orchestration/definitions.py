@@ -1,5 +1,6 @@
 """Everything Dagster shows: assets, checks, jobs, schedules, sensors and resources. Loads no torch and no MLflow."""
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +19,7 @@ from assets.live_journal import live_journal, live_journal_hold
 from assets.models import models, models_hold
 from assets.paid_cost import paid_cost, paid_cost_hold
 from assets.parity import parity, parity_hold
+from assets.promotion import promotion, promotion_hold
 from assets.raw_ticks import raw_ticks, raw_ticks_hold
 from assets.registered_model import registered_model, registered_model_hold
 from assets.resources import resources_of
@@ -25,7 +27,7 @@ from assets.search import search, search_hold
 from assets.venue_models import venue_models
 from assets.walk_forward_slices import walk_forward_slices, walk_forward_slices_hold
 from assets.warehouse import warehouse_events, warehouse_events_hold
-from config.loading import load_settings
+from config.loading import load_settings, refuse_live_keys
 from config.settings import Settings
 from orchestration.climbing import JournalClimber
 from orchestration.jobs import JOBS
@@ -44,6 +46,7 @@ ASSETS: Final = (
     backtests,
     evaluation,
     registered_model,
+    promotion,
     live_deployment,
     live_journal,
     venue_models,
@@ -63,6 +66,7 @@ CHECKS: Final = (
     backtests_hold,
     evaluation_hold,
     registered_model_hold,
+    promotion_hold,
     live_journal_hold,
     drift_hold,
     label_shift_hold,
@@ -72,7 +76,8 @@ CHECKS: Final = (
 
 
 def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
-    """The code location of one profile."""
+    """The code location of one profile. Raises ConfigError if this process holds a key to an exchange."""
+    refuse_live_keys(os.environ)
     warehouse = settings.warehouse.enabled
     return dg.Definitions(
         assets=[*ASSETS, *([warehouse_events] if warehouse else [])],

@@ -20,7 +20,7 @@ training = dg.define_asset_job(
 registry = dg.define_asset_job(
     "registry",
     selection=dg.AssetSelection.groups("registry"),
-    description="Register the newest slice's model and record who approved it.",
+    description="Register the newest slice's model, put it before the gates, and record who approved it.",
 )
 deployment = dg.define_asset_job(
     "deployment",

@@ -16,6 +16,7 @@ from assets.features import features_inputs
 from assets.labels import labels_inputs
 from assets.models import bundles_intact, models_inputs
 from assets.partitions import WHOLE, Part, day_key, slice_key, slices, symbols
+from assets.promotion import pages_exist, promotion_inputs
 from assets.raw_ticks import raw_ticks_inputs
 from assets.registered_model import registered_model_inputs
 from assets.resources import lake_of
@@ -54,11 +55,12 @@ MODELS: Final[dict[str, Inputs]] = {
     "backtests": backtests_inputs,
     "evaluation": evaluation_inputs,
 }
-REGISTRY: Final[dict[str, Inputs]] = {"registered_model": registered_model_inputs}
+REGISTRY: Final[dict[str, Inputs]] = {"registered_model": registered_model_inputs, "promotion": promotion_inputs}
 FILES_INTACT: Final[dict[str, Callable[[Settings, Lake, Part], bool]]] = {  # what a stage leaves outside the lake
     "models": bundles_intact,
     "backtests": report_exists,
     "warehouse_events": warehouse_holds,
+    "promotion": pages_exist,
 }
 
 
@@ -169,7 +171,7 @@ def up_to_date(settings: Settings, lake: Lake, name: str, inputs_of: Inputs, par
 
 def failure_line(job: str, result: dg.ExecuteInProcessResult) -> str:
     """What went wrong in a run, in one line: the step, and the reason of the step or the checks that did not pass."""
-    refused = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    refused = [check for check in result.get_asset_check_evaluations() if check.blocking and not check.passed]
     if refused:
         checks = "; ".join(f"{check.check_name} ({_facts(check)})" for check in refused)
         return f"{job}: {refused[0].asset_key.to_user_string()} did not pass its checks: {checks}"

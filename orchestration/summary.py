@@ -12,6 +12,7 @@ from assets.walk_forward_slices import frame_slices
 from config.settings import Settings
 from modeling.walk_forward import Slice
 from storage.lake import Lake
+from storage.registry import CHALLENGER, CHAMPION
 
 TABLES: Final = ("raw_ticks", "aligned_events", "features", "labels")
 
@@ -99,11 +100,16 @@ def figure_lines(lake: Lake, part: Part) -> list[str]:
 
 
 def registry_lines(lake: Lake) -> list[str]:
-    """The versions that were registered, and the approval."""
-    rows = lake.scan("registered_model", WHOLE, [WHOLE]).collect()
+    """The versions that were registered, what the gates let them become, and the page to approve them from."""
     return [
-        f"  {row['alias']:<10} {row['model']} version {row['version']}, bundle {row['bundle_sha']}"
-        for row in rows.iter_rows(named=True)
+        line
+        for row in lake.manifest("promotion", WHOLE, WHOLE).metadata["decisions"]
+        for line in (
+            f"  {CHAMPION if row['champion'] else CHALLENGER:<10} {row['model']} version {row['version']}, "
+            f"bundle {row['bundle_sha']}",
+            f"             {row['reason']}",
+            f"  approve by {row['page']}",
+        )
     ]
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from market.errors import JournalError
 from market.journal_records import (
+    CHALLENGER_DESK,
     CONNECTION,
     DECISION,
     DOWN,
@@ -37,6 +38,7 @@ _RETRY_S: Final = 0.02
 _HEAD_BYTES: Final = 65_536  # of a segment, which hold its header
 
 __all__ = [
+    "CHALLENGER_DESK",
     "CONNECTION",
     "DECISION",
     "DOWN",

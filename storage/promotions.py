@@ -11,16 +11,18 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from market.errors import RegistryError
 from storage.files import locked
 
-_START = "0" * 64
+REJECTED: Final = "rejected"  # in place of an alias: the bundle may take no role until a later line gives it one
+_START: Final = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """One alias given to one version of a model."""
+    """One alias given to one version of a model, or that version rejected."""
 
     when: str  # ISO 8601, UTC
     who: str
@@ -55,17 +57,45 @@ class PromotionLedger:
         return [promotion for promotion, _ in self._entries()]
 
     def newest(self, model: str, alias: str) -> Promotion | None:
-        """The promotion in force for an alias of a model, None if there was none."""
+        """The promotion in force for an alias of a model; None if there was none, or its bundle was rejected since."""
         found = [entry for entry in self.promotions() if (entry.model, entry.alias) == (model, alias)]
-        return found[-1] if found else None
+        return found[-1] if found and found[-1] in self.standing(model) else None
+
+    def standing(self, model: str) -> list[Promotion]:
+        """Every promotion of a model whose bundle was not rejected since, oldest first."""
+        kept: list[Promotion] = []
+        for entry in (one for one in self.promotions() if one.model == model):
+            if entry.alias == REJECTED:
+                kept = [one for one in kept if one.bundle_sha != entry.bundle_sha]
+            else:
+                kept.append(entry)
+        return kept
+
+    def rejection(self, bundle_sha: str, model: str) -> Promotion | None:
+        """The line that rejects a bundle as a version of a model; None if none does, or a later one gives it a role."""
+        lines = [one for one in self.promotions() if (one.bundle_sha, one.model) == (bundle_sha, model)]
+        return lines[-1] if lines and lines[-1].alias == REJECTED else None
+
+    def before(self, model: str, alias: str) -> Promotion | None:
+        """Who bore an alias before whoever was given it last, going further back each time; None if nobody did.
+
+        Whoever was rejected is passed over.
+        """
+        given = [entry for entry in self.promotions() if (entry.model, entry.alias) == (model, alias)]
+        if not given:
+            return None
+        first = next(place for place, one in enumerate(given) if one.bundle_sha == given[-1].bundle_sha)
+        standing = self.standing(model)
+        earlier = [one for one in given[:first] if one in standing]
+        return earlier[-1] if earlier else None
 
     def approves(self, bundle_sha: str, model: str, role: str = "champion") -> bool:
-        """Whether a bundle was ever given the role as a version of a model, whose name says for which symbol.
+        """Whether a bundle was given the role as a version of a model, whose name says for which symbol, and kept it.
 
-        Who was ever champion may be challenger as well.
+        Who was ever champion may be challenger as well; who was rejected since may be neither.
         """
-        asked = {(bundle_sha, model, role), (bundle_sha, model, "champion")}
-        return any((entry.bundle_sha, entry.model, entry.alias) in asked for entry in self.promotions())
+        asked = {(bundle_sha, role), (bundle_sha, "champion")}
+        return any((entry.bundle_sha, entry.alias) in asked for entry in self.standing(model))
 
     def _append(self, promotion: Promotion) -> None:
         previous = [digest for _, digest in self._entries()]

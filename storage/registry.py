@@ -15,6 +15,7 @@ from storage.promotions import Promotion, PromotionLedger
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
@@ -139,6 +140,53 @@ class Registry:
         with _as_registry_error(f"move {promotion.alias} of {promotion.model}"):
             self.client.set_registered_model_alias(promotion.model, promotion.alias, promotion.to_version)
         return not known
+
+    def reject(self, rejection: Promotion) -> None:
+        """Enter a rejection into the ledger, then take every alias from that version.
+
+        The ledger comes first: it alone decides what may be deployed.
+        """
+        self.ledger.append(rejection)
+        with _as_registry_error(f"take the aliases of {rejection.model} {rejection.to_version}"):
+            (model,) = self.client.search_registered_models(f"name = '{rejection.model}'")
+            for alias, version in model.aliases.items():
+                if str(version) == rejection.to_version:
+                    self.client.delete_registered_model_alias(rejection.model, alias)
+
+    def run(self, version: Version) -> "Run":
+        """What MLflow holds of the run that made a version."""
+        with _as_registry_error(f"read the run of {version.model} {version.version}"):
+            return self.client.get_run(version.run_id)
+
+    def tags(self, version: Version) -> dict[str, str]:
+        """Tags of a version: what it was made from, and what the gates said of it."""
+        with _as_registry_error(f"read {version.model} {version.version}"):
+            return dict(self.client.get_model_version(version.model, version.version).tags)
+
+    def tag(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set tags of a version; those of the same names are replaced."""
+        with _as_registry_error(f"tag {version.model} {version.version}"):
+            for key, value in tags.items():
+                self.client.set_model_version_tag(version.model, version.version, key, value)
+
+    def artifacts(self, version: Version) -> list[str]:
+        """Names of the files and folders beside the run that made a version."""
+        with _as_registry_error(f"list the files of {version.model} {version.version}"):
+            return [found.path for found in self.client.list_artifacts(version.run_id)]
+
+    def version(self, model: str, number: str) -> Version:
+        """One version of a model. Raises RegistryError, naming those there are, if it has no such version."""
+        found = {one.version: one for one in self.versions(model)}
+        if not found:
+            raise RegistryError(f"no model {model!r}; registered are {', '.join(self.models()) or 'none'}")
+        if number not in found:
+            raise RegistryError(f"{model} has no version {number!r}; it has {', '.join(found)}")
+        return found[number]
+
+    def attach(self, version: Version, path: Path, folder: str) -> None:
+        """Put a file beside the artifacts of the run that made a version."""
+        with _as_registry_error(f"attach {path.name} to {version.model} {version.version}"):
+            self.client.log_artifact(version.run_id, str(path), folder)
 
     def _experiment_id(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from config.loading import LIVE_FILE, LIVE_KEYS
 from config.orders import GatewayKind
 from market.errors import ConfigError
 
-KEY: Final = "TICKLOOP_EXCHANGE_KEY"
-SECRET: Final = "TICKLOOP_EXCHANGE_SECRET"
+KEY, SECRET = LIVE_KEYS
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -70,7 +70,7 @@ def keys_from(environment: Mapping[str, str]) -> Keys:
     """The keys. Raises ConfigError, naming the variable, if one is not set."""
     for name in (KEY, SECRET):
         if not environment.get(name):
-            raise ConfigError(f"{name} is not set: keys come from the environment or .env")
+            raise ConfigError(f"{name} is not set: keys come from the environment or {LIVE_FILE}")
     return Keys(environment[KEY], environment[SECRET])
 
 

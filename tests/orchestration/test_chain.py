@@ -22,10 +22,13 @@ from assets.fitting import LEDGER, bench, longest_memory_rows
 from assets.live_deployment import bundle_of
 from assets.models import bundles_intact
 from assets.partitions import Part, slice_key
+from assets.promotion import GATE_TAG, HOLDS
+from assets.promotion_evidence import BAND, NOT_TRADING, Candidate, champion_name, evidence_of
 from assets.search import search_inputs
 from assets.slice_data import slice_data, slice_of
 from assets.stacking import earlier_shares, said_before
 from assets.tables import passed
+from backtest.gates import BEATS, DEFLATED, GATES, INSUFFICIENT, LATENCY, PASSED, REGIMES, judge_gates
 from config.settings import Paths, Settings
 from features.catalogue import catalogue_content
 from market.errors import BundleError, LeakageError, NotEnoughData, TickloopError
@@ -81,7 +84,8 @@ def test_every_table_is_made_and_passes_its_checks(built: tuple[Settings, ChainR
         assert [name for name in TABLES if passed(lake, name, Part(SYNTHETIC, day)) is None] == []
     assert {name.split()[0] for name in report.made} == {
         *TABLES,
-        *("warehouse_events", "walk_forward_slices", "search", "models", "backtests", "evaluation", "registered_model"),
+        *("warehouse_events", "walk_forward_slices", "search", "models", "backtests", "evaluation"),
+        *("registered_model", "promotion"),
     }
     assert lake.verify() == []
 
@@ -114,7 +118,9 @@ def test_the_registered_model_is_approved_as_what_it_is(built: tuple[Settings, C
     assert version.bundle_sha == row["bundle_sha"]
     approval = registry.ledger.newest(row["model"], CHAMPION)
     assert approval is not None
-    assert approval.reason == "demo approval, gates: insufficient data"
+    assert approval.reason.startswith("demo approval, gates: insufficient data (9.26e-05 days of Test, 20 are needed)")
+    assert {name for name, verdict in approval.gates.items() if verdict == "passed"} == {"latency budget"}
+    assert "failed" not in approval.gates.values()
     table = Lake(settings.paths.lake).scan("models", row["symbol"], [row["slice"]]).collect()
     kept = registry.ledger.newest(row["model"], FALLBACK)
     assert kept is not None
@@ -123,6 +129,41 @@ def test_the_registered_model_is_approved_as_what_it_is(built: tuple[Settings, C
     assert bundle.model.certainty is not None
     run = registry.client.get_run(version.run_id)
     assert {"catalogue_sha", "config_sha", "data_fingerprint", "slice"} <= set(run.data.tags)
+
+
+def test_the_gates_are_judged_and_their_page_lies_beside_the_run(built: tuple[Settings, ChainReport]) -> None:
+    settings = built[0]
+    lake, registry = Lake(settings.paths.lake), Registry(settings.paths.mlflow)
+    table = lake.scan("promotion", "all", ["all"]).collect()
+    assert table["gate"].to_list() == list(GATES)
+    assert dict(table.select("gate", "verdict").rows())[LATENCY] == PASSED
+    (decision,) = lake.manifest("promotion", "all", "all").metadata["decisions"]
+    version = registry.version(decision["model"], decision["version"])
+    assert {name.removeprefix(GATE_TAG) for name in registry.tags(version) if name.startswith(GATE_TAG)} == set(GATES)
+    assert "promotion" in registry.artifacts(version)
+    page = Path(decision["page"]).read_text()
+    assert all(f"<td>{gate}</td>" in page for gate in GATES)
+    with open_instance(settings.paths.dagster) as instance:
+        keys = [dg.AssetCheckKey(dg.AssetKey("promotion"), name) for name in HOLDS]
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert {key.name for key in found} == set(HOLDS)
+
+
+def test_where_test_counts_the_rivals_trade_the_same_minutes(built: tuple[Settings, ChainReport]) -> None:
+    settings = replace(built[0], registry=replace(built[0].registry, evidence_days=1e-6))
+    lake, registry = Lake(settings.paths.lake), Registry(settings.paths.mlflow)
+    row = lake.scan("registered_model", "all", ["all"]).collect().row(0, named=True)
+    version = registry.version(row["model"], row["version"])
+    candidate = Candidate(version, Part(row["symbol"], row["slice"]), version)  # its own rival: a champion like any
+    evidence = evidence_of(settings, lake, registry, candidate)
+    assert evidence.searched is not None
+    assert evidence.test is not None
+    assert list(evidence.test.rivals) == [NOT_TRADING, BAND, champion_name(version)] == list(evidence.searched.rivals)
+    own = lake.manifest("backtests", *candidate.part).metadata["figures"]["model"]
+    assert evidence.test.candidate.sum() == pytest.approx(own["net"])
+    assert evidence.test.rivals[champion_name(version)] == pytest.approx(evidence.test.candidate)
+    assert not np.isnan(evidence.searched.rivals[BAND]).any()
+    assert {gate.verdict for gate in judge_gates(evidence) if gate.name in (BEATS, DEFLATED, REGIMES)} == {INSUFFICIENT}
 
 
 def _catalogue(settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from market.errors import RegistryError
-from storage.promotions import Promotion, PromotionLedger
+from storage.promotions import REJECTED, Promotion, PromotionLedger
 
 FIRST = Promotion(
     when="2024-08-09T00:00:00+00:00",
@@ -95,3 +95,46 @@ def test_a_line_that_is_no_promotion_is_named(tmp_path: Path) -> None:
     ledger.path.write_text("[]\n")
     with pytest.raises(RegistryError, match="line 1 is no promotion"):
         ledger.promotions()
+
+
+def rejected(entry: Promotion) -> Promotion:
+    return replace(entry, alias=REJECTED, reason="it loses in trends")
+
+
+def test_a_rejected_bundle_may_take_no_role_until_a_person_gives_it_one_again(tmp_path: Path) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    for entry in (replace(SECOND, alias="challenger"), SECOND, rejected(SECOND)):
+        ledger.append(entry)
+    assert not ledger.approves("bb", FIRST.model)
+    assert not ledger.approves("bb", FIRST.model, "challenger")
+    assert ledger.newest(FIRST.model, "champion") is None
+    assert ledger.rejection("bb", FIRST.model) == rejected(SECOND)
+    ledger.append(SECOND)
+    assert ledger.approves("bb", FIRST.model)
+    assert ledger.rejection("bb", FIRST.model) is None
+
+
+def test_a_rejection_is_of_one_bundle_of_one_model(tmp_path: Path) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    other = replace(SECOND, model="venue-other")
+    for entry in (FIRST, SECOND, other, rejected(SECOND)):
+        ledger.append(entry)
+    assert ledger.approves("aa", FIRST.model)
+    assert ledger.approves("bb", other.model)
+    assert ledger.standing(FIRST.model) == [FIRST]
+
+
+def test_the_champion_before_goes_further_back_each_time_and_passes_over_the_rejected(tmp_path: Path) -> None:
+    ledger = PromotionLedger(tmp_path / "promotions.jsonl")
+    third = replace(SECOND, from_version="2", to_version="3", bundle_sha="cc")
+    assert ledger.before(FIRST.model, "champion") is None
+    for entry in (FIRST, SECOND, third):
+        ledger.append(entry)
+    assert ledger.before(FIRST.model, "champion") == SECOND
+    ledger.append(replace(SECOND, reason="rollback"))
+    assert ledger.before(FIRST.model, "champion") == FIRST
+    ledger.append(replace(FIRST, reason="rollback"))
+    assert ledger.before(FIRST.model, "champion") is None
+    ledger.append(replace(third, reason="again"))
+    ledger.append(rejected(SECOND))
+    assert ledger.before(FIRST.model, "champion") == FIRST
