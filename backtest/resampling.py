@@ -64,7 +64,7 @@ def interval_of(
     """Percentile interval of ``statistic(series)`` over resamples by blocks of mean length ``block`` buckets.
 
     Rows are drawn whole, so columns stay paired: ``ratio_of_sums`` over columns (profit before fees, volume) gives the
-    break-even fee. The percentiles lie a little outside the nominal ones, see ``_tail``. Without an interval (see
+    break-even fee. The percentiles lie a little outside the nominal ones, see ``tail_share``. Without an interval (see
     ``shortage``; or more than 1 % of the draws have no finite value) both ends are None and ``note`` says why.
 
     series : shape (buckets,) or (buckets, columns), in order of time
@@ -89,7 +89,7 @@ def interval_of(
     note = f"{draws - kept.size} of {draws} draws have no finite value" if kept.size < draws else ""
     if draws - kept.size > _MOST_UNDEFINED * draws:
         return Interval(observed, None, None, level, block, len(values), draws, note)
-    tail = _tail(level, len(values) / block)
+    tail = tail_share(level, len(values) / block)
     low, high = np.quantile(kept, [tail, 1 - tail])
     return Interval(observed, float(low), float(high), level, block, len(values), draws, note)
 
@@ -222,7 +222,7 @@ def _require(block: int, draws: int, level: float) -> None:
         raise ConfigError(f"draws={draws} must be 99 or more, level={level} between 0 and 1")
 
 
-def _tail(level: float, blocks: float) -> float:
+def tail_share(level: float, blocks: float) -> float:
     """Share of the draws to leave out at either end: less than (1 - level) / 2, as Student's t is wider than a normal.
 
     The draws do not show that their spread is an estimate, of about a degree of freedom a block.

@@ -1,0 +1,162 @@
+"""An A/B on hand-worked minutes, its designs, its refusals, and its bars on simulated weeks whose truth is known."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.bench_ab import SHARPE, Truth, covered, simulated, two_arms
+from market.errors import ConfigError, DataError
+from monitoring.ab import (
+    FIGURES,
+    HARM_LEVEL,
+    LEAST_DAYS,
+    MINUTES_A_DAY,
+    Arm,
+    ab_columns,
+    figures_of,
+    harm_share,
+    influences,
+    judge_ab,
+    quantiles_of,
+    sharpe_difference,
+)
+from monitoring.ab_design import CHALLENGER, CHAMPION, WASHED_OUT, Switchback, side_by_side, switched
+
+
+def arm(net: list[float], cost: float = 1.0, turnover: float = 1e4) -> Arm:
+    profits = np.array(net, np.float64)
+    return Arm(profits, np.full(profits.size, cost), np.full(profits.size, turnover))
+
+
+def differences(champion: Arm, challenger: Arm) -> dict[str, float]:
+    pair = side_by_side(champion, challenger, (1.0, 1.0))
+    found = figures_of(ab_columns(pair).mean(axis=0), quantiles_of(pair))
+    return dict(zip(FIGURES, map(float, found), strict=True))
+
+
+def test_the_figures_of_four_minutes_by_hand() -> None:
+    found = differences(arm([1.0, -1.0, 0.0, 2.0]), arm([3.0, -1.0, 1.0, 1.0], cost=2.0))
+    assert found["sharpe"] == pytest.approx(1.0 / math.sqrt(2.0) - 0.5 / math.sqrt(1.25))
+    assert found["hit_rate"] == pytest.approx(3 / 4 - 2 / 3)  # a minute without profit or loss is no miss
+    assert found["cost_bp"] == pytest.approx(1.0)
+
+
+def test_the_tail_loss_is_the_mean_of_the_worst_hundredth() -> None:
+    rng = np.random.default_rng(3)
+    nets = [rng.standard_t(4, 10_000) for _ in range(2)]
+    worst = [-float(np.sort(net)[:100].mean()) for net in nets]
+    found = differences(*(arm(net.tolist()) for net in nets))
+    assert found["tail_loss"] == pytest.approx(worst[1] - worst[0], rel=0.02)
+
+
+@given(st.integers(0, 2**16), st.floats(0.1, 50.0))
+def test_risk_scales_money_and_leaves_ratios_alone(seed: int, risk: float) -> None:
+    rng = np.random.default_rng(seed)
+    arms = [Arm(rng.normal(0.1, 1.0, 300), rng.random(300), 10 + rng.random(300)) for _ in range(2)]
+    one, other = differences(*arms), differences(*(each.scaled(risk) for each in arms))
+    assert [other[name] for name in ("sharpe", "hit_rate", "cost_bp")] == pytest.approx(
+        [one[name] for name in ("sharpe", "hit_rate", "cost_bp")], abs=1e-9
+    )
+    assert other["tail_loss"] == pytest.approx(one["tail_loss"] / risk, abs=1e-9)
+
+
+def test_influences_are_what_a_minute_more_changes() -> None:
+    rng = np.random.default_rng(5)
+    pair = side_by_side(*(Arm(rng.normal(0.2, 1, 400), rng.random(400), 5 + rng.random(400)) for _ in range(2)))
+    columns, low = ab_columns(pair), quantiles_of(pair)
+    twice = np.append(np.ones(400), 1.0) / 401
+    added = np.vstack([columns, columns[7]])
+    moved = figures_of(twice @ added, low) - figures_of(columns.mean(axis=0), low)
+    assert influences(columns, low)[7] / 401 == pytest.approx(moved, rel=0.05, abs=1e-7)
+
+
+def test_the_sharpe_difference_of_the_looks_is_that_of_the_verdict() -> None:
+    rng = np.random.default_rng(9)
+    pair = side_by_side(*(Arm(rng.normal(0.2, 1, 400), rng.random(400), 5 + rng.random(400)) for _ in range(2)))
+    pair = pair._replace(counted=rng.random(400) < 0.8)
+    columns, low = ab_columns(pair), quantiles_of(pair)
+    difference, influence = sharpe_difference(pair)
+    assert difference == pytest.approx(float(figures_of(columns.mean(axis=0), low)[0]))
+    assert influence == pytest.approx(influences(columns, low)[:, 0], abs=1e-6)
+
+
+def test_minutes_that_do_not_count_change_no_figure() -> None:
+    rng = np.random.default_rng(6)
+    whole = [Arm(rng.normal(size=600), rng.random(600), 1 + rng.random(600)) for _ in range(2)]
+    holed = [Arm(*(np.where(np.arange(600) % 3 == 0, np.nan, column) for column in each)) for each in whole]
+    kept = [Arm(*(column[np.arange(600) % 3 != 0] for column in each)) for each in whole]
+    assert differences(*holed) == pytest.approx(differences(*kept))
+
+
+def test_under_two_weeks_nobody_wins() -> None:
+    strong = Truth(0.2)
+    assert simulated(0, strong, LEAST_DAYS - 1).verdict == "insufficient"
+    assert simulated(0, strong, LEAST_DAYS).verdict == "challenger"
+
+
+def test_a_challenger_that_does_harm_is_stopped_early_and_a_good_one_never_is() -> None:
+    harmful = simulated(1, Truth(-0.3))
+    assert (harmful.verdict, harmful.stopped_on is not None and harmful.stopped_on < 7) == ("stopped for harm", True)
+    assert simulated(1, Truth(0.3)).stopped_on is None
+
+
+def test_a_better_sharpe_ratio_at_a_larger_cost_is_no_win() -> None:
+    found = simulated(2, Truth(0.2, cost_bp=1.0))
+    assert (found.verdict, "cost_bp" in found.why) == ("not told apart", True)
+
+
+def test_arms_that_never_move_or_do_not_fit_are_no_test() -> None:
+    still = side_by_side(arm([0.0] * 3000), arm(np.random.default_rng(0).normal(size=3000).tolist()))
+    found = judge_ab(still, 1.0, np.random.default_rng(0))
+    assert (found.verdict, "does not move" in found.why) == ("insufficient", True)
+    with pytest.raises(DataError, match="3 minutes of a champion and 2 of a challenger"):
+        side_by_side(arm([1.0, 2.0, 3.0]), arm([1.0, 2.0]))
+
+
+def test_a_switchback_gives_either_arm_one_of_each_two_periods_and_washes_out() -> None:
+    arms = Switchback(60, 10, 3).arms(60 * 40)
+    assert (arms == WASHED_OUT).sum() == 10 * 40
+    assert (arms == CHAMPION).sum() == (arms == CHALLENGER).sum() == 50 * 20
+    for start in range(0, arms.size, 120):
+        assert set(arms[start : start + 120].tolist()) == {WASHED_OUT, CHAMPION, CHALLENGER}
+    with pytest.raises(ConfigError, match="washout_minutes=60"):
+        Switchback(60, 60, 0)
+
+
+def test_a_switchback_pairs_the_live_arm_with_the_one_in_shadow() -> None:
+    arms = np.array([0, 0, 1, -1], np.int8)
+    pair = switched(arm([1.0, 2.0, 3.0, 4.0]), arm([10.0, 20.0, 30.0, 40.0]), arms)
+    assert pair.champion.net[:3].tolist() == [1.0, 2.0, 30.0]
+    assert pair.challenger.net[:3].tolist() == [10.0, 20.0, 3.0]
+    assert pair.counted.tolist() == [True, True, True, False]
+
+
+def test_the_looks_for_harm_share_one_level() -> None:
+    for days in (14, 28):
+        shares = [harm_share(day, days) for day in range(1, days + 1)]
+        assert sum(shares) == pytest.approx(HARM_LEVEL)
+        assert all(share >= 0 for share in shares)
+        assert harm_share(days + 1, days) == 0
+
+
+def test_a_week_is_drawn_as_its_truth_says() -> None:
+    champion, challenger = two_arms(np.random.default_rng(0), Truth(0.05, 1.0), 400 * MINUTES_A_DAY)
+    sharpes = [one.net.mean() / one.net.std() for one in (champion, challenger)]
+    assert sharpes == pytest.approx([SHARPE, SHARPE + 0.05], abs=0.005)
+    assert 1e4 * challenger.cost.sum() / challenger.turnover.sum() == pytest.approx(2.0, rel=0.02)
+
+
+def test_simulated_weeks_are_judged_as_they_are() -> None:
+    null = [simulated(seed, Truth(0.0)) for seed in range(20)]
+    for name in FIGURES:
+        assert covered(null, name, 0.0) >= 80  # of 20; the bar of 92 % is held over 400 by benchmarks/bench_ab.py
+    assert sum(found.verdict in ("challenger", "champion") for found in null) <= 3
+    reach = float(np.mean([found.detectable for found in null]))
+    better = [simulated(100 + seed, Truth(2 * reach)) for seed in range(6)]
+    assert [found.verdict for found in better] == ["challenger"] * 6
+    assert "could have told apart a Sharpe ratio of" in better[0].sentence
+    assert replace(better[0], detectable=None).sentence.startswith("challenger: its Sharpe ratio is higher")
