@@ -167,7 +167,8 @@ def politis_white(series: Floats) -> float:
     centred = series - series.mean()
     run = max(5, int(math.log10(size)))
     most = min(math.ceil(math.sqrt(size)) + run, size - 2)
-    covariance = np.array([centred[lag:] @ centred[: size - lag] for lag in range(most + 1)]) / size
+    padded = 1 << (size + most).bit_length()
+    covariance = np.fft.irfft(np.abs(np.fft.rfft(centred, padded)) ** 2, padded)[: most + 1] / size
     lags = _bandwidth(centred, covariance, run)
     at = np.arange(1, lags + 1)
     weights = 2 * np.minimum(1.0, 2 * (1 - at / lags)) * covariance[1 : lags + 1]
