@@ -54,7 +54,7 @@ def figures(seeds: int) -> list[Figure]:
     planted = Truth(2 * reach)
     better = [simulated(seeds + seed, planted) for seed in range(seeds)]
     worse = [simulated(2 * seeds + seed, Truth(-2 * reach, 0.5)) for seed in range(seeds // 4)]
-    woven = [simulated(3 * seeds + seed, planted, woven=True) for seed in range(seeds // 4)]
+    woven = [simulated(3 * seeds + seed, planted, DAYS + 1, woven=True) for seed in range(seeds // 4)]
     return [
         *(_covers(f"{name}: interval holds the truth, no effect", null, name, 0.0) for name in FIGURES),
         *(
