@@ -1,192 +1,243 @@
-"""Whether live features come from the distribution that the model was trained on.
+"""Whether live features come from the distribution that the model was trained on, window by window.
 
 A plain Kolmogorov-Smirnov p-value takes neighbouring rows for independent ones and rejects stationary features nearly
-always. Here whole blocks of rows, long against a feature's autocorrelation time, change places between live and
-reference, and the distance is judged by what such exchanges bring.
+always; another hour or another mix of regimes does the rest. Here the reference is matched by both, whole blocks of rows
+change places, and one feature has to go the distance in most of the newest windows. docs/drift.md has the rule.
 """
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from functools import cached_property
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import NotEnoughData
+from monitoring.distances import autocorrelation_time, benjamini_hochberg, distance_beyond, effective_p, ks_distance
+from monitoring.exchanges import Matched, blocks_of, edges_of, exchange_p, matched
 from monitoring.parameters import DriftParameters
 from monitoring.report import content_sha
 
-Floats = NDArray[np.float32]
+Values = NDArray[np.float32]
+Floats = NDArray[np.float64]
 Verdict = Literal["drift", "stable", "insufficient"]
 
-BINS: Final = 64  # quantiles of each sample, at which the permuted distances are taken
+NS_PER_S: Final = 1_000_000_000
+DAY_NS: Final = 86_400 * NS_PER_S
 MOST_BLOCKS: Final = 100  # live ones; where more would fit, they are longer than they need to be
-_SELF_CONSISTENT: Final = 5.0  # autocorrelations are summed up to this many autocorrelation times
+SCREEN: Final = 0.2  # effective-size p-value from which on no blocks are exchanged
+FINER: Final = 2  # p-values resolve so many times what the correction asks of the smallest one
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Normalised valid rows of a known regime, in order of time, ``sample_ms`` apart where none is missing."""
+
+    row_ts: NDArray[np.int64]  # (N,) ns UTC
+    regimes: NDArray[np.int8]  # (N,) codes from 0
+    values: Values  # (N, F)
+
+    def between(self, start: int, end: int) -> "Sample":
+        """The rows in [start, end), ns."""
+        first, last = np.searchsorted(self.row_ts, [start, end])
+        return Sample(self.row_ts[first:last], self.regimes[first:last], self.values[first:last])
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureShift:
-    """One feature, live against reference."""
+    """One feature in one window, live against reference."""
 
     name: str
-    ks: float  # the raw statistic: largest distance of the two distribution functions, 0 to 1
-    shift: float  # the same with the tolerance as slack: what counts as an effect
-    autocorrelation_rows: float  # inf: constant in one of the samples
-    blocks: int  # live ones
-    p: float | None  # None: too few blocks to say
-    q: float | None  # p after Benjamini-Hochberg over all features that were judged
-    drifted: bool
+    ks: float  # the raw statistic: largest distance of the two distribution functions, 0 to 1, nothing matched
+    shift: float  # matched by hour and regime, with the tolerance as slack: what counts as an effect
+    autocorrelation_s: float  # inf: constant in one of the samples
+    blocks: int = 0  # live ones that have a counterpart
+    p: float | None = None  # None: too few blocks to say
+    q: float | None = None  # p after Benjamini-Hochberg over all features that were judged
+    drifted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReport:
+    """All features in one window."""
+
+    start_ts: int  # ns UTC, of the window
+    end_ts: int
+    whole: bool  # whether rows later than the window are known: only then it has a vote
+    rows: int
+    verdict: Verdict
+    features: tuple[FeatureShift, ...]
+
+    @property
+    def judged(self) -> int:
+        """Features with enough blocks."""
+        return sum(feature.p is not None for feature in self.features)
 
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """All features, and what follows from them together."""
+    """The newest windows, and what follows from them together."""
 
     verdict: Verdict
-    features: tuple[FeatureShift, ...]
-    live_rows: int
+    drifted: tuple[str, ...]  # features that drifted in enough of the windows, the farthest first
+    windows: tuple[WindowReport, ...]  # oldest first
     reference_rows: int
-    judged: int  # features with enough blocks
-    min_p: float | None
-    worst_feature: str  # with the largest shift
-    worst_shift: float
-    worst_ks: float  # its raw statistic
 
     @property
-    def drifted(self) -> tuple[str, ...]:
-        """Names of the features that drifted, the farthest first."""
-        found = sorted((shift for shift in self.features if shift.drifted), key=lambda shift: -shift.shift)
-        return tuple(shift.name for shift in found)
+    def newest(self) -> WindowReport:
+        """The last window, still filling or not."""
+        return self.windows[-1]
+
+    @property
+    def worst(self) -> FeatureShift:
+        """The newest window's feature with the largest shift."""
+        return max(self.newest.features, key=lambda shift: (shift.shift, shift.ks))
 
     @property
     def sha256(self) -> str:
         """Hex sha256 of the report's content."""
         return content_sha(self)
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able but for infinite autocorrelation times, which Python's own JSON holds."""
-        return asdict(self)
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a window and feature."""
+        return [
+            {"start_ts": window.start_ts, "end_ts": window.end_ts, "whole": window.whole} | asdict(feature)
+            for window in self.windows
+            for feature in window.features
+        ]
 
 
-def drift_report(names: tuple[str, ...], live: Floats, reference: Floats, parameters: DriftParameters) -> DriftReport:
-    """Compare normalised valid rows in order of time, shape (rows, features).
+def drift_report(names: tuple[str, ...], live: Sample, reference: Sample, parameters: DriftParameters) -> DriftReport:
+    """Judge the newest windows of ``live``, cut on the UTC clock, against ``reference``.
 
+    The window that is still filling is looked at where no whole one is there, and never votes.
     Raises NotEnoughData if either side has no row.
     """
-    if not len(live) or not len(reference):
-        raise NotEnoughData(f"{len(live)} live and {len(reference)} reference rows: nothing to compare")
-    generator = np.random.default_rng(parameters.seed)
-    shifts = [
-        _shift(name, live[:, column], reference[:, column], parameters, generator) for column, name in enumerate(names)
-    ]
-    features = _discovered(shifts, parameters)
-    judged = [shift.p for shift in features if shift.p is not None]
-    worst = max(features, key=lambda shift: (shift.shift, shift.ks))
-    return DriftReport(
-        _verdict(features, parameters),
-        features,
-        len(live),
-        len(reference),
-        len(judged),
-        min(judged, default=None),
-        worst.name,
-        worst.shift,
-        worst.ks,
-    )
+    if not live.row_ts.size or not reference.row_ts.size:
+        sizes = f"{live.row_ts.size} live and {reference.row_ts.size} reference rows"
+        raise NotEnoughData(f"{sizes} of a known regime: nothing to compare")
+    regimes = 1 + int(max(live.regimes.max(), reference.regimes.max()))
+    known = Reference(reference, regimes, parameters)
+    windows = tuple(judged_window(names, live, start, known) for start in newest_starts(live, parameters))
+    drifted = elected(windows, parameters)
+    return DriftReport(_verdict(windows, drifted, parameters), drifted, windows, reference.row_ts.size)
 
 
-def should_retrain(report: DriftReport) -> str | None:
+def should_retrain(report: DriftReport, parameters: DriftParameters) -> str | None:
     """Why a model should be trained anew, in words; None if it should not."""
-    if report.verdict != "drift":
+    if not report.drifted:
         return None
     names = report.drifted
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{len(names)} of {report.judged} features drifted: {', '.join(names[:3])}{more}"
+    said = f"{len(names)} of {len(report.newest.features)} features drifted: {', '.join(names[:3])}{more}"
+    return f"{said}; in {parameters.votes} of the last {parameters.of_windows} windows of {parameters.window_s:g} s"
 
 
-def ks_distance(live: Floats, reference: Floats) -> float:
-    """Largest distance of two empirical distribution functions, 0 to 1.
-
-    >>> ks_distance(np.array([1, 2], np.float32), np.array([2, 3], np.float32))
-    0.5
-    """
-    at = np.concatenate([live, reference])
-    shares = [np.searchsorted(np.sort(sample), at, side="right") / sample.size for sample in (live, reference)]
-    return float(np.abs(shares[0] - shares[1]).max())
+def newest_starts(live: Sample, parameters: DriftParameters) -> list[int]:
+    """Where the newest windows begin that hold rows, ns, oldest first: whole ones, else the one that is filling."""
+    window_ns = round(parameters.window_s * NS_PER_S)
+    starts = np.unique(live.row_ts // window_ns) * window_ns
+    whole = [int(start) for start in starts if start + window_ns <= live.row_ts[-1]]
+    return whole[-parameters.of_windows :] or [int(starts[-1])]
 
 
-def distance_beyond(live: Floats, reference: Floats, tolerance: float) -> float:
-    """Largest share of one sample that lies farther than ``tolerance`` from where the other has it, 0 to 1.
+class Reference:
+    """What windows are held against: the training rows, and what every window asks of them."""
 
-    The KS distance with slack along the values: where most rows share one value, a normaliser that wanders by a
-    hair moves all of them, and the plain distance is near 1 for a shift of no consequence. Equal to it at 0.
+    def __init__(self, sample: Sample, regimes: int, parameters: DriftParameters) -> None:
+        self.sample, self.regimes, self.parameters = sample, regimes, parameters
+        self.shape = parameters.day_parts, regimes
+        self.strata = self.strata_of(sample)
+        self.counts = np.bincount(self.strata, minlength=parameters.day_parts * regimes)
 
-    >>> distance_beyond(np.array([1, 2], np.float32), np.array([1.1, 2.1], np.float32), 0.25)
-    0.0
-    """
-    ours, theirs = (np.sort(sample.astype(np.float64)) for sample in (live, reference))
-    return max(_excess(ours, theirs, tolerance), _excess(theirs, ours, tolerance))
+    def strata_of(self, sample: Sample) -> NDArray[np.int64]:
+        """Part of the day and regime of each row, as one number."""
+        return np.asarray(sample.row_ts % DAY_NS * self.parameters.day_parts // DAY_NS * self.regimes + sample.regimes)
 
+    def slots_of(self, sample: Sample) -> NDArray[np.int64]:
+        """The sampling instant of each row, counted from 1970."""
+        return np.asarray(sample.row_ts // (self.parameters.sample_ms * 1_000_000))
 
-def autocorrelation_time(values: Floats) -> float:
-    """Rows that one independent value is worth: 1 plus twice the sum of autocorrelations; inf for a constant.
+    def residual(self, sample: Sample, place: int) -> Floats:
+        """A feature less the reference's mean in each row's part of the day and regime."""
+        sums = np.bincount(self.strata, self.sample.values[:, place], self.counts.size)
+        return np.asarray(sample.values[:, place] - (sums / np.maximum(self.counts, 1))[self.strata_of(sample)])
 
-    The sum ends at the first lag that is five times what it has come to.
-    Source: Sokal (1997), Monte Carlo methods in statistical mechanics, section 3
-    """
-    centred = values.astype(np.float64) - values.mean(dtype=np.float64)
-    power = np.abs(np.fft.rfft(centred, 2 * values.size)) ** 2
-    covariance = np.fft.irfft(power)[: values.size]
-    if covariance[0] <= 1e-12 * values.size:
-        return float("inf")
-    times = 2.0 * np.cumsum(covariance / covariance[0]) - 1.0
-    enough = np.flatnonzero(np.arange(values.size) >= _SELF_CONSISTENT * times)
-    return float(max(1.0, times[enough[0]])) if enough.size else float(values.size)
+    def weights(self, window: Sample) -> Floats:
+        """What each reference row counts, so that they have the window's mix of parts of the day and regimes."""
+        ours = np.bincount(self.strata_of(window), minlength=self.counts.size)
+        return np.asarray((ours / np.maximum(self.counts, 1))[self.strata])
 
-
-def permutation_p(
-    live: Floats, reference: Floats, block_rows: int, permutations: int, generator: np.random.Generator
-) -> float:
-    """Share of exchanges of blocks that bring at least the distance observed, the observation counted as one.
-
-    Rows that fill no whole block are left out, the oldest ones.
-    """
-    counts = [_block_counts(sample, block_rows, _edges(live, reference)) for sample in (live, reference)]
-    blocks, drawn = np.concatenate(counts), len(counts[0])
-    observed = _distances(blocks, np.arange(drawn)[None])[0]
-    ranks = generator.random((permutations, len(blocks))).argsort(axis=1)
-    permuted = _distances(blocks, ranks[:, :drawn])
-    return float((1 + np.count_nonzero(permuted >= observed - 1e-12)) / (1 + permutations))
+    @cached_property
+    def times(self) -> list[float]:
+        """Autocorrelation time of each feature within part of the day and regime, rows."""
+        return [autocorrelation_time(self.residual(self.sample, place)) for place in range(self.sample.values.shape[1])]
 
 
-def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjusted p-values: rejecting those up to a level keeps the false-discovery rate at that level.
-
-    Source: Benjamini & Hochberg (1995), Controlling the false discovery rate, section 3
-
-    >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03])).round(3).tolist()
-    [0.03, 0.04, 0.04]
-    """
-    order = np.argsort(p_values)[::-1]
-    ranks = np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum.accumulate(p_values[order] * len(p_values) / ranks)
-    return np.minimum(adjusted, 1.0)
+def judged_window(names: tuple[str, ...], live: Sample, start: int, reference: Reference) -> WindowReport:
+    """The window that begins at ``start`` ns, feature by feature."""
+    parameters = reference.parameters
+    end = start + round(parameters.window_s * NS_PER_S)
+    window, generator = live.between(start, end), np.random.default_rng((parameters.seed, start))
+    weights = reference.weights(window)
+    most = int(np.ceil(FINER * len(names) / parameters.level))
+    shifts = [
+        _shift(name, place, window, reference, weights, most, generator) for place, name in enumerate(names)
+    ]
+    features = _discovered(shifts, parameters)
+    whole = bool(live.row_ts[-1] >= end)
+    return WindowReport(start, end, whole, window.row_ts.size, _said_of(features, parameters), features)
 
 
 def _shift(
-    name: str, live: Floats, reference: Floats, parameters: DriftParameters, generator: np.random.Generator
+    name: str,
+    place: int,
+    window: Sample,
+    reference: Reference,
+    weights: Floats,
+    most: int,
+    generator: np.random.Generator,
 ) -> FeatureShift:
-    distance = ks_distance(live, reference)
-    effect = distance_beyond(live, reference, parameters.tolerance)
+    """One feature without the correction for the others."""
+    parameters, live, past = reference.parameters, window.values[:, place], reference.sample.values[:, place]
+    inside = reference.counts[reference.strata_of(window)] > 0
+    rows = max(autocorrelation_time(reference.residual(window, place)), reference.times[place])
+    found = FeatureShift(name, ks_distance(live, past), 0.0, rows * parameters.sample_ms / 1e3)
+    if not inside.any():
+        return found
+    found = replace(found, shift=distance_beyond(live[inside], past, parameters.tolerance, weights))
+    distance = distance_beyond(live[inside], past, 0.0, weights)
     if distance == 0.0:
-        return FeatureShift(name, 0.0, 0.0, 1.0, len(live), 1.0, None, False)
-    rows = max(autocorrelation_time(live), autocorrelation_time(reference))
-    block_rows = max(np.ceil(parameters.block_times * rows), len(live) // MOST_BLOCKS)
-    blocks = int(len(live) // block_rows)
-    if blocks < parameters.min_blocks or len(reference) // block_rows < parameters.min_blocks:
-        return FeatureShift(name, distance, effect, rows, blocks, None, None, False)
-    p = permutation_p(live, reference, int(block_rows), parameters.permutations, generator)
-    return FeatureShift(name, distance, effect, rows, blocks, p, None, False)
+        return replace(found, p=1.0)
+    if not np.isfinite(rows):
+        return found
+    parts = _matched_blocks(place, window, reference, rows)
+    found = replace(found, blocks=sum(part.live for part in parts))
+    theirs = sum(len(part.rows) - part.live for part in parts)
+    if min(found.blocks, theirs) < parameters.min_blocks:
+        return found
+    guess = effective_p(distance, inside.sum() / rows, weights.sum() ** 2 / (weights**2).sum() / rows)
+    return replace(found, p=guess if guess > SCREEN else exchange_p(parts, most, generator))
+
+
+def _matched_blocks(place: int, window: Sample, reference: Reference, rows: float) -> list[Matched]:
+    parameters = reference.parameters
+    slots = round(parameters.window_s * 1e3 / parameters.sample_ms)
+    size = int(max(np.ceil(parameters.block_times * rows), slots // MOST_BLOCKS, 1))
+    edges = edges_of(window.values[:, place], reference.sample.values[:, place])
+    ours, theirs = (
+        blocks_of(
+            reference.slots_of(side),
+            reference.strata_of(side),
+            side.values[:, place],
+            edges,
+            size,
+            reference.shape,
+        )
+        for side in (window, reference.sample)
+    )
+    return matched(ours, theirs)
 
 
 def _discovered(shifts: list[FeatureShift], parameters: DriftParameters) -> tuple[FeatureShift, ...]:
@@ -200,36 +251,25 @@ def _discovered(shifts: list[FeatureShift], parameters: DriftParameters) -> tupl
     return tuple(found)
 
 
-def _excess(low: NDArray[np.float64], high: NDArray[np.float64], tolerance: float) -> float:
-    """Largest surplus of ``low`` up to a value over ``high`` up to that value and the tolerance."""
-    below = np.arange(1, low.size + 1) / low.size
-    return float((below - np.searchsorted(high, low + tolerance, side="right") / high.size).max(initial=0.0))
-
-
-def _verdict(features: tuple[FeatureShift, ...], parameters: DriftParameters) -> Verdict:
+def _said_of(features: tuple[FeatureShift, ...], parameters: DriftParameters) -> Verdict:
+    """What one window says."""
     if any(shift.drifted for shift in features):
         return "drift"
     judged = sum(shift.p is not None for shift in features)
     return "stable" if judged >= parameters.min_judged * len(features) else "insufficient"
 
 
-def _edges(live: Floats, reference: Floats) -> Floats:
-    """Distinct quantiles of both samples, each counted alike."""
-    shares = np.linspace(0, 1, BINS + 1)[1:-1]
-    found = [np.quantile(sample, shares, method="lower") for sample in (live, reference)]
-    return np.unique(np.concatenate(found)).astype(np.float32)
+def elected(windows: tuple[WindowReport, ...], parameters: DriftParameters) -> tuple[str, ...]:
+    """Features that drifted in enough whole windows, the farthest first."""
+    found = [shift for window in windows if window.whole for shift in window.features if shift.drifted]
+    votes = Counter(shift.name for shift in found)
+    farthest = {name: max(shift.shift for shift in found if shift.name == name) for name in votes}
+    elected = [name for name, count in votes.items() if count >= parameters.votes]
+    return tuple(sorted(elected, key=lambda name: -farthest[name]))
 
 
-def _block_counts(sample: Floats, block_rows: int, edges: Floats) -> NDArray[np.float64]:
-    """Share of each block's rows up to each edge, shape (blocks, edges)."""
-    blocks = sample[len(sample) % block_rows :].reshape(-1, block_rows)
-    return np.stack([(blocks <= edge).mean(axis=1) for edge in edges], axis=1)
-
-
-def _distances(blocks: NDArray[np.float64], drawn: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Distance between the blocks drawn and the rest, one for each row of ``drawn``."""
-    chosen = np.zeros((len(drawn), len(blocks)))
-    np.put_along_axis(chosen, drawn, 1.0, axis=1)
-    size, total = drawn.shape[1], blocks.sum(axis=0)
-    inside = chosen @ blocks
-    return np.asarray(np.abs(inside / size - (total - inside) / (len(blocks) - size)).max(axis=1))
+def _verdict(windows: tuple[WindowReport, ...], drifted: tuple[str, ...], parameters: DriftParameters) -> Verdict:
+    if drifted:
+        return "drift"
+    able = sum(window.whole and window.verdict != "insufficient" for window in windows)
+    return "stable" if able >= parameters.votes else "insufficient"
