@@ -74,6 +74,7 @@ def backtests(
     facts = {
         "figures": figures_of(results),
         "report": str(page),
+        **venue_facts(settings, part.symbol),
         **{name: frame.height for name, frame in beside.items()},
     }
     table = Table(stacked(results.runs, "fills"), facts, pages=pages)
@@ -125,6 +126,15 @@ def stacked(runs: Sequence[Run], table: str) -> pl.DataFrame:
 def minutes_of(runs: Sequence[Run]) -> pl.DataFrame:
     """Net profit of every run in every UTC minute that holds a row, with the regime of most of its rows."""
     return pl.concat([minute_regimes(run.steps.rows).with_columns(run=pl.lit(run.name)) for run in runs])
+
+
+def venue_facts(settings: Settings, symbol: str) -> dict[str, Any]:
+    """Which venue the runs traded against, and the mean of an order's way there and back, ms."""
+    venue = venue_in_force(settings, symbol)
+    legs, table = venue.parameters, venue.table
+    constant = legs.order_latency_ms + legs.ack_latency_ms
+    fitted = float((table.entry_ns + table.ack_ns).mean()) / 1e6 if table else constant
+    return {"venue_version": venue.version, "round_trip_ms": fitted}
 
 
 def figures_of(results: Results) -> dict[str, dict[str, Any]]:

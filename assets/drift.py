@@ -1,120 +1,101 @@
 """Live features against those that the champion was trained on."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from assets.champion import champion_slice, newest_slice
 from assets.checks import Verdict
-from assets.features import REGIME
-from assets.journal_tables import EVENTS_TABLE
-from assets.live_journal import live_table
+from assets.drift_rows import live_sample, live_until, reference_sample
 from assets.partitions import WHOLE, Part
-from assets.slice_data import days_of, slice_of
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
-from assets.walk_forward_slices import frame_slices
 from config.settings import Settings
-from features.batch import feature_rows, frame_to_rows
-from features.catalogue import VALID, catalogue_sha, feature_names
-from features.step import new_state
-from market.errors import DataError, LakeError
-from market.schema import frame_to_events
-from monitoring.drift import DriftReport, drift_report, should_retrain
+from features.catalogue import feature_names
+from market.schema import schema_sha
+from monitoring.drift import DriftReport, Sample, drift_report, should_retrain
 from storage.lake import Lake
 
-Floats = NDArray[np.float32]
-NS_PER_S = 1_000_000_000
+SAMPLES: Final = "drift_samples"  # rows of either side, for whoever draws them
+SIDE: Final = "side"
 
 
 @dg.asset(deps=["live_journal", "registered_model"], group_name="monitoring", kinds={"parquet"})
 def drift(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
-    """One line a feature: how far it went, and whether chance could have brought that."""
-    part = Part(settings.live.symbol, WHOLE)
-    champion = champion_slice(lake, part.symbol)
-    live, reference = live_values(settings, lake, part.symbol), reference_values(settings, lake, champion)
-    report = drift_report(feature_names(settings.features_of(part.symbol)), live, reference, settings.drift)
+    """One line a window and feature: how far it went, and whether chance could have brought that."""
+    part, rules = Part(settings.live.symbol, WHOLE), settings.drift
+    champion, names = champion_slice(lake, part.symbol), feature_names(settings.features_of(part.symbol))
+    live, reference = live_sample(settings, lake, part.symbol), reference_sample(settings, lake, champion)
+    report = drift_report(names, live, reference, rules)
+    newest = live.between(report.newest.start_ts, report.newest.end_ts)
+    write_samples(lake, part, names, {"reference": reference, "live": newest}, rules.page_rows)
     slices = {"champion_slice": champion.key, "newest_slice": newest_slice(lake, part.symbol)}
-    facts = {**report_facts(report), **slices, "live_until_ts": live_until(lake, part.symbol)}
+    reason = should_retrain(report, rules) or ""
+    facts = {**report_facts(report), "retrain_reason": reason, **slices, "live_until_ts": live_until(lake, part.symbol)}
     upstream = [content_shas(passed(lake, "live_journal", part))[:1], champion.key]
-    inputs = inputs_sha("drift", [settings.drift], upstream, ["features", "monitoring"])
-    frame = pl.DataFrame(list(report.as_dict()["features"]), infer_schema_length=None)
+    inputs = inputs_sha("drift", [rules], upstream, ["features", "monitoring"])
+    frame = pl.DataFrame(report.rows(), infer_schema_length=None)
     return publish(lake, "drift", part, Table(frame, facts), inputs)
 
 
 @dg.multi_asset_check(
     specs=blocking(
         "drift",
-        every_feature_judged_once="The table has every catalogued feature once, each with a distance between 0 and 1.",
+        every_feature_judged_once="Every window has each catalogued feature once, with a distance between 0 and 1.",
     )
 )
 def drift_hold(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
-    """The table has every catalogued feature once, each with a distance between 0 and 1."""
+    """Every window has each catalogued feature once, with a distance between 0 and 1."""
     part = Part(settings.live.symbol, WHOLE)
     table = lake.scan("drift", part.symbol, [part.key], unchecked=True).collect()
-    same = tuple(table["name"]) == feature_names(settings.features_of(part.symbol))
-    inside = bool(table["ks"].is_between(0, 1).all())
-    yield from judge(
-        lake, "drift", part, [Verdict("every_feature_judged_once", same and inside, {"features": table.height})]
-    )
+    found = judged_once(table, feature_names(settings.features_of(part.symbol)))
+    lake.set_verdict(SAMPLES, *part, found.passed, {found.name: found.passed})
+    yield from judge(lake, "drift", part, [found])
+
+
+def judged_once(table: pl.DataFrame, names: tuple[str, ...]) -> Verdict:
+    """Every window has each feature once, with a distance between 0 and 1."""
+    windows = table.group_by("start_ts", maintain_order=True).agg("name")["name"].to_list()
+    odd = sum(tuple(window) != names for window in windows)
+    inside = bool(table["ks"].is_between(0, 1).all() and table["shift"].is_between(0, 1).all())
+    facts: dict[str, float | int | str] = {"windows": len(windows), "odd_windows": odd}
+    return Verdict("every_feature_judged_once", bool(windows) and not odd and inside, facts)
 
 
 def report_facts(report: DriftReport) -> dict[str, Any]:
-    """The report in brief; the sensor reads ``verdict`` and ``retrain_reason`` and nothing else of it."""
+    """The report in brief; a sensor reads ``verdict``, ``said`` and what the asset adds, and nothing else of it."""
+    newest, worst = report.newest, report.worst
+    p_values = [feature.p for feature in newest.features if feature.p is not None]
+    whole = sum(window.whole for window in report.windows)
+    farthest = f"{worst.name} by {worst.shift:.3f}, raw KS {worst.ks:.3f}"
     return {
         "verdict": report.verdict,
-        "retrain_reason": should_retrain(report) or "",
-        "min_p": report.min_p if report.min_p is not None else "insufficient",
-        "worst_feature": report.worst_feature,
-        "worst_shift": report.worst_shift,
-        "feature_shift_ks": report.worst_ks,
-        "judged": report.judged,
-        "live_rows": report.live_rows,
+        "said": f"{whole} whole windows, {newest.judged} features judged in the newest; farthest {farthest}",
+        "min_p": min(p_values, default="insufficient"),
+        "worst_feature": worst.name,
+        "worst_shift": worst.shift,
+        "feature_shift_ks": worst.ks,
+        "judged": newest.judged,
+        "live_rows": newest.rows,
         "reference_rows": report.reference_rows,
         "report_sha": report.sha256,
     }
 
 
-def champion_slice(lake: Lake, symbol: str) -> Part:
-    """The slice that the registered model of a symbol was trained on. Raises LakeError if there is none."""
-    registered = lake.scan("registered_model", WHOLE, [WHOLE]).filter(pl.col("symbol") == symbol).collect()
-    if registered.is_empty():
-        raise LakeError(f"no model of {symbol} is registered: there is nothing to compare its features with")
-    return Part(symbol, registered["slice"][0])
+def write_samples(lake: Lake, part: Part, names: tuple[str, ...], sides: dict[str, Sample], most: int) -> None:
+    """At most so many rows of either side, evenly chosen."""
+    chosen = {side: sample.values[_evenly(len(sample.values), most)] for side, sample in sides.items()}
+    frame = pl.concat(
+        [pl.DataFrame(rows, schema=list(names)).insert_column(0, _named(side, rows)) for side, rows in chosen.items()]
+    )
+    lake.write(SAMPLES, *part, frame, schema_sha=schema_sha(frame.schema))
 
 
-def newest_slice(lake: Lake, symbol: str) -> str:
-    """Key of the last walk-forward slice of a symbol."""
-    return frame_slices(lake.scan("walk_forward_slices", symbol, [WHOLE]).collect())[-1].key
+def _named(side: str, rows: np.ndarray[Any, Any]) -> pl.Series:
+    return pl.Series(SIDE, [side] * len(rows), dtype=pl.String)
 
 
-def live_until(lake: Lake, symbol: str) -> int:
-    """Stamp of the newest record of the present journal, ns UTC."""
-    return int(lake.scan("live_journal", symbol, [WHOLE]).collect()["last_ts"].max())  # type: ignore[arg-type]
-
-
-def live_values(settings: Settings, lake: Lake, symbol: str) -> Floats:
-    """Normalised valid rows of the present journal, newest ``window_s`` seconds, recomputed by the compiled step.
-
-    Raises DataError if the journal was written under another catalogue.
-    """
-    journal = lake.scan("live_journal", symbol, [WHOLE]).collect()
-    parameters = settings.features_of(symbol)
-    if set(journal["catalogue_sha"]) != {catalogue_sha(parameters)}:
-        raise DataError(f"the journal of {symbol} was written under another feature catalogue than the settings'")
-    events = frame_to_events(live_table(lake, symbol, journal, EVENTS_TABLE))
-    end = int(events["ingest_ts"][-1])
-    rows = feature_rows(events, new_state(parameters), parameters, end)
-    kept = (rows.status == VALID) & (rows.row_ts > end - round(settings.drift.window_s * NS_PER_S))
-    return rows.values[kept]
-
-
-def reference_values(settings: Settings, lake: Lake, part: Part) -> Floats:
-    """Normalised valid rows of a slice's Train, newest ``reference_s`` seconds."""
-    start, end = slice_of(lake, part).train
-    start = max(start, end - round(settings.drift.reference_s * NS_PER_S))
-    within = pl.col("row_ts").is_between(start, end, closed="left") & (pl.col("status") == VALID)
-    frame = lake.scan("features", part.symbol, days_of(lake, part.symbol, start, end)).filter(within).collect()
-    return frame_to_rows(frame.drop(REGIME), settings.features_of(part.symbol)).values
+def _evenly(rows: int, most: int) -> np.ndarray[Any, Any]:
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.int64))

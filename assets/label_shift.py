@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assets.champion import champion_slice, newest_slice
 from assets.checks import DAY_NS, Verdict, day_start
-from assets.drift import champion_slice, newest_slice
 from assets.features import REGIME
 from assets.partitions import WHOLE, Part
 from assets.slice_data import slice_of
@@ -149,6 +149,7 @@ def report_facts(report: LabelShiftReport) -> dict[str, Any]:
     }
     return {
         "verdict": report.verdict,
+        "said": "; ".join(f"{said.regime}: {said.reason}" for said in report.regimes),
         "retrain_reason": should_retrain(report) or "",
         "naive_points": _known(report.naive_points),
         "naive_fires": report.naive_fires,

@@ -1,6 +1,8 @@
 """How often the monitors ask for a model on months that stay as they are, and how soon on those that change."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -22,7 +24,8 @@ from benchmarks.drifting_months import (
     profits_of,
 )
 from benchmarks.harness import Figure, print_figures
-from monitoring.drift import DAY_NS, Reference, elected, judged_window
+from monitoring.distances import effective_p
+from monitoring.drift import DAY_NS, NS_PER_S, Reference, WindowReport, elected, judged_window
 from monitoring.execution_drift import DayExecution, ExecutionReport, execution_report
 from monitoring.ir_decay import ir_report
 from monitoring.label_shift import label_shift_report
@@ -74,10 +77,11 @@ EXECUTION: Final = ExecutionDriftParameters(
 RETRAINING: Final = RetrainingParameters(cooldown_s=604_800.0, most_per_day=2)
 
 WINDOWS_A_DAY: Final = 4
-CHANGE_DAY: Final = 5  # of the live ones; for profits, whose window is a month, BASE later
-IR_CHANGE_DAY: Final = 30
+CHANGE_DAY: Final = 5  # of the live ones
+IR_CHANGE_DAY: Final = 30  # when a whole month of profits is known
 STATIONARY_SEEDS: Final = range(20)
 PLANTED_SEEDS: Final = range(40)
+HALVED_SEEDS: Final = range(10)
 PLANTED: Final = {  # name -> change, days until it has to be found; docs/drift.md stated both before the first run
     "drift": (Change(CHANGE_DAY, feature=1.0), 1.0),
     "label_shift": (Change(CHANGE_DAY, label_points=20.0), 3.0),
@@ -101,13 +105,46 @@ def figures() -> list[Figure]:
     for cause in CAUSES:
         days = sum(len({int(day) for day in month[cause]}) for month in months)
         found.append(Figure(f"days with a false reason, {cause}", days, None, f"of {len(months) * LIVE_DAYS}"))
-    for name, (_, delay) in PLANTED.items():
+    found += window_figures()
+    for name, (change, delay) in PLANTED.items():
         late = [delay_of(name, seed) for seed in PLANTED_SEEDS]
-        timely = sum(day is not None and day <= delay for day in late)
-        found.append(Figure(f"{name} found within {delay:g} days", timely, None, "of 40 seeds", ">= 36"))
+        found.append(Figure(f"{name} found within {delay:g} days", timely(late, delay), None, "of 40 seeds", ">= 36"))
         known = [day for day in late if day is not None]
         found.append(Figure(f"{name}, median delay", float(np.median(known)), None, "days"))
+        late = [delay_of(name, seed, halved(change)) for seed in HALVED_SEEDS]
+        found.append(Figure(f"{name}, half the effect", timely(late, delay), None, f"of {len(HALVED_SEEDS)} seeds"))
     return found
+
+
+def window_figures() -> list[Figure]:
+    """Of the stationary months' windows: how many a feature drifts in, and what the plain test would have said."""
+    windows = [window for seed in STATIONARY_SEEDS for window in windows_of(seed, Change(), 0, LIVE_DAYS)]
+    features = [feature for window in windows for feature in window.features]
+    day = DAY_NS / (SAMPLE_S * NS_PER_S)
+    plain = sum(effective_p(feature.ks, day / WINDOWS_A_DAY, day * TRAINING_DAYS) < 0.01 for feature in features)
+    return [
+        Figure("windows with a false feature", sum(w.verdict == "drift" for w in windows), None, f"of {len(windows)}"),
+        Figure("features judged", sum(f.p is not None for f in features), None, f"of {len(features)}"),
+        Figure("features that plain KS at 1 % rejects", plain, None, f"of {len(features)}"),
+    ]
+
+
+def timely(late: list[float | None], delay: float) -> int:
+    """How many were found within a delay, days."""
+    return sum(day is not None and day <= delay for day in late)
+
+
+def halved(change: Change) -> Change:
+    """A change of half the effect."""
+    return replace(
+        change,
+        feature=change.feature / 2,
+        label_points=change.label_points / 2,
+        cost_bp=change.cost_bp / 2,
+        latency=1 + (change.latency - 1) / 2,
+        fill_points=change.fill_points / 2,
+        daily_ir=(DAILY_IR + change.daily_ir) / 2,
+    )
 
 
 def alarms(seed: int) -> dict[str, Days]:
@@ -124,22 +161,29 @@ def requests(month: dict[str, Days]) -> list[Request]:
     return asked
 
 
-def delay_of(name: str, seed: int) -> float | None:
+def delay_of(name: str, seed: int, other: Change | None = None) -> float | None:
     """Days from a change to the first reason after it; None: none within the delay that was stated."""
-    change, delay = PLANTED[name]
+    change, delay = (other or PLANTED[name][0]), PLANTED[name][1]
     found = CAUSES[CAUSE_OF.get(name, name)](seed, change, change.day, change.day + int(np.ceil(delay)))
     return min((day - change.day for day in found if day > change.day), default=None)
 
 
 def drift_days(seed: int, change: Change, first: int, last: int) -> Days:
     """Ends of windows after which some feature stands drifted, between two live days."""
+    windows = windows_of(seed, change, first, last)
+    start = FIRST_NS + TRAINING_DAYS * DAY_NS
+    newest = [windows[max(0, place - 2) : place + 1] for place in range(len(windows))]
+    return [(three[-1].end_ts - start) / DAY_NS for three in newest if elected(three, DRIFT)]
+
+
+@cache
+def windows_of(seed: int, change: Change, first: int, last: int) -> tuple[WindowReport, ...]:
+    """Every window between two live days, and the two before, which have votes in the first."""
     live, training = features_of(Market(seed, TRAINING_DAYS + LIVE_DAYS), change)
     reference = Reference(training, len(REGIMES), DRIFT)
     start, span = FIRST_NS + TRAINING_DAYS * DAY_NS, DAY_NS // WINDOWS_A_DAY
     numbers = range(max(0, first * WINDOWS_A_DAY - 2), last * WINDOWS_A_DAY)
-    windows = [judged_window(FEATURES, live, start + number * span, reference) for number in numbers]
-    ends = [(number + 1) / WINDOWS_A_DAY for number in numbers]
-    return [end for place, end in enumerate(ends) if elected(tuple(windows[max(0, place - 2) : place + 1]), DRIFT)]
+    return tuple(judged_window(FEATURES, live, start + number * span, reference) for number in numbers)
 
 
 def label_days(seed: int, change: Change, first: int, last: int) -> Days:

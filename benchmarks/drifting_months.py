@@ -1,9 +1,9 @@
-"""Simulated months for the monitors: rows, labels, executions and profits of a market that stays as it is, or changes."""
+"""Simulated months for the monitors: rows, labels, executions and profits of a market that stays, or changes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ class Market(NamedTuple):
         return np.random.default_rng((self.seed, *name.encode()))
 
 
-@cache
+@lru_cache(maxsize=8)
 def regimes_of(market: Market) -> NDArray[np.int8]:
     """Regime of each row: spells of geometric length, oftener of high volatility by day."""
     generator, rows = market.stream("regimes"), market.days * DAY_ROWS
@@ -124,7 +124,9 @@ def executions_of(market: Market, change: Change = STATIONARY) -> tuple[Observat
     changed = hour >= change.day * 24
     alike = autoregression(generator, hours, 0.8, 3)[hour]
     noise = generator.standard_normal((hour.size, 2))
-    legs = np.exp(0.05 * alike[:, 0] + 0.4 * noise[:, 0] - (0.05**2 + 0.4**2) / 2) * np.where(changed, change.latency, 1)
+    legs = np.exp(0.05 * alike[:, 0] + 0.4 * noise[:, 0] - (0.05**2 + 0.4**2) / 2) * np.where(
+        changed, change.latency, 1
+    )
     filled = FILL_SHARE + 0.03 * alike[:, 1] - np.where(changed, change.fill_points / 100, 0)
     costs = 0.2 * alike[:, 2] + 0.1 * by_day[hour] + 2.0 * noise[:, 1] + np.where(changed, change.cost_bp, 0.0)
     start = FIRST_NS + TRAINING_DAYS * 86_400_000_000_000

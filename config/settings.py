@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,11 +29,19 @@ from modeling.parameters import (
     TrainingParameters,
     WalkForwardParameters,
 )
-from monitoring.parameters import DriftParameters, LabelShiftParameters, ParityParameters
+from monitoring.parameters import (
+    DriftParameters,
+    ExecutionDriftParameters,
+    IrDecayParameters,
+    LabelShiftParameters,
+    ParityParameters,
+    RetrainingParameters,
+)
 from storage.clickhouse_parameters import WarehouseParameters
 from trading.parameters import REMEMBERED_ROWS, TradingParameters
 
 _HTTP: Final = ("http", "https")
+_CRON: Final = re.compile(r"\S+( \S+){4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,11 +335,17 @@ class OrchestrationSettings:
     """How Dagster runs, and where the two web pages listen (on loopback always: they have no login)."""
 
     schedules_running: bool  # whether schedules and sensors run unless a person stops them
+    data_cron: str  # when yesterday's partitions are made; cron, UTC, as the two below
+    walk_forward_cron: str  # when walk-forward slices are cut anew, so that the newest one is trained
+    monitoring_cron: str  # when what ran live is held against what the champion was trained on
     dagster_port: int  # of Dagster's page
     mlflow_port: int  # of MLflow's page
     metrics_port: int  # of research's metrics, which Prometheus scrapes
 
     def __post_init__(self) -> None:
+        for key in ("data_cron", "walk_forward_cron", "monitoring_cron"):
+            if not _CRON.fullmatch(getattr(self, key)):
+                raise ConfigError(f"{key}={getattr(self, key)!r} must be five fields: minute hour day month weekday")
         for key in ("dagster_port", "mlflow_port", "metrics_port"):
             if not 1_024 <= getattr(self, key) <= 65_535:
                 raise ConfigError(f"{key}={getattr(self, key)} must lie in 1024 to 65535")
@@ -359,6 +374,9 @@ class Settings:
     drift: DriftParameters
     label_shift: LabelShiftParameters
     parity: ParityParameters
+    ir_decay: IrDecayParameters
+    execution_drift: ExecutionDriftParameters
+    retraining: RetrainingParameters
     warehouse: WarehouseParameters
     orchestration: OrchestrationSettings
 

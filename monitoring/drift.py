@@ -1,21 +1,21 @@
 """Whether live features come from the distribution that the model was trained on, window by window.
 
 A plain Kolmogorov-Smirnov p-value takes neighbouring rows for independent ones and rejects stationary features nearly
-always; another hour or another mix of regimes does the rest. Here the reference is matched by both, whole blocks of rows
-change places, and one feature has to go the distance in most of the newest windows. docs/drift.md has the rule.
+always; another hour or another mix of regimes does the rest. Here the reference is matched by both, whole blocks of
+rows change places, and one feature has to go the distance in most of the newest windows. docs/drift.md has the rule.
 """
 
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import NotEnoughData
 from monitoring.distances import autocorrelation_time, benjamini_hochberg, distance_beyond, effective_p, ks_distance
-from monitoring.exchanges import Matched, blocks_of, edges_of, exchange_p, matched
+from monitoring.exchanges import blocks_of, edges_of, exchange_p, filled_blocks, matched
 from monitoring.parameters import DriftParameters
 from monitoring.report import content_sha
 
@@ -27,6 +27,7 @@ NS_PER_S: Final = 1_000_000_000
 DAY_NS: Final = 86_400 * NS_PER_S
 MOST_BLOCKS: Final = 100  # live ones; where more would fit, they are longer than they need to be
 SCREEN: Final = 0.2  # effective-size p-value from which on no blocks are exchanged
+NO_DISTANCE: Final = 1e-9  # a sum of weights may be off by as much
 FINER: Final = 2  # p-values resolve so many times what the correction asks of the smallest one
 
 
@@ -147,7 +148,6 @@ class Reference:
 
     def __init__(self, sample: Sample, regimes: int, parameters: DriftParameters) -> None:
         self.sample, self.regimes, self.parameters = sample, regimes, parameters
-        self.shape = parameters.day_parts, regimes
         self.strata = self.strata_of(sample)
         self.counts = np.bincount(self.strata, minlength=parameters.day_parts * regimes)
 
@@ -158,6 +158,11 @@ class Reference:
     def slots_of(self, sample: Sample) -> NDArray[np.int64]:
         """The sampling instant of each row, counted from 1970."""
         return np.asarray(sample.row_ts // (self.parameters.sample_ms * 1_000_000))
+
+    def shared(self, window: Sample) -> Sample:
+        """The rows of a window whose part of the day and regime the reference has."""
+        kept = self.counts[self.strata_of(window)] > 0
+        return Sample(window.row_ts[kept], window.regimes[kept], window.values[kept])
 
     def residual(self, sample: Sample, place: int) -> Floats:
         """A feature less the reference's mean in each row's part of the day and regime."""
@@ -179,65 +184,71 @@ def judged_window(names: tuple[str, ...], live: Sample, start: int, reference: R
     """The window that begins at ``start`` ns, feature by feature."""
     parameters = reference.parameters
     end = start + round(parameters.window_s * NS_PER_S)
-    window, generator = live.between(start, end), np.random.default_rng((parameters.seed, start))
-    weights = reference.weights(window)
-    most = int(np.ceil(FINER * len(names) / parameters.level))
+    window = live.between(start, end)
+    pair = Pair(window, reference, int(np.ceil(FINER * len(names) / parameters.level)))
+    generator = np.random.default_rng((parameters.seed, start))
     shifts = [
-        _shift(name, place, window, reference, weights, most, generator) for place, name in enumerate(names)
+        replace(pair.shift(place, generator), name=name, ks=ks_distance(window.values[:, place], past))
+        for place, (name, past) in enumerate(zip(names, reference.sample.values.T, strict=True))
     ]
     features = _discovered(shifts, parameters)
     whole = bool(live.row_ts[-1] >= end)
     return WindowReport(start, end, whole, window.row_ts.size, _said_of(features, parameters), features)
 
 
-def _shift(
-    name: str,
-    place: int,
-    window: Sample,
-    reference: Reference,
-    weights: Floats,
-    most: int,
-    generator: np.random.Generator,
-) -> FeatureShift:
-    """One feature without the correction for the others."""
-    parameters, live, past = reference.parameters, window.values[:, place], reference.sample.values[:, place]
-    inside = reference.counts[reference.strata_of(window)] > 0
-    rows = max(autocorrelation_time(reference.residual(window, place)), reference.times[place])
-    found = FeatureShift(name, ks_distance(live, past), 0.0, rows * parameters.sample_ms / 1e3)
-    if not inside.any():
-        return found
-    found = replace(found, shift=distance_beyond(live[inside], past, parameters.tolerance, weights))
-    distance = distance_beyond(live[inside], past, 0.0, weights)
-    if distance == 0.0:
-        return replace(found, p=1.0)
-    if not np.isfinite(rows):
-        return found
-    parts = _matched_blocks(place, window, reference, rows)
-    found = replace(found, blocks=sum(part.live for part in parts))
-    theirs = sum(len(part.rows) - part.live for part in parts)
-    if min(found.blocks, theirs) < parameters.min_blocks:
-        return found
-    guess = effective_p(distance, inside.sum() / rows, weights.sum() ** 2 / (weights**2).sum() / rows)
-    return replace(found, p=guess if guess > SCREEN else exchange_p(parts, most, generator))
+class Pair:
+    """A window beside the reference, without the rows whose part of the day and regime that lacks."""
 
+    def __init__(self, window: Sample, reference: Reference, most: int) -> None:
+        self.live, self.reference, self.most = reference.shared(window), reference, most
+        self.weights = reference.weights(self.live)
 
-def _matched_blocks(place: int, window: Sample, reference: Reference, rows: float) -> list[Matched]:
-    parameters = reference.parameters
-    slots = round(parameters.window_s * 1e3 / parameters.sample_ms)
-    size = int(max(np.ceil(parameters.block_times * rows), slots // MOST_BLOCKS, 1))
-    edges = edges_of(window.values[:, place], reference.sample.values[:, place])
-    ours, theirs = (
-        blocks_of(
-            reference.slots_of(side),
-            reference.strata_of(side),
-            side.values[:, place],
-            edges,
-            size,
-            reference.shape,
-        )
-        for side in (window, reference.sample)
-    )
-    return matched(ours, theirs)
+    def shift(self, place: int, generator: np.random.Generator) -> FeatureShift:
+        """One feature, matched, without the correction for the others."""
+        parameters, live = self.reference.parameters, self.live.values[:, place]
+        nothing = FeatureShift("", 0.0, 0.0, float("inf"))
+        if not live.size:
+            return nothing
+        past = self.reference.sample.values[:, place]
+        distance = distance_beyond(live, past, 0.0, self.weights)
+        if distance < NO_DISTANCE:
+            return replace(nothing, p=1.0)
+        shift = distance_beyond(live, past, parameters.tolerance, self.weights)
+        rows = max(autocorrelation_time(self.reference.residual(self.live, place)), self.reference.times[place])
+        found = replace(nothing, shift=shift, autocorrelation_s=rows * parameters.sample_ms / 1e3)
+        if not np.isfinite(rows):
+            return found
+        size = self._size(rows)
+        blocks, theirs = (filled_blocks(self.reference.slots_of(side), size) for side in self._sides)
+        if min(blocks, theirs) < parameters.min_blocks:
+            return replace(found, blocks=blocks)
+        guess = effective_p(distance, *(counted / rows for counted in self._counted))
+        return replace(found, blocks=blocks, p=guess if guess > SCREEN else self._exchanged(place, size, generator))
+
+    @property
+    def _sides(self) -> tuple[Sample, Sample]:
+        return self.live, self.reference.sample
+
+    @property
+    def _counted(self) -> tuple[float, float]:
+        """Rows of either side that count, the reference's as if all weighed the same."""
+        return self.live.row_ts.size, float(self.weights.sum() ** 2 / (self.weights**2).sum())
+
+    def _size(self, rows: float) -> int:
+        """Sampling instants in a block."""
+        parameters = self.reference.parameters
+        slots = round(parameters.window_s * 1e3 / parameters.sample_ms)
+        return int(max(np.ceil(parameters.block_times * rows), slots // MOST_BLOCKS, 1))
+
+    def _exchanged(self, place: int, size: int, generator: np.random.Generator) -> float:
+        """The p-value by exchange of blocks of so many sampling instants."""
+        edges = edges_of(*(side.values[:, place] for side in self._sides))
+        known = self.reference
+        cut = [
+            blocks_of(known.slots_of(side), known.strata_of(side), side.values[:, place], edges, size, known.regimes)
+            for side in self._sides
+        ]
+        return exchange_p(matched(*cut), self.most, generator)
 
 
 def _discovered(shifts: list[FeatureShift], parameters: DriftParameters) -> tuple[FeatureShift, ...]:

@@ -44,16 +44,19 @@ def edges_of(live: Values, reference: Values) -> Values:
     return np.unique(np.concatenate(found)).astype(np.float32)
 
 
+def filled_blocks(slots: NDArray[np.int64], size: int) -> int:
+    """How many blocks of ``size`` slots hold rows in at least half of them."""
+    return int(np.count_nonzero(np.unique(slots // size, return_counts=True)[1] >= LEAST_FILLED * size))
+
+
 def blocks_of(
-    slots: NDArray[np.int64], strata: NDArray[np.int64], values: Values, edges: Values, size: int, shape: tuple[int, int]
+    slots: NDArray[np.int64], strata: NDArray[np.int64], values: Values, edges: Values, size: int, regimes: int
 ) -> Blocks:
     """The blocks of ``size`` slots that hold rows in at least half of them.
 
     slots : (N,), which sampling instant since 1970 each row is of, rising
     strata : (N,), part of the day x regimes + regime
-    shape : parts of the day, regimes
     """
-    regimes = shape[1]
     numbers, place, filled = np.unique(slots // size, return_inverse=True, return_counts=True)
     bins = np.searchsorted(edges, values, side="left")  # a value is up to the edges from here on
     code = (place * regimes + strata % regimes) * (edges.size + 1) + bins

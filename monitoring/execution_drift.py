@@ -1,7 +1,7 @@
 """Whether orders still take as long, fill as often and cost as much as the models in force say, day by day.
 
-Observations of one hour share one market and count as one. A day is off where its mean is beyond a floor and its interval
-excludes what is expected; most of the newest days have to be off the same way. docs/drift.md has the formulas.
+Observations of one hour share one market and count as one. A day is off where its mean is beyond a floor and its
+interval excludes what is expected; most of the newest days have to be off the same way. docs/drift.md has the formulas.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ def should_retrain(report: ExecutionReport) -> str | None:
 def bounds_of(measure: str, expected: float, parameters: ExecutionDriftParameters) -> tuple[float, float]:
     """Between which a mean is near enough to what is expected.
 
-    >>> rules = ExecutionDriftParameters(latency_ratio=1.25, fill_points=10.0, cost_bp=0.5, min_hours=12, votes=2, of_days=3)
+    >>> rules = ExecutionDriftParameters(1.25, fill_points=10.0, cost_bp=0.5, min_hours=12, votes=2, of_days=3)
     >>> bounds_of(LATENCY, 1.0, rules), bounds_of(PAID_COST, 0.0, rules)
     ((0.8, 1.25), (-0.5, 0.5))
     """

@@ -90,14 +90,14 @@ def matched_irs(live: Floats, base: Floats) -> tuple[Floats, Floats]:
     return _ir(shares, live), _ir(shares, base)
 
 
-def daily_net(
-    days: NDArray[np.str_], regimes: NDArray[np.int64], net: Floats, regime_count: int
-) -> DailyNet:
+def daily_net(days: NDArray[np.str_], regimes: NDArray[np.int64], net: Floats, regime_count: int) -> DailyNet:
     """Sums of minutes by day and regime; arrays of one value a minute, (N,)."""
     names, place = np.unique(days, return_inverse=True)
     code = place * regime_count + regimes
     sums = [np.bincount(code, weights, names.size * regime_count) for weights in (np.ones(net.size), net, net**2)]
-    return DailyNet(tuple(map(str, names)), np.stack(sums, axis=-1).reshape(names.size, regime_count, 3))
+    return DailyNet(
+        tuple(map(str, names)), np.stack(sums, axis=-1).reshape(names.size, regime_count, 3).astype(np.float64)
+    )
 
 
 def _judged(live: Floats, base: Floats, found: IrReport, parameters: IrDecayParameters) -> IrReport:
@@ -144,4 +144,3 @@ def _ir(shares: Floats, sums: Floats) -> Floats:
     variance = square - mean**2
     moving = variance > 1e-12 * np.maximum(square, 1e-300)
     return np.asarray(np.where(moving, mean / np.sqrt(np.where(moving, variance, 1.0)), np.nan) * DAY_MINUTES**0.5)
-

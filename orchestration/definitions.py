@@ -10,8 +10,11 @@ import market  # noqa: F401  (points numba at its cache before an asset imports 
 from assets.aligned_events import aligned_events, aligned_events_hold
 from assets.backtests import backtests, backtests_hold
 from assets.drift import drift, drift_hold
+from assets.drift_page import drift_page
 from assets.evaluation import evaluation, evaluation_hold
+from assets.execution_drift import execution_drift, execution_drift_hold
 from assets.features import features, features_hold
+from assets.ir_decay import ir_decay, ir_decay_hold
 from assets.label_shift import label_shift, label_shift_hold
 from assets.labels import labels, labels_hold
 from assets.live_deployment import live_deployment
@@ -30,10 +33,13 @@ from assets.warehouse import warehouse_events, warehouse_events_hold
 from config.loading import load_settings, refuse_live_keys
 from config.settings import Settings
 from orchestration.climbing import JournalClimber
+from orchestration.drift_sensors import monitor_sensors
+from orchestration.failures import run_failures
 from orchestration.jobs import JOBS
-from orchestration.live_sensors import feature_drift, finished_journal, new_approval, new_challenger
-from orchestration.schedules import daily_data, daily_parity, daily_slices
-from orchestration.sensors import new_slices
+from orchestration.live_sensors import finished_journal, new_approval, new_challenger
+from orchestration.retraining import retraining
+from orchestration.schedules import daily_data, daily_parity, monitors, weekly_slices
+from orchestration.sensors import evaluated_model, new_slices
 
 ASSETS: Final = (
     raw_ticks,
@@ -54,6 +60,10 @@ ASSETS: Final = (
     label_shift,
     paid_cost,
     parity,
+    ir_decay,
+    execution_drift,
+    drift_page,
+    retraining,
 )
 CHECKS: Final = (
     raw_ticks_hold,
@@ -72,6 +82,8 @@ CHECKS: Final = (
     label_shift_hold,
     paid_cost_hold,
     parity_hold,
+    ir_decay_hold,
+    execution_drift_hold,
 )
 
 
@@ -83,13 +95,15 @@ def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinit
         assets=[*ASSETS, *([warehouse_events] if warehouse else [])],
         asset_checks=[*CHECKS, *([warehouse_events_hold] if warehouse else [])],
         jobs=JOBS,
-        schedules=[daily_data(settings), daily_slices(settings), daily_parity(settings)],
+        schedules=[daily_data(settings), weekly_slices(settings), daily_parity(settings), monitors(settings)],
         sensors=[
             new_slices(settings),
             new_approval(settings),
             new_challenger(settings),
             finished_journal(settings),
-            feature_drift(settings),
+            *monitor_sensors(settings),
+            evaluated_model(settings),
+            run_failures(settings),
         ],
         resources={**resources_of(settings), "climber": JournalClimber()},
         executor=dg.in_process_executor,

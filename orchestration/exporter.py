@@ -2,45 +2,49 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import GaugeMetricFamily
+import polars as pl
+from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from assets.partitions import WHOLE, Part
 from assets.tables import passed
 from monitoring.metrics import RESEARCH_METRICS
+from monitoring.metrics import Metric as Declared
+from orchestration.failures import failures_by_job
 from storage.lake import Lake
 
 _FEATURES = {"feature_shift_ks": "ks", "feature_shift": "shift", "feature_drifted": "drifted"}  # metric -> column
 
 
-class DriftCollector(Collector):
-    """The drift reports in force; one whose checks have not passed says nothing."""
+class ResearchCollector(Collector):
+    """The drift reports in force, and the runs that failed; a report whose checks have not passed says nothing."""
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, failures: Path) -> None:
+        self._lake, self._failures = lake, failures
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Each metric of research, with a value for each symbol that has a report."""
-        families = {
-            metric.name: GaugeMetricFamily(metric.name, metric.help, labels=("symbol", *metric.labels))
-            for metric in RESEARCH_METRICS
-        }
+    def collect(self) -> Iterator[Metric]:
+        """Each metric of research: with a value for each symbol that has a report, or for each job."""
+        families = {metric.name: _family(metric) for metric in RESEARCH_METRICS}
         for symbol in sorted({place.symbol for place in self._lake.places() if place.dataset == "drift"}):
             report = passed(self._lake, "drift", Part(symbol, WHOLE))
             if report is not None:
-                _add(families, symbol, self._lake.scan("drift", symbol, [WHOLE]).collect().to_dicts())
+                table = self._lake.scan("drift", symbol, [WHOLE]).collect()
+                _add(families, symbol, table.filter(pl.col("start_ts") == table["start_ts"].max()).to_dicts())
                 families["drift_live_until_seconds"].add_metric([symbol], report.metadata["live_until_ts"] / 1e9)
+        for job, failed in failures_by_job(self._failures).items():
+            families["failed_runs"].add_metric([job], failed)
         yield from families.values()
 
 
 @contextmanager
-def metrics_page(lake: Lake, address: str, port: int) -> Iterator[int]:
+def metrics_page(lake: Lake, failures: Path, address: str, port: int) -> Iterator[int]:
     """Serve ``/metrics`` from a thread while the block runs; the port, where 0 asked for a free one."""
     registry = CollectorRegistry()
-    registry.register(DriftCollector(lake))
+    registry.register(ResearchCollector(lake, failures))
     server, thread = start_http_server(port, address, registry)
     try:
         yield server.server_port
@@ -50,7 +54,15 @@ def metrics_page(lake: Lake, address: str, port: int) -> Iterator[int]:
         thread.join()
 
 
-def _add(families: dict[str, GaugeMetricFamily], symbol: str, features: list[dict[str, Any]]) -> None:
+def _family(metric: Declared) -> GaugeMetricFamily | CounterMetricFamily:
+    labels = (*(("symbol",) if metric.scope == "symbol" else ()), *metric.labels)
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    return kind(metric.name, metric.help, labels=labels)
+
+
+def _add(
+    families: dict[str, GaugeMetricFamily | CounterMetricFamily], symbol: str, features: list[dict[str, Any]]
+) -> None:
     for feature in features:
         for name, column in _FEATURES.items():
             families[name].add_metric([symbol, feature["name"]], float(feature[column]))

@@ -1,8 +1,7 @@
-"""What an approval, a finished journal segment and a drift verdict start."""
+"""What an approval and a finished journal segment start."""
 
 import dagster as dg
 
-from assets.partitions import Part, slice_key, slices, symbols
 from assets.registered_model import model_name
 from config.settings import Settings
 from orchestration import jobs
@@ -50,38 +49,6 @@ def finished_journal(settings: Settings) -> dg.SensorDefinition:
         return dg.RunRequest(f"journal|{newest.name}|{stat.st_size}|{stat.st_mtime_ns}")
 
     return finished_journal
-
-
-def feature_drift(settings: Settings) -> dg.SensorDefinition:
-    """Requests a new model where the drift asset gives a reason; the cursor is when it last did so, seconds UTC."""
-
-    @dg.sensor(job=jobs.training, minimum_interval_seconds=60, default_status=_status(settings))
-    def feature_drift(context: dg.SensorEvaluationContext) -> Answer:
-        event = context.instance.get_latest_materialization_event(dg.AssetKey("drift"))
-        if event is None or event.asset_materialization is None:
-            return dg.SkipReason("the drift asset was never made")
-        found = {name: value.value for name, value in event.asset_materialization.metadata.items()}
-        if not found["retrain_reason"]:
-            worst = f"{found['worst_feature']} by {found['worst_shift']:.3f}, raw KS {found['feature_shift_ks']:.3f}"
-            return dg.SkipReason(f"verdict {found['verdict']}, {found['judged']} features judged; farthest {worst}")
-        last, cooldown = float(context.cursor or 0.0), settings.drift.cooldown_s
-        if 0 < event.timestamp - last < cooldown:
-            return dg.SkipReason(f"{found['retrain_reason']}; the last request is under {cooldown:g} s old")
-        context.update_cursor(str(event.timestamp))
-        return _retraining(context, settings, found)
-
-    return feature_drift
-
-
-def _retraining(context: dg.SensorEvaluationContext, settings: Settings, found: dict[str, object]) -> dg.RunRequest:
-    part = Part(settings.live.symbol, str(found["newest_slice"]))
-    context.instance.add_dynamic_partitions(symbols.name, [part.symbol])
-    context.instance.add_dynamic_partitions(slices.name, [part.key])
-    return dg.RunRequest(
-        run_key=f"drift|{part.symbol}|{str(found['report_sha'])[:12]}|{found['champion_slice']}",
-        partition_key=slice_key(part),
-        tags={"retrain/reason": str(found["retrain_reason"])},
-    )
 
 
 def _deploying(settings: Settings, registry: Registry, role: str) -> Answers:

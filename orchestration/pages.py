@@ -14,6 +14,7 @@ from config.settings import Settings
 from market.errors import ConfigError, TickloopError
 from market.kernel_cache import ROOT
 from orchestration.exporter import metrics_page
+from orchestration.failures import failures_file
 from orchestration.instance import open_instance
 from storage.lake import Lake
 from storage.registry import Registry, create_database
@@ -45,7 +46,9 @@ def serve_pages(settings: Settings) -> None:
         create_database(settings.paths.mlflow / "mlflow.db")
     lake = Lake(settings.lake_root, settings.paths.lake_cache)
     with contextlib.ExitStack() as running:
-        running.enter_context(metrics_page(lake, LOOPBACK, settings.orchestration.metrics_port))
+        running.enter_context(
+            metrics_page(lake, failures_file(settings), LOOPBACK, settings.orchestration.metrics_port)
+        )
         pages = {
             name: running.enter_context(_running(command, settings)) for name, command in commands(settings).items()
         }

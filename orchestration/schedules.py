@@ -6,17 +6,20 @@ from datetime import timedelta
 import dagster as dg
 
 from assets.captures import capture_dates
-from assets.partitions import Part, day_key, symbols
+from assets.partitions import WHOLE, Part, day_key, symbols
+from assets.registered_model import ALL
+from assets.tables import passed
 from config.settings import Settings
 from orchestration import jobs
 from storage.journal import segments
+from storage.lake import Lake
 
 
 def daily_data(settings: Settings) -> dg.ScheduleDefinition:
-    """Ten minutes past midnight: yesterday's partition of every symbol that has a capture of it."""
+    """Yesterday's partition of every symbol that has a capture of it."""
 
     @dg.schedule(
-        cron_schedule="10 0 * * *",
+        cron_schedule=settings.orchestration.data_cron,
         job=jobs.data,
         execution_timezone="UTC",
         default_status=_status(settings),
@@ -34,22 +37,40 @@ def daily_data(settings: Settings) -> dg.ScheduleDefinition:
     return daily_data
 
 
-def daily_slices(settings: Settings) -> dg.ScheduleDefinition:
-    """One o'clock: the walk-forward slices of every symbol; the sensor on new slices retrains."""
+def weekly_slices(settings: Settings) -> dg.ScheduleDefinition:
+    """The walk-forward slices of every symbol; the sensor on new slices trains what is new."""
 
     @dg.schedule(
-        cron_schedule="0 1 * * *",
+        cron_schedule=settings.orchestration.walk_forward_cron,
         job=jobs.slices,
         execution_timezone="UTC",
         default_status=_status(settings),
     )
-    def daily_slices(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    def weekly_slices(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         context.instance.add_dynamic_partitions(symbols.name, list(settings.data.symbols))
         day = context.scheduled_execution_time.date()
         for symbol in settings.data.symbols:
             yield dg.RunRequest(run_key=f"slices|{day}|{symbol}", partition_key=symbol)
 
-    return daily_slices
+    return weekly_slices
+
+
+def monitors(settings: Settings) -> dg.ScheduleDefinition:
+    """Every monitor of the live symbol, where it has a journal and a champion to be held against."""
+
+    @dg.schedule(
+        cron_schedule=settings.orchestration.monitoring_cron,
+        job=jobs.monitoring,
+        execution_timezone="UTC",
+        default_status=_status(settings),
+    )
+    def monitors(context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake]) -> dg.RunRequest | dg.SkipReason:
+        for table, part in (("live_journal", Part(settings.live.symbol, WHOLE)), ("registered_model", ALL)):
+            if passed(lake, table, part) is None:
+                return dg.SkipReason(f"no {table} of {part.symbol} that passed its checks: nothing to compare")
+        return dg.RunRequest(run_key=f"monitoring|{context.scheduled_execution_time.isoformat()}")
+
+    return monitors
 
 
 def daily_parity(settings: Settings) -> dg.ScheduleDefinition:

@@ -1,12 +1,16 @@
 """What starts by what has happened; a sensor reads what assets have left and computes nothing."""
 
+import time
+
 import dagster as dg
 
 from assets.partitions import WHOLE, Part, slice_key, slices, symbols
+from assets.registered_model import ALL, newest_slices
 from assets.tables import passed
 from assets.walk_forward_slices import frame_slices
 from config.settings import Settings
 from orchestration import jobs
+from orchestration.retraining import NEW_SLICES, Clock, Wish, ask
 from storage.lake import Lake
 
 
@@ -23,8 +27,8 @@ def untrained_slices(settings: Settings, lake: Lake) -> list[tuple[Part, str]]:
     return found
 
 
-def new_slices(settings: Settings) -> dg.SensorDefinition:
-    """Requests a model for every slice that has none."""
+def new_slices(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
+    """Requests a model for slices that have none, the newest first, as many a day as the budget allows."""
     running = settings.orchestration.schedules_running
 
     @dg.sensor(
@@ -40,13 +44,42 @@ def new_slices(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason(f"every slice of {', '.join(settings.data.symbols)} has an evaluated model")
         context.instance.add_dynamic_partitions(symbols.name, sorted({part.symbol for part, _ in waiting}))
         context.instance.add_dynamic_partitions(slices.name, sorted({part.key for part, _ in waiting}))
-        return [
-            dg.RunRequest(
-                run_key=f"new_slice|{part.symbol}|{part.key}|{windows_sha[:12]}",
-                partition_key=slice_key(part),
-                tags={"retrain/reason": f"slice {part.key} has no evaluated model"},
-            )
-            for part, windows_sha in waiting
-        ]
+        newest_first = sorted(waiting, key=lambda found: found[0].key, reverse=True)
+        return ask(context.instance, settings, [training_wish(*found) for found in newest_first], clock).for_dagster
 
     return new_slices
+
+
+def training_wish(part: Part, windows_sha: str) -> Wish:
+    """The request to train on a slice."""
+    key = f"new_slice|{part.symbol}|{part.key}|{windows_sha[:12]}"
+    return Wish(NEW_SLICES, key, slice_key(part), f"slice {part.key} has no evaluated model")
+
+
+def unregistered_models(settings: Settings, lake: Lake) -> list[tuple[Part, str]]:
+    """Newest evaluated slices whose model the registry's table does not have, each with its bundle's sha."""
+    newest = {symbol: Part(symbol, piece.key) for symbol, piece in newest_slices(settings, lake).items()}
+    known = passed(lake, "registered_model", ALL)
+    rows = [] if known is None else lake.scan("registered_model", *ALL[:1], [ALL.key]).collect().rows(named=True)
+    registered = {(row["slice"], row["bundle_sha"]) for row in rows}
+    shas = {part: str(lake.manifest("models", *part).metadata["bundle_sha"]) for part in newest.values()}
+    return [(part, sha) for part, sha in shas.items() if (part.key, sha) not in registered]
+
+
+def evaluated_model(settings: Settings) -> dg.SensorDefinition:
+    """Registers the newest slice's model of a symbol once it is evaluated."""
+    running = settings.orchestration.schedules_running
+
+    @dg.sensor(
+        job=jobs.registry,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+    )
+    def evaluated_model(lake: dg.ResourceParam[Lake]) -> dg.RunRequest | dg.SkipReason:
+        waiting = unregistered_models(settings, lake)
+        if not waiting:
+            return dg.SkipReason(f"the newest evaluated model of {', '.join(settings.data.symbols)} is registered")
+        found = "|".join(f"{part.symbol}|{part.key}|{sha[:12]}" for part, sha in waiting)
+        return dg.RunRequest(f"registry|{found}")
+
+    return evaluated_model

@@ -12,9 +12,9 @@ INTRODUCTION: Final = """\
 Prometheus scrapes two pages, both on loopback:
 
 - the runner's `/metrics` (`live.api_port`): what happens while it trades;
-- research's (`orchestration.metrics_port`, a part of `main.py ui`): what the newest drift report says. The runner does
-  not read the lake, so that research and live share no store: this page reads the lake's partition `drift` at each
-  scrape, and says nothing where the checks of that partition have not passed.
+- research's (`orchestration.metrics_port`, a part of `main.py ui`): what the newest drift report says, and how many
+  runs failed. The runner does not read the lake, so that research and live share no store: this page reads the lake's
+  partition `drift` at each scrape, and says nothing where the checks of that partition have not passed.
 
 This page is written from `monitoring/metrics.py` by `tools/metrics_docs.py`; a test compares the two, another one the
 list with what a runner exports. Percentiles come from the histograms, over any window:

@@ -13,43 +13,19 @@ from assets.journal_tables import DECISIONS_TABLE, EVENTS_TABLE, ORDERS_TABLE, R
 from assets.live_journal import live_journal, live_journal_hold, live_table
 from assets.paid_cost import costs_of, fees_of, fills_with_decisions, mids_at, paid_cost, paid_cost_hold
 from assets.partitions import WHOLE
-from backtest.parameters import VenueParameters
 from config.loading import load_settings
-from config.settings import Paths, Settings
-from live.plan import strategy_of
+from config.settings import Paths
 from market.book import BEST_ASK, BEST_BID
 from market.errors import JournalError
 from market.orders import FILL
 from market.schema import frame_to_events
-from storage.journal import MODEL, Record
 from storage.lake import Lake
+from tests.builders_journal import FEES, settings_in, trade, venue_of
 from tests.builders_labels import random_tape, venue_book
 from tests.builders_market import COINM_BTC
-from tests.builders_runner import close_all, drive, new_runner, quick_plan, synthetic_frames, write_band_bundle
+from tests.builders_runner import close_all, drive, new_runner, synthetic_frames
 
-FEES = {"maker_fee": -0.0001, "taker_fee": 0.0005}
 Tables = dict[str, pl.DataFrame]
-
-
-def venue_of(settings: Settings) -> VenueParameters:
-    return replace(settings.venue, **FEES)
-
-
-def settings_in(folder: Path) -> Settings:
-    found = load_settings("dev")
-    return replace(found, paths=Paths(folder), venue=venue_of(found))
-
-
-def trade(folder: Path, seconds: float) -> None:
-    """A runner follows the simulator with a model that takes, beside the probe that makes."""
-    sha = write_band_bundle(folder / "bundles" / "new")
-    (folder / "bundles" / "new").rename(folder / "bundles" / sha)
-    runner = new_runner(folder)
-    runner.desks[0].deploy(strategy_of(quick_plan(), folder / "bundles" / sha), sha)
-    runner.journal.append(Record(MODEL, 0, runner.next_row_ts, sha.encode()))
-    drive(runner, synthetic_frames(seconds))
-    close_all(runner)
-    runner.journal.close()
 
 
 def materialized(folder: Path) -> dict[str, object]:

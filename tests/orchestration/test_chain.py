@@ -15,10 +15,11 @@ import pytest
 
 from assets import fitting, stacking
 from assets.backtest_command import backtest_report, open_asked
-from assets.backtests import FIGURES, ORDERS, report_path
+from assets.backtests import FIGURES, MINUTES, ORDERS, report_path
 from assets.bundles import NETWORK, bundle_folder
 from assets.evaluation import BASELINE_LEDGER, figure_metrics
 from assets.fitting import LEDGER, bench, longest_memory_rows
+from assets.ir_decay import base_net
 from assets.live_deployment import bundle_of
 from assets.models import bundles_intact
 from assets.partitions import Part, slice_key
@@ -35,6 +36,7 @@ from market.errors import BundleError, LeakageError, NotEnoughData, TickloopErro
 from modeling.ensemble import fit_stacking
 from modeling.parameters import sibling
 from modeling.snapshot import shares_of
+from monitoring.ir_decay import MINUTES as COUNTS
 from orchestration.definitions import build_definitions
 from orchestration.instance import CHAIN_TAG, open_instance
 from orchestration.running import ChainReport, run_chain
@@ -217,6 +219,10 @@ def test_every_order_fill_and_figure_of_a_backtest_lies_in_the_lake(built: tuple
     assert {name: run["net"] for name, run in figures.items()} == dict(
         table.filter(pl.col("scope") == "symbol").select("run", "net").rows()
     )
+    minutes = lake.scan(MINUTES, SYNTHETIC, [key]).collect().group_by("run").agg(pl.col("net").sum())
+    assert dict(minutes.rows()) == pytest.approx({name: run["net"] for name, run in figures.items()})
+    known = base_net(lake, Part(SYNTHETIC, key)).sums[:, :, COUNTS].sum()
+    assert 0 <= known <= lake.manifest(MINUTES, SYNTHETIC, key).rows
     assert [len(figures["model"][name]) for name in ("budgets", "surface")] == [2, 8]
     assert figures["probe"]["queue_band"]
     assert {row["baseline"] for row in figures["model"]["execution"]} == {"TWAP", "always-take", "always-post"}

@@ -8,19 +8,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
-from assets.partitions import symbols
+from assets.partitions import WHOLE, symbols
 from config.loading import load_settings
 from config.settings import Paths, Settings
+from market.schema import schema_sha
 from orchestration.definitions import build_definitions
 from orchestration.instance import open_instance
-from orchestration.schedules import daily_data, daily_slices
+from orchestration.schedules import daily_data, monitors, weekly_slices
+from storage.lake import Lake
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 HEAVY = ("torch", "lightning", "pytorch_lightning", "mlflow", "evidently", "sklearn", "arch", "optuna", "plotly")
 JOBS = ("data", "slices", "training", "registry", "deployment", "live", "monitoring", "ladder")
-SENSORS = ("feature_drift", "finished_journal", "new_approval", "new_challenger", "new_slices")
+SENSORS = (
+    "decayed_ir",
+    "drifted_execution",
+    "evaluated_model",
+    "feature_drift",
+    "finished_journal",
+    "new_approval",
+    "new_challenger",
+    "new_slices",
+    "run_failures",
+    "shifted_labels",
+)
+SCHEDULES = ("daily_data", "daily_parity", "monitors", "weekly_slices")
 DAY = "2024-08-08"
 
 
@@ -51,12 +66,7 @@ def asset_graph(definitions: dg.Definitions) -> dict[str, object]:
         )
         for name in JOBS
     }
-    return {
-        "assets": assets,
-        "jobs": jobs,
-        "schedules": ["daily_data", "daily_parity", "daily_slices"],
-        "sensors": list(SENSORS),
-    }
+    return {"assets": assets, "jobs": jobs, "schedules": list(SCHEDULES), "sensors": list(SENSORS)}
 
 
 def test_the_asset_graph_is_the_one_that_was_agreed(settings: Settings) -> None:
@@ -75,7 +85,7 @@ def test_the_code_location_loads_and_every_job_resolves(settings: Settings) -> N
     repository = build_definitions(settings).get_repository_def()
     repository.load_all_definitions()  # a job that shares an asset's name passes everything but this
     assert set(repository.job_names) >= set(JOBS)
-    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_data", "daily_parity", "daily_slices"}
+    assert {schedule.name for schedule in repository.schedule_defs} == set(SCHEDULES)
     assert {sensor.name for sensor in repository.sensor_defs} == set(SENSORS)
 
 
@@ -107,12 +117,33 @@ def test_the_daily_schedule_says_which_capture_is_missing(settings: Settings) ->
     assert "no capture of 2025-01-01" in (skipped.skip_message or "")
 
 
-def test_slices_are_cut_for_every_symbol_once_a_day(settings: Settings) -> None:
+def test_slices_are_cut_for_every_symbol_once_a_week(settings: Settings) -> None:
     with open_instance(settings.paths.dagster) as instance:
         context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2024, 8, 9, 1, tzinfo=UTC))
-        requests = list(daily_slices(settings)(context))
+        requests = list(weekly_slices(settings)(context))
     assert [request.partition_key for request in requests] == list(settings.data.symbols)
     assert len({request.run_key for request in requests}) == len(requests)
+
+
+def test_the_walk_forward_is_weekly_by_default_and_by_configuration(settings: Settings) -> None:
+    assert weekly_slices(settings).cron_schedule == "0 1 * * 1"
+    often = replace(settings, orchestration=replace(settings.orchestration, walk_forward_cron="0 1 * * *"))
+    assert weekly_slices(often).cron_schedule == "0 1 * * *"
+
+
+def test_the_monitors_wait_for_a_journal_and_a_champion(settings: Settings) -> None:
+    lake = Lake(settings.paths.lake)
+    with open_instance(settings.paths.dagster) as instance:
+        context = dg.build_schedule_context(
+            instance, scheduled_execution_time=datetime(2024, 8, 9, 6, 30, tzinfo=UTC), resources={"lake": lake}
+        )
+        said = monitors(settings)(context).skip_message
+        assert said == f"no live_journal of {settings.live.symbol} that passed its checks: nothing to compare"
+        for table, symbol in (("live_journal", settings.live.symbol), ("registered_model", WHOLE)):
+            frame = pl.DataFrame({"x": [1]})
+            lake.write(table, symbol, WHOLE, frame, schema_sha=schema_sha(frame.schema))
+            lake.set_verdict(table, symbol, WHOLE, True, {})
+        assert monitors(settings)(context).run_key == "monitoring|2024-08-09T06:30:00+00:00"
 
 
 def test_loading_the_definitions_loads_nothing_heavy() -> None:

@@ -1,4 +1,4 @@
-"""An approval deploys, a finished segment is imported, a drift verdict asks for a model; each says why, or why not."""
+"""An approval deploys, a finished segment is imported; each says why, or why not."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,12 +12,10 @@ from config.loading import load_settings
 from config.settings import Paths, Settings
 from orchestration.definitions import build_definitions
 from orchestration.instance import open_instance
-from orchestration.live_sensors import feature_drift, finished_journal, new_approval, new_challenger
+from orchestration.live_sensors import finished_journal, new_approval, new_challenger
 from storage.journal_writer import JournalWriter
 from storage.promotions import Promotion
 from storage.registry import Registry
-
-SLICE = "20240808T235500Z-k0"
 
 
 @pytest.fixture
@@ -105,44 +103,3 @@ def test_a_journal_is_imported_when_a_segment_of_it_is_finished(settings: Settin
     assert first == second
     _written(folder).close()
     assert sensor().run_key != first
-
-
-def _judge(instance: dg.DagsterInstance, verdict: str, reason: str, report: str = "cd") -> None:
-    facts = {
-        "verdict": verdict,
-        "retrain_reason": reason,
-        "worst_feature": "delay_ms",
-        "worst_shift": 0.3,
-        "feature_shift_ks": 0.5,
-        "judged": 12,
-        "report_sha": report * 32,
-        "champion_slice": SLICE,
-        "newest_slice": SLICE,
-    }
-    instance.report_runless_asset_event(dg.AssetMaterialization("drift", metadata=facts))
-
-
-def test_drift_that_nobody_judged_starts_nothing(settings: Settings, instance: dg.DagsterInstance) -> None:
-    assert "never made" in feature_drift(settings)(dg.build_sensor_context(instance)).skip_message
-
-
-@pytest.mark.parametrize("verdict", ["stable", "insufficient"])
-def test_without_a_reason_the_sensor_says_what_was_found(
-    settings: Settings, instance: dg.DagsterInstance, verdict: str
-) -> None:
-    _judge(instance, verdict, "")
-    said = feature_drift(settings)(dg.build_sensor_context(instance)).skip_message
-    assert said == f"verdict {verdict}, 12 features judged; farthest delay_ms by 0.300, raw KS 0.500"
-
-
-def test_drift_asks_for_a_model_once_and_then_cools_down(settings: Settings, instance: dg.DagsterInstance) -> None:
-    sensor = feature_drift(settings)
-    _judge(instance, "drift", "3 of 12 features drifted")
-    context = dg.build_sensor_context(instance)
-    request = sensor(context)
-    assert request.tags["retrain/reason"] == "3 of 12 features drifted"
-    assert request.partition_key == f"{SLICE}|{settings.live.symbol}"
-    _judge(instance, "drift", "4 of 12 features drifted", "ef")
-    assert sensor(context).skip_message == "4 of 12 features drifted; the last request is under 3600 s old"
-    later = replace(settings, drift=replace(settings.drift, cooldown_s=0.0))
-    assert feature_drift(later)(context).run_key != request.run_key
