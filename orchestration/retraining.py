@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -67,12 +68,16 @@ def ask(instance: dg.DagsterInstance, settings: Settings, wishes: Sequence[Wish]
     """
     answer = Answer([], [])
     with locked(settings.paths.dagster.with_name(f".{settings.paths.dagster.name}.retraining.lock")):
+        earlier = asked(instance)
         for wish in wishes:
-            why_not = _refusal(instance, settings, wish, clock())
-            if why_not is None:
-                answer.granted.append(wish.run_request)
-            else:
+            before = next((found for found in earlier if found.run_key == wish.run_key), None)
+            why_not = _made_into(instance, before) if before else _wait(wish, clock(), earlier, settings)
+            if why_not is not None:
                 answer.refused.append(f"{wish.reason}; {why_not}")
+                continue
+            if before is None:
+                earlier.insert(0, _write_down(instance, wish, clock()))
+            answer.granted.append(wish.run_request)
     return answer
 
 
@@ -83,19 +88,12 @@ def asked(instance: dg.DagsterInstance) -> list[Asked]:
     return [Asked(Request(str(fact["cause"]), float(fact["at"])), str(fact["run_key"])) for fact in facts]
 
 
-def _refusal(instance: dg.DagsterInstance, settings: Settings, wish: Wish, now: float) -> str | None:
-    """Why a wish is not granted; where it is, that is written down."""
-    earlier = asked(instance)
-    before = next((found for found in earlier if found.run_key == wish.run_key), None)
-    if before is not None:
-        return _made_into(instance, before)
+def _wait(wish: Wish, now: float, earlier: Sequence[Asked], settings: Settings) -> str | None:
+    """Why a new wish has to wait: what trains has the budget without a cooldown, for itself."""
     trains = wish.cause == NEW_SLICES
     alike = [found.request for found in earlier if (found.request.cause == NEW_SLICES) == trains]
-    rules = settings.retraining
-    wait = reason_to_wait("" if trains else wish.cause, now, alike, rules)
-    if wait is None:
-        _write_down(instance, wish, now)
-    return wait
+    rules = replace(settings.retraining, cooldown_s=0.0) if trains else settings.retraining
+    return reason_to_wait(wish.cause, now, alike, rules)
 
 
 def _made_into(instance: dg.DagsterInstance, before: Asked) -> str | None:
@@ -107,6 +105,7 @@ def _made_into(instance: dg.DagsterInstance, before: Asked) -> str | None:
     return f"asked for on {when:%Y-%m-%d %H:%M} UTC: run {runs[0].run_id[:8]}, {runs[0].status.value.lower()}"
 
 
-def _write_down(instance: dg.DagsterInstance, wish: Wish, now: float) -> None:
+def _write_down(instance: dg.DagsterInstance, wish: Wish, now: float) -> Asked:
     facts: dict[str, Any] = {"cause": wish.cause, "reason": wish.reason, "run_key": wish.run_key, "at": now}
     instance.report_runless_asset_event(dg.AssetObservation(REQUESTS, metadata=facts))
+    return Asked(Request(wish.cause, now), wish.run_key)
