@@ -88,7 +88,10 @@ def write_samples(lake: Lake, part: Part, names: tuple[str, ...], sides: dict[st
     """At most so many rows of either side, evenly chosen."""
     chosen = {side: sample.values[_evenly(len(sample.values), most)] for side, sample in sides.items()}
     frame = pl.concat(
-        [pl.DataFrame(rows, schema=list(names)).insert_column(0, _named(side, rows)) for side, rows in chosen.items()]
+        [
+            pl.DataFrame(rows, schema=list(names), orient="row").insert_column(0, _named(side, rows))
+            for side, rows in chosen.items()
+        ]
     )
     lake.write(SAMPLES, *part, frame, schema_sha=schema_sha(frame.schema))
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from assets.backtests import MINUTES, ORDERS
-from assets.checks import DAY_NS, day_start
+from assets.checks import day_start
 from assets.drift import SAMPLES, drift, drift_hold, judged_once
 from assets.drift_rows import live_sample, reference_sample
 from assets.execution_drift import execution_drift, execution_drift_hold, measured_once
@@ -31,7 +31,7 @@ from monitoring.ir_decay import MINUTES as COUNT
 from storage.lake import Lake
 from tests.builders_journal import settings_in, trade
 from tests.builders_market import COINM_BTC
-from tests.builders_runner import START
+from tests.builders_runner import SECOND, START
 
 Judged = tuple[Settings, Lake, dict[str, dict[str, Any]]]
 
@@ -58,7 +58,7 @@ def put(lake: Lake, name: str, symbol: str, key: str, frame: pl.DataFrame, **fac
 
 def write_champion(lake: Lake) -> None:
     """A registered model, its windows, and what its backtest came to."""
-    train = (day_start(DAY), day_start(DAY) + DAY_NS)
+    train = (day_start(DAY), START + 10 * SECOND)
     windows = {"train": train, "val": (train[1] + 1, train[1] + 2), "test": (train[1] + 3, train[1] + 4)}
     edges = {
         f"{name}_{end}": at for name, pair in windows.items() for end, at in zip(("start", "end"), pair, strict=True)

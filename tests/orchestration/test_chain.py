@@ -40,7 +40,7 @@ from monitoring.ir_decay import MINUTES as COUNTS
 from orchestration.definitions import build_definitions
 from orchestration.instance import CHAIN_TAG, open_instance
 from orchestration.running import ChainReport, run_chain
-from orchestration.sensors import new_slices, untrained_slices
+from orchestration.sensors import evaluated_model, new_slices, unregistered_models, untrained_slices
 from orchestration.summary import demo_summary
 from orchestration.tapes import SYNTHETIC
 from storage.bundle import read_bundle
@@ -471,6 +471,17 @@ def test_the_sensor_skips_and_says_why_where_every_slice_has_a_model(built: tupl
         answer = new_slices(settings)(context)
     assert isinstance(answer, dg.SkipReason)
     assert SYNTHETIC in (answer.skip_message or "")
+
+
+def test_an_evaluated_model_is_registered_once(copied: Settings) -> None:
+    lake = Lake(copied.paths.lake)
+    sensor = evaluated_model(copied)
+    assert SYNTHETIC in str(sensor(lake=lake).skip_message)
+    key = lake.dates("evaluation", SYNTHETIC)[-1]
+    (lake.root / "registered_model" / "all" / "all" / "manifest.json").unlink()
+    [(part, sha)] = unregistered_models(copied, lake)
+    assert part == Part(SYNTHETIC, key)
+    assert sensor(lake=lake).run_key == f"registry|{SYNTHETIC}|{key}|{sha[:12]}"
 
 
 def test_a_truncated_capture_is_one_clear_line_and_leaves_no_partition(tmp_path: Path) -> None:
