@@ -13,6 +13,7 @@ import pytest
 from assets.checks import DAY_NS, day_start
 from assets.label_shift import REGIMES, count_classes, daily_counts, label_shift, label_shift_hold, newest_age
 from assets.partitions import WHOLE
+from assets.walk_forward_slices import slice_frame
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from features.regimes import HIGH_VOLATILITY, RANGE, TREND, UNKNOWN
@@ -20,13 +21,13 @@ from labeling.replay import OK
 from labeling.targets import DOWN, NO_CLASS, NO_TRADE, UP
 from market.errors import NotEnoughData
 from market.schema import schema_sha
+from modeling.walk_forward import Slice, ValParts
 from monitoring.label_shift import label_shift_report
 from storage.lake import PASSED, Lake
 from storage.manifest import Manifest
 
 FIRST = date(2024, 8, 1)
 TRAINING_DAYS, LIVE_DAYS = 6, 4
-EDGES = ("start", "end")
 SLICE = "20240801T000000Z-k0"
 ROW_NS = 60 * 1_000_000_000
 ROWS = DAY_NS // ROW_NS
@@ -73,10 +74,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(TRAINING_DAYS + LIVE_DAYS):
         write_day(lake, symbol, number, 0.45 if number >= TRAINING_DAYS + LIVE_DAYS - 2 else 0.2)
     train_end = day_start(str(FIRST + timedelta(days=TRAINING_DAYS)))
-    val, test = (train_end + 1, train_end + 2), (train_end + 3, train_end + 4)
-    windows = {"train": (day_start(str(FIRST)), train_end), "val": val, "test": test}
-    edges = {f"{name}_{edge}": at for name, pair in windows.items() for edge, at in zip(EDGES, pair, strict=True)}
-    put(lake, "walk_forward_slices", symbol, WHOLE, pl.DataFrame({"slice": [SLICE], **edges}))
+    search, calibration, conformal, test = ((train_end + at, train_end + at + 1) for at in (1, 3, 5, 7))
+    parts, val = ValParts(search, calibration, conformal), (search[0], conformal[1])
+    piece = Slice(SLICE, (day_start(str(FIRST)), train_end), val, test, parts)
+    put(lake, "walk_forward_slices", symbol, WHOLE, slice_frame([piece]))
     put(lake, "registered_model", WHOLE, WHOLE, pl.DataFrame({"symbol": [symbol], "slice": [SLICE]}))
     return folder
 

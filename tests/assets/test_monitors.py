@@ -20,6 +20,7 @@ from assets.journal_tables import EVENTS_TABLE
 from assets.live_journal import live_journal, live_journal_hold, live_table
 from assets.paid_cost import paid_cost, paid_cost_hold
 from assets.partitions import WHOLE, Part
+from assets.walk_forward_slices import slice_frame
 from config.settings import Paths, Settings
 from features.batch import feature_rows, rows_to_frame
 from features.catalogue import feature_names
@@ -27,6 +28,7 @@ from features.regimes import RANGE
 from features.step import new_state
 from market.errors import LakeError
 from market.schema import frame_to_events, schema_sha
+from modeling.walk_forward import Slice, ValParts
 from monitoring.ir_decay import MINUTES as COUNT
 from storage.lake import Lake
 from tests.builders_journal import settings_in, trade
@@ -59,11 +61,9 @@ def put(lake: Lake, name: str, symbol: str, key: str, frame: pl.DataFrame, **fac
 def write_champion(lake: Lake) -> None:
     """A registered model, its windows, and what its backtest came to."""
     train = (day_start(DAY), START + 10 * SECOND)
-    windows = {"train": train, "val": (train[1] + 1, train[1] + 2), "test": (train[1] + 3, train[1] + 4)}
-    edges = {
-        f"{name}_{end}": at for name, pair in windows.items() for end, at in zip(("start", "end"), pair, strict=True)
-    }
-    put(lake, "walk_forward_slices", COINM_BTC.name, WHOLE, pl.DataFrame({"slice": [SLICE], **edges}))
+    search, calibration, conformal, test = ((train[1] + at, train[1] + at + 1) for at in (1, 3, 5, 7))
+    parts, val = ValParts(search, calibration, conformal), (search[0], conformal[1])
+    put(lake, "walk_forward_slices", COINM_BTC.name, WHOLE, slice_frame([Slice(SLICE, train, val, test, parts)]))
     put(lake, "registered_model", WHOLE, WHOLE, pl.DataFrame({"symbol": [COINM_BTC.name], "slice": [SLICE]}))
     orders = pl.DataFrame({"run": ["model", "model", "probe"], "qty": [3, 1, 9], "filled": [2, 1, 0]})
     minutes = pl.DataFrame(

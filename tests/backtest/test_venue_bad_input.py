@@ -19,8 +19,8 @@ from market.orders import (
     GTC,
     IOC,
     LARGEST,
-    MODIFY_REJECTED,
     NEVER_ARRIVED,
+    OPENING,
     ORDER_REJECTED,
     POST_ONLY,
     REASON_NAMES,
@@ -67,7 +67,7 @@ def test_flawed_order_is_rejected_with_its_reason(flaw, reason):
 
 def test_every_code_has_a_name():
     assert len(REASON_NAMES) == NEVER_ARRIVED + 1
-    assert len(REPORT_NAMES) == MODIFY_REJECTED + 1
+    assert len(REPORT_NAMES) == OPENING + 1
 
 
 @pytest.mark.parametrize("wrong", [{"price": 100.5}, {"qty": 1.0}, {"order_id": "a"}, {"sent_ts": 2**63}])

@@ -33,11 +33,11 @@ def compiled() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a megabyte."""
+    """A file system of sixteen megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
         reason = "a small file system cannot be mounted here; run as root with the capability to mount"
@@ -45,6 +45,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(reason)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Take all that the file system of ``path`` has left."""
+    left = os.statvfs(path.parent)
+    path.write_bytes(bytes(left.f_bavail * left.f_frsize))
 
 
 def sent_and_known(runner: Runner, folder: Path) -> tuple[set[int], set[int]]:
@@ -57,8 +63,13 @@ def sent_and_known(runner: Runner, folder: Path) -> tuple[set[int], set[int]]:
 @in_loop
 async def test_a_small_file_system_that_fills_up_ends_the_trade_in_one_line(small_disk: Path) -> None:
     runner = new_runner(small_disk, ReplayClock(START, time.monotonic_ns(), SPEED))
+    running = asyncio.create_task(run_runner(runner, TapeFeed(synthetic_frames(60.0)), SPEED, until_end=False))
+    async with asyncio.timeout(DEADLINE_S):
+        while not len(runner.desks[1].gateway.orders):
+            await asyncio.sleep(0.001)
+    fill(small_disk / "others")
     with pytest.raises(JournalError, match="cannot write the journal in .*: No space left on device"):
-        await asyncio.wait_for(run_runner(runner, TapeFeed(synthetic_frames(60.0)), SPEED, until_end=False), DEADLINE_S)
+        await asyncio.wait_for(running, DEADLINE_S)
     assert runner.meters.value("journal_failures_total") == 1
     (small_disk / "journal").rename(small_disk / "kept")
     written, known = sent_and_known(runner, small_disk / "kept")
