@@ -1,6 +1,6 @@
 """What the runner tells its meters: of every frame, of every row of a desk, and of what stands when they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -191,6 +191,21 @@ class GatewayFigures:
     def _refresh(self, gateway: ExchangeGateway) -> None:
         self._meters.set("order_line_up", float(gateway.up))
         self._meters.set("unsettled_orders", gateway.unsettled)
+
+
+class FeedFigures:
+    """What befell the lines of a symbol, as its feed counts it."""
+
+    def __init__(self, meters: Meters, counts: Mapping[str, int]) -> None:
+        self._meters = meters
+        self._counts = counts
+        self._told = dict[str, int]()
+        meters.before_reading(self._refresh)
+
+    def _refresh(self) -> None:
+        for kind, count in self._counts.items():
+            self._meters.count("line_events", count - self._told.get(kind, 0), kind=kind)
+            self._told[kind] = count
 
 
 class ModelFigures:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from features.layout import NS_PER_MS
 from live.feed import Feed
+from live.figures import FeedFigures
 from live.runner import CATCH_UP_ROWS, FOREVER, Runner
 from market.errors import BackgroundError, JournalError
 
@@ -114,6 +115,7 @@ class Floor:
 
     async def _listen(self, symbol: str, feed: Feed) -> None:
         runner = self._by_symbol[symbol]
+        FeedFigures(runner.meters, feed.counts)
         await feed.run(runner.on_frame, runner.on_connection, runner.stamps)
 
     def _admit(self) -> None:

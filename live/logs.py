@@ -14,6 +14,7 @@ _HIDDEN: Final = "***"
 _BEARING: Final = re.compile(
     r"(?i)(bearer\s+|(?:signature|listenkey|apikey|api_key|secret|token|password)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;}]+"
 )
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/@:]*:(?P<password>[^/@]+)@")
 _CHATTY: Final = ("httpx", "httpcore", "urllib3", "asyncio", "ccxt")  # they tell of every request, addresses included
 
 
@@ -40,8 +41,15 @@ class JsonLines(logging.Formatter):
 
 
 def secrets_of(environment: Mapping[str, str]) -> list[str]:
-    """Values of the variables that hold a secret by their names."""
-    return [value for name, value in environment.items() if name.upper().endswith(SECRET_NAMES)]
+    """Values of the variables that hold a secret by their names, and the passwords of those that hold an address."""
+    named = [value for name, value in environment.items() if name.upper().endswith(SECRET_NAMES)]
+    return named + [password for value in environment.values() if (password := _password(value))]
+
+
+def _password(value: str) -> str | None:
+    """Of an address with a password in it: that, as it stands there."""
+    found = _ADDRESS.match(value)
+    return found["password"] if found else None
 
 
 def write_json_lines(secrets: Iterable[str], stream: TextIO | None = None) -> None:

@@ -28,6 +28,7 @@ HORIZONS: Final = (10, 20, 30, 50, 100)  # events
 WINDOW: Final = 100  # columns that a forecast may read: T of the published scores
 EVENTS_A_COLUMN: Final = 10
 TRAIN_SHARE: Final = 0.8  # of the training file; what follows in it is for early stopping and calibration
+PUBLISHED_WINDOWS: Final = {254_750: (203_701, 50_851, 139_488)}  # of set-up 2, by the columns of its training file
 IMBALANCE: Final = "imbalance"
 NAMES: Final = (
     *(f"{side}_{what}_{level}" for level in range(1, 11) for side in ("ask", "bid") for what in ("price", "size")),
@@ -128,14 +129,17 @@ def _classes(row: Doubles, number: int) -> NDArray[np.int8]:
 def parts_of(files: Files) -> Parts:
     """Train is the first 80 % of the training file, Val the rest of it, Test all test files one behind the other.
 
-    Raises NotEnoughData if a part holds no window.
+    Raises NotEnoughData if a part holds no window, DataError if the training file is that of the published set-up 2 and
+    the parts do not hold its windows.
     """
     cut = int(len(files.train.book) * TRAIN_SHARE)
     book, classes = files.train
     train, val = Matrix(book[:cut], classes[:cut]), Matrix(book[cut:], classes[cut:])
     test = Matrix(*(np.concatenate(arrays) for arrays in zip(*files.tests, strict=True)))
     parts = Parts(training_rows(train), training_rows(val), training_rows(test))
-    assert parts.windows == tuple(len(piece.book) - WINDOW + 1 for piece in (train, val, test))
+    published = PUBLISHED_WINDOWS.get(len(book), parts.windows)
+    if parts.windows != published:
+        raise DataError(f"set-up 2 holds {published} windows of {WINDOW} columns, these files {parts.windows}")
     return parts
 
 

@@ -37,6 +37,9 @@ _LINE: Final = (
     Metric("resyncs", "counter", "", "snapshots that opened the book anew"),
     Metric("disconnects", "counter", "", "lost connections, and restarts"),
     Metric("connected", "gauge", "0 or 1", "whether the line to the venue is up"),
+    Metric(
+        "line_events", "counter", "", "what befell the symbol's lines: refusals, unknown symbols, stalls", ("kind",)
+    ),
 )
 _DESK: Final = (
     Metric("infer_ms", "histogram", "ms", "own time from a closed row to its decision and orders", ("desk",), _FAST_MS),

@@ -6,7 +6,7 @@ import pytest
 from live.desk import Desk, Model
 from live.exporter import PrometheusMeters
 from live.fallback import Fallback
-from live.figures import NEWEST_ROWS, DeskFigures, ModelFigures
+from live.figures import NEWEST_ROWS, DeskFigures, FeedFigures, ModelFigures
 from live.machine_figures import JournalFigures
 from live.plan import desks_of
 from market.orders import FILL, ORDER_REJECTED, REPORT, WOULD_CROSS
@@ -138,3 +138,13 @@ def test_the_journals_writes_are_counted_and_timed(case: Case) -> None:
     figures.flush(50, 4_000_000)
     assert case.meters.value("journal_bytes_total") == 150
     assert case.meters.value("journal_flush_ms_sum") == 6
+
+
+def test_what_befell_a_line_is_counted_once_however_often_it_is_read() -> None:
+    meters, counts = PrometheusMeters("x"), {"unknown_symbol": 0, "stalls": 1}
+    FeedFigures(meters, counts)
+    for refused in (0, 3, 3, 4):
+        counts["unknown_symbol"] = refused
+        meters.text()
+        assert meters.value("line_events_total", kind="unknown_symbol") == refused
+        assert meters.value("line_events_total", kind="stalls") == 1

@@ -63,3 +63,12 @@ def test_what_stands_where_secrets_stand_is_hidden_too(text: str, shown: str) ->
 
 def test_a_value_too_short_to_be_a_secret_blacks_out_no_words() -> None:
     assert JsonLines(["a", ""]).scrubbed("a bad day") == "a bad day"
+
+
+def test_the_password_of_an_address_is_hidden_wherever_it_is_told() -> None:
+    environment = {
+        "TICKLOOP_STUDY_URL": "postgresql+psycopg2://me:correct-horse@db:5432/studies",
+        "OTHER": "http://a:80/b",
+    }
+    assert secrets_of(environment) == ["correct-horse"]
+    assert JsonLines(secrets_of(environment)).scrubbed("no such user: me, correct-horse") == "no such user: me, ***"

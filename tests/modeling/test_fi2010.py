@@ -5,7 +5,7 @@ import pytest
 
 from market.errors import DataError, NotEnoughData
 from modeling.baselines import persisting
-from modeling.fi2010 import HORIZONS, NAMES, SPLITS, Files, branch_bases, matrix_of, parts_of, window_count
+from modeling.fi2010 import HORIZONS, NAMES, SPLITS, Files, Matrix, branch_bases, matrix_of, parts_of, window_count
 from modeling.parameters import CnnParameters
 from modeling.sampling import learnable
 from tests.builders_fi2010 import matrix
@@ -41,6 +41,16 @@ def test_published_window_counts_follow_from_the_files_lengths() -> None:
     assert int(254_750 * 0.8) == 203_800
     with pytest.raises(NotEnoughData, match="99 columns hold no window of 100"):
         window_count(99)
+
+
+def test_the_published_files_hold_the_published_windows_or_are_refused() -> None:
+    columns = (254_750, 55_478, 52_172, 31_937)
+    train, *tests = (Matrix(np.ones((n, 40)), np.zeros((n, len(HORIZONS)), np.int8)) for n in columns)
+    assert parts_of(Files(train, tuple(tests))).windows == (203_701, 50_851, 139_488)
+    with pytest.raises(
+        DataError, match=r"set-up 2 holds \(203701, 50851, 139488\) windows of 100 columns, these files"
+    ):
+        parts_of(Files(train, tuple(tests[:2])))
 
 
 def test_test_files_follow_each_other_and_the_training_file_is_cut_at_four_fifths() -> None:
