@@ -66,9 +66,9 @@ def heard_rows(settings: Settings, lake: Lake, symbol: str, span: Window, cells:
 
 
 def heard_by(lake: Lake, symbol: str, row_ts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The venue's time up to which each of some rows has heard all, of messages of its day and those between, ns."""
+    """The venue's time up to which each of some rows has heard all, ns."""
     first, last = int(row_ts[0]), int(row_ts[-1])
-    days, came = days_of(lake, symbol, first, last + 1), pl.col("ingest_ts")
+    days, came = days_of(lake, symbol, first - HEARD_BEFORE_NS, last + 1), pl.col("ingest_ts")
     span = came.is_between(first - HEARD_BEFORE_NS, last)
     found = lake.scan("aligned_events", symbol, days).filter(span).select("ingest_ts", "delay_ns").collect()
     return heard_until(row_ts, found["ingest_ts"].to_numpy(), found["delay_ns"].to_numpy())
