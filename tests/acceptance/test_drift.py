@@ -18,6 +18,8 @@ from market.errors import LakeError
 from market.schema import schema_sha
 from storage.lake import Lake
 
+pytestmark = pytest.mark.acceptance
+
 
 def test_every_bar_is_met() -> None:
     found = figures()
