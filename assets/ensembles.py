@@ -48,17 +48,22 @@ def member_candidates(ensemble: EnsembleParameters, candidate: Candidate) -> Ite
 
 
 def train_members(
-    on: Bench, candidate: Candidate, start: Callable[[Candidate, int], Start], folder: Path
+    on: Bench, candidate: Candidate, start: Callable[[Candidate, int], Start], folder: Path, say: Callable[[str], None]
 ) -> list[Trained]:
     """The networks of an ensemble, fitted one after the other.
 
     start : what a member's fit begins with, by its settings and number
     folder : below which killed fits go on, see ``assets.fitting.checkpoints``
+    say : hears of every epoch
     """
     members = []
     for number, (seed, one) in enumerate(member_candidates(on.settings.models.ensemble, candidate)):
         begun = start(one, number)
-        fitted = train(on, one, seed, folder=folder / str(seed), before=begun.model)
+
+        def heard(epoch: int, nats: float, seed: int = seed) -> None:
+            say(f"seed {seed}, epoch {epoch + 1}: {nats:.4f} nats on Val")
+
+        fitted = train(on, one, seed, report=heard, folder=folder / str(seed), before=begun.model)
         members.append(Trained(seed, fitted, begun.line))
     return members
 

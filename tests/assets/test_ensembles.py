@@ -28,6 +28,7 @@ from modeling.sampling import InMemory
 from modeling.search_space import Candidate
 from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from
+from modeling.training import Report
 from modeling.uncertainty import class_scores, true_scores
 from storage.lake import Lake
 from tests.builders_market import COINM_BTC
@@ -71,17 +72,21 @@ def test_members_have_seeds_of_their_own_and_take_the_shapes_in_turn() -> None:
 
 
 def test_each_member_is_fitted_from_its_own_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = []
+    fitted, said = [], list[str]()
 
-    def train(on: Bench, one: Candidate, seed: int, *, folder: Path, before: ModelSnapshot | None) -> Any:
+    def train(
+        on: Bench, one: Candidate, seed: int, *, report: Report, folder: Path, before: ModelSnapshot | None
+    ) -> Any:
         fitted.append((seed, folder.name, before))
+        report(1, 0.75)
         return trained(1)[0].fit
 
     monkeypatch.setattr(ensembles, "train", train)
     before, candidate = random_model(), Candidate(load_settings("dev").models.network, quick_training())
     members = train_members(
-        bench(), candidate, lambda one, number: Start(before if number else None, "begun"), tmp_path
+        bench(), candidate, lambda one, number: Start(before if number else None, "begun"), tmp_path, said.append
     )
+    assert said == [f"seed {seed}, epoch 2: 0.7500 nats on Val" for seed in (3, 4, 5)]
     assert fitted == [(3, "3", None), (4, "4", before), (5, "5", before)]
     assert [(one.seed, one.start) for one in members] == [(3, "begun"), (4, "begun"), (5, "begun")]
 
