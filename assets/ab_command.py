@@ -1,7 +1,7 @@
 """The champion's and the challenger's desks of the journal, minute by minute, and what their A/B comes to."""
 
 import argparse
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -9,6 +9,7 @@ import polars as pl
 from assets.journal_tables import DECISIONS_TABLE
 from assets.live_journal import live_table
 from assets.partitions import WHOLE, Part
+from assets.report import Report
 from assets.resources import lake_of
 from assets.tables import passed
 from backtest.performance import MINUTE_NS, minute_profits
@@ -27,13 +28,6 @@ NAMES: Final = {
     "tail_loss": "mean loss of the worst 1 % of minutes",
     "cost_bp": "cost, bp of turnover",
 }
-
-
-class Report(NamedTuple):
-    """An answer for people and for programs."""
-
-    text: str
-    plain: dict[str, Any]
 
 
 def ab_report(settings: Settings, arguments: argparse.Namespace) -> Report:

@@ -14,6 +14,7 @@ import polars as pl
 from assets.backtest_terms import latency_asked, latency_text, numbers, stress, venue_on_terms, with_fees
 from assets.live_deployment import bundle_of
 from assets.registered_model import model_name
+from assets.report import Report
 from assets.resources import lake_of
 from assets.simulation import WARM_MARGIN_ROWS
 from assets.slice_data import NS_PER_S, compiled_before, days_of
@@ -66,13 +67,6 @@ _HEADLINE: Final = (
     ("cancels_refused_share", "cancels refused, share"),
     ("cancels_unanswered_share", "cancels unanswered, share"),
 )
-
-
-class Report(NamedTuple):
-    """What the command prints: lines for people, or plain values for JSON."""
-
-    text: str
-    plain: dict[str, Any]
 
 
 class Asked(NamedTuple):

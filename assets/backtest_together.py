@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from assets.backtest_command import Opened, Report, backtest_report, notes_on, open_asked, plain_of, text_of
+from assets.backtest_command import Opened, backtest_report, notes_on, open_asked, plain_of, text_of
 from assets.backtest_terms import numbers
+from assets.report import Report
 from assets.resources import lake_of
 from backtest.portfolio import Portfolio
 from backtest.report import Page, Study, figure_text, render

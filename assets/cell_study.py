@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from assets.backtest_command import Report
 from assets.bundles import NETWORK, slice_model
 from assets.fitting import LEDGER, Bench, bench, profit, skills
 from assets.partitions import Part
 from assets.plots import markdown_table
+from assets.report import Report
 from assets.resources import lake_of
 from assets.search_verdict import facts_of, verdict_of, whole_ledger
 from config.settings import Settings

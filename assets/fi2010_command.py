@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from assets.backtest_command import Report
 from assets.calibrating import calibrated_on
+from assets.report import Report
 from assets.shared_fit import Work, fit_on_devices
 from config.settings import Settings
 from market.errors import ConfigError

@@ -180,17 +180,19 @@ def profit(on: Bench, model: ModelSnapshot) -> Profit:
 
 def skills(on: Bench, model: ModelSnapshot) -> dict[Cell, float]:
     """Log-loss skill against the class prior, on the first part of Val, by cell."""
-    data = on.data.search
-    scores = score_rows(data, model, [baseline_prediction(class_prior(on.data.taught), data)])
-    rows = scores.filter(scores["model"] == "model").select("horizon_ms", "budget_bp", "nll_skill").iter_rows()
+    rows = _own_scores(on, model).select("horizon_ms", "budget_bp", "nll_skill").iter_rows()
     return {Cell(horizon_ms, budget_bp): value for horizon_ms, budget_bp, value in rows}
 
 
 def skill(on: Bench, model: ModelSnapshot) -> float:
     """Mean log-loss skill over the cells against the class prior, on the first part of Val."""
+    return float(_own_scores(on, model)["nll_skill"].mean() or 0.0)
+
+
+def _own_scores(on: Bench, model: ModelSnapshot) -> Any:
     data = on.data.search
     scores = score_rows(data, model, [baseline_prediction(class_prior(on.data.taught), data)])
-    return float(scores.filter(scores["model"] == "model")["nll_skill"].mean() or 0.0)  # type: ignore[arg-type]
+    return scores.filter(scores["model"] == "model")
 
 
 def score_rows(data: TrainingSet, model: ModelSnapshot, others: list[Any]) -> Any:

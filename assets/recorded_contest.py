@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from assets.calibrating import calibrated_on
 from assets.fitting import mirror_of, network_of
 from assets.recorded_slices import PooledSlice, Windows
-from assets.scores import Judged, conformal_table, moments_of
+from assets.scores import Judged, conformal_table, likeliest, moments_of
 from assets.shared_fit import Work, fit_on_devices
 from config.settings import Settings
 from features.catalogue import feature_names
 from modeling.baselines import fit_baselines
 from modeling.decision import fit_decision
 from modeling.evaluation import Prediction, baseline_prediction
-from modeling.forecast import Floats, ForecastShape
 from modeling.learners import Learner, fit_learners
 from modeling.parameters import sibling
 from modeling.sampling import InMemory, TrainingSet, learnable
@@ -180,10 +179,5 @@ def judged_alone(model: ModelSnapshot, data: Windows, memory_rows: int) -> Judge
     before, after = (forecaster.run(part.values, part.valid) for part in parts)
     expected = moments_of(shape, before), moments_of(shape, after)
     scored = learnable(data.test, memory_rows)
-    said = (_likeliest(shape, after),)
-    return Judged(data.conformal, data.test, scored, said, _likeliest(shape, before), expected, memory_rows)
-
-
-def _likeliest(shape: ForecastShape, forecasts: Floats) -> Prediction:
-    probabilities = shape.probabilities(forecasts)
-    return Prediction("model", (probabilities.argmax(-1) - 1).astype(np.int8), probabilities)
+    earlier, said = (likeliest("model", shape.probabilities(made)) for made in (before, after))
+    return Judged(data.conformal, data.test, scored, (said,), earlier, expected, memory_rows)

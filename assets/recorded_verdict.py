@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from assets.backtest_command import Report
 from assets.plots import markdown_table
 from assets.recorded_outcome import Outcome
+from assets.report import Report
 from assets.scores import OVERALL
 
 SKILL: Final = 0.15  # that a log-loss has to be better than the class prior's

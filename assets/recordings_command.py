@@ -4,13 +4,13 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from assets.backtest_command import Report
 from assets.fitting import network_of
 from assets.recorded_contest import Say, Terms, contest
 from assets.recorded_outcome import outcome_of
 from assets.recorded_rows import recorded
 from assets.recorded_slices import HORIZONS_MS, recorded_slices
 from assets.recorded_verdict import report_of
+from assets.report import Report
 from config.settings import Settings
 from market.errors import ConfigError
 from modeling.forecast import Cell, ForecastShape

@@ -4,10 +4,10 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from assets.promotion import GATE_TAG
-from assets.registry_decisions import approve, reject, rollback
+from assets.registry_decisions import approve, gates_of, reject, rollback, verdicts_of
+from assets.report import Report
 from assets.resources import lake_of
 from backtest.report import figure_text
 from config.settings import Settings
@@ -18,13 +18,6 @@ from storage.registry import CHALLENGER, CHAMPION, FALLBACK, Registry, Version
 
 ROLES: Final = (CHAMPION, CHALLENGER, FALLBACK)
 SHAS: Final = ("bundle_sha", "catalogue_sha", "config_sha", "data_fingerprint", "slice")
-
-
-class Report(NamedTuple):
-    """An answer for people and for programs."""
-
-    text: str
-    plain: Any  # what JSON can hold
 
 
 def list_versions(settings: Settings, registry: Registry, _: argparse.Namespace) -> Report:
@@ -121,7 +114,7 @@ def version_row(registry: Registry, version: Version) -> dict[str, Any]:
     """A version in brief: its roles by the ledger, whether it was rejected, how many gates it passed."""
     newest = {role: registry.ledger.newest(version.model, role) for role in ROLES}
     rejection = registry.ledger.rejection(version.bundle_sha, version.model)
-    verdicts = [said.partition(":")[0] for said in gates_of(registry, version).values()]
+    verdicts = [*verdicts_of(registry, version).values()]
     return {
         "model": version.model,
         "version": version.version,
@@ -131,12 +124,6 @@ def version_row(registry: Registry, version: Version) -> dict[str, Any]:
         "rejected": f"rejected by {rejection.who}: {rejection.reason}" if rejection else None,
         "gates": f"{verdicts.count('passed')} of {len(verdicts)} gates passed" if verdicts else "not judged",
     }
-
-
-def gates_of(registry: Registry, version: Version) -> dict[str, str]:
-    """What the gates said of a version when it was last judged; empty if it never was."""
-    tags = registry.tags(version)
-    return {name.removeprefix(GATE_TAG): said for name, said in sorted(tags.items()) if name.startswith(GATE_TAG)}
 
 
 def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -27,7 +27,7 @@ def approve(registry: Registry, arguments: argparse.Namespace) -> Promotion:
     if role == FALLBACK:
         _give_fallback(registry, version, arguments.by)
         return _newest(registry, version, FALLBACK)
-    gates = _verdicts(registry, version)
+    gates = verdicts_of(registry, version)
     if role == CHAMPION and not gates:
         raise RegistryError(f"{version.model} {version.version} was never put before the gates; run the job registry")
     if not promote(registry, version, role, arguments.reason, gates, arguments.by):
@@ -54,7 +54,7 @@ def reject(registry: Registry, arguments: argparse.Namespace) -> Promotion:
         from_version=None,
         to_version=version.version,
         bundle_sha=version.bundle_sha,
-        gates=_verdicts(registry, version),
+        gates=verdicts_of(registry, version),
         reason=arguments.reason,
     )
     registry.reject(entry)
@@ -77,6 +77,17 @@ def rollback(registry: Registry, arguments: argparse.Namespace) -> Promotion:
     return _newest(registry, version, CHAMPION)
 
 
+def gates_of(registry: Registry, version: Version) -> dict[str, str]:
+    """What the gates said of a version when it was last judged; empty if it never was."""
+    tags = registry.tags(version)
+    return {name.removeprefix(GATE_TAG): said for name, said in sorted(tags.items()) if name.startswith(GATE_TAG)}
+
+
+def verdicts_of(registry: Registry, version: Version) -> dict[str, str]:
+    """The same without the figures and reasons behind them."""
+    return {name: said.partition(":")[0] for name, said in gates_of(registry, version).items()}
+
+
 def require_person(arguments: argparse.Namespace) -> None:
     """Raises RegistryError unless the command names a person and a reason."""
     if not (arguments.by or "").strip():
@@ -91,13 +102,6 @@ def _give_fallback(registry: Registry, version: Version, who: str) -> None:
     with TemporaryDirectory() as folder:
         sha = bundle_sha(bundle_of(registry, version, Path(folder), FALLBACK))
     approve_fallback(registry, version, sha, who)
-
-
-def _verdicts(registry: Registry, version: Version) -> dict[str, str]:
-    tags = registry.tags(version)
-    return {
-        name.removeprefix(GATE_TAG): said.partition(":")[0] for name, said in tags.items() if name.startswith(GATE_TAG)
-    }
 
 
 def _newest(registry: Registry, version: Version, role: str) -> Promotion:

@@ -151,11 +151,12 @@ def _pairs(
 ) -> Iterator[tuple[Prediction, ...]]:
     """What each learner, then the model, said of either window."""
     for place, learner in enumerate(learners, 2):
-        yield tuple(_likeliest(learner.name, said[place]) for said in windows)
+        yield tuple(likeliest(learner.name, said[place]) for said in windows)
     yield tuple(model_prediction(MODEL, shape, said[0]) for said in windows)
 
 
-def _likeliest(name: str, probabilities: NDArray[np.floating]) -> Prediction:
+def likeliest(name: str, probabilities: NDArray[np.floating]) -> Prediction:
+    """Who gives these probabilities says the likeliest class of every row."""
     return Prediction(name, (probabilities.argmax(-1) - 1).astype(np.int8), probabilities)
 
 

@@ -3,22 +3,15 @@
 import argparse
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from assets.partitions import Part
+from assets.report import Report
 from assets.resources import lake_of
 from assets.warehouse import load_day, opened, parity_of
 from config.settings import Settings
 from market.errors import DataError
 from storage.clickhouse import Answer
-
-
-class Report(NamedTuple):
-    """What a command found."""
-
-    text: str
-    plain: Any  # the same for a machine, as JSON takes it
-    sound: bool = True
 
 
 def query(settings: Settings, arguments: argparse.Namespace) -> Report:

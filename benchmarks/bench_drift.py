@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.bench_label_shift import PARAMETERS as LABEL_SHIFT
 from benchmarks.drifting_months import (
     DAILY_IR,
     FEATURES,
@@ -33,7 +34,6 @@ from monitoring.parameters import (
     DriftParameters,
     ExecutionDriftParameters,
     IrDecayParameters,
-    LabelShiftParameters,
     RetrainingParameters,
 )
 from monitoring.retraining import Request, reason_to_wait
@@ -56,18 +56,7 @@ DRIFT: Final = DriftParameters(
     page_rows=1_000,
     seed=17,
 )
-LABELS: Final = LabelShiftParameters(
-    min_points=10.0,
-    training_quantile=0.99,
-    interval=0.95,
-    draws=1_000,
-    votes=2,
-    of_days=3,
-    min_rows=200,
-    min_day_share=0.5,
-    min_training_days=5,
-    seed=19,
-)
+LABELS: Final = replace(LABEL_SHIFT, seed=19)
 IR: Final = IrDecayParameters(
     window_days=30, min_days=20, max_decline=0.3, interval=0.95, draws=500, min_minutes=1_000, seed=23
 )

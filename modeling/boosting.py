@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     import lightgbm
     import optuna
 
-    from modeling.search import Score, Trial
+    from modeling.search import Report, Score, Trial
 
 Doubles = NDArray[np.float64]
 Forecast = Callable[[Doubles], Doubles]  # (N, features) -> (N, 3)
-Report = Callable[[int, float], None]  # see modeling.search
 LEAVES, LEARNING_RATE, LEAF_ROWS, FEATURE_SHARE = 31, 0.1, 20, 1.0  # LightGBM's own defaults
 _LOSS: Final = "multi_logloss"
 
@@ -114,7 +113,7 @@ class _Bench:
         self._parameters = parameters
         self.fits: dict[Trees, lightgbm.Booster] = {}
 
-    def worth(self, trees: Trees, _: Report) -> "Score":
+    def worth(self, trees: Trees, _: "Report") -> "Score":
         """Log-loss on Val, the less the better.
 
         No round is told: after the first tree whoever learns slowly is behind, so a pruner would leave the fast alone.

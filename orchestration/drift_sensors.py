@@ -9,6 +9,7 @@ from assets.partitions import symbols
 from config.settings import Settings
 from orchestration import jobs
 from orchestration.retraining import Clock, Wish, ask
+from orchestration.switches import sensor_status
 
 Evaluation = list[dg.RunRequest] | dg.SkipReason
 
@@ -35,13 +36,12 @@ def monitor_sensors(settings: Settings, clock: Clock = time.time) -> list[dg.Sen
 
 def monitor_sensor(name: str, monitor: Monitor, settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
     """Asks for new slices where the asset gives a reason; new_slices then trains what is new."""
-    running = settings.orchestration.schedules_running
 
     @dg.sensor(
         name=name,
         job=jobs.slices,
         minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+        default_status=sensor_status(settings),
         description=f"Asks for new walk-forward slices where {monitor.asset} gives a reason.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> Evaluation:

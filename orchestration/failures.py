@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from config.settings import Settings
+from orchestration.switches import sensor_status
 
 FILE: Final = "failures.jsonl"
 
@@ -19,12 +20,11 @@ def failures_file(settings: Settings) -> Path:
 
 def run_failures(settings: Settings) -> dg.SensorDefinition:
     """Writes down every run that fails; Dagster keeps the cursor, so none is missed over a restart."""
-    running = settings.orchestration.schedules_running
 
     @dg.run_failure_sensor(
         name="run_failures",
         minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+        default_status=sensor_status(settings),
         description="One line for every run that failed, and a metric of how many there were.",
     )
     def sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason:

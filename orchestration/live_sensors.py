@@ -5,6 +5,7 @@ import dagster as dg
 from assets.registered_model import model_name
 from config.settings import Settings
 from orchestration import jobs
+from orchestration.switches import sensor_status
 from storage.journal import finished_segments
 from storage.promotions import Promotion
 from storage.registry import CHALLENGER, CHAMPION, Registry
@@ -16,7 +17,7 @@ Answers = list[dg.RunRequest] | dg.SkipReason
 def new_approval(settings: Settings) -> dg.SensorDefinition:
     """Deploys whatever the promotion ledger names as champion of each live symbol, once for each of its lines."""
 
-    @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=_status(settings))
+    @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=sensor_status(settings))
     def new_approval(registry: dg.ResourceParam[Registry]) -> Answers:
         return _deploying(settings, registry, CHAMPION)
 
@@ -26,7 +27,7 @@ def new_approval(settings: Settings) -> dg.SensorDefinition:
 def new_challenger(settings: Settings) -> dg.SensorDefinition:
     """Deploys whatever the ledger names as challenger of each live symbol, where live.challenger gives it a desk."""
 
-    @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=_status(settings))
+    @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=sensor_status(settings))
     def new_challenger(registry: dg.ResourceParam[Registry]) -> Answers:
         if not settings.live.challenger:
             return dg.SkipReason("live.challenger is off: the runner has no desk for one")
@@ -38,7 +39,7 @@ def new_challenger(settings: Settings) -> dg.SensorDefinition:
 def finished_journal(settings: Settings) -> dg.SensorDefinition:
     """Brings the runner's journal into the lake whenever a segment of it is finished."""
 
-    @dg.sensor(job=jobs.live, minimum_interval_seconds=60, default_status=_status(settings))
+    @dg.sensor(job=jobs.live, minimum_interval_seconds=60, default_status=sensor_status(settings))
     def finished_journal() -> Answer:
         folder = settings.paths.journal(settings.live.symbol)
         finished = finished_segments(folder)
@@ -66,8 +67,3 @@ def _pushing(symbol: str, role: str, approval: Promotion) -> dg.RunRequest:
 def _approval_key(approval: Promotion) -> str:
     """Dagster remembers a run key for ever: one for each line of the ledger, not for each model."""
     return f"approval|{approval.model}|{approval.when}|{approval.to_version}|{approval.bundle_sha[:12]}"
-
-
-def _status(settings: Settings) -> dg.DefaultSensorStatus:
-    running = settings.orchestration.schedules_running
-    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED

@@ -11,6 +11,7 @@ from assets.registered_model import ALL
 from assets.tables import passed
 from config.settings import Settings
 from orchestration import jobs
+from orchestration.switches import schedule_status
 from storage.journal import segments
 from storage.lake import Lake
 
@@ -22,7 +23,7 @@ def daily_data(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=settings.orchestration.data_cron,
         job=jobs.data,
         execution_timezone="UTC",
-        default_status=_status(settings),
+        default_status=schedule_status(settings),
     )
     def daily_data(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         yesterday = str((context.scheduled_execution_time - timedelta(days=1)).date())
@@ -44,7 +45,7 @@ def weekly_slices(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=settings.orchestration.walk_forward_cron,
         job=jobs.slices,
         execution_timezone="UTC",
-        default_status=_status(settings),
+        default_status=schedule_status(settings),
     )
     def weekly_slices(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         context.instance.add_dynamic_partitions(symbols.name, list(settings.data.symbols))
@@ -62,7 +63,7 @@ def monitors(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=settings.orchestration.monitoring_cron,
         job=jobs.monitoring,
         execution_timezone="UTC",
-        default_status=_status(settings),
+        default_status=schedule_status(settings),
     )
     def monitors(context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake]) -> dg.RunRequest | dg.SkipReason:
         for table, part in (("live_journal", Part(settings.live.symbol, WHOLE)), ("registered_model", ALL)):
@@ -80,7 +81,7 @@ def daily_parity(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule="0 3 * * *",
         job=jobs.ladder,
         execution_timezone="UTC",
-        default_status=_status(settings),
+        default_status=schedule_status(settings),
     )
     def daily_parity(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         symbol, day = settings.live.symbol, context.scheduled_execution_time.date()
@@ -89,8 +90,3 @@ def daily_parity(settings: Settings) -> dg.ScheduleDefinition:
         return dg.RunRequest(run_key=f"parity|{day}|{symbol}")
 
     return daily_parity
-
-
-def _status(settings: Settings) -> dg.DefaultScheduleStatus:
-    running = settings.orchestration.schedules_running
-    return dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED

@@ -11,6 +11,7 @@ from assets.walk_forward_slices import frame_slices
 from config.settings import Settings
 from orchestration import jobs
 from orchestration.retraining import NEW_SLICES, Clock, Wish, ask
+from orchestration.switches import sensor_status
 from storage.lake import Lake
 
 
@@ -29,12 +30,11 @@ def untrained_slices(settings: Settings, lake: Lake) -> list[tuple[Part, str]]:
 
 def new_slices(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
     """Requests a model for slices that have none, the newest first, as many a day as the budget allows."""
-    running = settings.orchestration.schedules_running
 
     @dg.sensor(
         job=jobs.training,
         minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+        default_status=sensor_status(settings),
     )
     def new_slices(
         context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]
@@ -68,12 +68,11 @@ def unregistered_models(settings: Settings, lake: Lake) -> list[tuple[Part, str]
 
 def evaluated_model(settings: Settings) -> dg.SensorDefinition:
     """Registers the newest slice's model of a symbol once it is evaluated."""
-    running = settings.orchestration.schedules_running
 
     @dg.sensor(
         job=jobs.registry,
         minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+        default_status=sensor_status(settings),
     )
     def evaluated_model(lake: dg.ResourceParam[Lake]) -> dg.RunRequest | dg.SkipReason:
         waiting = unregistered_models(settings, lake)

@@ -195,10 +195,6 @@ class VenueClient:
             for row in answer
         ]
 
-    async def position(self) -> int:
-        """Lots that the account holds, one-way mode."""
-        return (await self.holding()).lots
-
     async def holding(self) -> Holding:
         """What the account holds, one-way mode; its entry price in ticks, to the nearest.
 

@@ -9,7 +9,8 @@ import pytest
 
 from assets.promotion import GATE_TAG
 from assets.registered_model import promote
-from assets.registry_command import COMMANDS, Report
+from assets.registry_command import COMMANDS
+from assets.report import Report
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from main import command_line

@@ -102,12 +102,18 @@ async def test_a_corrupt_champion_keeps_its_position_and_the_desk_stands_aside(
     last.close()
 
 
+def put_in_place_of(bundles: Path, sha: str) -> str:
+    """Another band is written where the bundle ``sha`` was; its own sha."""
+    kept = write_band_bundle(bundles / "new", conviction=0.7)
+    (bundles / "new").rename(bundles / kept)
+    shutil.rmtree(bundles / sha)
+    return kept
+
+
 @in_loop
 async def test_a_desk_that_stood_aside_still_calls_the_fallback_after_a_second_restart(tmp_path: Path) -> None:
     sha = await traded_journal(tmp_path, SECONDS)
-    kept = write_band_bundle(tmp_path / "bundles" / "new", conviction=0.7)
-    (tmp_path / "bundles" / "new").rename(tmp_path / "bundles" / kept)
-    shutil.rmtree(tmp_path / "bundles" / sha)
+    kept = put_in_place_of(tmp_path / "bundles", sha)
     first = reopened(tmp_path)
     first.journal.flush()
     first._keeper.keep(
@@ -126,9 +132,7 @@ async def test_a_desk_that_stood_aside_still_calls_the_fallback_after_a_second_r
 @in_loop
 async def test_the_fallback_takes_the_desk_of_a_champion_that_is_gone(tmp_path: Path) -> None:
     sha = await traded_journal(tmp_path, SECONDS)
-    kept = write_band_bundle(tmp_path / "bundles" / "new", conviction=0.7)
-    (tmp_path / "bundles" / "new").rename(tmp_path / "bundles" / kept)
-    shutil.rmtree(tmp_path / "bundles" / sha)
+    kept = put_in_place_of(tmp_path / "bundles", sha)
     runner = reopened(tmp_path)
     runner.fallback.keep(Model(strategy_of(quick_plan(), tmp_path / "bundles" / kept), kept))
     go_on(runner)
