@@ -44,9 +44,8 @@ def settings_at(folder: Path) -> Settings:
 def made(settings: Settings, climber: object) -> tuple[dg.ExecuteInProcessResult, Lake]:
     lake = Lake(settings.paths.lake)
     resources = {"settings": settings, "lake": lake, "climber": climber}
-    result = dg.materialize(
-        [parity, parity_hold], resources=resources, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
-    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([parity, parity_hold], resources=resources, instance=instance, raise_on_error=False)
     return result, lake
 
 

@@ -456,8 +456,10 @@ def test_the_sensor_asks_for_slices_without_a_model_and_only_those(copied: Setti
     assert untrained_slices(copied, lake) == []
     key = lake.dates("evaluation", SYNTHETIC)[0]
     (lake.root / "evaluation" / SYNTHETIC / key / "manifest.json").unlink()
-    with open_instance(copied.paths.dagster) as instance:
-        context = dg.build_sensor_context(instance, resources={"lake": lake})
+    with (
+        open_instance(copied.paths.dagster) as instance,
+        dg.build_sensor_context(instance, resources={"lake": lake}) as context,
+    ):
         requests = new_slices(copied)(context)
     assert isinstance(requests, list)
     assert [request.partition_key for request in requests] == [f"{key}|{SYNTHETIC}"]
@@ -466,8 +468,10 @@ def test_the_sensor_asks_for_slices_without_a_model_and_only_those(copied: Setti
 
 def test_the_sensor_skips_and_says_why_where_every_slice_has_a_model(built: tuple[Settings, ChainReport]) -> None:
     settings = built[0]
-    with open_instance(settings.paths.dagster) as instance:
-        context = dg.build_sensor_context(instance, resources={"lake": Lake(settings.paths.lake)})
+    with (
+        open_instance(settings.paths.dagster) as instance,
+        dg.build_sensor_context(instance, resources={"lake": Lake(settings.paths.lake)}) as context,
+    ):
         answer = new_slices(settings)(context)
     assert isinstance(answer, dg.SkipReason)
     assert SYNTHETIC in (answer.skip_message or "")

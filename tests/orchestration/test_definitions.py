@@ -101,25 +101,36 @@ def test_sensors_wait_at_least_a_minute(settings: Settings) -> None:
     assert all((sensor.minimum_interval_seconds or 0) >= 60 for sensor in sensors)
 
 
+def asked(instance: dg.DagsterInstance, when: datetime, **resources: object) -> dg.ScheduleEvaluationContext:
+    """What a schedule is asked with; it opens an instance of its own and is left as a context."""
+    return dg.build_schedule_context(instance, scheduled_execution_time=when, resources=resources)
+
+
 def test_the_daily_schedule_asks_for_yesterday_where_there_is_a_capture(settings: Settings) -> None:
-    with open_instance(settings.paths.dagster) as instance:
-        context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2024, 8, 9, 0, 10, tzinfo=UTC))
+    with (
+        open_instance(settings.paths.dagster) as instance,
+        asked(instance, datetime(2024, 8, 9, 0, 10, tzinfo=UTC)) as context,
+    ):
         requests = list(daily_data(settings)(context))
         assert [request.partition_key for request in requests] == [f"{DAY}|{settings.data.symbols[0]}"]
         assert instance.get_dynamic_partitions(symbols.name) == list(settings.data.symbols)
 
 
 def test_the_daily_schedule_says_which_capture_is_missing(settings: Settings) -> None:
-    with open_instance(settings.paths.dagster) as instance:
-        context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2025, 1, 2, 0, 10, tzinfo=UTC))
+    with (
+        open_instance(settings.paths.dagster) as instance,
+        asked(instance, datetime(2025, 1, 2, 0, 10, tzinfo=UTC)) as context,
+    ):
         [skipped] = list(daily_data(settings)(context))
     assert isinstance(skipped, dg.SkipReason)
     assert "no capture of 2025-01-01" in (skipped.skip_message or "")
 
 
 def test_slices_are_cut_for_every_symbol_once_a_week(settings: Settings) -> None:
-    with open_instance(settings.paths.dagster) as instance:
-        context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2024, 8, 9, 1, tzinfo=UTC))
+    with (
+        open_instance(settings.paths.dagster) as instance,
+        asked(instance, datetime(2024, 8, 9, 1, tzinfo=UTC)) as context,
+    ):
         requests = list(weekly_slices(settings)(context))
     assert [request.partition_key for request in requests] == list(settings.data.symbols)
     assert len({request.run_key for request in requests}) == len(requests)
@@ -133,10 +144,8 @@ def test_the_walk_forward_is_weekly_by_default_and_by_configuration(settings: Se
 
 def test_the_monitors_wait_for_a_journal_and_a_champion(settings: Settings) -> None:
     lake = Lake(settings.paths.lake)
-    with open_instance(settings.paths.dagster) as instance:
-        context = dg.build_schedule_context(
-            instance, scheduled_execution_time=datetime(2024, 8, 9, 6, 30, tzinfo=UTC), resources={"lake": lake}
-        )
+    six_thirty = datetime(2024, 8, 9, 6, 30, tzinfo=UTC)
+    with open_instance(settings.paths.dagster) as instance, asked(instance, six_thirty, lake=lake) as context:
         said = monitors(settings)(context).skip_message
         assert said == f"no live_journal of {settings.live.symbol} that passed its checks: nothing to compare"
         for table, symbol in (("live_journal", settings.live.symbol), ("registered_model", WHOLE)):

@@ -64,7 +64,8 @@ def judge(
 def tick(instance: dg.DagsterInstance, settings: Settings, name: str, now: float) -> list[dg.RunRequest] | str:
     """What the sensor asks for, or why it does not."""
     sensor = monitor_sensor(name, MONITORS[name], settings, lambda: now)
-    answer = sensor(dg.build_sensor_context(instance))
+    with dg.build_sensor_context(instance) as context:
+        answer = sensor(context)
     return str(answer.skip_message) if isinstance(answer, dg.SkipReason) else answer
 
 
