@@ -44,6 +44,12 @@ def test_a_run_keeps_parameters_metrics_tags_and_files(registry: Registry, tmp_p
     assert registry.find_run("slices", {"slice": "another"}) is None
 
 
+def test_an_experiment_opens_as_a_table_of_trained_models(registry: Registry) -> None:
+    run_id = registry.record("opened", RunRecord("cnn", {}, {"val/nll": 0.5}, TAGS))
+    experiment = registry.client.get_experiment(registry.client.get_run(run_id).info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
 def test_a_run_keeps_its_curves_step_by_step(registry: Registry) -> None:
     curves = {f"fit/val_nll/member{member}": [float(step + member) for step in range(130)] for member in range(2)}
     run_id = registry.record("curves", RunRecord("cnn", {}, {"fit/total_seconds": 2.0}, TAGS, curves=curves))
