@@ -4,19 +4,10 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from config.loading import load_settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
-def test_every_target_of_the_readme_is_in_the_makefile() -> None:
-    named = set(re.findall(r"^make (\w+)", README, re.MULTILINE))
-    assert len(named) > 3
-    assert named <= TARGETS
 
 
 def test_the_configuration_of_the_readme_loads(tmp_path: Path) -> None:
@@ -24,12 +15,6 @@ def test_the_configuration_of_the_readme_loads(tmp_path: Path) -> None:
     assert len(example) == 1
     (tmp_path / "own.yaml").write_text(example[0])
     assert load_settings(path=tmp_path / "own.yaml").data.symbols == ("binance-usdm-btcusdt",)
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/configuration.md"])
-def test_links_lead_to_files(page: str) -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text())
-    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
 
 
 def test_another_python_is_refused_in_one_line(tmp_path: Path) -> None:
