@@ -54,11 +54,12 @@ bench: peers  ## Every benchmark, beside its peer in the same run (ARGS="--json"
 	@$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
-docs: setup  ## Write the generated pages: settings, features, parameters
+docs: setup  ## Write the generated pages: settings, features, parameters, metrics, figures
 	@$(BIN)/python tools/configuration_docs.py
 	@$(BIN)/python tools/features_docs.py
 	@$(BIN)/python tools/model_parameters.py
 	@PYTHONPATH=. $(BIN)/python tools/metrics_docs.py
+	@$(BIN)/python -m tools.performance_docs
 	@PYTHONPATH=. $(BIN)/python tools/grafana_dashboard.py
 
 .PHONY: lock

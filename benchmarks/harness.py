@@ -57,6 +57,7 @@ class Figure:
     peer: float | None
     unit: str
     bar: str | None = None
+    benchmark: str = ""  # the file that measured it, where ``tools/bench.py`` ran it
 
     def __post_init__(self) -> None:
         if self.bar is not None and not _BAR.fullmatch(self.bar):
@@ -92,6 +93,26 @@ def table(figures: Iterable[Figure]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(_set(row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
+
+
+def verdict(figures: Sequence[Figure]) -> str:
+    """How many bars are met, and which are not, in one line.
+
+    >>> verdict([Figure("import", 6.0, 2.0, "s", ">= 3x"), Figure("lake", 2.0, 1.0, "MB", "<= 0.85x")])
+    '1 of 2 bars met; missed: lake'
+    """
+    judged = [figure for figure in figures if figure.met is not None]
+    missed = ", ".join(figure.name for figure in judged if not figure.met)
+    return f"{sum(figure.met is True for figure in judged)} of {len(judged)} bars met; missed: {missed or 'none'}"
+
+
+def shown(value: float) -> str:
+    """A figure as tables write it: four digits, or all of those before the point.
+
+    >>> shown(0.123456), shown(1234567.8)
+    ('0.1235', '1,234,568')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def median_of(run: Callable[[], object], repeats: int = 5) -> float:
@@ -153,10 +174,10 @@ def save(figures: Sequence[Figure], folder: Path = HISTORY) -> Path:
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
-    peer = "-" if figure.peer is None else _number(figure.peer)
+    peer = "-" if figure.peer is None else shown(figure.peer)
     ratio = "-" if figure.ratio is None else f"{figure.ratio:.2f}x"
     met = {None: "", True: "yes", False: "NO"}[figure.met]
-    return figure.name, _number(figure.ours), peer, figure.unit, ratio, figure.bar or "", met
+    return figure.name, shown(figure.ours), peer, figure.unit, ratio, figure.bar or "", met
 
 
 def _set(row: Sequence[str], widths: Sequence[int]) -> list[str]:
@@ -166,10 +187,6 @@ def _set(row: Sequence[str], widths: Sequence[int]) -> list[str]:
         cell.rjust(width) if column in numbers else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _seconds(run: Callable[[], object], clock: Clock = time.perf_counter) -> float:

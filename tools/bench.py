@@ -7,11 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.harness import FIGURES_FILE, Figure, save, table
+from benchmarks.harness import FIGURES_FILE, Figure, save, table, verdict
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = ROOT / "benchmar
     if options.json:
         print(json.dumps([asdict(figure) | {"ratio": figure.ratio, "met": figure.met} for figure in figures], indent=1))
     else:
-        print(f"\n{table(figures)}")
+        print(f"\n{table(figures)}\n\n{verdict(figures)}")
     for name in failed:
         print(f"{name} could not be run: see what it said above", file=sys.stderr)
     if options.save and figures:
@@ -55,7 +55,7 @@ def _run(benchmark: Path, output: int | None) -> list[Figure] | None:
         if done.returncode:
             return None
         lines = left.read_text(encoding="utf-8").splitlines() if left.exists() else []
-    return [Figure(**json.loads(line)) for line in lines]
+    return [replace(Figure(**json.loads(line)), benchmark=benchmark.stem) for line in lines]
 
 
 def _parser() -> argparse.ArgumentParser:

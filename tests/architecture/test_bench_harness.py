@@ -48,6 +48,15 @@ def test_the_table_shows_ratio_bar_and_verdict() -> None:
     ]
 
 
+def test_the_table_ends_with_how_many_bars_are_met_and_which_are_not(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bench_a.py").write_text(HARNESS + "print_figures([Figure('a', 9.0, 1.0, 's', '<= 3x')])\n")
+    (tmp_path / "bench_b.py").write_text(HARNESS + "print_figures([Figure('b', 2.0, 1.0, 's', '<= 3x')])\n")
+    assert main([], tmp_path) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "1 of 2 bars met; missed: a"
+
+
 def test_pairs_are_timed_in_turn_after_one_of_each_that_is_not_counted() -> None:
     calls: list[str] = []
     ours, peer = medians_of(lambda: calls.append("ours"), lambda: calls.append("peer"), repeats=2)
@@ -73,7 +82,8 @@ def test_a_missing_peer_is_one_line_and_the_other_benchmarks_still_run(
     (tmp_path / "bench_b.py").write_text(HARNESS + "print_figures([Figure('b', 2.0, 1.0, 's', '<= 3x')])\n")
     assert main(["--json"], tmp_path) == 1
     shown = capfd.readouterr()
-    assert [(figure["name"], figure["met"]) for figure in json.loads(shown.out)] == [("b", True)]
+    told = [(figure["benchmark"], figure["name"], figure["met"]) for figure in json.loads(shown.out)]
+    assert told == [("bench_b", "b", True)]
     assert "the peer no_such_peer is not installed" in shown.err
     assert "`make bench` installs it" in shown.err
     assert "Traceback" not in shown.err
