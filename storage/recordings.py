@@ -137,6 +137,11 @@ _RECORDINGS: Final = (
 CATALOGUE: Final = {recording.name: recording for recording in _RECORDINGS}
 
 
+def catalogue_lines() -> list[str]:
+    """The catalogue for people: name, size, licence, and where each is fetched."""
+    return [f"{one.name:40} {one.bytes:>9,} bytes  {one.licence}\n    {one.url}" for one in CATALOGUE.values()]
+
+
 def find(name: str) -> Recording:
     """The catalogue's entry of that name.
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = (
     *("market", "features", "labeling", "modeling", "trading", "backtest", "monitoring"),
-    *("storage", "config", "live", "assets", "orchestration"),
+    *("storage", "config", "live", "assets", "orchestration", "commands"),
 )
 SPLITTERS = {
     *("random_split", "SubsetRandomSampler", "RandomSampler", "WeightedRandomSampler"),  # torch

@@ -11,9 +11,9 @@ from assets.promotion import GATE_TAG
 from assets.registered_model import promote
 from assets.registry_command import COMMANDS
 from assets.report import Report
+from commands.line import command_line
 from config.loading import load_settings
 from config.settings import Paths, Settings
-from main import command_line
 from market.errors import RegistryError
 from storage.bundle import bundle_sha
 from storage.registry import CHALLENGER, CHAMPION, FALLBACK, Registry, RunRecord, Version

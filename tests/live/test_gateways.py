@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commands.line import command_line
 from config.loading import load_settings
 from live import serve
 from live.clock import ReplayClock
@@ -16,7 +17,6 @@ from live.gateways.life import OrderLife, Standing, Told, Trade
 from live.gateways.opening import chosen_gateway, journal_session, permits_of
 from live.gateways.permission import KEY, SECRET, gateway_of, keys_from, require_harmless, require_test_venue
 from live.gateways.shadow import ShadowGateway
-from main import command_line
 from market.errors import ConfigError, VenueError
 from market.events import BUY
 from market.orders import ACKED, ENDED, FILL, GTC, ORDER_CANCELLED, ORDER_REJECTED, SHADOWED

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from commands.floor import parity
 from config.loading import load_settings
 from config.settings import Settings
 from live.ladder import climb
 from live.replay import reports_of
-from main import parity
 from market.errors import JournalError
 from storage.bundle import MANIFEST
 from storage.journal import MAGIC, REPORTS, Record, encode, read_segment, segments

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands.floor import parity
+from commands.line import command_line
 from config.loading import load_settings
 from live.parity import parity_of
 from live.plan import desks_of, reader_of, strategy_of
 from live.replay import Playback, decision_of, reports_of
-from main import command_line, parity
 from market.errors import JournalError
 from market.orders import FILL
 from storage.journal import DECISION, FRAME, HEADER, MAGIC, MODEL, REPORTS, Record, encode, read_segment, segments

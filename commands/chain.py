@@ -1,0 +1,73 @@
+"""The chain as a whole, and its pages: demo, run, ui, kernels."""
+
+import argparse
+from typing import Final
+
+from commands.command import Command, nothing_more, say, tether
+from config.settings import Settings
+
+
+def demo(settings: Settings, _: argparse.Namespace) -> None:
+    """Run the whole chain on a real sample recording, or on a synthetic tape where none can be had; then trade live."""
+    from orchestration.summary import demo_summary
+    from orchestration.tapes import recorded_or_synthetic
+
+    chosen = recorded_or_synthetic(settings, say)
+    _run_chain(chosen)
+    say(demo_summary(chosen, _run_live(chosen)))
+
+
+def run(settings: Settings, _: argparse.Namespace) -> None:
+    """Run the chain on the symbols of the configuration; what is up to date is reused."""
+    from orchestration.tapes import fetch_recordings
+
+    fetch_recordings(settings)
+    _run_chain(settings)
+
+
+def ui(settings: Settings, _: argparse.Namespace) -> None:
+    """Serve Dagster's and MLflow's pages, and research's metrics, on loopback until interrupted."""
+    from orchestration.pages import LOOPBACK, serve_pages
+
+    say(f"Dagster  http://{LOOPBACK}:{settings.orchestration.dagster_port}")
+    say(f"MLflow   http://{LOOPBACK}:{settings.orchestration.mlflow_port}")
+    say(f"metrics  http://{LOOPBACK}:{settings.orchestration.metrics_port}/metrics")
+    serve_pages(settings)
+
+
+def kernels(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Compile the kernels of forecast, decision and fill; a later start finds them."""
+    from orchestration.compiling import compile_kernels
+
+    tether(arguments)
+    compile_kernels(settings)
+
+
+def _run_chain(settings: Settings) -> None:
+    from orchestration.compiling import compiled_ahead
+    from orchestration.instance import open_instance
+    from orchestration.running import run_chain
+
+    with compiled_ahead(settings, say), open_instance(settings.paths.dagster) as instance:
+        report = run_chain(settings, instance, say)
+    say(f"{len(report.made)} tables made, {len(report.reused)} reused")
+
+
+def _run_live(settings: Settings) -> list[str]:
+    from orchestration.instance import open_instance
+    from orchestration.live_demo import Playing, live_lines, run_live
+
+    with open_instance(settings.paths.dagster) as instance:
+        return live_lines(run_live(settings, instance, say, Playing(settings.data.hold_back_s)))
+
+
+def _add_kernels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tethered", action="store_true", help="end when standard input is closed")
+
+
+COMMANDS: Final = (
+    Command(demo, nothing_more),
+    Command(run, nothing_more),
+    Command(ui, nothing_more),
+    Command(kernels, _add_kernels),
+)
