@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from main import command_line
+from commands.line import command_line
 from tests.builders_pages import ROOT, Said, code_lines, inline_code
 
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
