@@ -15,7 +15,7 @@ from assets.backtest_terms import latency_asked, latency_text, numbers, stress, 
 from assets.live_deployment import bundle_of
 from assets.registered_model import model_name
 from assets.report import Report
-from assets.resources import lake_of
+from assets.resources import lake_of, registry_of
 from assets.simulation import WARM_MARGIN_ROWS
 from assets.slice_data import NS_PER_S, compiled_before, days_of
 from assets.studies import Case, case_of, configured_grid, study_of
@@ -35,7 +35,7 @@ from modeling.streaming import forecaster_from
 from storage.bundle import MANIFEST, Bundle, bundle_sha, read_bundle
 from storage.files import replace_file
 from storage.lake import Lake
-from storage.registry import CHALLENGER, CHAMPION, Registry
+from storage.registry import CHALLENGER, CHAMPION
 from trading.parameters import PolicyKind
 
 POLICIES: Final[tuple[PolicyKind, ...]] = ("take", "quote", "probe")  # execute works a parent order, and needs one
@@ -199,7 +199,7 @@ def find_bundle(settings: Settings, symbol: str, named: str, folder: Path) -> Pa
     """
     if (Path(named) / MANIFEST).is_file():
         return Path(named)
-    known = Registry(settings.paths.mlflow)
+    known = registry_of(settings)
     version = known.aliased(model_name(settings, symbol), named) if named in (CHAMPION, CHALLENGER) else None
     if version is None and named in (CHAMPION, CHALLENGER):
         raise RegistryError(f"{model_name(settings, symbol)} has no {named}")

@@ -13,6 +13,7 @@ from assets.bundles import NETWORK, bundle_folder
 from assets.checks import Verdict
 from assets.member_scores import member_metrics
 from assets.partitions import Part, part_of, symbol_slices
+from assets.resources import registry_of
 from assets.scores import Evaluation, evaluation_on_test, headline, verdict_of
 from assets.search import MODEL_ROOMS
 from assets.search_verdict import metrics_of
@@ -43,7 +44,7 @@ STUDIES = {
 def evaluation_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what a slice's evaluation is made from; where the registry is gone, its run is recorded again."""
     made = [content_shas(passed(lake, table, part))[:1] for table in ("models", "backtests")]
-    upstream = [upstream_shas(lake, part), made, config_sha(settings), Registry(settings.paths.mlflow).identity]
+    upstream = [upstream_shas(lake, part), made, config_sha(settings), registry_of(settings).identity]
     return inputs_sha("evaluation", [], upstream, MODEL_ROOMS)
 
 

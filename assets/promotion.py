@@ -13,6 +13,7 @@ from assets.plots import markdown_table
 from assets.promotion_evidence import candidate_of, evidence_of, parity_of, reigning
 from assets.promotion_pages import Judged, page_of, page_path
 from assets.registered_model import ALL, approve_fallback, fallback_sha, newest_slices, promote
+from assets.resources import registry_of
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from backtest.gates import FAILED, GATES, INSUFFICIENT, PASSED, Gate, judge_gates, promotable, worst
 from backtest.promotion_page import gate_line, gate_rows, promotion_html, summary_of
@@ -48,7 +49,7 @@ class Decision(NamedTuple):
 
 def promotion_inputs(settings: Settings, lake: Lake, part: Part) -> str:
     """Sha of what the gates read: each newest slice's content, parity, the rival champion, and rejections."""
-    registry = Registry(settings.paths.mlflow)
+    registry = registry_of(settings)
     read = [_read(settings, lake, registry, Part(symbol, piece.key)) for symbol, piece in _newest(settings, lake)]
     return inputs_sha("promotion", [settings.registry, settings.reports], read, ROOMS)
 

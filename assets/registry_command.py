@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from assets.registry_decisions import approve, gates_of, reject, rollback, verdicts_of
 from assets.report import Report
-from assets.resources import lake_of
+from assets.resources import lake_of, registry_of
 from backtest.report import figure_text
 from config.settings import Settings
 from features.regimes import REGIME_NAMES
@@ -107,7 +107,7 @@ COMMANDS: Final[dict[str, Callable[[Settings, Registry, argparse.Namespace], Rep
 
 def registry_report(settings: Settings, arguments: argparse.Namespace) -> Report:
     """What the command line asked of the registry."""
-    return COMMANDS[arguments.action or "list"](settings, Registry(settings.paths.mlflow), arguments)
+    return COMMANDS[arguments.action or "list"](settings, registry_of(settings), arguments)
 
 
 def version_row(registry: Registry, version: Version) -> dict[str, Any]:

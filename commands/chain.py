@@ -30,9 +30,17 @@ def ui(settings: Settings, _: argparse.Namespace) -> None:
     from orchestration.pages import LOOPBACK, serve_pages
 
     say(f"Dagster  http://{LOOPBACK}:{settings.orchestration.dagster_port}")
-    say(f"MLflow   http://{LOOPBACK}:{settings.orchestration.mlflow_port}")
+    say(f"MLflow   {settings.registry.url or f'http://{LOOPBACK}:{settings.orchestration.mlflow_port}'}")
     say(f"metrics  http://{LOOPBACK}:{settings.orchestration.metrics_port}/metrics")
     serve_pages(settings)
+
+
+def metrics(settings: Settings, _: argparse.Namespace) -> None:
+    """Serve research's metrics alone, on loopback, until interrupted; ui serves them beside its pages."""
+    from orchestration.pages import LOOPBACK, serve_metrics
+
+    say(f"metrics  http://{LOOPBACK}:{settings.orchestration.metrics_port}/metrics")
+    serve_metrics(settings)
 
 
 def kernels(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -69,5 +77,6 @@ COMMANDS: Final = (
     Command(demo, nothing_more),
     Command(run, nothing_more),
     Command(ui, nothing_more),
+    Command(metrics, nothing_more),
     Command(kernels, _add_kernels),
 )

@@ -20,7 +20,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
 )
 TRADING: Final = (floor.exchange, floor.live)
 RESEARCH: Final = (  # whatever stands in the environment, no order of these reaches an exchange
-    *(chain.demo, chain.run, chain.ui),
+    *(chain.demo, chain.run, chain.ui, chain.metrics),
     *(command.run for command in (*stored.COMMANDS, *judged.COMMANDS)),
 )
 MISUSE: Final = 2  # exit status

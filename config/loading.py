@@ -133,6 +133,8 @@ def _read(path: Path) -> dict[str, Any]:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceLoader)
     except OSError as missing:
         raise ConfigError(f"{path}: {missing.strerror}") from missing
+    except UnicodeDecodeError as binary:
+        raise ConfigError(f"{path} is no text: {binary}") from binary
     except yaml.YAMLError as broken:
         raise ConfigError(f"{path}: {' '.join(str(broken).split())}") from broken
     if not isinstance(values, dict):

@@ -252,6 +252,7 @@ class RegistrySettings:
 
     model: str  # first part of a registered model's name; its symbol follows
     experiment: str  # MLflow experiment of the runs
+    url: str  # of an MLflow server, like http://HOST:5000; empty: SQLite and files below TICKLOOP_VAR
     promotion: Literal["by_gate", "by_person"]  # who moves the champion alias
     evidence_days: float  # of Test below which no gate speaks of profit; by_gate then takes a model that fails none
 
@@ -259,6 +260,10 @@ class RegistrySettings:
         for key in ("model", "experiment"):
             if not getattr(self, key):
                 raise ConfigError(f"{key}='' must name something")
+        if self.url:
+            require_address("url", self.url, _HTTP)
+        if "@" in self.url:
+            raise ConfigError("url holds a user or a password; MLflow reads MLFLOW_TRACKING_USERNAME and _PASSWORD")
         if not self.evidence_days > 0:
             raise ConfigError(f"evidence_days={self.evidence_days} must be above 0")
 
@@ -470,5 +475,6 @@ def config_sha(settings: Settings) -> str:
     resolved = asdict(settings)
     for edge in ("paths", "orchestration", "live", "connectors", "lake", "warehouse", "reports", "parity"):
         del resolved[edge]
+    del resolved["registry"]["url"]
     resolved["models"]["search"] = asdict(settings.models.search.space)
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,5 +1,6 @@
 """Faults that a replay venue commits on demand, so that tests can watch a client come back from each."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -70,8 +71,13 @@ def seeded_faults(seed: int, count: int, span_s: float, kinds: Sequence[str] = (
 
 
 def scripted_faults(texts: Sequence[str], chaos: Sequence[float] | None) -> tuple[Fault, ...]:
-    """Faults by name and, where ``chaos`` gives seed, count and span (seconds), as many more at random."""
+    """Faults by name and, where ``chaos`` gives seed, count and span (seconds), as many more at random.
+
+    Raises ConfigError if a text is no fault, or chaos is not three finite numbers at or above 0.
+    """
     seed, count, span_s = chaos or (0, 0, 0.0)
+    if not all(0 <= number < math.inf for number in (seed, count, span_s)):
+        raise ConfigError(f"chaos={seed:g} {count:g} {span_s:g} must be finite and at least 0")
     return (*map(parse_fault, texts), *seeded_faults(int(seed), int(count), span_s))
 
 

@@ -15,6 +15,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from assets.live_deployment import approved_version
+from assets.resources import registry_of
 from config.settings import Settings
 from live.parity import ParityReport, parity_of
 from market.errors import JournalError, TickloopError, VenueError
@@ -23,7 +24,6 @@ from orchestration.instance import CHAIN_TAG, REPOSITORY_TAGS, sole_driver
 from orchestration.live_processes import Child, last_line, settings_file, started
 from orchestration.progress import Progress, step_logger
 from orchestration.running import failure_line
-from storage.registry import Registry
 
 LOOPBACK: Final = "127.0.0.1"
 LINE_S: Final = 5.0  # between two lines of progress
@@ -57,7 +57,7 @@ def run_live(settings: Settings, instance: dg.DagsterInstance, progress: Progres
     """
     chosen = replace(settings, live=replace(settings.live, symbol=settings.data.symbols[0]))
     with sole_driver(settings.paths.dagster):
-        sha = approved_version(chosen, Registry(chosen.paths.mlflow), chosen.live.symbol).bundle_sha
+        sha = approved_version(chosen, registry_of(chosen), chosen.live.symbol).bundle_sha
         progress(f"live: {playing.seconds:g} s that the chain never saw, with bundle {sha[:12]}")
         fills = play(chosen, instance, progress, playing)
         journal = run_job(chosen, instance, progress, "live", "live_journal")

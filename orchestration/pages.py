@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from assets.resources import lake_of, registry_of
 from config.settings import Settings
 from market.errors import ConfigError, TickloopError
 from market.kernel_cache import ROOT
 from orchestration.exporter import metrics_page
 from orchestration.failures import failures_file
 from orchestration.instance import open_instance
-from storage.lake import Lake
-from storage.registry import Registry, create_database
+from storage.registry import create_database
 
 LOOPBACK: Final = "127.0.0.1"
 POLL_S: Final = 0.5
@@ -25,12 +25,15 @@ STOP_S: Final = 10.0  # seconds that a page has to end before it is killed
 
 
 def commands(settings: Settings) -> dict[str, list[str]]:
-    """The command of each page, by the name of its server."""
+    """The command of each page, by the name of its server; a registry that has a server needs none of ours."""
     ports = settings.orchestration
     workspace = str(ROOT / "workspace.yaml")
-    store = ["--backend-store-uri", Registry(settings.paths.mlflow).uri, "--workers", "1"]
+    dagster = [sys.executable, "-m", "dagster", "dev", *_listen(ports.dagster_port), "--workspace", workspace]
+    if settings.registry.url:
+        return {"dagster": dagster}
+    store = ["--backend-store-uri", registry_of(settings).uri, "--workers", "1"]
     return {
-        "dagster": [sys.executable, "-m", "dagster", "dev", *_listen(ports.dagster_port), "--workspace", workspace],
+        "dagster": dagster,
         "mlflow": [sys.executable, "-m", "mlflow", "server", *_listen(ports.mlflow_port), *store],
     }
 
@@ -43,8 +46,9 @@ def serve_pages(settings: Settings) -> None:
     for key in ("dagster_port", "mlflow_port", "metrics_port"):
         _require_free(key, getattr(settings.orchestration, key))
     with open_instance(settings.paths.dagster):  # creates the home
-        create_database(settings.paths.mlflow / "mlflow.db")
-    lake = Lake(settings.lake_root, settings.paths.lake_cache)
+        if not settings.registry.url:
+            create_database(settings.paths.mlflow / "mlflow.db")
+    lake = lake_of(settings)
     with contextlib.ExitStack() as running:
         running.enter_context(
             metrics_page(lake, failures_file(settings), LOOPBACK, settings.orchestration.metrics_port)
@@ -55,6 +59,14 @@ def serve_pages(settings: Settings) -> None:
         while not (ended := [name for name, page in pages.items() if page.poll() is not None]):
             time.sleep(POLL_S)
     raise TickloopError(f"the page of {ended[0]} ended by itself; its last lines say why")
+
+
+def serve_metrics(settings: Settings) -> None:
+    """Serve research's metrics alone, until the caller is interrupted. Raises ConfigError if the port is taken."""
+    port = settings.orchestration.metrics_port
+    _require_free("metrics_port", port)
+    with metrics_page(lake_of(settings), failures_file(settings), LOOPBACK, port):
+        signal.pause()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Runs, versions and aliases in MLflow (SQLite and local artifacts), approvals in the promotion ledger beside it."""
+"""Runs, versions and aliases in MLflow (SQLite and local artifacts, or a server), approvals in the promotion ledger."""
 
 import logging
 import os
@@ -49,29 +49,36 @@ class Version:
 
 
 class Registry:
-    """MLflow under one folder, opened at the first call (its import takes seconds)."""
+    """MLflow under one folder or behind one URL, opened at the first call (its import takes seconds).
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    The promotion ledger is a file of the folder either way.
+    """
+
+    def __init__(self, root: Path, url: str = "") -> None:
+        self.root, self.url = root, url.rstrip("/")
         self.ledger = PromotionLedger(root / "promotions.jsonl")
         self._client: MlflowClient | None = None
 
     @property
     def uri(self) -> str:
         """Where MLflow's own tools find the runs."""
-        return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+        return self.url or f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
 
     @property
     def identity(self) -> str | None:
-        """Changes when the database is lost and made anew; None before there is one."""
-        return database_id(self.root / "mlflow.db")
+        """Changes when the database is lost and made anew; None before there is one.
+
+        Raises RegistryError if the server does not answer.
+        """
+        return server_id(self.url) if self.url else database_id(self.root / "mlflow.db")
 
     @property
     def client(self) -> "MlflowClient":
-        """MLflow's client on our database, which is created whole at the first use."""
+        """MLflow's client on the server, or on our database, which is created whole at the first use."""
         if self._client is None:
             mlflow = _import_mlflow()
-            create_database(self.root / "mlflow.db")
+            if not self.url:
+                create_database(self.root / "mlflow.db")
             self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         return self._client
 
@@ -194,7 +201,7 @@ class Registry:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        artifacts = (self.root / "artifacts" / name).as_uri()
+        artifacts = None if self.url else (self.root / "artifacts" / name).as_uri()  # a server has its own
         return str(self.client.create_experiment(name, artifact_location=artifacts, tags=_KIND))
 
 
@@ -221,6 +228,26 @@ def database_id(path: Path) -> str | None:
     """What tells this database from one that was there before or after it; None where there is none."""
     mark = path.with_suffix(".id")
     return mark.read_text() if path.exists() and mark.exists() else None
+
+
+def server_id(url: str) -> str:
+    """When the database behind a server was made, ms UTC: the birth of the experiment that every database begins with.
+
+    Raises RegistryError if the server does not answer so.
+    """
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url}/api/2.0/mlflow/experiments/get", params={"experiment_id": "0"}, auth=_login())
+        return str(answer.raise_for_status().json()["experiment"]["creation_time"])
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise RegistryError(f"no MLflow server answers at {url}: {str(error).splitlines()[0]}") from error
+
+
+def _login() -> tuple[str, str] | None:
+    """Of the environment, as MLflow's own client reads it."""
+    name, password = (os.environ.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD"))
+    return (name, password) if name else None
 
 
 def _create_tables(path: Path) -> None:

@@ -145,6 +145,8 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         ("paths: {var: elsewhere}", "unknown key paths; TICKLOOP_VAR says"),
         ("clock: {window_s: 1}\nclock: {window_s: 2}", "key 'clock' stands twice"),
         ("features: [", "own.yaml: while parsing"),
+        ("registry: {url: 'http://me:horse@host'}", "registry: url holds a user or a password; MLflow reads MLFLOW_"),
+        ("registry: {url: host}", "registry: url='host' is no address of the kind http://HOST:PORT"),
         ("orchestration: {dagster_port: 80}", "dagster_port=80 must lie in 1024 to 65535"),
     ],
 )
@@ -157,6 +159,11 @@ def test_a_file_that_is_missing_or_extends_itself_is_refused(tmp_path: Path) -> 
     assert "extends itself" in _refusal(_file(tmp_path, "extends: own.yaml\n"))
 
 
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_bytes(b"\x7fELF\xd0\x00")
+    assert "own.yaml is no text" in _refusal(tmp_path / "own.yaml")
+
+
 def test_files_may_extend_files(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("extends: dev\nlabels: {margin_bp: 0.5}\n")
     settings = load_settings(path=_file(tmp_path, "extends: base.yaml\nlabels: {exit: mid}\n"))
@@ -167,8 +174,9 @@ def test_the_sha_follows_what_is_computed_and_not_where_it_lies() -> None:
     settings = load_settings("dev")
     elsewhere = replace(settings, paths=Paths(Path("elsewhere")))
     ports = replace(settings, orchestration=replace(settings.orchestration, dagster_port=4_000))
+    server = replace(settings, registry=replace(settings.registry, url="http://mlflow:5000"))
     other = replace(settings, labels=replace(settings.labels, margin_bp=1.0))
-    assert config_sha(settings) == config_sha(elsewhere) == config_sha(ports) != config_sha(other)
+    assert config_sha(settings) == config_sha(elsewhere) == config_sha(ports) == config_sha(server) != config_sha(other)
 
 
 def test_everything_is_written_below_the_folder_that_the_environment_names(

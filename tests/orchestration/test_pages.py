@@ -32,6 +32,11 @@ def test_both_pages_listen_on_loopback_and_nowhere_else(settings: Settings) -> N
         assert command[command.index("--host") + 1] == "127.0.0.1"
 
 
+def test_a_registry_with_a_server_needs_no_page_of_ours(settings: Settings) -> None:
+    there = dataclasses.replace(settings, registry=dataclasses.replace(settings.registry, url="http://mlflow:5000"))
+    assert set(pages.commands(settings)) - set(pages.commands(there)) == {"mlflow"}
+
+
 def test_a_taken_port_is_one_line_that_names_the_key(settings: Settings) -> None:
     with socket.socket() as other:
         other.bind((pages.LOOPBACK, settings.orchestration.mlflow_port))
