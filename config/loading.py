@@ -121,6 +121,9 @@ def _refuse_secrets(values: dict[Any, Any], path: Path) -> None:
 
 
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Key by key; what is of another ``kind`` has other keys, and takes the place of all that was there."""
+    if "kind" in above and above["kind"] != below.get("kind", above["kind"]):
+        return above
     merged = dict(below)
     for key, value in above.items():
         old = below.get(key)

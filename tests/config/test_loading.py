@@ -8,6 +8,7 @@ import pytest
 from config.loading import PROFILES, choose_profile, load_settings
 from config.settings import FileSource, Paths, config_sha
 from market.errors import ConfigError
+from modeling.parameters import GruParameters
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +89,14 @@ def test_a_network_that_reads_more_rows_than_a_session_remembers_is_refused(tmp_
     ):
         refused = _refusal(_file(tmp_path, f"extends: dev\nmodels:\n  {text}\n"))
         assert f"models: a {kind}, a session remembers 4096" in refused
+
+
+def test_a_network_of_another_kind_takes_the_place_of_the_profile_s(tmp_path: Path) -> None:
+    gru = "{kind: gru, width: 64, depth: 1, settle_rows: 600, dropout: 0.1}"
+    path = _file(tmp_path, f"extends: dev\nmodels: {{network: {gru}}}\n")
+    assert load_settings(path=path).models.network == GruParameters("gru", 64, 1, 600, 0.1)
+    (tmp_path / "wider.yaml").write_text("extends: own.yaml\nmodels: {network: {kind: gru, width: 128}}\n")
+    assert load_settings(path=tmp_path / "wider.yaml").models.network == GruParameters("gru", 128, 1, 600, 0.1)
 
 
 def test_a_folder_of_daily_files_is_a_source(tmp_path: Path) -> None:
