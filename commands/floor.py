@@ -89,6 +89,18 @@ def explain(settings: Settings, arguments: argparse.Namespace) -> None:
     say(msgspec.json.encode(told).decode() if arguments.json else "\n".join(lines_of(told)))
 
 
+def port(text: str) -> int:
+    """A port of the command line. Raises ValueError, which the parser reports, if it is none.
+
+    >>> port("8790")
+    8790
+    """
+    number = int(text)
+    if not 0 <= number < 2**16:
+        raise ValueError(text)
+    return number
+
+
 def _way_of_orders(
     settings: Settings, symbols: tuple[str, ...], arguments: argparse.Namespace
 ) -> tuple[Any, dict[str, Any]]:
@@ -109,8 +121,8 @@ def _add_exchange(venue: argparse.ArgumentParser) -> None:
     venue.add_argument("--speed", type=float, default=1.0, help="seconds of tape a second")
     _add_faults(venue)
     for side in ("ws", "rest"):
-        port = "0: a free one; where the runner looks for it unless given"
-        venue.add_argument(f"--{side}-port", type=int, help=port)
+        about = "0: a free one; where the runner looks for it unless given"
+        venue.add_argument(f"--{side}-port", type=port, metavar="PORT", help=about)
 
 
 def _add_faults(venue: argparse.ArgumentParser) -> None:
