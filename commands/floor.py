@@ -96,7 +96,7 @@ def port(text: str) -> int:
     8790
     """
     number = int(text)
-    if not 0 <= number < 2**16:
+    if not 0 <= number <= 65_535:
         raise ValueError(text)
     return number
 
