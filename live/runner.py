@@ -196,14 +196,20 @@ class Runner:
         """
         return await self.swaps.swap(ROLES[role], Model(strategy, bundle_sha), patience_s)
 
-    def kill(self) -> None:
-        """Latch the kill switch of every desk, a restart included: orders are cancelled until each has been answered.
+    def latch(self) -> None:
+        """Latch the kill switch of every desk: orders are cancelled until each has been answered."""
+        for desk in self.desks:
+            desk.session.kill()
 
-        Raises JournalError if that cannot be written down; then nothing is sent any more either.
+    def kill(self) -> None:
+        """Latch the kill switch of every desk, a restart included.
+
+        Raises JournalError if that cannot be written down: they are latched all the same, a restart is not, and nothing
+        is sent any more either.
         """
+        self.latch()
         for desk in self.desks:
             self.journal.append(Record(KILL, desk.place, self.stamps.now(), b""))
-            desk.session.kill()
         self.journal.flush()
 
     @property
