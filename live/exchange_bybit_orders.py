@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -89,7 +88,7 @@ class BybitOrderVenue(OrderVenue):
             raise Refusal(10003, "API key is invalid.")
         if headers.get("x-bapi-sign") != self._sign(f"{stamp}{self._account.key}{window}{query}"):
             raise Refusal(10004, "Error sign, please check your signature generation algorithm.")
-        if not -1_000.0 <= time.time() * 1e3 - float(stamp) <= float(window):
+        if not -1_000.0 <= self._wall_ms() - float(stamp) <= float(window):
             raise Refusal(10002, "The request time exceeds the time window range.")
 
     async def _create(self, fields: Fields) -> Answer | None:
@@ -134,7 +133,7 @@ class BybitOrderVenue(OrderVenue):
         return HTTPStatus.OK, {"readOnly": 0, "permissions": {"ContractTrade": ["Order", "Position"], "Wallet": wallet}}
 
     def _told(self, result: dict[str, Any], code: int = 0, text: str = "OK") -> Answer:
-        stamp = str(int(time.time() * 1e3))
+        stamp = str(int(self._wall_ms()))
         return HTTPStatus.OK, {"retCode": code, "retMsg": text, "result": result, "time": stamp}
 
     def _say(self, order: VenueOrder, execution: str, trade: Mapping[str, Any] | None = None) -> None:

@@ -117,7 +117,7 @@ class OrderDoors:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await serve_one(reader, writer, self._venue.answer):
+            while await serve_one(reader, writer, self._venue.answer, lambda: self._venue.faults.retry_after_s):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
             pass  # the client has left, or says more than a request may hold
@@ -129,8 +129,12 @@ async def serve_one(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     answer: Callable[[str, str, str, dict[str, str]], Awaitable[tuple[HTTPStatus, Any] | None]],
+    retry_after_s: Callable[[], int],
 ) -> bool:
-    """Read one HTTP/1.1 request and answer it, or keep silent until the client leaves; whether the line stays open."""
+    """Read one HTTP/1.1 request and answer it, or keep silent until the client leaves; whether the line stays open.
+
+    ``retry_after_s`` : what a client that asks too often is told
+    """
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     method, target, _ = head[0].split(" ", 2)
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
@@ -146,6 +150,7 @@ async def serve_one(
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Content-Type: application/json",
         f"Content-Length: {len(payload)}",
+        *([f"Retry-After: {retry_after_s()}"] if status is HTTPStatus.TOO_MANY_REQUESTS else []),
     )
     writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
     await writer.drain()

@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from market.errors import ConfigError
 
-Verb = Literal["place", "cancel"]
-KINDS: Final = ("unanswered", "executed unanswered", "reject")
+Verb = Literal["place", "cancel", "renew"]  # of a listen key and of the countdown
+KINDS: Final = ("unanswered", "executed unanswered", "reject", "limit")
 
 
 @dataclass
@@ -19,6 +19,8 @@ class OrderFaults:
     split_fills: bool = False  # a fill of several lots comes in two
     mute: bool = False  # the account stream says nothing
     reject_all: bool = False
+    retry_after_s: int = 0  # how long a "limit" sends the client away
+    clock_s: float = 0.0  # by which the venue's clock is ahead of ours
     _next: dict[str, deque[str]] = field(default_factory=dict)
 
     def plan(self, verb: Verb, kind: str, times: int = 1) -> None:

@@ -59,6 +59,14 @@ class Refusal(Exception):
         self.answer = HTTPStatus.BAD_REQUEST, {"code": code, "msg": text}
 
 
+class TooMany(Refusal):
+    """429: the client asks too often."""
+
+    def __init__(self) -> None:
+        super().__init__(-1003, "Too many requests.")
+        self.answer = HTTPStatus.TOO_MANY_REQUESTS, self.answer[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Whose orders are taken, and what its key may do."""
@@ -108,6 +116,7 @@ class OrderVenue:
         self.orders: dict[int, VenueOrder] = {}
         self.trades: list[dict[str, Any]] = []
         self.position = 0  # lots
+        self.renewals = 0  # of the listen key
         self._books = Ledger(instrument)  # for the entry price alone
         self.countdown = Countdown(self._cancel_all)
         self._instrument = instrument
@@ -156,7 +165,7 @@ class OrderVenue:
             ("GET", "/sapi/v1/account/apiRestrictions"): (self._restrictions, True),
             ("GET", f"{prefix}/time"): (self._time, False),
             ("POST", f"{prefix}/listenKey"): (self._listen_key, False),
-            ("PUT", f"{prefix}/listenKey"): (self._listen_key, False),
+            ("PUT", f"{prefix}/listenKey"): (self._renew_listen_key, False),
             ("DELETE", f"{prefix}/listenKey"): (self._listen_key, False),
         }
 
@@ -185,12 +194,14 @@ class OrderVenue:
         if not hmac.compare_digest(signature, expected):
             raise Refusal(-1022, "Signature for this request is not valid.")
         fields = dict(parse_qsl(payload))
-        late_ms = time.time() * 1e3 - float(fields.get("timestamp", 0))
+        late_ms = self._wall_ms() - float(fields.get("timestamp", 0))
         if not -1_000.0 <= late_ms <= float(fields.get("recvWindow", 5_000)):
             raise Refusal(-1021, "Timestamp for this request is outside of the recvWindow.")
 
     async def _place(self, fields: dict[str, str]) -> Answer | None:
         fault = self.faults.take("place")
+        if fault == "limit":
+            raise TooMany
         if fault == "unanswered":
             return None
         if fault == "reject":
@@ -234,6 +245,8 @@ class OrderVenue:
 
     async def _cancel(self, fields: dict[str, str]) -> Answer | None:
         fault = self.faults.take("cancel")
+        if fault == "limit":
+            raise TooMany
         if fault == "unanswered":
             return None
         if fault == "reject":
@@ -252,6 +265,7 @@ class OrderVenue:
         return HTTPStatus.OK, self._shown(order)
 
     async def _count_down(self, fields: dict[str, str]) -> Answer | None:
+        self._require_renewal()
         if fields.get("symbol") != self._symbol:
             raise Refusal(-1121, "Invalid symbol.")
         if not fields.get("countdownTime", "").isdecimal():
@@ -293,7 +307,21 @@ class OrderVenue:
         return HTTPStatus.OK, may | {"enableInternalTransfer": False, "permitsUniversalTransfer": False}
 
     async def _time(self, fields: dict[str, str]) -> Answer:
-        return HTTPStatus.OK, {"serverTime": int(time.time() * 1e3)}
+        return HTTPStatus.OK, {"serverTime": int(self._wall_ms())}
+
+    def _wall_ms(self) -> float:
+        """The clock that signed requests are held against, ms UTC."""
+        return (time.time() + self.faults.clock_s) * 1e3
+
+    def _require_renewal(self) -> None:
+        """Raises TooMany where that fault is on."""
+        if self.faults.take("renew") == "limit":
+            raise TooMany
+
+    async def _renew_listen_key(self, fields: dict[str, str]) -> Answer:
+        self._require_renewal()
+        self.renewals += 1
+        return await self._listen_key(fields)
 
     async def _listen_key(self, fields: dict[str, str]) -> Answer:
         return HTTPStatus.OK, {"listenKey": self.listen_key}

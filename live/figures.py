@@ -1,6 +1,6 @@
 """What the runner tells its meters: of every frame, of every row of a desk, and of what stands when they are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -188,24 +188,38 @@ class GatewayFigures:
         if isinstance(gateway, ExchangeGateway):
             meters.before_reading(lambda: self._refresh(gateway))
 
+            EventFigures(meters, "order_events", lambda: gateway.counts)
+            EventFigures(meters, "account_stream_events", lambda: gateway.stream_counts)
+            EventFigures(meters, "venue_clock_readings", lambda: gateway.clock.counts if gateway.clock else {})
+
     def _refresh(self, gateway: ExchangeGateway) -> None:
         self._meters.set("order_line_up", float(gateway.up))
         self._meters.set("unsettled_orders", gateway.unsettled)
+        if gateway.clock is not None:
+            self._meters.set("venue_clock_offset_ms", gateway.clock.offset_ms)
 
 
-class FeedFigures:
-    """What befell the lines of a symbol, as its feed counts it."""
+class EventFigures:
+    """What is counted by kind elsewhere, told under one name."""
 
-    def __init__(self, meters: Meters, counts: Mapping[str, int]) -> None:
+    def __init__(self, meters: Meters, name: str, counts: Callable[[], Mapping[str, int]]) -> None:
         self._meters = meters
+        self._name = name
         self._counts = counts
         self._told = dict[str, int]()
         meters.before_reading(self._refresh)
 
     def _refresh(self) -> None:
-        for kind, count in self._counts.items():
-            self._meters.count("line_events", count - self._told.get(kind, 0), kind=kind)
+        for kind, count in self._counts().items():
+            self._meters.count(self._name, count - self._told.get(kind, 0), kind=kind)
             self._told[kind] = count
+
+
+class FeedFigures(EventFigures):
+    """What befell the lines of a symbol, as its feed counts it."""
+
+    def __init__(self, meters: Meters, counts: Mapping[str, int]) -> None:
+        super().__init__(meters, "line_events", lambda: counts)
 
 
 class ModelFigures:

@@ -77,6 +77,14 @@ class OrderRefused(VenueError):
         self.code = code  # the venue's own
 
 
+class RefusedForNow(OrderRefused):
+    """A venue sends us away for a while, or disputes our clock: nothing was done, and it may be asked again."""
+
+    def __init__(self, code: int, text: str, wait_s: float = 0.0) -> None:
+        super().__init__(code, text)
+        self.wait_s = wait_s  # before the venue wants to hear of us again
+
+
 class NoAnswer(VenueError):
     """A venue has said nothing: what was asked may have been done or not."""
 

@@ -74,6 +74,18 @@ _EXCHANGE: Final = (  # of a symbol whose orders go to an exchange
         "order_line_up", "gauge", "0 or 1", "whether the account's stream is up and reconciled, so that orders leave"
     ),
     Metric("unsettled_orders", "gauge", "", "orders of which the venue has not said what it made of them"),
+    Metric(
+        "order_events", "counter", "", "what befell orders: placed, unanswered, duplicate reports, lapses", ("kind",)
+    ),
+    Metric(
+        "account_stream_events",
+        "counter",
+        "",
+        "what befell the account's stream: connections, losses, messages, late renewals",
+        ("kind",),
+    ),
+    Metric("venue_clock_offset_ms", "gauge", "ms", "our clock less the venue's, which requests are stamped by"),
+    Metric("venue_clock_readings", "counter", "", "looks at the venue's clock, by what made us look", ("kind",)),
 )
 _ROLLOUT: Final = (
     Metric(

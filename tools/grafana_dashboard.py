@@ -111,6 +111,11 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             Query(f"order_line_up{{{S}}}", "up {{symbol}}"),
             Query(f"unsettled_orders{{{S}}}", "unsettled orders {{symbol}}"),
         ), about="of symbols whose orders go to an exchange"),
+        Panel("What befell orders and account stream", (
+            Query(rate("order_events", "kind"), "orders: {{kind}}"),
+            Query(rate("account_stream_events", "kind"), "stream: {{kind}}"),
+        ), "cps"),
+        Panel("Our clock less the venue's", (Query(f"venue_clock_offset_ms{{{S}}}", "{{symbol}}"),), "ms"),
         Panel("Refused by the venue", (Query(rate("rejects", "desk, reason"), "{{desk}}: {{reason}}"),), "cps"),
     ),
     "Latency": (

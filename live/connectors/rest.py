@@ -14,7 +14,7 @@ from market.errors import VenueError
 from market.instrument import Instrument
 
 _TIMEOUT_S: Final = 10.0
-_TOO_MANY: Final = (429, 418)  # slow down; banned
+TOO_MANY: Final = (429, 418)  # slow down; banned
 _UNTOLD_S: Final = 60.0  # wait where a venue that sends us away does not say for how long
 _SECONDS: Final = re.compile(r"\d{1,6}")
 
@@ -59,7 +59,7 @@ class Rest:
             answer = await self._client.get(url, params=query)
         except httpx.TransportError as error:
             raise VenueError(f"no venue answers at {url}: {error}") from error
-        if answer.status_code in _TOO_MANY:
+        if answer.status_code in TOO_MANY:
             wait_s = told_wait_s(answer.headers.get("Retry-After"))
             self._bucket.close(wait_s, asyncio.get_running_loop().time())
             raise VenueError(f"{url} answers {answer.status_code}: we ask too often, and wait {wait_s:g} s")

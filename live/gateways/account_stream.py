@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from live.connectors.pace import backoff_s
 from live.gateways.client import VenueClient
 from live.gateways.news import OrderNews
+from live.gateways.renewing import Insistence, wait_of
 from market.errors import VenueError
 
 FIRST_RETRY_S: Final = 0.1
@@ -29,11 +31,12 @@ class AccountStream:
         generator: np.random.Generator,
     ) -> None:
         """``generator`` spreads the retries."""
-        self.counts = dict.fromkeys(("connections", "disconnections", "messages", "malformed"), 0)
+        self.counts = dict.fromkeys(("connections", "disconnections", "messages", "malformed", "unrenewed"), 0)
         self._client = client
         self._ws_url = ws_url.rstrip("/")
         self._on_news = on_news
         self._generator = generator
+        self._insistence = Insistence(generator, self._on_unrenewed)
         self._renew: WSTransport | None = None
         self._due = 0  # greetings that the venue has not taken
         self._greeted = asyncio.Event()
@@ -44,11 +47,10 @@ class AccountStream:
         while True:
             try:
                 await self._connection(on_up, on_down)
-                failures = 0
-            except VenueError:
-                failures += 1
-            longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 30))
-            await asyncio.sleep(longest * self._generator.uniform(0.5, 1.0))
+                failures, wait_s = 0, 0.0
+            except VenueError as error:
+                failures, wait_s = failures + 1, wait_of(error)
+            await asyncio.sleep(max(wait_s, backoff_s(failures, FIRST_RETRY_S, LONGEST_RETRY_S, self._generator)))
 
     async def _connection(self, on_up: Callable[[], None], on_down: Callable[[], None]) -> None:
         address = await self._client.stream_address(self._ws_url)
@@ -76,6 +78,7 @@ class AccountStream:
 
     async def _greet(self, transport: WSTransport) -> None:
         """Say who we are where the address does not. Raises VenueError if the venue does not take it."""
+        await self._client.clock.settled()
         greetings = self._client.greetings()
         self._due, self._greeted = len(greetings), asyncio.Event()
         if not greetings:
@@ -91,12 +94,16 @@ class AccountStream:
             if not self._greeted.is_set():
                 transport.disconnect()
         if not self._greeted.is_set():
+            await self._client.clock.learn("refused")  # its stamp may be why
             raise VenueError(f"the account stream at {self._ws_url} does not take our greeting")
 
     async def _keep(self, transport: WSTransport) -> None:
         """Keep the stream; where the venue does not, the next connection begins anew."""
         with suppress(VenueError):
-            await self._client.keep(lambda said: transport.send(WSMsgType.TEXT, said))
+            await self._client.keep(lambda said: transport.send(WSMsgType.TEXT, said), self._insistence)
+
+    def _on_unrenewed(self, _: VenueError) -> None:
+        self.counts["unrenewed"] += 1
 
     def _drop(self) -> None:
         if self._renew is not None:

@@ -13,11 +13,21 @@ from uuid import UUID
 import msgspec
 
 from live.connectors.bybit_dialect import CATEGORIES
-from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, Addresses, Holding, Open, VenueClient, on_grid
+from live.gateways.client import (
+    DUPLICATE,
+    OUTSIDE_WINDOW,
+    UNKNOWN_ORDER,
+    Addresses,
+    Holding,
+    Open,
+    VenueClient,
+    on_grid,
+)
 from live.gateways.life import OrderLife, Standing, Trade
 from live.gateways.news import Heard, OrderNews
 from live.gateways.permission import Keys
-from market.errors import NoAnswer, OrderRefused, VenueError
+from live.gateways.renewing import Insistence
+from market.errors import NoAnswer, OrderRefused, RefusedForNow, VenueError
 from market.events import BUY
 from market.instrument import Instrument
 from market.orders import FOK, GTC, IOC, POST_ONLY
@@ -39,6 +49,9 @@ _MS: Final = 1_000_000  # ns
 _CODE: Final = re.compile(r'"retCode":\s*"?(-?\d+)')
 _UNDECIDED: Final = (10000, 10016)  # a timeout or fault of theirs: the order may have been executed
 _MEANINGS: Final = {110001: UNKNOWN_ORDER[0], 110072: DUPLICATE, 110007: -2019, 110004: -2019, 110012: -2019}
+_OUTSIDE_WINDOW: Final = 10002  # a stamp that its clock does not take
+_TOO_MANY: Final = (10006, 10018)  # requests, of the account and of the address
+_LIMIT_S: Final = 1.0  # over which Bybit counts them
 
 
 class _Row(msgspec.Struct, rename="camel"):
@@ -166,14 +179,14 @@ class BybitClient(VenueClient):
 
     def greetings(self) -> list[bytes]:
         """Who we are, and what we want to hear."""
-        expires = int((time.time() + _AUTH_S) * 1e3) - int(self._ccxt.options.get("timeDifference", 0))
+        expires = int((time.time() + _AUTH_S) * 1e3 - self.clock.offset_ms)
         signature = hmac.new(self._keys.secret.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
         category = self._market["category"]
         topics = [f"order.{category}", f"execution.{category}", *(["dcp.future"] if self._guarded else [])]
         said = ({"op": "auth", "args": [self._keys.key, expires, signature]}, {"op": "subscribe", "args": topics})
         return [msgspec.json.encode(one) for one in said]
 
-    async def keep(self, say: Callable[[bytes], None]) -> None:
+    async def keep(self, say: Callable[[bytes], None], insistence: Insistence) -> None:
         """Let the venue hear of us until cancelled."""
         while True:
             await asyncio.sleep(_PING_S)
@@ -234,6 +247,10 @@ class BybitClient(VenueClient):
         number, kind = int(code[1]), type(error).__name__
         if number in _UNDECIDED:
             return NoAnswer(f"the exchange does not answer (code {number}, {kind})")
+        if number == _OUTSIDE_WINDOW:
+            return RefusedForNow(OUTSIDE_WINDOW, "the exchange does not take our clock")
+        if number in _TOO_MANY:
+            return RefusedForNow(429, f"the exchange refuses: too many requests (code {number})", _LIMIT_S)
         return OrderRefused(_MEANINGS.get(number, number), f"the exchange refuses with code {number} ({kind})")
 
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from live.connectors.binance_api import decimals
+from live.connectors.rest import TOO_MANY, told_wait_s
 from live.gateways.life import OrderLife, Standing, Trade
 from live.gateways.news import Heard, OrderNews
 from live.gateways.permission import Keys
-from market.errors import ConfigError, NoAnswer, OrderRefused, VenueError
+from live.gateways.renewing import Insistence, renewed
+from live.gateways.venue_clock import VenueClock
+from market.errors import ConfigError, NoAnswer, OrderRefused, RefusedForNow, VenueError
 from market.events import BUY, SELL
 from market.instrument import Instrument
 from market.orders import FOK, GTC, IOC, POST_ONLY
@@ -32,7 +35,9 @@ _CODE: Final = re.compile(r'"code":\s*(-?\d+)')
 _UNDECIDED: Final = (-1000, -1001, -1006, -1007)  # Binance: the order may or may not have been executed
 UNKNOWN_ORDER: Final = (-2011, -2013)  # Binance's codes, of a cancel and of a question
 DUPLICATE: Final = -4116  # a client order id that a working order bears
-KEEP_S: Final = 1_500.0  # a listen key lives an hour
+OUTSIDE_WINDOW: Final = -1021  # Binance's code of a stamp that its clock does not take
+LISTEN_KEY_S: Final = 3_600.0  # for which a listen key lives
+KEEP_S: Final = 1_500.0  # after which it is renewed
 
 
 class _Message(msgspec.Struct):
@@ -112,6 +117,7 @@ class VenueClient:
         self._symbol = instrument.venue_symbol.upper()
         self._digits = decimals(instrument.tick_size), decimals(instrument.lot_size)
         self._failure = ccxt.BaseError
+        self.clock = VenueClock(self._venue_ms, self._take_offset)
         self._ccxt = getattr(ccxt, _CLASSES[instrument.venue])(
             {
                 "apiKey": keys.key,
@@ -121,6 +127,7 @@ class VenueClient:
                 "options": {"recvWindow": int(window_ms)},
             }
         )
+        self._ccxt.handle_errors = _heeding_limits(self._ccxt.handle_errors)
         self.test_network = addresses.testnet and not addresses.rest_url
         if self.test_network:
             self._ccxt.enable_demo_trading(True)
@@ -140,10 +147,7 @@ class VenueClient:
 
     async def open(self) -> None:
         """Learn how far the venue's clock is from ours."""
-        try:
-            await self._ccxt.load_time_difference()
-        except self._failure as error:
-            raise self._in_words(error) from None
+        await self.clock.learn("start")
 
     async def restrictions(self) -> dict[str, Any]:
         """What the key may do, as the venue says it."""
@@ -223,11 +227,14 @@ class VenueClient:
         """What is said first on the account's stream; the venue answers each."""
         return []
 
-    async def keep(self, say: Callable[[bytes], None]) -> None:
-        """Keep the account's stream until cancelled. Raises VenueError if the venue does not."""
+    async def keep(self, say: Callable[[bytes], None], insistence: Insistence) -> None:
+        """Keep the account's stream until cancelled. Raises VenueError if the venue does not while its key lives."""
         while True:
             await asyncio.sleep(KEEP_S)
-            await self._ask(f"{self._private}PutListenKey")
+            await renewed(self._renew_listen_key, LISTEN_KEY_S - KEEP_S, insistence)
+
+    async def _renew_listen_key(self) -> None:
+        await self._ask(f"{self._private}PutListenKey")
 
     def read(self, frame: bytes) -> Heard:
         """What a message of the account's stream comes to. Raises ValueError if it cannot be read."""
@@ -251,24 +258,57 @@ class VenueClient:
         return Trade(int(row["id"]), price, qty, bool(row.get("maker", row.get("isMaker"))), int(row["time"]) * _MS)
 
     async def _ask(self, name: str, parameters: dict[str, Any] | None = None) -> Any:
-        """Raises OrderRefused if the venue said no, NoAnswer if it may have done it or not."""
+        """Raises OrderRefused if the venue said no, NoAnswer if it may have done it or not.
+
+        Where the venue disputes our clock, nothing was done: that is learnt anew, and it is asked once more.
+        """
         question: Callable[[dict[str, Any]], Any] = getattr(self._ccxt, name)
+        readings = await self.clock.settled()
         try:
-            return await question(parameters or {})
+            return await self._answer_to(question(parameters or {}))
+        except OrderRefused as refusal:
+            if refusal.code != OUTSIDE_WINDOW:
+                raise
+        await self.clock.learn("refused", readings)
+        return await self._answer_to(question(parameters or {}))
+
+    async def _answer_to(self, asked: Awaitable[Any]) -> Any:
+        try:
+            return await asked
         except self._failure as error:
             raise self._in_words(error) from None  # its text and context hold signatures
+
+    async def _venue_ms(self) -> float:
+        return float(await self._answer_to(self._ccxt.fetch_time()))
+
+    def _take_offset(self, offset_ms: float) -> None:
+        self._ccxt.options["timeDifference"] = round(offset_ms)
 
     def _in_words(self, error: Exception) -> VenueError:
         """The failure without addresses, signatures and keys: the venue's code, or the kind of silence."""
         code = _CODE.search(str(error))
         kind = type(error).__name__
+        if code is not None and int(code[1]) == OUTSIDE_WINDOW:
+            return RefusedForNow(OUTSIDE_WINDOW, "the exchange does not take our clock")
         if code is not None and int(code[1]) not in _UNDECIDED:
             return OrderRefused(int(code[1]), f"the exchange refuses with code {code[1]} ({kind})")
         if kind in ("DDoSProtection", "RateLimitExceeded"):
-            return OrderRefused(429, "the exchange refuses: too many requests")
+            return RefusedForNow(429, "the exchange refuses: too many requests")
         return NoAnswer(f"the exchange does not answer ({kind})")
 
 
 def side_of(word: str) -> int:
     """BUY or SELL."""
     return BUY if word == "BUY" else SELL
+
+
+def _heeding_limits(read: Callable[..., Any]) -> Callable[..., Any]:
+    """ccxt's reading of an answer, after ours: it does not say for how long a venue has sent us away."""
+
+    def heeding(status: int, reason: str, url: str, method: str, headers: Mapping[str, str], *rest: Any) -> Any:
+        if status in TOO_MANY:
+            told = {name.lower(): value for name, value in headers.items()}.get("retry-after")
+            raise RefusedForNow(429, f"the exchange refuses: too many requests ({status})", told_wait_s(told))
+        return read(status, reason, url, method, headers, *rest)
+
+    return heeding

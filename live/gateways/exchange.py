@@ -6,8 +6,9 @@ known. A contradiction between venue and journal stops trading.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from live.gateways.account_stream import AccountStream
 from live.gateways.client import DUPLICATE, UNKNOWN_ORDER, Holding, VenueClient, on_grid
-from live.gateways.dead_man import keep_renewing
+from live.gateways.dead_man import Guard, keep_renewing
 from live.gateways.life import OVER, OrderLife, Standing, Told, Trade
 from live.gateways.news import OrderNews
 from live.gateways.permission import require_harmless
-from market.errors import BackgroundError, NoAnswer, OrderRefused, TickloopError, VenueError
+from live.gateways.renewing import Insistence, Lapsed, wait_of
+from live.gateways.venue_clock import VenueClock
+from market.errors import BackgroundError, NoAnswer, OrderRefused, RefusedForNow, TickloopError, VenueError
 from market.events import BUY, SELL, Events
 from market.instrument import Instrument
 from market.orders import (
@@ -41,6 +44,7 @@ from market.orders import (
     UNKNOWN_ORDER as NO_SUCH_ORDER,
 )
 
+LOG: Final = logging.getLogger(__name__)
 REMEMBERED: Final = 4_096  # orders
 _MS: Final = 1_000_000  # ns
 _REASONS: Final = {-2019: NO_MARGIN, -5022: WOULD_CROSS}  # Binance's codes of refused orders; others: VENUE_REFUSED
@@ -52,6 +56,8 @@ _COUNTS: Final = (
     "duplicates",
     "foreign",
     "unasked",
+    "unrenewed",
+    "lapsed",
     "resolved",
     "reconciled",
 )
@@ -94,7 +100,8 @@ class ExchangeGateway:
         self.last_words = ""  # of a venue that did not say where an order stands
         self.position = 0  # lots, the sum of all fills told
         self._seen_position = 0  # of those handed out
-        self.up = False  # whether orders may leave
+        self._reconciled = False  # the account's stream is up, and venue and journal agree
+        self._guarded = True  # the venue's countdown runs, where there is one
         self._instrument = instrument
         self._line: Line | None = None
         self._lives: dict[int, OrderLife] = {}
@@ -107,6 +114,7 @@ class ExchangeGateway:
         self._heard: list[Reports] = []
         self._told = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stream: AccountStream | None = None
         self._reconciling: asyncio.Task[None] | None = None  # with the connection that is up
         self._failure: BaseException | None = None
 
@@ -130,6 +138,21 @@ class ExchangeGateway:
     def unsettled(self) -> int:
         """Orders of which we do not know what the venue made of them: unanswered, or with fills still missing."""
         return sum(life.missing or not self._answered[life.order_id].is_set() for life in self.alive)
+
+    @property
+    def up(self) -> bool:
+        """Whether orders may leave."""
+        return self._reconciled and self._guarded
+
+    @property
+    def stream_counts(self) -> Mapping[str, int]:
+        """What befell the account's stream; nothing before it is opened."""
+        return self._stream.counts if self._stream else {}
+
+    @property
+    def clock(self) -> VenueClock | None:
+        """Ours against the venue's; None before the gateway is opened."""
+        return self._line.client.clock if self._line else None
 
     def on_events(self, events: Events) -> None:
         """The venue knows the market."""
@@ -212,10 +235,11 @@ class ExchangeGateway:
         for life in self.alive:
             self._deadlines[life.order_id] = time.monotonic() + line.patience.recv_window_s
         await self._arm(line)
-        stream = AccountStream(line.client, line.ws_url, self._on_news, line.generator)
+        self._stream = stream = AccountStream(line.client, line.ws_url, self._on_news, line.generator)
         connected = asyncio.Event()
         self._begin(_lasting("account stream", stream.run(lambda: self._on_up(connected), self._on_down)))
         self._begin(_lasting("watch over orders", self._watch_over(line.patience.poll_s)))
+        self._begin(_lasting("venue clock", line.client.clock.keep_learning(self._on_silence)))
         try:
             async with asyncio.timeout(line.patience.open_s):
                 await connected.wait()
@@ -228,7 +252,7 @@ class ExchangeGateway:
         """Cancel what works, wait for its end as long as patience allows, and let go of the venue."""
         if self._line is None:
             return
-        self.up = False
+        self._reconciled = False
         deadline = time.monotonic() + self._line.patience.open_s
         while self.alive and time.monotonic() < deadline:
             for life in self.alive:
@@ -276,10 +300,15 @@ class ExchangeGateway:
     async def _arm(self, line: Line) -> None:
         """Begin the venue's countdown, and keep it from its end. Raises VenueError if the venue does not take it."""
         if line.patience.dead_man_s:
-            await line.client.cancel_all_after(line.patience.dead_man_s)
+            countdown_s = line.patience.dead_man_s
+            await line.client.cancel_all_after(countdown_s)
             if line.client.renews:
-                renewing = keep_renewing(line.client, line.patience.dead_man_s, self._on_silence)
-                self._begin(_lasting("dead man's switch", renewing))
+                insistence = Insistence(line.generator, self._on_unrenewed)
+                guard, begin = (
+                    Guard(self._on_lapse, self._on_guarded),
+                    lambda: line.client.cancel_all_after(countdown_s),
+                )
+                self._begin(_lasting("dead man's switch", keep_renewing(begin, countdown_s, insistence, guard)))
 
     async def _disarm(self, line: Line) -> None:
         """End the countdown where nothing of ours works any more: it would take the orders of whoever comes next."""
@@ -289,9 +318,26 @@ class ExchangeGateway:
             except VenueError as error:
                 self._on_silence(error)
 
-    def _on_silence(self, silence: VenueError) -> None:
+    def _on_silence(self, silence: VenueError) -> float:
+        """Seconds to wait before the venue is asked again."""
         self.counts["unasked"] += 1
         self.last_words = str(silence)
+        return max(self._open.patience.poll_s, wait_of(silence))
+
+    def _on_unrenewed(self, silence: VenueError) -> None:
+        self.counts["unrenewed"] += 1
+        self.last_words = str(silence)
+
+    def _on_lapse(self, lapse: Lapsed) -> None:
+        """The venue has cancelled what rested, or will have; nothing leaves until it watches over our orders again."""
+        self.counts["lapsed"] += 1
+        self.last_words = f"dead man's switch: {lapse}"
+        LOG.warning("%s: %s", self._instrument.name, self.last_words)
+        self._guarded = False
+        self._cancel_alive()
+
+    def _on_guarded(self) -> None:
+        self._guarded = True
 
     async def _place(self, client: VenueClient, life: OrderLife) -> None:
         self.counts["placed"] += 1
@@ -303,7 +349,7 @@ class ExchangeGateway:
             self.counts["unanswered"] += 1
             await self._resolve(life)
         else:
-            await self._take(life, standing)
+            await self._take_patiently(life, standing)
         finally:
             self._answered[life.order_id].set()  # also where an answer stops us: its cancel must not wait for ever
 
@@ -348,11 +394,11 @@ class ExchangeGateway:
                     self.counts["resolved"] += 1
                     return
             except VenueError as error:
-                self._on_silence(error)  # asked again below
-            else:
-                if asked > self._deadlines[life.order_id]:
-                    self._tell(life.never(self._open.calls.now()))
-                    return
+                await asyncio.sleep(self._on_silence(error))
+                continue
+            if asked > self._deadlines[life.order_id]:
+                self._tell(life.never(self._open.calls.now()))
+                return
             await asyncio.sleep(self._open.patience.poll_s)
 
     async def _settle(self, life: OrderLife) -> bool:
@@ -372,15 +418,23 @@ class ExchangeGateway:
             if not life.ended:
                 self._tell(life.on_standing(standing))
 
+    async def _take_patiently(self, life: OrderLife, standing: Standing) -> None:
+        """The same; fills that the venue does not list now are asked for by the watch over orders."""
+        try:
+            await self._take(life, standing)
+        except (NoAnswer, RefusedForNow) as silence:
+            self._on_silence(silence)
+
     async def _watch_over(self, poll_s: float) -> None:
         """Ask now and then about orders whose end was heard of before all of their fills."""
         while True:
-            await asyncio.sleep(poll_s)
+            wait_s = poll_s
             for life in [life for life in self.alive if life.missing]:
                 try:
                     await self._settle(life)
                 except VenueError as error:
-                    self._on_silence(error)  # asked again next time
+                    wait_s = self._on_silence(error)
+            await asyncio.sleep(wait_s)
 
     def _on_up(self, connected: asyncio.Event) -> None:
         async def reconcile() -> None:
@@ -389,15 +443,18 @@ class ExchangeGateway:
             except VenueError as error:
                 self._fail(error)
             else:
-                self.up = self._failure is None
+                self._reconciled = self._failure is None
             connected.set()
 
         self._reconciling = self._begin(reconcile())
 
     def _on_down(self) -> None:
-        self.up = False
+        self._reconciled = False
         if self._reconciling is not None:
             self._reconciling.cancel()  # it would say that orders may leave
+        self._cancel_alive()
+
+    def _cancel_alive(self) -> None:
         for life in self.alive:
             self.cancel(life.order_id, self._open.calls.now())
 
@@ -406,9 +463,8 @@ class ExchangeGateway:
         while True:
             try:
                 return await self._reconcile()
-            except NoAnswer as silence:
-                self._on_silence(silence)
-            await asyncio.sleep(self._open.patience.poll_s)
+            except (NoAnswer, RefusedForNow) as silence:
+                await asyncio.sleep(self._on_silence(silence))
 
     async def _reconcile(self) -> None:
         """Settle every order whose end is open; then orders and position must be those that we know of.
@@ -508,7 +564,7 @@ class ExchangeGateway:
         self._fail(fault)
 
     def _fail(self, error: BaseException | None) -> None:
-        self.up = False
+        self._reconciled = False
         self._failure = self._failure or error
 
 

@@ -16,6 +16,7 @@ from live.gateways.client import DUPLICATE, Addresses, Holding, VenueClient, on_
 from live.gateways.life import OrderLife
 from live.gateways.news import Heard, OrderNews
 from live.gateways.permission import Keys
+from live.gateways.renewing import Insistence
 from market.errors import OrderRefused, VenueError
 from market.instrument import Instrument
 from market.orders import POST_ONLY
@@ -128,13 +129,13 @@ class SpotClient(VenueClient):
 
     def greetings(self) -> list[bytes]:
         """The signed wish to hear of the account."""
-        stamp = int(time.time() * 1e3) - int(self._ccxt.options.get("timeDifference", 0))
+        stamp = int(time.time() * 1e3 - self.clock.offset_ms)
         fields = {"apiKey": self._keys.key, "recvWindow": self._window_ms, "timestamp": stamp}
         signature = hmac.new(self._keys.secret.encode(), urlencode(fields).encode(), hashlib.sha256).hexdigest()
         request = {"id": "1", "method": "userDataStream.subscribe.signature"}
         return [msgspec.json.encode(request | {"params": fields | {"signature": signature}})]
 
-    async def keep(self, say: Callable[[bytes], None]) -> None:
+    async def keep(self, say: Callable[[bytes], None], insistence: Insistence) -> None:
         """Wait until cancelled: the connection is all that keeps the stream."""
         await asyncio.Event().wait()
 

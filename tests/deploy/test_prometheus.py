@@ -38,8 +38,12 @@ EMPTY = {  # query -> why it brings nothing in this run
     'ignored_snapshots_total{symbol=~".*"}': "the runner starts on an empty journal",
     'order_line_up{symbol=~".*"}': "orders are on paper",
     'unsettled_orders{symbol=~".*"}': "orders are on paper",
+    'sum by (kind) (rate(order_events_total{symbol=~".*"}[30s]))': "orders are on paper",
+    'sum by (kind) (rate(account_stream_events_total{symbol=~".*"}[30s]))': "orders are on paper",
+    'venue_clock_offset_ms{symbol=~".*"}': "orders are on paper",
 }
 UNSEEN = {"journal_failures", "ignored_snapshots", "order_line_up", "unsettled_orders"}  # likewise
+UNSEEN |= {"order_events", "account_stream_events", "venue_clock_offset_ms", "venue_clock_readings"}  # likewise
 UNSEEN |= {"untold_rows", "background_task_deaths", "kills"}  # no warehouse, nobody who kills
 
 

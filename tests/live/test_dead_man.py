@@ -89,7 +89,7 @@ async def test_silence_is_tried_again_and_a_refusal_stops_trading(monkeypatch: p
 
         monkeypatch.setattr(gateway._open.client, "cancel_all_after", answered)
         await until(lambda: not gateway.up)
-        assert gateway.counts["unasked"] == 1
+        assert gateway.counts["unrenewed"] == 1
         with pytest.raises(VenueError, match="refused"):
             gateway.reports(2**62)
         answers.append(NoAnswer("no answer"))
