@@ -1,6 +1,7 @@
 """What a run of the chain came to, on one screen: read from the manifests, computed nowhere else."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -40,7 +41,7 @@ def symbol_lines(settings: Settings, lake: Lake, symbol: str) -> list[str]:
         *slice_lines(lake, symbol, pieces),
         *score_lines(settings, lake, newest),
         *figure_lines(lake, newest),
-        f"  report     {report}",
+        f"  report     {from_here(report)}",
     ]
 
 
@@ -99,6 +100,15 @@ def figure_lines(lake: Lake, part: Part) -> list[str]:
     return lines
 
 
+def from_here(path: str) -> str:
+    """A path as a person in the working directory types it; whole where it lies elsewhere.
+
+    >>> from_here("/nowhere/page.html")
+    '/nowhere/page.html'
+    """
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
+
+
 def registry_lines(lake: Lake) -> list[str]:
     """The versions that were registered, what the gates let them become, and the page to approve them from."""
     return [
@@ -108,7 +118,7 @@ def registry_lines(lake: Lake) -> list[str]:
             f"  {CHAMPION if row['champion'] else CHALLENGER:<10} {row['model']} version {row['version']}, "
             f"bundle {row['bundle_sha']}",
             f"             {row['reason']}",
-            f"  approve by {row['page']}",
+            f"  approve by {from_here(row['page'])}",
         )
     ]
 

@@ -1,8 +1,17 @@
 """What the one screen says of a weak model."""
 
-import polars as pl
+from pathlib import Path
 
-from orchestration.summary import beaten_by
+import polars as pl
+import pytest
+
+from orchestration.summary import beaten_by, from_here
+
+
+def test_a_page_is_named_from_where_the_person_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert from_here(str(tmp_path / "var" / "page.html")) == "var/page.html"
+    assert from_here(str(tmp_path.parent / "page.html")) == str(tmp_path.parent / "page.html")
 
 
 def test_baselines_that_score_no_less_than_the_model_are_named() -> None:
