@@ -1,6 +1,7 @@
 """Settings of the connectors: where each venue is, what is subscribed to there, and how patient we are with it."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,6 +16,16 @@ def require_address(key: str, url: str, schemes: tuple[str, ...]) -> None:
     parts = urlsplit(url)
     if parts.scheme not in schemes or not parts.hostname:
         raise ConfigError(f"{key}={url!r} is no address of the kind {schemes[0]}://HOST:PORT")
+
+
+def require_own_ip(key: str, host: str) -> None:
+    """Raises ConfigError unless ``host`` is the IPv4 address of one interface, as clients name it."""
+    try:
+        unspecified = IPv4Address(host).is_unspecified
+    except ValueError:
+        raise ConfigError(f"{key}={host!r} is no IPv4 address") from None
+    if unspecified:
+        raise ConfigError(f"{key}={host} is every address of the machine; name the one that clients ask for")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from backtest.parameters import ReportParameters, VenueModelParameters, VenueParameters
-from config.connectors import ConnectorSettings, SocketSettings, VenueSettings, Wire, require_address
+from config.connectors import ConnectorSettings, SocketSettings, VenueSettings, Wire, require_address, require_own_ip
 from config.orders import GatewayKind, OrderSettings
 from features.parameters import FeatureParameters, RegimeParameters
 from labeling.parameters import LabelParameters
@@ -299,7 +299,8 @@ class LiveSettings:
     symbols: tuple[str, ...]  # several instead, of one process; the deployment sensors serve each; none: symbol alone
     ws_url: str  # streams of venues that connectors.venues does not name; `main.py exchange` listens there
     rest_url: str  # their REST side, likewise
-    api_port: int  # of the runner's pages, on loopback; 0: a free one
+    api_host: str  # IPv4 address of the runner's pages; off this machine only with read and metrics tokens
+    api_port: int  # of the runner's pages; 0: a free one
     runner_url: str  # where live_deployment finds the runner's pages
     venue_patience_s: float  # how long a starting runner waits for a venue that does not answer
     swap_patience_s: float  # how long a pushed model waits for its desk to be flat
@@ -317,6 +318,7 @@ class LiveSettings:
             raise ConfigError(f"outbox_mb={self.outbox_mb} must be above 0")
         for key, schemes in (("ws_url", ("ws", "wss")), ("rest_url", _HTTP), ("runner_url", _HTTP)):
             require_address(key, getattr(self, key), schemes)
+        require_own_ip("api_host", self.api_host)
         if not 0 <= self.api_port <= 65_535:
             raise ConfigError(f"api_port={self.api_port} must lie in 0 to 65535")
         if len(set(self.symbols)) < len(self.symbols):

@@ -61,6 +61,11 @@ class ReplayClock:
         return self.monotonic_ns + int((recorded_ns - self.recorded_ns) / self.speed)
 
 
+def speed_of(clock: Clock) -> float:
+    """How fast a clock goes against ours."""
+    return clock.speed if isinstance(clock, ReplayClock) else 1.0
+
+
 async def replay_clock(rest_url: str, patience_s: float) -> ReplayClock | None:
     """The clock of the replay venue at ``rest_url``, whose tape it starts; None where the venue is no replay.
 

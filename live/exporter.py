@@ -1,6 +1,7 @@
 """The runner's figures for Prometheus, from the list in ``monitoring.metrics``."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -8,14 +9,14 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from monitoring.metrics import METRICS, Metric
+from live.distribution import Distribution
+from monitoring.metrics import BOUNDS, METRICS, Metric
 
 disable_created_metrics()  # a second series for each, with the time of its first sample
 _COLLECTED: Final = "process_"  # what prometheus_client reads from /proc itself
@@ -54,14 +55,13 @@ class PrometheusMeters:
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add to a histogram, in its unit."""
-        self._child(name, labels).observe(value)
+        counts = [0] * (len(BOUNDS[name]) + 1)
+        counts[bisect_left(BOUNDS[name], value)] = 1
+        self.merge(name, counts, value, **labels)
 
     def merge(self, name: str, counts: Sequence[int], total: float, **labels: str) -> None:
         """Add many observations to a histogram: how many in each bucket and beyond the last, and their sum."""
-        histogram = self._child(name, labels)
-        for bucket, count in zip(histogram._buckets, counts, strict=True):  # no method takes more than one
-            bucket.inc(count)
-        histogram._sum.inc(total)
+        self._child(name, labels).merge(counts, total)
 
     def forget(self, name: str) -> None:
         """Drop all values of a gauge of our symbol, whatever their labels."""
@@ -95,7 +95,9 @@ class PrometheusMeters:
     def _register(self, metric: Metric) -> Any:
         labels = (*(("symbol",) if metric.scope == "symbol" else ()), *metric.labels)
         if metric.kind == "histogram":
-            return Histogram(metric.name, metric.help, labels, registry=self._registry, buckets=metric.buckets)
+            distribution = Distribution(metric, labels)
+            self._registry.register(distribution)
+            return distribution
         kind = Counter if metric.kind == "counter" else Gauge
         return kind(metric.name, metric.help, labels, registry=self._registry)
 
@@ -103,5 +105,6 @@ class PrometheusMeters:
         key = (name, *labels.items())
         if key not in self._children:
             of = {"symbol": self._symbol, **labels} if self._scopes[name] == "symbol" else labels
-            self._children[key] = self._metrics[name].labels(**of) if of else self._metrics[name]
+            metric = self._metrics[name]
+            self._children[key] = metric.labels(**of) if of or isinstance(metric, Distribution) else metric
         return self._children[key]

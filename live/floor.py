@@ -33,7 +33,8 @@ class Floor:
     def __init__(self, runners: Sequence[Runner], awake_s: float = 0.0) -> None:
         self.runners = tuple(runners)
         self._by_symbol = {runner.plan.instrument.name: runner for runner in runners}
-        self._due: list[tuple[int, int]] = []  # heap of the open rows, ns UTC, each with the place of its runner
+        self._due: list[tuple[int, int]] = []  # heap of open rows, ns of the first's clock, and their places
+        self._shift_ns = [_shift_ns(runners[0], runner) for runner in runners]  # to the clock of the first
         self._silent = set(range(len(self.runners)))  # places of those that no event has reached
         self._row_ns = min(runner.plan.features.row_interval_ms for runner in runners) * NS_PER_MS
         self._awake_s = awake_s
@@ -62,12 +63,13 @@ class Floor:
         self._admit()
         closed = 0
         while self._due and closed < CATCH_UP_ROWS:
-            runner = self.runners[self._due[0][1]]
+            place = self._due[0][1]
+            runner, shift_ns = self.runners[place], self._shift_ns[place]
             following = min(self._due[1:3], default=(FOREVER - 1, 0))[0]  # the heap's second oldest row
-            count = runner.close_due(following, CATCH_UP_ROWS - closed)
+            count = runner.close_due(following - shift_ns, CATCH_UP_ROWS - closed)
             if not count:
                 break
-            heapq.heapreplace(self._due, (runner.next_row_ts, self._due[0][1]))
+            heapq.heapreplace(self._due, (runner.next_row_ts + shift_ns, place))
             closed += count
         return closed
 
@@ -124,7 +126,7 @@ class Floor:
             runner.journal.flush()
             if runner.next_row_ts:
                 self._silent.remove(place)
-                heapq.heappush(self._due, (runner.next_row_ts, place))
+                heapq.heappush(self._due, (runner.next_row_ts + self._shift_ns[place], place))
 
     async def _trade(
         self, feeds: Mapping[str, Feed], speed: float, until_end: bool, listening: Sequence["asyncio.Task[None]"]
@@ -181,7 +183,7 @@ class Floor:
         ahead = self._row_ns
         if self._due:
             row_ts, place = self._due[0]
-            ahead = row_ts - self.runners[place].stamps.now()
+            ahead = row_ts - self._shift_ns[place] - self.runners[place].stamps.now()
         return min(max(ahead, 0), self._row_ns) / 1e9 / speed
 
     def _may_stay_awake(self, speed: float) -> bool:
@@ -213,3 +215,8 @@ class Floor:
         with ExitStack() as closing:
             for runner in self.runners:
                 closing.callback(runner.close)
+
+
+def _shift_ns(first: Runner, runner: Runner) -> int:
+    """What brings the stamps of a runner to the clock of the first: venues that play recordings have each their own."""
+    return 0 if runner.clock is first.clock else first.clock.now() - runner.clock.now()

@@ -21,9 +21,9 @@ from fastapi import FastAPI
 from config.connectors import Wire
 from config.settings import HotSettings, RegistrySettings, Settings
 from live.api import Access, api
-from live.api.access import LARGEST_REQUEST
+from live.api.access import LARGEST_REQUEST, require_guard
 from live.api.explanations import Explanations
-from live.clock import Clock, ReplayClock, WallClock, replay_clock
+from live.clock import Clock, WallClock, replay_clock, speed_of
 from live.connectors.connect import connect, require_connector
 from live.exporter import PrometheusMeters
 from live.feed import Feed, Subscription
@@ -41,7 +41,7 @@ from live.runner import Audience, Folders, Runner
 from live.supervision import guard, note_death
 from live.telling import Teller
 from live.warmup import warm
-from market.errors import ModelError, RegistryError, VenueError
+from market.errors import ConfigError, ModelError, RegistryError, VenueError
 from storage.clickhouse import login_from
 from storage.clickhouse_parameters import WarehouseParameters
 from storage.files import replace_file
@@ -51,7 +51,6 @@ from storage.outbox import Outbox
 from storage.promotions import PromotionLedger
 
 LOG: Final = logging.getLogger(__name__)
-LOOPBACK: Final = "127.0.0.1"
 PAGES_END_S: Final = 2  # how long open requests may take at the end
 
 
@@ -69,6 +68,7 @@ class Lines:
     """Where a runner listens and what it talks to."""
 
     wire: Wire
+    api_host: str
     api_port: int  # 0: a free one
     venue_patience_s: float  # how long to wait for a venue that is not there yet
     swap_patience_s: float  # how long a pushed model waits for a flat desk
@@ -88,7 +88,16 @@ def lines_of(settings: Settings, permits: Mapping[str, Permit]) -> Lines:
     patience = (live.venue_patience_s, live.swap_patience_s)
     markouts_ms, beats = settings.reports.markouts_ms, (60.0 * live.snapshot_min, live.awake_us / 1e6)
     return Lines(
-        settings.wire, live.api_port, *patience, markouts_ms, *beats, settings.registry, live.hot, told, permits
+        settings.wire,
+        live.api_host,
+        live.api_port,
+        *patience,
+        markouts_ms,
+        *beats,
+        settings.registry,
+        live.hot,
+        told,
+        permits,
     )
 
 
@@ -100,6 +109,7 @@ class Secrets:
     deploy_token: str
     deploy_key: bytes
     kill_token: str
+    metrics_token: str
 
 
 def secrets_from(environment: dict[str, str]) -> Secrets:
@@ -109,6 +119,7 @@ def secrets_from(environment: dict[str, str]) -> Secrets:
         environment.get("TICKLOOP_DEPLOY_TOKEN", ""),
         environment.get("TICKLOOP_DEPLOY_KEY", "").encode(),
         environment.get("TICKLOOP_KILL_TOKEN", ""),
+        environment.get("TICKLOOP_METRICS_TOKEN", ""),
     )
 
 
@@ -135,13 +146,15 @@ def serve(
     """
     for plan in plans:
         require_connector(plan.instrument)
-    listener = _listen(lines.api_port)
+    access = _access(lines, secrets)
+    require_guard(access)
+    listener = _listen(lines.api_host, lines.api_port)
     write_json_lines(secrets_of(os.environ))
     LOG.info("warming the kernels")
     warm(plans[0])
     # epoll rounds every wait up to a millisecond, select waits for microseconds
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as loop:
-        loop.run(_serve(plans, folders, PromotionLedger(ledger), lines, secrets, ending, listener))
+        loop.run(_serve(plans, folders, PromotionLedger(ledger), lines, (access, secrets.deploy_key), ending, listener))
 
 
 async def _serve(
@@ -149,17 +162,18 @@ async def _serve(
     folders: Mapping[str, Folders],
     ledger: PromotionLedger,
     lines: Lines,
-    secrets: Secrets,
+    doors: tuple[Access, bytes],
     ending: Ending,
     listener: socket.socket,
 ) -> None:
-    replay = await _recorded_clock(plans[0], lines)
+    """``doors`` : who may do what, and the key of pushed bundles."""
+    access, deploy_key = doors
+    clocks = await _clocks(plans, lines)
     meters = PrometheusMeters(plans[0].instrument.name)
-    floor = _open_floor(plans, folders, replay or WallClock(), meters, lines)
+    floor = _open_floor(plans, folders, clocks, meters, lines)
     _tell_resumed(floor)
-    rollouts = _rollouts(floor, ledger, secrets.deploy_key, lines.registry)
+    rollouts = _rollouts(floor, ledger, deploy_key, lines.registry)
     _keep_fallbacks(floor, rollouts)
-    access = Access(secrets.read_token, secrets.deploy_token, lines.swap_patience_s, secrets.kill_token)
     pages = page_server(api(floor, rollouts, meters, access, Explanations(folders, lines.markouts_ms)))
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGTERM, signal.SIGINT):
@@ -173,7 +187,7 @@ async def _serve(
     watching = guard(meters, "loop watch", watch_loop(meters), floor.fail)
     try:
         async with _orders_of(floor, lines.permits):
-            await floor.run(feeds, replay.speed if isinstance(replay, ReplayClock) else 1.0, ending.until_end)
+            await floor.run(feeds, speed_of(clocks[plans[0].instrument.name]), ending.until_end)
     finally:
         watching.cancel()
         pages.should_exit = True
@@ -185,22 +199,42 @@ async def _serve(
             LOG.info(in_words(symbol, desk.name, latencies.summary()))
 
 
-async def _recorded_clock(plan: LivePlan, lines: Lines) -> ReplayClock | None:
-    """The clock of a venue that plays a recording, None of any other.
+def _access(lines: Lines, secrets: Secrets) -> Access:
+    tokens = (
+        secrets.read_token,
+        secrets.deploy_token,
+        lines.swap_patience_s,
+        secrets.kill_token,
+        secrets.metrics_token,
+    )
+    return Access(*tokens, lines.api_host)
 
-    Raises VenueError if it does not answer, ConfigError if orders on a recorded market would leave this machine.
+
+async def _clocks(plans: Sequence[LivePlan], lines: Lines) -> dict[str, Clock]:
+    """The clock of each symbol's venue: of the recording that it plays, the machine's for any other.
+
+    Raises VenueError if a venue does not answer, ConfigError if venues play at different speeds, or orders on a
+    recorded market would leave this machine.
     """
-    clock = await replay_clock(lines.wire.venue(plan.instrument.venue).rest_url, lines.venue_patience_s)
-    if clock is not None:
+    urls = {plan.instrument.name: lines.wire.venue(plan.instrument.venue).rest_url for plan in plans}
+    venues = list(dict.fromkeys(urls.values()))
+    replays = await asyncio.gather(*(replay_clock(url, lines.venue_patience_s) for url in venues))
+    if any(replays):
         for permit in lines.permits.values():
             require_rehearsal((permit.settings.rest_url, permit.settings.ws_url))
-    return clock
+    wall = WallClock()
+    clocks: dict[str, Clock] = {url: replay or wall for url, replay in zip(venues, replays, strict=True)}
+    speeds = {url: speed_of(clock) for url, clock in clocks.items()}
+    if len(set(speeds.values())) > 1:
+        told = ", ".join(f"{url} at {speed:g}x" for url, speed in speeds.items())
+        raise ConfigError(f"venues of one process go at one speed: {told}")
+    return {symbol: clocks[url] for symbol, url in urls.items()}
 
 
 def _open_floor(
     plans: Sequence[LivePlan],
     folders: Mapping[str, Folders],
-    clock: Clock,
+    clocks: Mapping[str, Clock],
     meters: PrometheusMeters,
     lines: Lines,
 ) -> Floor:
@@ -209,7 +243,7 @@ def _open_floor(
         for plan in plans:
             symbol = plan.instrument.name
             own_meters = meters.beside(symbol) if runners else meters
-            runners.append(Runner(plan, folders[symbol], clock, own_meters, lines.snapshot_s))
+            runners.append(Runner(plan, folders[symbol], clocks[symbol], own_meters, lines.snapshot_s))
     except BaseException:
         for runner in runners:
             runner.close()
@@ -311,20 +345,20 @@ class _Pages(uvicorn.Server):
         yield
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((LOOPBACK, port))
+        listener.bind((host, port))
         listener.listen()
     except OSError as error:
         listener.close()
-        raise VenueError(f"port {port} for the runner's pages is taken: {error.strerror}") from error
+        raise VenueError(f"port {port} of {host} for the runner's pages is taken: {error.strerror}") from error
     return listener
 
 
 def _tell_ready(listener: socket.socket, ending: Ending) -> None:
-    port = listener.getsockname()[1]
-    LOG.info(f"runner pages at http://{LOOPBACK}:{port}")
+    host, port = listener.getsockname()
+    LOG.info(f"runner pages at http://{host}:{port}")
     if ending.ready_file:
         replace_file(ending.ready_file, json.dumps({"api_port": port, "pid": os.getpid()}).encode())

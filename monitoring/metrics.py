@@ -129,7 +129,7 @@ _PROCESS: Final = (
     Metric("process_start_time_seconds", "gauge", "s", "when the process began, UTC", (), (), "process"),
 )
 METRICS: Final = (*_LINE, *_DESK, *_EXCHANGE, *_ROLLOUT, *_JOURNAL, *_CONSUMERS, *_PROCESS)
-_BOUNDS: Final = {metric.name: metric.buckets for metric in METRICS if metric.kind == "histogram"}
+BOUNDS: Final = {metric.name: metric.buckets for metric in METRICS if metric.kind == "histogram"}
 
 RESEARCH_METRICS: Final = (
     Metric("feature_shift_ks", "gauge", "0 to 1", "raw KS distance of a feature, live against training", ("feature",)),
@@ -171,7 +171,7 @@ class Tally:
 
     def __init__(self, meters: Meters, name: str, **labels: str) -> None:
         self._meters, self._name, self._labels = meters, name, labels
-        self._bounds = _BOUNDS[name]
+        self._bounds = BOUNDS[name]
         self._counts = [0] * (len(self._bounds) + 1)
         self._total = 0.0
         meters.before_reading(self._tell)

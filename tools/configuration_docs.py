@@ -37,6 +37,7 @@ The environment, or `.env` beside the repository's `README.md`, holds what belon
 | `TICKLOOP_READ_TOKEN` | who may read the runner's status; anyone on this machine unless set |
 | `TICKLOOP_DEPLOY_TOKEN` | who may push a bundle to the runner; nobody unless set |
 | `TICKLOOP_KILL_TOKEN` | who may latch the runner's kill switch over HTTP; nobody unless set |
+| `TICKLOOP_METRICS_TOKEN` | who may scrape the runner's metrics; anyone on this machine unless set |
 | `TICKLOOP_DEPLOY_KEY` | with which bundles are signed; runner and `live_deployment` hold the same |
 | `TICKLOOP_WAREHOUSE_USER` | who asks the ClickHouse server of `warehouse.url` |
 | `TICKLOOP_WAREHOUSE_PASSWORD` | their password; it stands in no log and no error |

@@ -2,13 +2,15 @@
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from market.errors import ConfigError
 from monitoring.metrics import Meters
 
 HOSTS: Final = ("127.0.0.1", "localhost", "::1")
@@ -30,6 +32,16 @@ class Access(NamedTuple):
     deploy_token: str  # empty: nobody deploys
     swap_patience_s: float
     kill_token: str = ""  # empty: nobody kills over HTTP
+    metrics_token: str = ""  # empty: metrics are free on loopback
+    host: str = "127.0.0.1"  # where the pages listen
+
+
+def require_guard(access: Access) -> None:
+    """Raises ConfigError if anyone beyond this machine could read without a token."""
+    missing = [name for name in ("read_token", "metrics_token") if not getattr(access, name)]
+    if missing and not IPv4Address(access.host).is_loopback:
+        names = " and ".join(f"TICKLOOP_{name.upper()}" for name in missing)
+        raise ConfigError(f"live.api_host={access.host} is no address of this machine alone: set {names}")
 
 
 class Refusals:
@@ -73,16 +85,18 @@ def host_of(url: str) -> str | None:
 class LocalOnly:
     """Stands before the application, HTTP and WebSocket alike: hosts and origins of this machine, bodies in size."""
 
-    def __init__(self, app: ASGIApp, refusals: Refusals) -> None:
+    def __init__(self, app: ASGIApp, refusals: Refusals, host: str) -> None:
+        """``host`` : where the pages listen."""
         self._app = app
         self._refusals = refusals
+        self._hosts = {*HOSTS, host}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may come in."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        refusal = _refusal(scope)
+        refusal = _refusal(scope, self._hosts)
         if refusal is None:
             await self._app(scope, receive, _secured(send) if scope["type"] == "http" else send)
             return
@@ -95,12 +109,12 @@ class LocalOnly:
         await _answer(send, status, line)
 
 
-def _refusal(scope: Scope) -> tuple[int, str, str] | None:
+def _refusal(scope: Scope, hosts: Collection[str]) -> tuple[int, str, str] | None:
     headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
     given = {name.lower(): value.decode("latin-1") for name, value in headers}
-    if host_of(f"//{given.get(b'host', '')}") not in HOSTS:
+    if host_of(f"//{given.get(b'host', '')}") not in hosts:
         return 421, "host", "unknown host"
-    if b"origin" in given and host_of(given[b"origin"]) not in HOSTS:
+    if b"origin" in given and host_of(given[b"origin"]) not in hosts:
         return 403, "origin", "unknown origin"
     if scope["type"] == "http":
         return _oversized(scope["path"], given.get(b"content-length"), b"transfer-encoding" in given)

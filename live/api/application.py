@@ -54,7 +54,7 @@ def api(
     add_stream(router, watches, (access, refusals))
     app.include_router(router, responses={422: {"model": Refused}})
     _answer_in_one_line(app, refusals)
-    app.add_middleware(LocalOnly, refusals=refusals)
+    app.add_middleware(LocalOnly, refusals=refusals, host=access.host)
     return app
 
 

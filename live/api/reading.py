@@ -46,7 +46,7 @@ def as_json(view: object) -> Response:
 def add_reading(
     router: APIRouter, floor: Floor, watches: Mapping[str, Watch], meters: PrometheusMeters, guard: Guard
 ) -> None:
-    """Health and metrics are free; the rest is read with the read token."""
+    """Health is free, metrics are where they have no token; the rest is read with the read token."""
 
     @router.get("/health", responses={503: {"model": Refused}})
     async def health() -> Health:
@@ -54,8 +54,10 @@ def add_reading(
             raise HTTPException(503, "not connected to the venue")
         return Health("ok", min(runner.next_row_ts for runner in floor.runners))
 
-    @router.get("/metrics", response_class=Response)
-    async def metrics() -> Response:
+    @router.get("/metrics", response_class=Response, responses={401: {"model": Refused}})
+    async def metrics(authorization: Annotated[str, Header()] = "") -> Response:
+        if guard[0].metrics_token and not bears(authorization, guard[0].metrics_token):
+            raise guard[1].error(401, "token", "wrong or missing token")
         return Response(await meters.scraped(), media_type=meters.content_type)
 
     reading = APIRouter(dependencies=[Depends(reader_of(guard))], responses=REFUSED)

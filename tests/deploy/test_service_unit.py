@@ -77,4 +77,6 @@ def test_its_keys_come_from_files_that_hold_the_names_we_read(service: configpar
 
 def vars_of(secrets: object) -> list[object]:
     """Every secret of a runner."""
-    return [getattr(secrets, name) for name in ("read_token", "deploy_token", "deploy_key", "kill_token")]
+    return [
+        getattr(secrets, name) for name in ("read_token", "deploy_token", "deploy_key", "kill_token", "metrics_token")
+    ]

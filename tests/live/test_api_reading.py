@@ -1,18 +1,22 @@
 """What may be read: every route against what OpenAPI promises of it, against the runner, and against who may."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from live.api.access import LARGEST_REQUEST
+from config.loading import load_settings
+from live.api.access import LARGEST_REQUEST, require_guard
 from market.book import BID, top_levels
+from market.errors import ConfigError
 from tests.builders_live import in_loop
 from tests.builders_runner import START
 from tests.builders_site import OPEN, Desktop, faults, looking_at
 
+BEARER = {"Authorization": "Bearer scrape"}
 LISTS = ("/symbols", "/orders", "/positions", "/models", "/latencies")
 OF_A_SYMBOL = ("/symbols/{symbol}", "/features/{symbol}", "/signals/{symbol}")
 GUARDED = (*LISTS, *OF_A_SYMBOL, "/status")
@@ -227,3 +231,51 @@ async def test_without_a_kill_token_nobody_kills(tmp_path: Path) -> None:
 async def _view(site: Desktop) -> dict:
     answer: httpx.Response = await site.client.get(f"/symbols/{site.symbol}")
     return json.loads(answer.content)
+
+
+@in_loop
+async def test_metrics_are_free_without_a_token_and_guarded_by_one(tmp_path: Path) -> None:
+    site = Desktop(tmp_path, OPEN._replace(metrics_token="scrape", read_token="read"))
+    async with looking_at(site):
+        for headers, status in (({}, 401), ({"Authorization": "Bearer read"}, 401), (BEARER, 200)):
+            answer = await site.client.get("/metrics", headers=headers)
+            assert (answer.status_code, b"pnl" in answer.content) == (status, status == 200)
+        assert site.refused("token") == 2
+        assert (await site.client.get("/health", headers={})).status_code in (200, 503)
+    free = Desktop(tmp_path / "free")
+    assert (await free.client.get("/metrics")).status_code == 200
+    free.runner.close()
+
+
+@in_loop
+async def test_pages_beyond_this_machine_answer_to_their_own_address_alone(tmp_path: Path) -> None:
+    site = Desktop(tmp_path, OPEN._replace(host="192.0.2.7"))
+    for host, status in (("192.0.2.7:8792", 200), ("127.0.0.1", 200), ("192.0.2.8", 421), ("evil.example", 421)):
+        assert (await site.client.get("/metrics", headers={"Host": host})).status_code == status
+    site.runner.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "read", "metrics", "missing"),
+    [
+        ("127.0.0.1", "", "", ""),
+        ("127.8.0.1", "", "", ""),
+        ("192.0.2.7", "r", "m", ""),
+        ("192.0.2.7", "r", "", "TICKLOOP_METRICS_TOKEN$"),
+        ("192.0.2.7", "", "m", "TICKLOOP_READ_TOKEN$"),
+        ("192.0.2.7", "", "", "TICKLOOP_READ_TOKEN and TICKLOOP_METRICS_TOKEN$"),
+    ],
+)
+def test_nobody_beyond_this_machine_reads_without_a_token(host: str, read: str, metrics: str, missing: str) -> None:
+    access = OPEN._replace(host=host, read_token=read, metrics_token=metrics)
+    if not missing:
+        require_guard(access)
+        return
+    with pytest.raises(ConfigError, match=missing):
+        require_guard(access)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost", "::1", "", "300.1.1.1"])
+def test_an_address_that_no_client_can_name_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match="api_host"):
+        replace(load_settings("dev").live, api_host=host)

@@ -1,6 +1,7 @@
 """What Prometheus scrapes: every metric of the list, under its name, kind and labels."""
 
 import ast
+from bisect import bisect_left
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,23 @@ def test_a_histogram_has_the_buckets_of_the_list(metric: Metric) -> None:
     assert [float(sample.labels["le"]) for sample in buckets] == [*metric.buckets, float("inf")]
     assert [sample.value for sample in buckets] == [float(bound >= 7.0) for bound in (*metric.buckets, float("inf"))]
     assert list(metric.buckets) == sorted(set(metric.buckets))
+
+
+def test_observations_told_at_once_are_those_told_one_by_one() -> None:
+    [metric] = [metric for metric in OURS if metric.name == "infer_ms"]
+    values = [0.01, 0.02, 0.021, 7.0, 7.0, 1e6]
+    one, many = PrometheusMeters("x"), PrometheusMeters("x")
+    counts = [0] * (len(metric.buckets) + 1)
+    for value in values:
+        one.observe("infer_ms", value, desk="model")
+        counts[bisect_left(metric.buckets, value)] += 1
+    many.merge("infer_ms", counts, sum(values), desk="model")
+    many.merge("infer_ms", [0] * len(counts), 0.0, desk="probe")
+    told = [line for line in one.text().decode().splitlines() if line.startswith("infer_ms")]
+    assert told == [line for line in many.text().decode().splitlines() if 'desk="model"' in line]
+    assert 'infer_ms_bucket{desk="model",le="0.02",symbol="x"} 2.0' in told
+    assert 'infer_ms_count{desk="model",symbol="x"} 6.0' in told
+    assert many.value("infer_ms_count", desk="probe") == 0
 
 
 def test_values_can_be_asked_for_by_their_exported_name() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from commands.line import command_line
 from config.loading import load_settings
 from live import serve
-from live.clock import ReplayClock
+from live.clock import ReplayClock, WallClock
 from live.gateways.life import OrderLife, Standing, Told, Trade
 from live.gateways.opening import chosen_gateway, journal_session, permits_of
 from live.gateways.permission import KEY, SECRET, gateway_of, keys_from, require_harmless, require_test_venue
@@ -76,12 +76,13 @@ async def test_orders_on_a_recorded_market_never_leave_the_machine(
     settings = load_settings("dev")
     orders = replace(settings.live.orders, testnet=True, rest_url=urls[0], ws_url=urls[1])
     permits = permits_of("exchange", [COINM_BTC], orders, {KEY: "a", SECRET: "b"})
-    asking = serve._recorded_clock(quick_plan(), serve.lines_of(settings, permits))
+    asking = serve._clocks([quick_plan()], serve.lines_of(settings, permits))
     if refused:
         with pytest.raises(ConfigError, match="the market is a recording"):
             await asking
     else:
-        assert await asking is clock
+        [found] = (await asking).values()
+        assert found is clock if recorded else isinstance(found, WallClock)
 
 
 def test_only_the_profile_prod_allows_real_money() -> None:
