@@ -34,6 +34,8 @@ class Distribution(Collector):
         self._bounds = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
         self._cells: dict[tuple[str, ...], Cell] = {}
         self._lock = Lock()  # a thread writes the page out
+        if not self._labels:
+            self.labels()
 
     def labels(self, **values: str) -> Cell:
         """The observations under these labels. Raises KeyError if one of them is missing."""

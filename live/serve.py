@@ -353,7 +353,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        raise VenueError(f"port {port} of {host} for the runner's pages is taken: {error.strerror}") from error
+        raise VenueError(f"port {port} for the runner's pages is taken: {error.strerror}") from error
     return listener
 
 
