@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from live.exchange_order_faults import OrderFaults
 from live.gateways.exchange import ExchangeGateway
 from live.parity import parity_of
 from live.replay import decision_of
@@ -40,6 +41,23 @@ async def test_the_journal_of_an_exchange_desk_replays_exactly_and_gives_the_des
     written = b"".join(path.read_bytes() for path in (tmp_path / "journal").iterdir())
     for secret in (*KEYS, venue.listen_key):
         assert secret.encode() not in written
+
+
+@in_loop
+async def test_a_venue_that_rejects_all_leaves_a_flat_desk_that_keeps_to_its_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OrderFaults, "take", lambda _, verb: "reject" if verb == "place" else "")
+    runner, venue = await run_at_venue(tmp_path, 6.0)
+    assert (gateway_of(runner).position, venue.position, venue.trades) == (0, 0, [])
+    assert runner.desks[0].session.flat
+    report = parity_of(tmp_path / "journal", tmp_path)
+    assert report.decisions.exact
+    made = [decision_of(record.payload) for record in read_journal(tmp_path / "journal") if record.kind == DECISION]
+    sent = np.array([int(d.record["row_ts"][0]) for d in made for intent in d.intents if intent["verb"] == PLACE])
+    assert gateway_of(runner).counts["refused"] == len(sent) > 10
+    in_a_second = np.searchsorted(sent, sent + 1_000_000_000) - np.arange(len(sent))
+    assert in_a_second.max() <= runner.plan.trading.risk.max_orders_per_s
 
 
 def test_a_gateway_goes_on_from_its_dump() -> None:
