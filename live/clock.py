@@ -90,7 +90,7 @@ async def replay_clock(rest_url: str, patience_s: float) -> ReplayClock | None:
 def _clock_of(answer: httpx.Response) -> ReplayClock:
     try:
         clock = msgspec.json.decode(answer.content, type=ReplayClock)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise VenueError(f"{answer.url} answers with no replay clock: {_one_line(answer.text)}") from error
     if not clock.speed > 0.0:
         raise VenueError(f"{answer.url} answers with a clock of speed {clock.speed}")

@@ -34,7 +34,7 @@ class BinanceManners:
         """Answer a SUBSCRIBE or UNSUBSCRIBE."""
         try:
             request = self._request.decode(message)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             client.say(msgspec.json.encode({"error": {"code": 3, "msg": f"Invalid JSON: {error}"}}))
             return
         if request.method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
@@ -70,7 +70,7 @@ class BybitManners:
         """Answer a ping, subscribe or unsubscribe."""
         try:
             request = self._request.decode(message)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             self._answer(client, _BybitRequest(""), False, "Params Error")
             return
         streams = [f"{self._category}:{topic}" for topic in request.args]

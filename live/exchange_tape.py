@@ -46,7 +46,7 @@ class Tape:
                 try:
                     ts, data = split_line(line)
                     stream = envelope.decode(data).stream
-                except (MalformedMessage, msgspec.DecodeError):
+                except (MalformedMessage, msgspec.DecodeError, UnicodeDecodeError):
                     self.bad_lines += 1
                     continue
                 newest = max(newest, ts)

@@ -39,7 +39,7 @@ def unpack(body: bytes) -> dict[str, bytes]:
         raise BundleError(f"a body of {len(body)} bytes is over the limit of {LARGEST_BODY}")
     try:
         files = msgspec.msgpack.decode(body, type=dict[str, bytes])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BundleError(f"the body is no packed bundle: {error}") from error
     if sorted(files) != sorted(NAMES):
         raise BundleError(f"the body holds {sorted(files)[:10]}; a bundle holds {sorted(NAMES)}")

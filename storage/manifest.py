@@ -103,7 +103,7 @@ def load_manifest(content: bytes, place: Place) -> Manifest:
                 f"update the program, or {_REBUILD}"
             )
         manifest = msgspec.convert({**values, "schema_version": MANIFEST_VERSION}, Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LakeError(f"the manifest of {place.name} cannot be read: {error}; {_REBUILD}") from error
     if manifest.place != place:
         raise LakeError(f"the manifest of {place.name} is that of {manifest.name}")

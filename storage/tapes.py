@@ -111,7 +111,7 @@ def _plain(columns: list[Any]) -> Tape:
 
 def _mapped(folder: Path, names: tuple[str, ...]) -> list[Any]:
     try:
-        columns = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
+        columns = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names]
     except (OSError, ValueError, EOFError) as error:
         raise CorruptFile(f"the compiled tape {folder} cannot be opened: {error}") from error
     if len({column.size for column in columns}) != 1:

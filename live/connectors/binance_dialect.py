@@ -66,7 +66,7 @@ class BinanceDialect:
         """``{"result": null, "id": 1}``, or an error."""
         try:
             reply = self._reply.decode(message)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         if reply.id is None:
             return None

@@ -74,5 +74,5 @@ class BybitDialect:
     def _read(self, message: bytes) -> _Message:
         try:
             return self._message.decode(message)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return _Message()

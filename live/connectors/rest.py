@@ -78,6 +78,6 @@ def told_wait_s(retry_after: str | None) -> float:
 def _code(body: bytes) -> int | None:
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return answer.get("code") if isinstance(answer, dict) else None

@@ -113,7 +113,7 @@ class AccountStream:
         self.counts["messages"] += 1
         try:
             heard = self._client.read(frame)
-        except ValueError:  # whatever its decoder trips over
+        except (ValueError, ArithmeticError):  # whatever its decoder trips over; a Decimal of no number is the latter
             self.counts["malformed"] += 1
             self._drop()  # what it said is asked for again
             return

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -85,13 +85,16 @@ def require_countdown(instrument: Instrument, dead_man_s: float) -> None:
 def on_grid(text: str, step: float) -> int:
     """A decimal of the venue in ticks or lots, rounded to none.
 
-    Raises VenueError if it is no multiple.
+    Raises VenueError if it is no multiple, or no number.
 
     >>> on_grid("50000.10", 0.1)
     500001
     """
-    steps = Decimal(text) / Decimal(str(step))
-    if steps != steps.to_integral_value():
+    try:
+        steps = Decimal(text) / Decimal(str(step))
+    except InvalidOperation as error:
+        raise VenueError(f"{text[:40]!r} is no number") from error
+    if not steps.is_finite() or steps != steps.to_integral_value():
         raise VenueError(f"{text} is no multiple of {step}")
     return int(steps)
 

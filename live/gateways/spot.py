@@ -154,7 +154,7 @@ class SpotClient(VenueClient):
     def _stock(self) -> Stock:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=Stock)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise VenueError(f"{self._path} cannot be read: {type(error).__name__}") from None
 
     def _keep_stock(self, stock: Stock) -> None:
