@@ -236,7 +236,9 @@ class SearchParameters:
     """
 
     trials: int  # finished trials, failures included, after which the study ends
-    startup_trials: int  # drawn at random before the sampler learns from those before, and before any is pruned
+    startup_trials: int  # drawn at random before the sampler learns from those before
+    prune_after_trials: int  # trials that came to a value before any is given up for being behind their median
+    prune_after_epochs: int  # of a trial before it may be given up: the first ones say who learns fast, not how well
     workers: int  # processes of this machine that search the study at once
     storage: str  # empty: a journal file below TICKLOOP_VAR; or the URL of a database for many machines, no password
     learning_rate: tuple[float, float]  # lowest and highest, drawn on a log scale
@@ -249,6 +251,8 @@ class SearchParameters:
 
     def __post_init__(self) -> None:
         _above_zero(self, "trials", "startup_trials")
+        _within(self, "prune_after_trials", 1, 1_000_000)
+        _within(self, "prune_after_epochs", 0, 1_000_000)
         _within(self, "workers", 1, 1024)
         _subrange(self, "learning_rate", *LEARNING_RATES)
         _subrange(self, "focal_gamma", *FOCAL_GAMMAS)

@@ -129,7 +129,7 @@ def search(
     Raises ModelError if no trial came to a value.
     """
     study.sampler = _Sampler(parameters, space.first)
-    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=parameters.startup_trials)
+    study.pruner = optuna.pruners.MedianPruner(parameters.prune_after_trials, parameters.prune_after_epochs)
     shown: set[int] = set()  # the ledger is long to read, and a trial that has ended stays as it is
     while True:
         crew.give_up(study)

@@ -17,7 +17,7 @@ from modeling.search import COMPLETE
 from tests.builders_modeling import CELLS, labelled_rows
 
 PARAMETERS = LearnerParameters(1e-4, 1_000_000, 30, 20, (7, 15, 31, 63), (0.02, 0.1), (20, 200), (0.5, 1.0), 5)
-BUDGET = SearchParameters(2, 5, 1, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64,), (2,), (4,), 7)
+BUDGET = SearchParameters(2, 5, 5, 0, 1, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64,), (2,), (4,), 7)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from storage.trials import append_trial, read_trials
 from tests.builders_modeling import quick_training
 
 START = Candidate(CnnParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learning_rate=2e-4))
-SPACE = SearchParameters(4, 5, 1, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64, 96), (2, 3), (4, 8), 7)
+SPACE = SearchParameters(4, 5, 5, 0, 1, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64, 96), (2, 3), (4, 8), 7)
 AROUND = NetworkSpace(SPACE, START)
 
 
@@ -91,6 +91,33 @@ def test_failed_and_pruned_trials_are_recorded_and_the_rest_goes_on(found):
     assert [trial["state"] for trial in ledger] == ["complete", "failed", "pruned", "complete"]
     assert ledger[1]["reason"] == "the training loss is nan in epoch 0"
     assert ledger[2]["value"] is None
+
+
+@pytest.mark.parametrize(("epochs", "states"), [(2, "complete complete complete"), (1, "complete complete pruned")])
+def test_a_slow_start_is_no_reason_to_give_a_trial_up(found, epochs, states):
+    curves = [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0], [-1.0, 0.5, 3.0]]
+
+    def objective(candidate, report):
+        for epoch, value in enumerate(curves[objective.calls]):
+            report(epoch, value)
+        objective.calls += 1
+        return Score(value, 0.0, (), ())
+
+    objective.calls = 0
+    _, ledger = found(objective, trials=3, prune_after_trials=2, prune_after_epochs=epochs)
+    assert " ".join(trial["state"] for trial in ledger) == states
+
+
+def test_as_many_trials_as_asked_come_to_a_value_before_any_is_given_up(found):
+    def objective(candidate, report):
+        objective.calls += 1
+        report(0, -float(objective.calls))
+        return Score(-float(objective.calls), 0.0, (), ())
+
+    objective.calls = 0
+    _, ledger = found(objective, trials=6, prune_after_trials=3, prune_after_epochs=0)
+    assert [trial["state"] for trial in ledger] == ["complete"] * 3 + ["pruned"] * 3
+    assert "behind the median" in ledger[3]["reason"]
 
 
 def test_interrupted_search_goes_on_where_it_stopped(found):

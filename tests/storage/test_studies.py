@@ -27,7 +27,7 @@ TRIALS, WORKERS, BEAT_S = 9, 4, 1
 DYING = "dying"  # file of a process that is about to die
 START = Candidate(CnnParameters("cnn", 64, 3, 3, 2, 0.1), quick_training(learning_rate=2e-4))
 SPACE = SearchParameters(
-    TRIALS, 5, WORKERS, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64, 96), (2, 3), (4, 8), seed=7
+    TRIALS, 5, 5, 0, WORKERS, "", (1e-4, 3e-4), (1.5, 2.0), (0.05, 0.15), (64, 96), (2, 3), (4, 8), seed=7
 )
 AROUND = NetworkSpace(SPACE, START)
 
