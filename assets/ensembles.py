@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from logging import Logger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from assets.fitting import Bench, calibrate, train
 from assets.train_parts import traded_cell
 from assets.warm_start import Start
-from modeling.certainty import Labelled, fit_certainty
+from modeling.certainty import Labelled, fit_certainty, question_of
 from modeling.parameters import EnsembleParameters
 from modeling.sampling import learnable
 from modeling.search_space import Candidate
@@ -48,22 +49,24 @@ def member_candidates(ensemble: EnsembleParameters, candidate: Candidate) -> Ite
 
 
 def train_members(
-    on: Bench, candidate: Candidate, start: Callable[[Candidate, int], Start], folder: Path, say: Callable[[str], None]
+    on: Bench, candidate: Candidate, start: Callable[[Candidate, int], Start], folder: Path, log: Logger
 ) -> list[Trained]:
     """The networks of an ensemble, fitted one after the other.
 
     start : what a member's fit begins with, by its settings and number
     folder : below which killed fits go on, see ``assets.fitting.checkpoints``
-    say : hears of every epoch
+    log : gets a line a member, and one an epoch that only those who look for it see
     """
     members = []
     for number, (seed, one) in enumerate(member_candidates(on.settings.models.ensemble, candidate)):
         begun = start(one, number)
 
         def heard(epoch: int, nats: float, seed: int = seed) -> None:
-            say(f"seed {seed}, epoch {epoch + 1}: {nats:.4f} nats on Val")
+            log.debug(f"seed {seed}, epoch {epoch + 1}: {nats:.4f} nats on Val")
 
         fitted = train(on, one, seed, report=heard, folder=folder / str(seed), before=begun.model)
+        kept = f"{fitted.val_nll:.4f} nats on Val after epoch {fitted.best_epoch + 1} of {len(fitted.history)}"
+        log.info(f"member {number + 1}, {fitted.model.kind} from seed {seed}: {kept}")
         members.append(Trained(seed, fitted, begun.line))
     return members
 
@@ -90,12 +93,12 @@ def mixed(
 
 def certain(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
     """The model with the conformal state that the third part of Val leads to, in the traded cell."""
-    forecaster, labels = forecaster_from(model), on.settings.labels
+    forecaster = forecaster_from(model)
     data, (made,) = told_of(on.data.conformal, forecasts_of(forecaster))
     cell, shape = traded_cell(on.settings), on.shape
     place = shape.cells.index(cell)
     known = learnable(data, forecaster.receptive_rows)[:, place]
     came = Labelled(data.classes[known, place], data.gross_bp[known, shape.horizon_of_cell[place]])
-    delay_ms = labels.infer_latency_ms + labels.order_latency_ms if labels.anchor == "executable" else 0.0
     asked = on.settings.models.conformal.of_rows(cell.horizon_ms, on.settings.features.row_interval_ms)
-    return replace(model, certainty=fit_certainty(shape, cell, made[known], came, delay_ms, asked))
+    question = question_of(on.settings.labels, cell)
+    return replace(model, certainty=fit_certainty(shape, question, made[known], came, asked))

@@ -1,10 +1,11 @@
 """The model of a slice: an ensemble of the best candidate, calibrated, and the median band beside it, as bundles."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from logging import Logger
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,12 +67,12 @@ def models(
     part, on = part_of(context), bench(settings, lake, part_of(context))
     inputs = models_inputs(settings, lake, part)
     with checkpoints(settings, part, inputs) as folder:
-        return publish(lake, "models", part, made(on, lake, part, folder, context.log.info), inputs)
+        return publish(lake, "models", part, made(on, lake, part, folder, context.log), inputs)
 
 
-def made(on: Bench, lake: Lake, part: Part, folder: Path, say: Callable[[str], None]) -> Table:
-    """The slice's bundles, written, as a table; a killed fit goes on from ``folder``, ``say`` hears of epochs."""
-    members = train_members(on, best_candidate(lake, part), partial(member_start, on, lake, part), folder, say)
+def made(on: Bench, lake: Lake, part: Part, folder: Path, log: Logger) -> Table:
+    """The slice's bundles, written, as a table; a killed fit goes on from ``folder``, members and epochs are logged."""
+    members = train_members(on, best_candidate(lake, part), partial(member_start, on, lake, part), folder, log)
     stamps, metrics = bundle_stamps(on.settings, lake, part), fit_metrics(members)
     rows = [
         {"kind": kind, **store(on, model, bundle_folder(on.settings, part, kind), stamps, metrics)}

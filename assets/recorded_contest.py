@@ -167,7 +167,7 @@ def conformal_of(
     tables = []
     for number, data in enumerate(piece.symbols):
         judged = judged_alone(model, data, memory_rows)
-        table = conformal_table(settings.models.conformal, judged)
+        table = conformal_table(settings.models.conformal, settings.features.row_interval_ms, judged)
         tables.append(table.with_columns(pl.lit(name).alias("model"), pl.lit(number).alias("symbol")))
     return pl.concat(tables)
 

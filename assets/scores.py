@@ -31,7 +31,7 @@ from modeling.evaluation import (
 from modeling.forecast import Cell, Floats, ForecastShape
 from modeling.learners import Learner, fit_learners
 from modeling.parameters import ConformalParameters
-from modeling.sampling import TrainingSet, learnable
+from modeling.sampling import TrainingSet, learnable, newest_rows
 from modeling.streaming import NetworkForecaster, forecaster_from
 from modeling.told import Asked, forecasts_of, member_forecasts_of, told_of
 from modeling.uncertainty import (
@@ -94,7 +94,7 @@ def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation
         _scores(found),
         evaluate_regimes(found.test, found.scored, found.said[0], found.said[1:]),
         evaluate_coverage(found.test, found.scored, found.said),
-        conformal_table(settings.models.conformal, found),
+        conformal_table(settings.models.conformal, settings.features.row_interval_ms, found),
         interval_table(settings.models.conformal, settings.features.row_interval_ms, found),
         compare(found.test, found.scored, model, found.said[:-1], generator),
         member_table(found.test, found.scored, found.said[0], found.members),
@@ -116,7 +116,8 @@ def _judged(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Seque
     model = forecaster_from(slice_model(settings, lake, part, NETWORK))
     assert isinstance(model, NetworkForecaster)
     rules, _ = fit_baselines(data.taught, feature_names(settings.features_of(part.symbol)), models.baselines)
-    learners = fit(data.taught, data.search, models.learners, models.search, model.receptive_rows)
+    val = newest_rows(data.search, models.learners.most_rows)
+    learners = fit(data.taught, val, models.learners, models.search, model.receptive_rows)
     trials = tuple(trial for one in learners for trial in one.trials)
     return judged_on(data, model, rules, learners)._replace(trials=trials)
 
@@ -176,20 +177,20 @@ def moments_of(shape: ForecastShape, forecasts: Floats) -> Moments:
     return return_moments(shape.probabilities(forecasts)[:, list(shape.anchors)], shape.returns_bp(forecasts))
 
 
-def conformal_table(parameters: ConformalParameters, found: Judged) -> pl.DataFrame:
+def conformal_table(parameters: ConformalParameters, row_interval_ms: int, found: Judged) -> pl.DataFrame:
     """How the model's adaptive conformal sets did on Test: a line a cell and regime, and one over all.
 
     Columns horizon_ms, budget_bp, regime, coverage, set_size, rows, fixed_coverage, fixed_set_size. Each begins with
-    the third part of Val, and learns from labels of Test as they become known; the fixed ones learn nothing, as those
-    that a session serves.
+    the third part of Val and learns from labels of Test as they become known, as a session's do: by the label of every
+    row, each at a share of the rate. The fixed ones learn nothing.
     """
     lines = []
     for place, cell in enumerate(found.test.shape.cells):
-        sets, fixed, classes = _sets(parameters, found, place)
+        sets, fixed, classes = _sets(parameters.of_rows(cell.horizon_ms, row_interval_ms), found, place)
         for regime, inside in _scopes(found.test.regimes, classes != NO_CLASS):
             figures = coverage_of(sets[inside], classes[inside])._asdict()
-            served = coverage_of(fixed[inside], classes[inside])
-            figures |= {"fixed_coverage": served.coverage, "fixed_set_size": served.set_size}
+            still = coverage_of(fixed[inside], classes[inside])
+            figures |= {"fixed_coverage": still.coverage, "fixed_set_size": still.set_size}
             lines.append({"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "regime": regime, **figures})
     return pl.DataFrame(lines)
 
@@ -197,8 +198,7 @@ def conformal_table(parameters: ConformalParameters, found: Judged) -> pl.DataFr
 def interval_table(parameters: ConformalParameters, row_interval_ms: int, found: Judged) -> pl.DataFrame:
     """How the model's adaptive intervals of gross returns did on Test: a line a horizon and regime, and one over all.
 
-    Columns horizon_ms, regime, coverage, width_bp (median; null where endless), rows. They adapt as a session's do: by
-    the label of every row, each at a share of the rate. Otherwise as ``conformal_table``.
+    Columns horizon_ms, regime, coverage, width_bp (median; null where endless), rows. Otherwise as ``conformal_table``.
     """
     lines = []
     for place, horizon in enumerate(found.test.shape.horizons_ms):

@@ -255,7 +255,7 @@ def _forget(walks):
 def _read_before(instant, gaps, schedule, sizing, book, rows, under_way, labels, walks):
     """Read the book in force for whatever is due before an instant; returns when something is due next."""
     due_ts, horizons = schedule.due_ts, schedule.horizons.size
-    mid, half_spread = _touch(book)
+    mid, half_spread = touch(book)
     crossing = half_spread / mid
     if due_ts[0] < instant:
         _decide(instant, gaps, mid, schedule, sizing, rows, under_way)
@@ -270,7 +270,7 @@ def _read_before(instant, gaps, schedule, sizing, book, rows, under_way, labels,
 
 
 @njit(**KERNEL, forceinline=True)
-def _touch(book):
+def touch(book):
     """Mid and half the spread, ticks; NaN while the book may not be traded on."""
     if not is_open(book):
         return np.nan, np.nan
@@ -281,7 +281,7 @@ def _touch(book):
 @njit(**KERNEL, forceinline=True)
 def _decide(instant, gaps, mid, schedule, sizing, rows, under_way):
     row_ts, i = schedule.row_ts, schedule.due[0]
-    lots, inverse, last = _lots(mid, sizing), 1 / mid, under_way.gaps.size - 1
+    lots, inverse, last = lots_of(mid, sizing), 1 / mid, under_way.gaps.size - 1
     while i < row_ts.size and row_ts[i] < instant:
         known = under_way.known[i & last]
         known[DECISION_MID], known[OVER_DECISION_MID] = mid, inverse
@@ -293,7 +293,8 @@ def _decide(instant, gaps, mid, schedule, sizing, rows, under_way):
 
 
 @njit(**KERNEL, forceinline=True)
-def _lots(mid, sizing):
+def lots_of(mid, sizing):
+    """Whole lots of an order, at least one; 0 without a mid."""
     if np.isnan(mid):
         return np.int64(0)
     each = sizing.lot_value if sizing.inverse else sizing.lot_value * mid
@@ -334,18 +335,23 @@ def _walked(book, lots, inverse, walks):
 def _walk_both(book, lots, inverse, walks, slot):
     walks.lots[slot] = lots
     for row in (BID, ASK):
-        last = book[2][row]
-        if quantity(book, row, last) >= lots:
-            walks.prices[slot, row] = last
-        else:
-            average, filled, last = walk_to(book, row, lots, inverse)
-            walks.prices[slot, row] = average if filled == lots else np.nan
+        walks.prices[slot, row], last = side_price(book, row, lots, inverse)
         if row == BID:
             walks.deepest[BID] = min(walks.deepest[BID], last)
         else:
             walks.deepest[ASK] = max(walks.deepest[ASK], last if last > 0 else FAR)
-    mid, half_spread = _touch(book)
+    mid, half_spread = touch(book)
     walks.walking[slot] = ((walks.prices[slot, ASK] - walks.prices[slot, BID]) / 2 - half_spread) / mid
+
+
+@njit(**KERNEL, forceinline=True)
+def side_price(book, row, lots, inverse):
+    """Average price of taking lots from a side, NaN where it holds too little; and the last price that this needs."""
+    last = book[2][row]
+    if quantity(book, row, last) >= lots:
+        return float(last), last
+    average, filled, last = walk_to(book, row, lots, inverse)
+    return average if filled == lots else np.nan, last
 
 
 @njit(**KERNEL, forceinline=True)

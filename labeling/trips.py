@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from labeling.replay import OK
+from labeling.replay import DEPTH_SHORT, OK
 from market.borrowing import BORROWING
 
 DOWN: Final = -1
@@ -73,6 +73,13 @@ def _block(longs, shorts, status, fee, margin, inverse, classes):
     for i in range(status.size):
         up, down = net_long(longs[i], 0.0, fee, inverse), net_short(shorts[i], 0.0, fee, inverse)
         classes[i] = _class(up, down, margin, status[i])
+
+
+@njit(**FAST)
+def class_of(long_ratio, short_ratio, fee, margin, inverse):
+    """The class of one round trip that pays no funding, NO_CLASS where a ratio is NaN."""
+    up, down = net_long(long_ratio, 0.0, fee, inverse), net_short(short_ratio, 0.0, fee, inverse)
+    return _class(up, down, margin, DEPTH_SHORT if np.isnan(up + down) else OK)
 
 
 @njit(**FAST, forceinline=True)

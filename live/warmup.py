@@ -6,9 +6,12 @@ from typing import Final
 import numpy as np
 
 from features.catalogue import branch_columns, catalogue
+from labeling.quotes import RoundTrip, class_between, quote
+from labeling.replay import Sizing
 from live.desk import Desk
 from live.desk_views import book_view
 from live.plan import LivePlan, desks_of, reader_of
+from market.book import Book
 from market.instrument import Instrument
 from market.simulator import synthetic_capture
 from market.sources.capture import split_line
@@ -46,6 +49,7 @@ def warm(plan: LivePlan) -> None:
         session.decide(session.next_row_ts, at(TAPE_START))
     mixture(np.zeros(CLASSES), np.zeros(CLASSES))  # of a model that is sure of something
     class_scores(np.zeros(CLASSES))  # and says how sure
+    _round_trip(session.features.book, plan.instrument)
     _show(desks, plan.instrument)
     columns = len(catalogue(plan.features))
     for model in (_blank_network(plan), _blank_band(plan)):
@@ -54,6 +58,12 @@ def warm(plan: LivePlan) -> None:
         forecaster.prepare(memory)
         forecaster.step(memory, np.zeros(columns, np.float32), True)
         forecaster.run(np.zeros((2, columns), np.float32), np.ones(2, np.bool_))
+
+
+def _round_trip(book: Book, instrument: Instrument) -> None:
+    """What a session learns a class from."""
+    offered = quote(book, Sizing(1.0, 1.0, instrument.inverse, True))
+    class_between(offered, offered, RoundTrip("walk", 0.0, 0.0), instrument.inverse)
 
 
 def _show(desks: list[Desk], instrument: Instrument) -> None:

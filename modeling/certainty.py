@@ -4,14 +4,18 @@ A bundle holds a ``Certainty``; every session, in a backtest as in trading, goes
 """
 
 import math
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.parameters import EXITS, Exit, LabelParameters
+from labeling.quotes import NO_QUOTE, Quote, RoundTrip, class_between, quote
+from labeling.replay import Sizing
+from labeling.trips import NO_CLASS
+from market.book import Book
 from market.errors import ModelError
 from modeling.forecast import CLASSES, Cell, Floats, ForecastShape
 from modeling.moments import mixture
@@ -24,42 +28,77 @@ from modeling.uncertainty import (
     return_moments,
     true_scores,
 )
+from modeling.underway import Span, UnderWay
 
 NS_PER_MS: Final = 1_000_000
 NAN: Final = math.nan
-LATE_ROWS: Final = 4_096  # by which messages may be late before a return is given up
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a row: the gross return of a horizon, and the class of the round trip that a cell is of."""
+
+    cell: Cell
+    delay_ms: float  # from a decision to the instant that its return is measured from
+    latency_ms: float  # to the one that its round trip meets the venue at
+    notional: float  # of that round trip, quote currency
+    margin_bp: float  # what it has to return to be up or down
+    exit: Exit  # price that it is left at
+
+    def __post_init__(self) -> None:
+        """Raises ModelError if it asks for what no label answers."""
+        if self.exit not in EXITS or not self.notional > 0 or not min(self.delay_ms, self.latency_ms) >= 0:
+            raise ModelError(f"{self} asks for a round trip that no label is of")
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, the inverse of ``from_dict``."""
+        return asdict(self) | {"cell": list(self.cell)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "Question":
+        """What ``as_dict`` wrote."""
+        horizon_ms, budget_bp = stored["cell"]
+        return cls(**{**stored, "cell": Cell(int(horizon_ms), float(budget_bp))})
+
+
+def question_of(labels: LabelParameters, cell: Cell) -> Question:
+    """What the labels of a cell answer."""
+    latency_ms = labels.infer_latency_ms + labels.order_latency_ms
+    delay_ms = latency_ms if labels.anchor == "executable" else 0.0
+    return Question(cell, delay_ms, latency_ms, float(labels.order_notional_usd), float(labels.margin_bp), labels.exit)
 
 
 @dataclass(frozen=True)
 class Certainty:
-    """Where the adaptive interval of a cell's return begins, and the threshold of its conformal set."""
+    """Where the adaptive interval of a row's return and the adaptive set of its class begin."""
 
-    cell: Cell
-    delay_ms: float  # from a decision to the instant that its return is measured from
+    question: Question
     parameters: ConformalParameters
     interval: Mapping[str, Any]  # of an AdaptiveConformal, ``as_dict``
-    set_threshold: float  # largest score of a class that is let in; it stays: no session sees the class that came
+    sets: Mapping[str, Any]  # likewise
+
+    @property
+    def cell(self) -> Cell:
+        """That it is sure of."""
+        return self.question.cell
+
+    @property
+    def delay_ms(self) -> float:
+        """From a decision to the instant that its return is measured from."""
+        return self.question.delay_ms
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able, the inverse of ``from_dict``; an infinite threshold is written as text."""
-        asked = self.parameters
-        return {
-            "cell": list(self.cell),
-            "delay_ms": self.delay_ms,
-            "miscoverage": asked.miscoverage,
-            "rate": asked.rate,
-            "window": asked.window,
-            "interval": dict(self.interval),
-            "set_threshold": str(self.set_threshold),
-        }
+        """JSON-able, the inverse of ``from_dict``."""
+        states = {"interval": dict(self.interval), "sets": dict(self.sets)}
+        return {"question": self.question.as_dict(), "parameters": asdict(self.parameters), **states}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Certainty":
         """What ``as_dict`` wrote. Raises ModelError if its scores do not fit their window."""
-        parameters = ConformalParameters(float(stored["miscoverage"]), float(stored["rate"]), int(stored["window"]))
-        AdaptiveConformal.from_dict(parameters, stored["interval"])
-        cell = Cell(int(stored["cell"][0]), float(stored["cell"][1]))
-        return cls(cell, float(stored["delay_ms"]), parameters, stored["interval"], float(stored["set_threshold"]))
+        parameters = ConformalParameters(**stored["parameters"])
+        for state in (stored["interval"], stored["sets"]):
+            AdaptiveConformal.from_dict(parameters, state)
+        return cls(Question.from_dict(stored["question"]), parameters, stored["interval"], stored["sets"])
 
 
 class Labelled(NamedTuple):
@@ -70,23 +109,19 @@ class Labelled(NamedTuple):
 
 
 def fit_certainty(
-    shape: ForecastShape,
-    cell: Cell,
-    forecasts: Floats,
-    came: Labelled,
-    delay_ms: float,
-    parameters: ConformalParameters,
+    shape: ForecastShape, question: Question, forecasts: Floats, came: Labelled, parameters: ConformalParameters
 ) -> Certainty:
     """The certainty that forecasts of some rows, all of them ready, and what came of those rows lead to.
 
     Raises NotEnoughData if no label is known, ModelError if the forecasts are not of that cell.
     """
+    cell = question.cell
     at, to = shape.probability_at(cell), shape.return_at(cell.horizon_ms)
     probabilities, returns = forecasts[:, at : at + CLASSES], forecasts[:, to : to + CLASSES]
-    mean, deviation = return_moments(probabilities, returns)
-    interval = AdaptiveConformal.started(parameters, interval_scores(came.gross_bp, mean, deviation))
+    scores = interval_scores(came.gross_bp, *return_moments(probabilities, returns))
+    interval = AdaptiveConformal.started(parameters, scores)
     sets = AdaptiveConformal.started(parameters, true_scores(class_scores(probabilities), came.classes))
-    return Certainty(cell, delay_ms, parameters, interval.as_dict(), sets.threshold())
+    return Certainty(question, parameters, interval.as_dict(), sets.as_dict())
 
 
 class Outlook(NamedTuple):
@@ -114,85 +149,95 @@ class Instant(NamedTuple):
     over_ts: int  # the venue's time up to which it has heard all, ns UTC
 
 
-class _Said(NamedTuple):
-    """What is remembered of a row until its return is over."""
+class Worth(NamedTuple):
+    """What a lot of the traded instrument is worth."""
 
-    at: int  # when the return begins, then when it is over, the venue's time, ns
-    mean_bp: float
-    deviation_bp: float
-    threshold: float
-    start: float = NAN  # the mid that the return begins with
+    lot_value: float  # quote currency; linear, spot: of a lot and a tick of price
+    inverse: bool
 
 
 class Outlooks:
-    """Outlooks of consecutive rows; a return is learnt at the first row that has heard the market to the return's end.
+    """Outlooks of consecutive rows; what came of one is learnt at the first row that has heard the market to its end.
 
-    Its mids are those of the rows themselves: of the newest that had heard of nothing later. Holds its state. Without a
-    certainty there are no intervals and no sets.
+    Returns and classes are those between the rows' own quotes: of the newest row that had heard of nothing later.
+    Holds its state. Without a certainty there are no intervals and no sets.
     """
 
-    def __init__(self, certainty: Certainty | None, row_ns: int, inverse: bool) -> None:
-        self._certainty = certainty
-        self._inverse = inverse
-        self._mid = NAN  # of the newest row
+    def __init__(self, certainty: Certainty | None, row_ns: int, worth: Worth) -> None:
+        self._certainty, self._inverse = certainty, worth.inverse
+        self._newest = NO_QUOTE
         if certainty is not None:
-            self._interval = AdaptiveConformal.from_dict(certainty.parameters, certainty.interval)
-            self._delay_ns = round(certainty.delay_ms * NS_PER_MS)
-            self._horizon_ns = certainty.cell.horizon_ms * NS_PER_MS
-            most = LATE_ROWS + math.ceil((self._delay_ns + self._horizon_ns) / row_ns)
-            self._to_begin: deque[_Said] = deque(maxlen=most)
-            self._under_way: deque[_Said] = deque(maxlen=most)
+            asked, parameters = certainty.question, certainty.parameters
+            self._interval = AdaptiveConformal.from_dict(parameters, certainty.interval)
+            self._sets = AdaptiveConformal.from_dict(parameters, certainty.sets)
+            horizon_ns = asked.cell.horizon_ms * NS_PER_MS
+            spans = (Span(round(ms * NS_PER_MS), horizon_ns) for ms in (asked.delay_ms, asked.latency_ms))
+            self._returns, self._trips = (UnderWay(span, row_ns) for span in spans)
+            self._sizing = Sizing(asked.notional, *worth, asked.exit == "walk")
+            self._trip = RoundTrip(asked.exit, asked.cell.budget_bp, asked.margin_bp)
 
-    def after(self, at: Instant, mid: float, ready: bool, traded: NDArray[np.float64]) -> Outlook:
+    def quote(self, book: Book) -> Quote:
+        """What our own book offers the order that classes are of, at the end of a valid row."""
+        return NO_QUOTE if self._certainty is None else quote(book, self._sizing)
+
+    def after(self, at: Instant, newest: Quote, ready: bool, traded: NDArray[np.float64]) -> Outlook:
         """The outlook at the next row.
 
-        mid : of our own book at its end, NaN where the row is not valid
+        newest : see ``quote``; NO_QUOTE where the row is not valid
         traded : shape (7,), probabilities and returns of the traded cell's classes, and its members' spread
         """
         if self._certainty is None:
             return _outlook(traded, NAN) if ready else SILENT
         self._learn(at.over_ts)
-        self._mid = mid
+        self._newest = newest
         if not ready:
             return SILENT
-        limit = self._interval.threshold()
-        outlook = _outlook(traded, limit, _let_in(traded[:CLASSES], self._certainty.set_threshold))
-        self._to_begin.append(_Said(at.row_ts + self._delay_ns, outlook.mean_bp, outlook.deviation_bp, limit))
+        scores, limit, most = (
+            class_scores(traded[:CLASSES]).tolist(),
+            self._interval.threshold(),
+            self._sets.threshold(),
+        )
+        outlook = _outlook(traded, limit, _let_in(scores, most))
+        self._returns.remember(at.row_ts, outlook.mean_bp, outlook.deviation_bp, limit)
+        self._trips.remember(at.row_ts, *scores, most)
         return outlook
 
     def _learn(self, over_ts: int) -> None:
-        """Take in the returns that are over by now; the newest mid, from before, was in force at each of their ends."""
-        while self._to_begin and self._to_begin[0].at <= over_ts:
-            said = self._to_begin.popleft()
-            self._under_way.append(said._replace(at=said.at + self._horizon_ns, start=self._mid))
-        while self._under_way and self._under_way[0].at <= over_ts:
-            said = self._under_way.popleft()
-            gross_bp = 1e4 * (self._mid - said.start) / (self._mid if self._inverse else said.start)
-            score = abs(gross_bp - said.mean_bp) / max(said.deviation_bp, LEAST_DEVIATION_BP)
-            self._interval.expect(said.at, score, said.threshold)
+        """Take in what is over by now; the newest quote, from before, was in force at each of their ends."""
+        for at, (mean_bp, deviation_bp, limit), start in self._returns.over(over_ts, self._newest):
+            end = self._newest.mid
+            gross_bp = 1e4 * (end - start.mid) / (end if self._inverse else start.mid)
+            self._interval.expect(at, abs(gross_bp - mean_bp) / max(deviation_bp, LEAST_DEVIATION_BP), limit)
+        for at, (*scores, most), start in self._trips.over(over_ts, self._newest):
+            came = class_between(start, self._newest, self._trip, self._inverse)
+            self._sets.expect(at, NAN if came == NO_CLASS else scores[came + 1], most)
         self._interval.learn(over_ts)
+        self._sets.learn(over_ts)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: what it has learnt so far and what is still to come; empty without a certainty."""
         if self._certainty is None:
             return {}
-        waiting = {"to_begin": self._to_begin, "under_way": self._under_way}
-        told = {name: [[said.at, *map(str, said[1:])] for said in rows] for name, rows in waiting.items()}
-        return {"of": self._identity, "mid": str(self._mid), "interval": self._interval.as_dict(), **told}
+        parts = {name: part.as_dict() for name, part in self._parts.items()}
+        return {"of": self._identity, "newest": list(map(str, self._newest)), **parts}
 
     @property
-    def _identity(self) -> list[float]:
-        return [self._horizon_ns, self._delay_ns, self._to_begin.maxlen or 0]
+    def _parts(self) -> dict[str, AdaptiveConformal | UnderWay]:
+        return {"interval": self._interval, "sets": self._sets, "returns": self._returns, "trips": self._trips}
+
+    @property
+    def _identity(self) -> list[list[int]]:
+        return [self._returns.identity, self._trips.identity]
 
     def restore(self, stored: Mapping[str, Any]) -> None:
         """Go on where ``as_dict`` was called. Raises ModelError if it was of another certainty."""
         if self._certainty is None or stored.get("of") != self._identity:
             raise ModelError(f"outlooks of {stored.get('of')} are of another model")
-        self._mid = float(stored["mid"])
-        self._interval = AdaptiveConformal.from_dict(self._certainty.parameters, stored["interval"])
-        for name, rows in (("to_begin", self._to_begin), ("under_way", self._under_way)):
-            rows.clear()
-            rows.extend(_Said(int(at), *map(float, numbers)) for at, *numbers in stored[name])
+        self._newest, parameters = Quote(*map(float, stored["newest"])), self._certainty.parameters
+        self._interval = AdaptiveConformal.from_dict(parameters, stored["interval"])
+        self._sets = AdaptiveConformal.from_dict(parameters, stored["sets"])
+        self._returns.restore(stored["returns"])
+        self._trips.restore(stored["trips"])
 
 
 def _outlook(traded: NDArray[np.float64], limit: float, classes: int = 0) -> Outlook:
@@ -203,6 +248,6 @@ def _outlook(traded: NDArray[np.float64], limit: float, classes: int = 0) -> Out
     return Outlook(mean, deviation, float(traded[-1]), mean - half, mean + half, classes)
 
 
-def _let_in(probabilities: NDArray[np.float64], threshold: float) -> int:
-    down, none, up = (class_scores(probabilities) <= threshold).tolist()
+def _let_in(scores: list[float], most: float) -> int:
+    down, none, up = (score <= most for score in scores)
     return down + 2 * none + 4 * up

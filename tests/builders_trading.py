@@ -11,7 +11,7 @@ from backtest.parameters import VenueParameters
 from features.parameters import FeatureParameters
 from features.stream import FeatureStream
 from market.instrument import Instrument
-from modeling.certainty import Certainty
+from modeling.certainty import Certainty, Question
 from modeling.forecast import Cell
 from modeling.parameters import ConformalParameters
 from modeling.uncertainty import AdaptiveConformal
@@ -124,12 +124,12 @@ TRADING = TradingParameters(
 
 _SCORES = np.random.default_rng(0).exponential(1.0, 200)
 CONFORMAL = ConformalParameters(miscoverage=0.1, rate=0.01, window=100)
-CERTAINTY = Certainty(  # of the traded cell; returns are measured from 11 ms behind the decision
-    Cell(TRADING.horizon_ms, TRADING.budget_bp),
-    11.0,
+_SHARES = np.random.default_rng(1).uniform(0.0, 1.0, 200)
+CERTAINTY = Certainty(  # of the traded cell; outcomes are measured from 11 ms behind the decision
+    Question(Cell(TRADING.horizon_ms, TRADING.budget_bp), 11.0, 11.0, 10_000.0, 0.0, "walk"),
     CONFORMAL,
     AdaptiveConformal.started(CONFORMAL, _SCORES).as_dict(),
-    0.8,
+    AdaptiveConformal.started(CONFORMAL, _SHARES).as_dict(),
 )
 
 

@@ -5,7 +5,6 @@ that it learns of its orders comes back as reports. ``close_row`` is the one loo
 """
 
 import json
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -17,17 +16,18 @@ from numpy.typing import NDArray
 from features.catalogue import VALID
 from features.layout import NS_PER_MS
 from features.stream import Arrays, FeatureStream, Row, dump_state, load_state
+from labeling.quotes import NO_QUOTE
 from market.book import ASK, BID, quantity
 from market.errors import ConfigError, ModelError
 from market.events import Events, aligned_ts, empty_events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, OPENING, Reports
-from modeling.certainty import SILENT, Certainty, Instant, Outlook, Outlooks
+from modeling.certainty import SILENT, Certainty, Instant, Outlook, Outlooks, Worth
 from modeling.forecast import CLASSES
 from trading import account as own
 from trading import intents as sent
 from trading import policy, records, view
 from trading.account import Account, new_account
-from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK, TAKER_FEE_BP
+from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK, LOT_VALUE, TAKER_FEE_BP, TICK_SIZE
 from trading.parameters import REMEMBERED_ROWS
 from trading.parent import ParentOrder
 from trading.queue import EventQueue, joined
@@ -355,7 +355,7 @@ class Session:
 
     def _new_outlooks(self) -> Outlooks:
         row_ns = self.features.parameters.row_interval_ms * NS_PER_MS
-        return Outlooks(self.strategy.certainty, row_ns, bool(self.strategy.limits[INVERSE]))
+        return Outlooks(self.strategy.certainty, row_ns, _worth(self.strategy.limits))
 
     def _see(self, row_ts: int) -> tuple[NDArray[np.float64], bool]:
         """Close a row, look at it and forecast; returns the traded cell's forecast, and whether it may be used."""
@@ -422,8 +422,8 @@ class Session:
         self._recent.append((row.values, valid))
         forecast = self.strategy.forecaster.step(self._memory, row.values, valid)
         traded, ready = forecast[self.strategy.columns].astype(np.float64), bool(forecast[-1] == 1.0)
-        mid = 0.5 * (int(row.best_bid) + int(row.best_ask)) if valid else math.nan
-        self.outlook = self.outlooks.after(Instant(row.row_ts, self._over_ts), mid, ready, traded)
+        newest = self.outlooks.quote(self.features.book) if valid else NO_QUOTE
+        self.outlook = self.outlooks.after(Instant(row.row_ts, self._over_ts), newest, ready, traded)
         return traded, ready
 
     def _look(self, row_ts: int, status: int, best_bid: int, best_ask: int) -> None:
@@ -480,6 +480,11 @@ class Session:
             intents[name] = written[:, column]
         self._intents[:count] = 0
         return intents
+
+
+def _worth(limits: NDArray[np.float64]) -> Worth:
+    inverse = bool(limits[INVERSE])
+    return Worth(float(limits[LOT_VALUE] * (1.0 if inverse else limits[TICK_SIZE])), inverse)
 
 
 def _enter(account: Account, limits: NDArray[np.float64], seen: NDArray[np.int64], intent: np.void) -> None:

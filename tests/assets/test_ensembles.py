@@ -1,6 +1,7 @@
 """A slice's ensemble: who its members are, what they count, and how sure the whole is; nothing from a later slice."""
 
 from dataclasses import replace
+from logging import DEBUG, INFO, Handler, Logger
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,7 @@ from modeling.search_space import Candidate
 from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from
 from modeling.training import Report
-from modeling.uncertainty import class_scores, true_scores
+from modeling.uncertainty import AdaptiveConformal, class_scores, true_scores
 from storage.lake import Lake
 from tests.builders_market import COINM_BTC
 from tests.builders_modeling import (
@@ -57,7 +58,7 @@ def trained(count: int = 3) -> list[Trained]:
     """Random networks of each kind in turn, as a fit leaves them."""
     networks = list(small_networks().values())
     models = [replace(random_model(seed, networks[seed % 3]), calibration=identity(3)) for seed in range(count)]
-    fits: list[Any] = [SimpleNamespace(model=model, val_nll=1.0, best_epoch=2) for model in models]
+    fits: list[Any] = [SimpleNamespace(model=model, val_nll=1.0, best_epoch=2, history=[None] * 4) for model in models]
     return [Trained(7 + number, fit, "cold") for number, fit in enumerate(fits)]
 
 
@@ -72,7 +73,12 @@ def test_members_have_seeds_of_their_own_and_take_the_shapes_in_turn() -> None:
 
 
 def test_each_member_is_fitted_from_its_own_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted, said = [], list[str]()
+    fitted, log = [], Logger("members")
+    shown = [list[str](), list[str]()]
+    for level, lines in zip((DEBUG, INFO), shown, strict=True):
+        handler = Handler(level)
+        handler.emit = lambda record, lines=lines: lines.append(record.getMessage())  # type: ignore[method-assign, misc]
+        log.addHandler(handler)
 
     def train(
         on: Bench, one: Candidate, seed: int, *, report: Report, folder: Path, before: ModelSnapshot | None
@@ -84,9 +90,14 @@ def test_each_member_is_fitted_from_its_own_seed(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(ensembles, "train", train)
     before, candidate = random_model(), Candidate(load_settings("dev").models.network, quick_training())
     members = train_members(
-        bench(), candidate, lambda one, number: Start(before if number else None, "begun"), tmp_path, said.append
+        bench(), candidate, lambda one, number: Start(before if number else None, "begun"), tmp_path, log
     )
-    assert said == [f"seed {seed}, epoch 2: 0.7500 nats on Val" for seed in (3, 4, 5)]
+    ends = [
+        f"member {number}, cnn from seed {seed}: 1.0000 nats on Val after epoch 3 of 4"
+        for number, seed in ((1, 3), (2, 4), (3, 5))
+    ]
+    epochs = [f"seed {seed}, epoch 2: 0.7500 nats on Val" for seed in (3, 4, 5)]
+    assert shown == [[line for pair in zip(epochs, ends, strict=True) for line in pair], ends]
     assert fitted == [(3, "3", None), (4, "4", before), (5, "5", before)]
     assert [(one.seed, one.start) for one in members] == [(3, "begun"), (4, "begun"), (5, "begun")]
 
@@ -127,10 +138,11 @@ def test_the_whole_is_calibrated_together_and_knows_how_sure_it_is() -> None:
     rows, certainty = on.data.conformal.part(0), model.certainty
     assert certainty is not None
     assert (certainty.cell, certainty.delay_ms) == (Cell(1000, 0.0), 11.0)
-    assert certainty.parameters.rate == pytest.approx(0.005 / 50)  # fifty rows a second share one return
+    assert certainty.parameters.rate == pytest.approx(0.05 / 50)  # fifty rows a second share one return
     said = SHAPE.probabilities(forecaster.run(rows.values, rows.valid))[forecaster.receptive_rows :]
     scores = true_scores(class_scores(said[:, 2]), rows.classes[forecaster.receptive_rows :, 2])[-1_000:]
-    assert np.mean(scores <= certainty.set_threshold) == pytest.approx(0.9, abs=0.005)
+    begins = AdaptiveConformal.from_dict(certainty.parameters, certainty.sets).threshold()
+    assert np.mean(scores <= begins) == pytest.approx(0.9, abs=0.005)
 
 
 def test_calibration_and_certainty_each_read_a_part_of_val_of_their_own() -> None:

@@ -33,10 +33,9 @@ from modeling.uncertainty import AdaptiveConformal, interval_scores
 from tests.builders_modeling import CELLS, labelled_rows
 
 ROWS = 3000
-PARAMETERS = ConformalParameters(0.1, 0.01, 300)
-FURTHEST = 1.01 / (
-    ROWS * 0.01
-)  # the paper's bound, (1 + rate) / (rows x rate): a forecast of two sureness values comes near
+ROW_MS = 100
+PARAMETERS = ConformalParameters(0.1, 0.1, 300)
+FURTHEST = 1.01 / (ROWS * 0.01)  # the paper's bound, (1 + rate) / (rows x rate), at the tenth that rows of 1 s share
 
 
 def _said(name: str, classes: np.ndarray, sureness: float) -> Prediction:
@@ -69,8 +68,8 @@ def evaluation(found: Judged) -> Evaluation:
         evaluate(data, scored, said[0], said[1:]),
         evaluate_regimes(data, scored, said[0], said[1:]),
         evaluate_coverage(data, scored, said),
-        conformal_table(PARAMETERS, found),
-        interval_table(PARAMETERS, 100, found),
+        conformal_table(PARAMETERS, ROW_MS, found),
+        interval_table(PARAMETERS, ROW_MS, found),
         compare(data, scored, said[-1], said[:-1], np.random.default_rng(0)),
     )
 
@@ -83,10 +82,10 @@ def test_conformal_sets_are_judged_over_all_and_by_regime(evaluation: Evaluation
     assert set(evaluation.conformal["regime"]) == {OVERALL, "range", "trend"}
 
 
-def test_sets_as_served_keep_the_threshold_that_val_left_and_lose_a_market_that_turned(found: Judged) -> None:
-    still = conformal_table(PARAMETERS, found).filter(pl.col("regime") == OVERALL)
+def test_sets_that_keep_vals_threshold_lose_a_market_that_turned_and_those_that_learn_do_not(found: Judged) -> None:
+    still = conformal_table(PARAMETERS, ROW_MS, found).filter(pl.col("regime") == OVERALL)
     turned = replace(found.test, classes=-found.test.classes)
-    lost = conformal_table(PARAMETERS, found._replace(test=turned)).filter(pl.col("regime") == OVERALL)
+    lost = conformal_table(PARAMETERS, ROW_MS, found._replace(test=turned)).filter(pl.col("regime") == OVERALL)
     assert lost["coverage"].to_list() == pytest.approx([0.9] * len(CELLS), abs=FURTHEST)
     assert lost["fixed_set_size"].to_list() == still["fixed_set_size"].to_list()  # what came teaches it nothing
     assert lost["fixed_coverage"].max() < 0.9 - FURTHEST  # type: ignore[operator]
@@ -94,11 +93,11 @@ def test_sets_as_served_keep_the_threshold_that_val_left_and_lose_a_market_that_
 
 def test_sets_and_intervals_learn_nothing_of_test_while_no_message_came(found: Judged) -> None:
     deaf = found._replace(test=replace(found.test, over_ts=np.full(ROWS, NOTHING_HEARD)))
-    heard, unheard = (conformal_table(PARAMETERS, one) for one in (found, deaf))
+    heard, unheard = (conformal_table(PARAMETERS, ROW_MS, one) for one in (found, deaf))
     assert unheard["coverage"].equals(unheard["fixed_coverage"])
     assert unheard["set_size"].equals(unheard["fixed_set_size"])
     assert not heard["set_size"].equals(heard["fixed_set_size"])
-    for place, widths in enumerate(interval_table(PARAMETERS, 100, deaf).partition_by("horizon_ms")):
+    for place, widths in enumerate(interval_table(PARAMETERS, ROW_MS, deaf).partition_by("horizon_ms")):
         (mean, deviation), gross = found.expected[0], found.conformal.gross_bp[:, place]
         scores = interval_scores(gross, mean[:, place], deviation[:, place])
         begins = AdaptiveConformal.started(PARAMETERS, scores).threshold()
@@ -126,7 +125,7 @@ def test_labels_that_nobody_is_scored_on_are_not_covered_either(found: Judged) -
     hidden = replace(found.test, classes=found.test.classes.copy())
     hidden.classes[-100:] = NO_CLASS
     scored = found.scored & (hidden.classes != NO_CLASS)
-    table = conformal_table(PARAMETERS, found._replace(test=hidden, scored=scored))
+    table = conformal_table(PARAMETERS, ROW_MS, found._replace(test=hidden, scored=scored))
     assert table.filter(pl.col("regime") == OVERALL)["rows"].unique().to_list() == [ROWS - 120]
 
 

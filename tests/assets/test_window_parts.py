@@ -76,7 +76,7 @@ def said_of(stored: Stored, *windows: Any) -> tuple[ModelSnapshot, Judged]:
     """A model calibrated on the first window, judged on the last."""
     train = train_source(train_of(stored, 1_000_000))
     model = calibrated_on(ensemble(stored, train), windows[0], stored.settings.models.calibration)
-    data = SliceData(train, newest_rows(train, 1), train.part(0), *windows)
+    data = SliceData(train, newest_rows(train, 1), train, *windows)
     names, forecaster = feature_names(stored.settings.features), forecaster_from(model)
     assert isinstance(forecaster, NetworkForecaster)
     rules, _ = fit_baselines(data.taught, names, stored.settings.models.baselines)
@@ -100,7 +100,7 @@ def test_what_is_said_of_parts_is_what_is_said_of_the_whole(stored: Stored) -> N
         assert one.classes.tobytes() == other.classes.tobytes(), one.name
         assert one.probabilities.tobytes() == other.probabilities.tobytes(), one.name
     asked = stored.settings.models.conformal
-    assert conformal_table(asked, lazy).equals(conformal_table(asked, kept))
+    assert conformal_table(asked, 20, lazy).equals(conformal_table(asked, 20, kept))
     assert interval_table(asked, 20, lazy).equals(interval_table(asked, 20, kept))
     assert max(one.most_rows for one in parts) <= PART_ROWS + MEMORY < len(held[0])
 
@@ -136,7 +136,7 @@ def test_a_slice_reads_each_part_of_val_where_it_lies(stored: Stored) -> None:
     stored.lake.write("walk_forward_slices", SYMBOL, WHOLE, frame, schema_sha=schema_sha(frame.schema))
     stored.lake.set_verdict("walk_forward_slices", SYMBOL, WHOLE, True, {})
     found = slice_data(quick(stored.settings, PART_ROWS), stored.lake, Part(SYMBOL, "k0"), MEMORY)
-    windows = (found.search, *(told_of(source).rows for source in (found.calibration, found.conformal, found.test)))
+    windows = [told_of(source).rows for source in (found.search, found.calibration, found.conformal, found.test)]
     row_ns = stored.settings.features.row_interval_ms * 1_000_000
     for rows, (start, end) in zip(windows, edges[1:], strict=True):
         assert (int(rows.row_ts[0]), int(rows.row_ts[-1])) == (start - MEMORY * row_ns, end - row_ns)

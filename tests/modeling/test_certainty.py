@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,25 +10,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labeling.parameters import Exit
+from labeling.quotes import NO_QUOTE, Quote
 from labeling.targets import NO_CLASS
+from market.book import apply_events, new_book
 from market.errors import ModelError, NotEnoughData
-from modeling.certainty import SILENT, Certainty, Instant, Labelled, Outlooks, fit_certainty
+from modeling.certainty import SILENT, Certainty, Instant, Labelled, Outlooks, Question, Worth, fit_certainty
 from modeling.forecast import Cell, ForecastShape
 from modeling.parameters import ConformalParameters
 from modeling.uncertainty import (
     AdaptiveConformal,
     class_scores,
+    conformal_sets,
     interval_scores,
     return_intervals,
     return_moments,
     true_scores,
 )
+from tests.builders_labels import snapshot, tape
 
 CELL = Cell(100, 0.0)
 SHAPE = ForecastShape((Cell(100, 2.0), CELL, Cell(250, 0.0)))
 PARAMETERS = ConformalParameters(0.1, 0.02, 60)
 ROW_MS = 20
 ROW_NS = ROW_MS * 1_000_000
+HALF = 10.0  # ticks from the mid to what an order gets
+LINEAR, INVERSE = Worth(0.0005, False), Worth(100.0, True)
 
 
 def forecasts(rows: int, seed: int) -> np.ndarray:
@@ -43,11 +51,19 @@ def traded(table: np.ndarray) -> np.ndarray:
     return table[:, [3, 4, 5, 9, 10, 11, 16]].astype(np.float64)
 
 
-def fitted(delay_ms: float = 11.0, rows: int = 80, seed: int = 5) -> Certainty:
+def question(delay_ms: float = 11.0, latency_ms: float = 11.0, exit: Exit = "walk") -> Question:
+    """Of CELL, for an order of 10,000."""
+    return Question(CELL, delay_ms, latency_ms, 10_000.0, 0.2, exit)
+
+
+ASKED = question()
+
+
+def fitted(asked: Question = ASKED, rows: int = 80, seed: int = 5) -> Certainty:
     """From labels drawn with fat tails."""
     rng, table = np.random.default_rng(seed), forecasts(rows, seed)
     came = Labelled(rng.integers(-1, 2, rows).astype(np.int8), rng.standard_t(3, rows).astype(np.float32))
-    return fit_certainty(SHAPE, CELL, table, came, delay_ms, PARAMETERS)
+    return fit_certainty(SHAPE, asked, table, came, PARAMETERS)
 
 
 def mids(rows: int, seed: int) -> np.ndarray:
@@ -56,6 +72,11 @@ def mids(rows: int, seed: int) -> np.ndarray:
     path = 500_000.0 + np.cumsum(rng.integers(-40, 41, rows)) / 2
     path[rng.random(rows) < 0.05] = math.nan
     return path
+
+
+def quotes(path: np.ndarray, half: float = HALF) -> list[Quote]:
+    """What stands around some mids."""
+    return [NO_QUOTE if math.isnan(mid) else Quote(mid, mid - half, mid + half) for mid in path.tolist()]
 
 
 def instants(rows: int, seed: int, slowest_ms: int = 90) -> list[Instant]:
@@ -71,34 +92,54 @@ def punctual(rows: int) -> list[Instant]:
     return [Instant(row_ts, row_ts - 15_000_000) for row_ts in range(ROW_NS, (rows + 1) * ROW_NS, ROW_NS)]
 
 
-@given(seed=st.integers(0, 1_000), delay_ms=st.sampled_from([0.0, 11.0, 20.0, 31.0]), inverse=st.booleans())
-@settings(max_examples=12)
-def test_outlooks_row_by_row_are_the_intervals_of_the_batch(seed: int, delay_ms: float, inverse: bool) -> None:
-    certainty, rows = fitted(delay_ms), 240
-    table, path = traded(forecasts(rows, seed)), mids(rows, seed)
-    ready = np.random.default_rng(seed).random(rows) > 0.1
-    at = instants(rows, seed)
-    over = np.array([one.over_ts for one in at])
+def outcomes(at: list[Instant], path: np.ndarray, delay_ms: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mid at the begin and at the end of each row's outcome, NaN where there is none, and when it is over."""
+    over, padded = np.array([one.over_ts for one in at]), np.append(path, math.nan)
     te = np.array([one.row_ts for one in at]) + round(delay_ms * 1e6)
-    tx, padded = te + CELL.horizon_ms * 1_000_000, np.append(path, math.nan)
+    tx = te + CELL.horizon_ms * 1_000_000
     begun, ended = np.searchsorted(over, te), np.searchsorted(over, tx)
-    start, end = padded[begun - 1], np.where(ended < rows, padded[ended - 1], math.nan)
-    gross = 1e4 * (end - start) / (end if inverse else start)
+    return padded[begun - 1], np.where(ended < len(path), padded[ended - 1], math.nan), tx
+
+
+@given(
+    seed=st.integers(0, 1_000),
+    delay_ms=st.sampled_from([0.0, 11.0, 31.0]),
+    latency_ms=st.sampled_from([11.0, 20.0]),
+    worth=st.sampled_from([LINEAR, INVERSE]),
+)
+@settings(max_examples=12)
+def test_outlooks_row_by_row_are_intervals_and_sets_of_the_batch(
+    seed: int, delay_ms: float, latency_ms: float, worth: Worth
+) -> None:
+    certainty, rows = fitted(question(delay_ms, latency_ms)), 240
+    table, path = traded(forecasts(rows, seed)), mids(rows, seed)
+    ready, at = np.random.default_rng(seed).random(rows) > 0.1, instants(rows, seed)
+    over, kept = np.array([one.over_ts for one in at]), np.flatnonzero(ready)
+    start, end, tx = outcomes(at, path, delay_ms)
+    gross = 1e4 * (end - start) / (end if worth.inverse else start)
     mean, deviation = return_moments(table[:, :3], table[:, 3:6])
-    state = AdaptiveConformal.from_dict(PARAMETERS, certainty.interval)
-    kept = np.flatnonzero(ready)
-    expected = return_intervals(state, over[kept], (mean[kept], deviation[kept]), gross[kept], tx[kept])
-    outlooks = Outlooks(certainty, ROW_NS, inverse)
-    found = [outlooks.after(at[row], path[row], bool(ready[row]), table[row]) for row in range(rows)]
+    states = (AdaptiveConformal.from_dict(PARAMETERS, state) for state in (certainty.interval, certainty.sets))
+    interval, sets = states
+    expected = return_intervals(interval, over[kept], (mean[kept], deviation[kept]), gross[kept], tx[kept])
+    start, end, tx = outcomes(at, path, latency_ms)
+    long, short = (end - HALF) / (start + HALF), (end + HALF) / (start - HALF)
+    nets = (1 - 1 / long, 1 / short - 1) if worth.inverse else (long - 1, 1 - short)
+    sides = np.where(np.maximum(*nets) > 0.2e-4, np.where(nets[0] >= nets[1], 1, -1), 0)
+    classes = np.where(np.isfinite(long), sides, NO_CLASS).astype(np.int8)
+    let_in = conformal_sets(sets, over[kept], table[kept, :3], classes[kept], tx[kept])
+    outlooks, around = Outlooks(certainty, ROW_NS, worth), quotes(path)
+    found = [outlooks.after(at[row], around[row], bool(ready[row]), table[row]) for row in range(rows)]
     assert np.array_equal([found[row][3:5] for row in kept], expected, equal_nan=True)
+    assert np.array_equal([[found[row].classes & bit for bit in (1, 2, 4)] for row in kept], let_in * [1, 2, 4])
     assert np.array_equal([found[row].mean_bp for row in kept], mean[kept])
     assert all(found[row] is SILENT for row in np.flatnonzero(~ready))
+    assert {-1, 0, 1} <= set(classes[kept].tolist())
 
 
 def served(path: np.ndarray, at: list[Instant]) -> list[Any]:
     """Outlooks of ready rows at these mids."""
-    outlooks, table = Outlooks(fitted(), ROW_NS, False), traded(forecasts(len(path), 1))
-    return [outlooks.after(at[row], path[row], True, table[row]) for row in range(len(path))]
+    outlooks, table, around = Outlooks(fitted(), ROW_NS, LINEAR), traded(forecasts(len(path), 1)), quotes(path)
+    return [outlooks.after(at[row], around[row], True, table[row]) for row in range(len(path))]
 
 
 def test_a_return_is_learnt_at_the_first_row_that_has_heard_the_market_to_its_end() -> None:
@@ -121,15 +162,47 @@ def test_a_return_that_no_message_has_passed_is_not_learnt_however_many_rows_clo
     assert before[50].upper_bp < after[50].upper_bp
 
 
-def test_sets_hold_what_the_threshold_lets_in() -> None:
-    certainty, table = fitted(), traded(forecasts(50, 3))
-    outlooks = Outlooks(certainty, ROW_NS, False)
-    for at, row in zip(punctual(50), table, strict=True):
-        classes = outlooks.after(at, 500_000.0, True, row).classes
-        inside = class_scores(row[:3]) <= certainty.set_threshold
-        assert [bool(classes & bit) for bit in (1, 2, 4)] == inside.tolist()
+def test_a_class_is_learnt_at_the_first_row_that_has_heard_the_market_to_the_trips_end() -> None:
+    certain = np.array(
+        [0.01, 0.98, 0.01, -1.0, 0.0, 1.0, 0.0]
+    )  # sure that no trade pays: the others score 0.985 and 0.995
+
+    def let_in(path: np.ndarray) -> list[int]:
+        outlooks = Outlooks(fitted(), ROW_NS, LINEAR)
+        return [outlooks.after(*pair, True, certain).classes for pair in zip(punctual(300), quotes(path), strict=True)]
+
+    calm = np.full(300, 500_000.0)
+    falling = calm.copy()
+    falling[17:] -= (
+        np.arange(1, 284) * 100.0
+    )  # two bp a row, from 350 ms on; the trip of row 11 ends 111 ms later, at 351
+    still, after = let_in(calm), let_in(falling)
+    assert still[:18] == after[:18]
+    assert set(after[-60:]) == {3}  # down, again and again, until it is let in beside no trade
+    assert not any(classes & 1 for classes in still)
+
+
+def test_a_session_that_cannot_see_its_class_keeps_the_sets_that_it_begins_with() -> None:
+    rows, table = 240, traded(forecasts(240, 3))
+    path = mids(rows, 3)
+    vwap, walk = (Outlooks(fitted(question(exit=how)), ROW_NS, LINEAR) for how in ("vwap", "walk"))
+    limit = AdaptiveConformal.from_dict(PARAMETERS, fitted().sets).threshold()
+    inside = (class_scores(table[:, :3]) <= limit) @ [1, 2, 4]
+    steps = list(zip(punctual(rows), quotes(path), table, strict=True))
+    assert [vwap.after(at, around, True, row).classes for at, around, row in steps] == inside.tolist()
+    assert [walk.after(at, around, True, row).classes for at, around, row in steps] != inside.tolist()
+
+
+def test_sets_begin_at_the_quantile_of_the_labels_that_they_were_fitted_on() -> None:
     scores = true_scores(class_scores(forecasts(80, 5)[:, 3:6]), np.random.default_rng(5).integers(-1, 2, 80))
-    assert certainty.set_threshold == AdaptiveConformal.started(PARAMETERS, scores[-60:]).threshold()
+    assert fitted().sets == AdaptiveConformal.started(PARAMETERS, scores[-60:]).as_dict() | {"learnt": 60}
+
+
+def test_a_quote_is_that_of_an_order_of_the_labels_size() -> None:
+    book = new_book()
+    apply_events(book, tape(*snapshot(0.0, {99_999: 150, 99_990: 90}, {100_001: 500})))
+    assert Outlooks(fitted(), ROW_NS, LINEAR).quote(book) == (100_000.0, (150 * 99_999 + 50 * 99_990) / 200, 100_001.0)
+    assert Outlooks(None, ROW_NS, LINEAR).quote(book) is NO_QUOTE
 
 
 def test_interval_begins_at_the_quantile_of_the_labels_that_it_was_fitted_on() -> None:
@@ -138,28 +211,28 @@ def test_interval_begins_at_the_quantile_of_the_labels_that_it_was_fitted_on() -
     rng.integers(-1, 2, 80)
     scores = interval_scores(rng.standard_t(3, 80).astype(np.float32), *return_moments(table[:, 3:6], table[:, 9:12]))
     limit = np.sort(scores[-60:])[math.ceil(61 * 0.9) - 1]
-    outlook = Outlooks(certainty, ROW_NS, False).after(Instant(ROW_NS, 0), 500_000.0, True, row)
+    outlook = Outlooks(certainty, ROW_NS, LINEAR).after(Instant(ROW_NS, 0), quotes(np.array([5e5]))[0], True, row)
     assert outlook.upper_bp - outlook.mean_bp == pytest.approx(limit * outlook.deviation_bp)
     assert outlook.spread_bp == pytest.approx(0.1)
 
 
 def test_outlooks_go_on_after_a_restart_where_they_were() -> None:
-    certainty, table, path = fitted(), traded(forecasts(90, 4)), mids(90, 4)
-    whole, half = Outlooks(certainty, ROW_NS, False), Outlooks(certainty, ROW_NS, False)
+    certainty, table, around = fitted(), traded(forecasts(90, 4)), quotes(mids(90, 4))
+    whole, half = Outlooks(certainty, ROW_NS, LINEAR), Outlooks(certainty, ROW_NS, LINEAR)
     at = instants(90, 4)
-    expected = [whole.after(at[row], path[row], True, table[row]) for row in range(90)]
+    expected = [whole.after(at[row], around[row], True, table[row]) for row in range(90)]
     for row in range(40):
-        half.after(at[row], path[row], True, table[row])
-    again = Outlooks(Certainty.from_dict(json.loads(json.dumps(certainty.as_dict()))), ROW_NS, False)
+        half.after(at[row], around[row], True, table[row])
+    again = Outlooks(Certainty.from_dict(json.loads(json.dumps(certainty.as_dict()))), ROW_NS, LINEAR)
     again.restore(json.loads(json.dumps(half.as_dict())))
-    assert [again.after(at[row], path[row], True, table[row]) for row in range(40, 90)] == expected[40:]
+    assert [again.after(at[row], around[row], True, table[row]) for row in range(40, 90)] == expected[40:]
     with pytest.raises(ModelError, match="of another model"):
-        Outlooks(fitted(delay_ms=100.0), ROW_NS, False).restore(half.as_dict())
+        Outlooks(fitted(question(latency_ms=100.0)), ROW_NS, LINEAR).restore(half.as_dict())
 
 
 def test_without_a_certainty_there_is_a_mean_and_no_interval() -> None:
-    outlooks = Outlooks(None, ROW_NS, False)
-    outlook = outlooks.after(Instant(ROW_NS, 0), 500_000.0, True, np.array([0.25, 0.5, 0.25, -1.0, 0.0, 3.0, 0.2]))
+    outlooks = Outlooks(None, ROW_NS, LINEAR)
+    outlook = outlooks.after(Instant(ROW_NS, 0), NO_QUOTE, True, np.array([0.25, 0.5, 0.25, -1.0, 0.0, 3.0, 0.2]))
     assert (outlook.mean_bp, outlook.spread_bp, outlook.classes) == (0.5, 0.2, 0)
     assert math.isnan(outlook.lower_bp)
     assert math.isnan(outlook.upper_bp)
@@ -170,6 +243,12 @@ def test_a_certainty_needs_labels_and_the_cell() -> None:
     table = forecasts(20, 1)
     unknown = Labelled(np.full(20, NO_CLASS, np.int8), np.full(20, np.nan, np.float32))
     with pytest.raises(NotEnoughData, match="none of 20 scores"):
-        fit_certainty(SHAPE, CELL, table, unknown, 0.0, PARAMETERS)
+        fit_certainty(SHAPE, question(), table, unknown, PARAMETERS)
     with pytest.raises(ModelError, match="no cell h5000_b0"):
-        fit_certainty(SHAPE, Cell(5000, 0.0), table, unknown, 0.0, PARAMETERS)
+        fit_certainty(SHAPE, replace(question(), cell=Cell(5000, 0.0)), table, unknown, PARAMETERS)
+
+
+def test_a_question_that_no_label_answers_is_refused() -> None:
+    assert Question.from_dict(json.loads(json.dumps(question().as_dict()))) == question()
+    with pytest.raises(ModelError, match="no label is of"):
+        Question.from_dict(question().as_dict() | {"exit": "hope"})

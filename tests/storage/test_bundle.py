@@ -230,7 +230,7 @@ def test_certainty_comes_back_as_written_and_one_that_cannot_be_used_is_refused(
     write_bundle(folder, replace(_bundle(), model=replace(random_model(), certainty=CERTAINTY)))
     assert read_bundle(folder, CATALOGUE).model.certainty.as_dict() == CERTAINTY.as_dict()
     fitted = json.loads((folder / "calibration.json").read_text())
-    fitted["certainty"]["window"] = 60
+    fitted["certainty"]["parameters"]["window"] = 60
     _forge(folder, "calibration.json", json.dumps(fitted).encode())
     with pytest.raises(BundleError, match="100 scores for a conformal window of 60"):
         read_bundle(folder, CATALOGUE)

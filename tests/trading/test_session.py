@@ -1,6 +1,7 @@
 """A session on a recorded feed: the same however frames come, blind to what comes later, honest about its orders."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 
 from backtest.engine import Result, Window, fills_frame, run_backtest
 from backtest.venue import SimulatedVenue
+from labeling.targets import NO_CLASS, classes, label_rows
 from market.events import BUY, SELL, Events, aligned_ts
 from market.orders import FILL, REPORT
 from modeling.certainty import Instant, Outlook
 from modeling.sampling import heard_until
+from modeling.uncertainty import AdaptiveConformal, class_scores
+from tests.builders_labels import label_parameters
 from tests.builders_market import COINM_BTC, recorded_events
-from tests.builders_trading import VENUE, session
+from tests.builders_trading import CERTAINTY, VENUE, session
 from trading.parameters import PolicyKind
 from trading.parent import ParentOrder
 from trading.session import Session, at, close_row, take_ahead
@@ -147,6 +151,22 @@ def test_every_decision_on_a_forecast_carries_an_interval_that_learns_and_holds_
     judged = ready[:-last] & ready[last:]
     held = (decisions["lower_bp"][:-last] <= gross) & (gross <= decisions["upper_bp"][:-last])
     assert held[judged].mean() == pytest.approx(0.9, abs=0.04)
+
+
+def test_sets_learn_from_the_sessions_own_book_the_classes_that_the_labels_say(tape: Events) -> None:
+    decisions = run(tape, "take")[0].decisions
+    parameters = replace(label_parameters(horizons_ms=(1_000,)), infer_latency_ms=1.0, order_latency_ms=10.0)
+    table = label_rows(tape, decisions["row_ts"], parameters, COINM_BTC, None)
+    came, ready = classes(table, 1_000, 0.0, 0.0, "inverse"), decisions["ready"] == 1
+    judged = ready & (came != NO_CLASS)
+    let_in = decisions["classes"][judged] & (1 << (came[judged] + 1))
+    assert judged.sum() > 1_000
+    assert set(came[judged].tolist()) == {-1, 0, 1}
+    assert (let_in > 0).mean() == pytest.approx(0.9, abs=0.04)
+    begins = AdaptiveConformal.from_dict(CERTAINTY.parameters, CERTAINTY.sets).threshold()
+    said = np.column_stack([decisions[name][judged] for name in ("p_down", "p_none", "p_up")])
+    still = class_scores(said)[np.arange(judged.sum()), came[judged] + 1] <= begins
+    assert abs(still.mean() - 0.9) > 0.04
 
 
 def test_a_session_has_heard_as_much_at_a_row_as_the_rows_of_training(
