@@ -33,15 +33,17 @@ from modeling.calibration import identity
 from modeling.evaluation import baseline_prediction, evaluate, model_prediction
 from modeling.forecast import Cell, ForecastShape
 from modeling.parameters import NetworkParameters
-from modeling.sampling import TrainingSet, learnable
+from modeling.sampling import learnable
 from modeling.search_space import Candidate, NetworkSpace
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
+from modeling.told import forecasts_of, told_of
 from storage.lake import Lake
 from storage.studies import StudyCrew, study_storage
 from storage.trials import append_trial
 
 if TYPE_CHECKING:
+    import polars as pl
     from optuna import Study
 
     from modeling.search import Score
@@ -186,20 +188,16 @@ def skills(on: Bench, model: ModelSnapshot) -> dict[Cell, float]:
 
 def skill(on: Bench, model: ModelSnapshot) -> float:
     """Mean log-loss skill over the cells against the class prior, on the first part of Val."""
-    return float(_own_scores(on, model)["nll_skill"].mean() or 0.0)
+    return float(_own_scores(on, model)["nll_skill"].mean() or 0.0)  # type: ignore[arg-type]
 
 
-def _own_scores(on: Bench, model: ModelSnapshot) -> Any:
-    data = on.data.search
-    scores = score_rows(data, model, [baseline_prediction(class_prior(on.data.taught), data)])
-    return scores.filter(scores["model"] == "model")
-
-
-def score_rows(data: TrainingSet, model: ModelSnapshot, others: list[Any]) -> Any:
-    """Scores of a model beside others, the class prior first, over the rows on which the model has a forecast."""
+def _own_scores(on: Bench, model: ModelSnapshot) -> "pl.DataFrame":
+    """Scores of a model on the first part of Val, read in parts, over the rows on which it has a forecast."""
     forecaster = forecaster_from(model)
-    said = model_prediction("model", forecaster.shape, forecaster.run(data.values, data.valid))
-    return evaluate(data, learnable(data, forecaster.receptive_rows), others[0], [*others[1:], said])
+    data, (made,) = told_of(on.data.search, forecasts_of(forecaster))
+    prior, said = class_prior(on.data.taught), model_prediction("model", forecaster.shape, made)
+    scores = evaluate(data, learnable(data, forecaster.receptive_rows), baseline_prediction(prior, data), [said])
+    return scores.filter(scores["model"] == "model")
 
 
 def step_us(model: ModelSnapshot) -> float:

@@ -14,6 +14,7 @@ from backtest.compiled import Rows
 from backtest.engine import Window
 from config.settings import Settings
 from features.catalogue import feature_names
+from features.layout import NS_PER_MS
 from market.errors import NotEnoughData
 from modeling.forecast import Cell
 from modeling.sampling import TrainingSet, heard_until, training_set
@@ -56,7 +57,8 @@ def labelled_rows(settings: Settings, lake: Lake, symbol: str, span: Window, cel
     """Rows of a window beside their labels. Raises NotEnoughData if there is none."""
     rows = stored_rows(settings, lake, symbol, days_of(lake, symbol, *span), span)
     labels, contract = stored_labels(lake, symbol, span), settings.instrument(symbol).contract
-    return training_set(rows, labels, settings.labels, cells, contract, regimes=rows.regime)
+    row_ns = settings.features.row_interval_ms * NS_PER_MS
+    return training_set(rows, labels, settings.labels, cells, contract, row_ns=row_ns, regimes=rows.regime)
 
 
 def heard_rows(settings: Settings, lake: Lake, symbol: str, span: Window, cells: Sequence[Cell]) -> TrainingSet:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from assets.recorded_rows import Recorded
 from config.settings import Settings
+from features.layout import NS_PER_MS
 from market.errors import NotEnoughData
 from modeling.gross_targets import Doubles, classified, gross_set, margins_bp, pooled
 from modeling.parameters import WalkForwardParameters
@@ -73,7 +74,8 @@ def recorded_slices(
 def _targets(settings: Settings, one: Recorded) -> TrainingSet:
     parameters = replace(settings.labels, horizons_ms=HORIZONS_MS)
     contract = settings.instrument(one.symbol).contract
-    return gross_set(one.rows, one.labels, parameters, contract, one.regimes, one.over_ts)
+    row_ns = settings.features.row_interval_ms * NS_PER_MS
+    return gross_set(one.rows, one.labels, parameters, contract, one.regimes, one.over_ts, row_ns=row_ns)
 
 
 def shared_span(data: Sequence[TrainingSet]) -> tuple[int, int]:

@@ -28,13 +28,11 @@ from market.errors import LakeError, NotEnoughData
 from market.events import EVENT, Events
 from market.latency import LatencyTable
 from market.schema import frame_to_events
-from modeling.sampling import TrainingSet, TrainingSource, newest_rows
-from modeling.told import rows_between
+from modeling.sampling import TrainingSet, TrainingSource, kept, newest_rows
 from modeling.walk_forward import Slice
 from storage.lake import Lake
 from storage.spool import Spool
 
-ALL_TIME = (0, 2**63 - 1)
 AFTER_WINDOW_NS = NS_PER_S  # of tape behind a backtest, so that its last row can still close
 
 
@@ -43,8 +41,8 @@ class SliceData(NamedTuple):
 
     train: TrainingSource  # read in parts, more than memory holds
     taught: TrainingSet  # the newest rows of Train, which rules and learners are fitted on: all of them unless too many
-    search: TrainingSet  # first part of Val: search and early stopping
-    calibration: TrainingSource  # second part of Val: calibration and decision rules; in parts, as those below
+    search: TrainingSource  # first part of Val: search and early stopping; in parts, as all below
+    calibration: TrainingSource  # second part of Val: calibration and decision rules
     conformal: TrainingSource  # third part of Val: the scores that conformal sets and intervals begin with
     test: TrainingSource
 
@@ -73,7 +71,7 @@ def slice_data(settings: Settings, lake: Lake, part: Part, context_rows: int) ->
         for span in (*piece.split, piece.test)
     )
     taught = newest_rows(train, settings.models.learners.most_rows)
-    return SliceData(train, taught, rows_between(search, *ALL_TIME), *later)
+    return SliceData(train, taught, kept(search), *later)
 
 
 def upstream_shas(lake: Lake, part: Part) -> list[object]:
@@ -102,24 +100,20 @@ def compiled_before(
     """
     row_ns = settings.features.row_interval_ms * NS_PER_MS
     cut = settings.features_of(symbol).row_at_or_after(span.start - (warm_rows + 1) * row_ns + 1)
-    days = days_of(lake, symbol, cut, span.end)
-    if not days:
-        raise NotEnoughData(f"the lake holds no day of {symbol} between {utc_date(cut)} and {utc_date(span.end)}")
-    require_catalogue(settings, lake, symbol, days)
+    days = _days_within(settings, lake, symbol, Window(cut, span.end))
     mids_end = span.end + max(settings.reports.markouts_ms) * NS_PER_MS
     read = Window(cut, max(mids_end, span.end + AFTER_WINDOW_NS))
     batches = _aligned(lake, symbol, days_of(lake, symbol, *read))
     first = next(batches)
     cut = max(cut, int(first["ingest_ts"][0]), day_start(days[0]))
     venue = venue_with_book(settings, symbol, opening_state(settings, lake, Part(symbol, days[0]))[:3])
-    kept = None if table is None else Spool(settings.paths.sweeps, EVENT)
+    before = None if table is None else Spool(settings.paths.sweeps, EVENT)
     spool = Spool(settings.paths.sweeps, EVENT)
-    after = _opened_with(venue, chain([first], batches), Window(cut, read.end), spool, kept)
-    opened, inside = venue.dump(), Window(cut + 1, span.end)
-    rows = stored_rows(settings, lake, symbol, days, inside)
-    if table is not None and kept is not None:
+    after = _opened_with(venue, chain([first], batches), Window(cut, read.end), spool, before)
+    opened, rows = venue.dump(), stored_rows(settings, lake, symbol, days, Window(cut + 1, span.end))
+    if table is not None and before is not None:
         after = restamped(after, table, settings.venue.seed)
-        rows = rows_made_anew(settings, lake, Part(symbol, days[0]), cut, (kept.mapped(), after), rows)
+        rows = rows_made_anew(settings, lake, Part(symbol, days[0]), cut, (before.mapped(), after), rows)
     return Compiled(
         tape=_until(after, span.end + AFTER_WINDOW_NS),
         venue=opened,
@@ -127,6 +121,17 @@ def compiled_before(
         rows=rows,
         mids=mid_path(venue.book, _until(after, mids_end)),
     )
+
+
+def _days_within(settings: Settings, lake: Lake, symbol: str, span: Window) -> list[str]:
+    """The days that a window reaches into, oldest first, of today's catalogue; raises as ``compiled_before`` does."""
+    days = days_of(lake, symbol, *span)
+    if not days:
+        raise NotEnoughData(
+            f"the lake holds no day of {symbol} between {utc_date(span.start)} and {utc_date(span.end)}"
+        )
+    require_catalogue(settings, lake, symbol, days)
+    return days
 
 
 def _aligned(lake: Lake, symbol: str, days: Sequence[str]) -> Iterator[Events]:

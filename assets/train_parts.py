@@ -19,13 +19,13 @@ from market.errors import NotEnoughData
 from modeling.forecast import CLASSES, Cell, ForecastShape
 from modeling.sampling import (
     Doubles,
-    InMemory,
     LazyParts,
     TrainingSet,
     TrainingSource,
     cells_of,
     class_counts,
     equal_spans,
+    kept,
     weighted,
     window,
 )
@@ -80,9 +80,7 @@ def train_source(train: Train) -> TrainingSource:
     cells = learnable_cells(train, spans, tradeable_cells(train, spans))
     shape = ForecastShape(cells)
     means = uniqueness_means(train, spans, shape)
-
-    parts = LazyParts(shape, spans, partial(_read, train, shape, means))
-    return InMemory(parts.part(0)) if len(parts) == 1 else parts
+    return kept(LazyParts(shape, spans, partial(_read, train, shape, means)))
 
 
 def _read(train: Train, shape: ForecastShape, means: Doubles, start: int, end: int) -> TrainingSet:

@@ -1,6 +1,5 @@
 """Val and Test of a slice in parts: rows, labels and what was heard by then, read whenever it is their turn."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -24,7 +23,7 @@ class LaterWindow:
     symbol: str
     span: Window
     cells: tuple[Cell, ...]
-    context_rows: int  # kept before the whole window; the longest memory of any model
+    context_rows: int  # kept before each part; the longest memory of any model
 
     def source(self) -> LazyParts:
         """The window in parts of as many rows as memory may hold, those without a row left out.
@@ -35,17 +34,17 @@ class LaterWindow:
         spans = tuple(span for span in equal_spans(*self.span, longest) if self._holds(Window(*span)))
         if not spans:
             raise NotEnoughData(f"{self.symbol} has no row in [{self.span.start}, {self.span.end}) ns")
-        return LazyParts(ForecastShape(self.cells), spans, lambda *span: self._rows(Window(*span), spans[0]))
+        return LazyParts(ForecastShape(self.cells), spans, self._rows)
 
     @property
     def _row_ns(self) -> int:
         return self.settings.features.row_interval_ms * NS_PER_MS
 
-    def _rows(self, span: Window, first: Sequence[int]) -> TrainingSet:
-        """A part behind its context: the whole of it before the first one, behind that a row to follow."""
-        context, start = (self.context_rows, self.span.start) if span == tuple(first) else (1, span.start)
-        reach = Window(start - context * self._row_ns, span.end)
-        return window(heard_rows(self.settings, self.lake, self.symbol, reach, self.cells), *span, context)
+    def _rows(self, start: int, end: int) -> TrainingSet:
+        """A part behind its context."""
+        reach = Window(start - self.context_rows * self._row_ns, end)
+        read = heard_rows(self.settings, self.lake, self.symbol, reach, self.cells)
+        return window(read, start, end, self.context_rows)
 
     def _holds(self, span: Window) -> bool:
         days = days_of(self.lake, self.symbol, *span)

@@ -14,6 +14,7 @@ from backtest.performance import Figures, Performance, Steps, figures, performan
 from backtest.served import Served, served
 from features.layout import NS_PER_MS
 from features.regimes import REGIME_NAMES
+from modeling.sampling import heard_until
 
 KEYS: Final = {"run": pl.String, "scope": pl.String, "group": pl.String}
 
@@ -58,7 +59,8 @@ def judged(name: str, trace: Trace, compiled: Compiled, terms: Terms, asked: Ask
     horizon_ms, decisions = asked.horizon_ms, result.decisions
     survived = implementability(signalled, fills, compiled.mids, horizon_ms, instrument, decisions=decisions)
     begins = round(asked.delay_ms * NS_PER_MS)
-    sure = served(decisions, (begins, begins + horizon_ms * NS_PER_MS), instrument.inverse)
+    over_ts = heard_until(decisions["row_ts"], compiled.tape["ingest_ts"], compiled.tape["delay_ns"])
+    sure = served(decisions, over_ts, (begins, begins + horizon_ms * NS_PER_MS), instrument.inverse)
     return Run(name, instrument.name, result, orders, fills, steps, whole, after, survived, sure)
 
 

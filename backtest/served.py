@@ -20,11 +20,12 @@ class Served:
     spread_bp: float | None  # median deviation of the members' expected returns
 
 
-def served(decisions: NDArray[np.void], lags: tuple[int, int], inverse: bool) -> Served:
+def served(decisions: NDArray[np.void], over_ts: NDArray[np.int64], lags: tuple[int, int], inverse: bool) -> Served:
     """What became of a run's intervals.
 
     A return is that of the mids which the session itself measured it by, see ``modeling.certainty.Outlooks``.
 
+    over_ts : the venue's time up to which each decision's row has heard all, see ``modeling.sampling.heard_until``
     lags : ns from a decision's row to where its return begins, and to where it ends
     Raises BacktestError if the decisions are not of consecutive rows.
     """
@@ -34,8 +35,7 @@ def served(decisions: NDArray[np.void], lags: tuple[int, int], inverse: bool) ->
         return Served(0, None, None, None, None, None)
     if np.unique(np.diff(stamps)).size != 1:
         raise BacktestError("the decisions of a run are not those of consecutive rows")
-    over = np.maximum.accumulate(decisions["ingest_ts"] - decisions["delay_ns"]) - 1
-    begun, ended = (np.searchsorted(over, stamps[with_interval] + lag) for lag in lags)
+    begun, ended = (np.searchsorted(over_ts, stamps[with_interval] + lag) for lag in lags)
     judged, mids = with_interval[ended < stamps.size], _mids(decisions)
     start, end = (mids[places[ended < stamps.size] - 1] for places in (begun, ended))
     gross = 1e4 * (end - start) / (end if inverse else start)

@@ -27,14 +27,16 @@ def gross_set(
     contract: Contract,
     regimes: NDArray[np.int8],
     over_ts: NDArray[np.int64] | None = None,
+    *,
+    row_ns: int,
 ) -> TrainingSet:
     """Rows beside their gross returns from t to t + h, classes still unknown, one cell a horizon and no fee.
 
-    over_ts : see modeling.sampling.training_set
+    over_ts, row_ns : see modeling.sampling.training_set
     """
     gross = replace(parameters, anchor="gross")
     cells = [Cell(horizon, 0.0) for horizon in gross.horizons_ms]
-    data = training_set(rows, labels, gross, cells, contract, regimes=regimes, over_ts=over_ts)
+    data = training_set(rows, labels, gross, cells, contract, row_ns=row_ns, regimes=regimes, over_ts=over_ts)
     known_ts = data.row_ts[:, None] + np.array(gross.horizons_ms, np.int64) * 1_000_000
     return replace(data, classes=np.full_like(data.classes, NO_CLASS), known_ts=known_ts)
 

@@ -84,11 +84,13 @@ def training_set(
     cells: Sequence[Cell],
     contract: Contract,
     *,
+    row_ns: int,
     regimes: NDArray[np.int8] | None = None,
     over_ts: NDArray[np.int64] | None = None,
 ) -> TrainingSet:
     """Rows beside their labels, every row counting the same; without regimes none is known.
 
+    row_ns : between two rows of which none is missing
     over_ts : (N,) see ``heard_until``; without it no label is ever known to a row, which is enough to train on
 
     Raises ModelError if the two are not of the same instants, or no rows are there.
@@ -101,7 +103,7 @@ def training_set(
         shape=shape,
         row_ts=rows.row_ts,
         values=rows.values,
-        valid=(rows.status == VALID) & _follows(rows.row_ts),
+        valid=(rows.status == VALID) & follows(rows.row_ts, row_ns),
         classes=np.column_stack([classes(labels, *cell, parameters.margin_bp, contract) for cell in cells]),
         gross_bp=_in_bp([regression_target(labels, h, parameters.anchor) for h in horizons]),
         cost_bp=_in_bp([(labels[f"spread_{h}"] + labels[f"slippage_{h}"]).to_numpy() for h in horizons]),
@@ -132,10 +134,13 @@ def _in_bp(columns: list[NDArray[np.float32]]) -> Floats:
     return (np.column_stack(columns) * BP).astype(np.float32)
 
 
-def _follows(row_ts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each row comes one interval, the smallest there is, after the one before."""
-    steps = np.diff(row_ts)
-    return np.concatenate(([True], steps == steps.min())) if steps.size else np.ones(len(row_ts), np.bool_)
+def follows(row_ts: NDArray[np.int64], row_ns: int) -> NDArray[np.bool_]:
+    """Whether no row is missing before each; nothing is known of the first.
+
+    >>> follows(np.array([20, 40, 80]), 20).tolist()
+    [True, True, False]
+    """
+    return np.concatenate(([True], np.diff(row_ts) == row_ns))[: len(row_ts)]
 
 
 def window(data: TrainingSet, start: int, end: int, context_rows: int = 0) -> TrainingSet:
@@ -268,6 +273,11 @@ class LazyParts:
     def part(self, place: int) -> TrainingSet:
         """The rows of one span."""
         return self.read(*self.spans[place])
+
+
+def kept(parts: LazyParts) -> TrainingSource:
+    """A source of a single part keeps it; one of several reads each when it is its turn."""
+    return InMemory(parts.part(0)) if len(parts) == 1 else parts
 
 
 def equal_spans(start: int, end: int, longest: int) -> tuple[tuple[int, int], ...]:

@@ -40,14 +40,13 @@ def _ask(part: TrainingSet, asked: tuple[Asked, ...]) -> tuple[TrainingSet, tupl
 def own_rows(source: TrainingSource, place: int, last: int | None) -> TrainingSet:
     """A part without the context that repeats rows of the one before, which ended at ``last``, ns; None: all of it.
 
-    Its first row is valid only where it follows that one, as inside a part.
+    A part that repeats none begins behind missing rows: its first row is not valid.
     """
     part = source.part(place)
     if last is None:
         return part
     own = part.rows(part.row_ts > last)
-    step = int(np.diff(part.row_ts).min(initial=np.iinfo(np.int64).max))
-    own.valid[0] &= int(own.row_ts[0]) - last <= step
+    own.valid[0] &= len(own) < len(part)
     return own
 
 

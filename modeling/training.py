@@ -96,20 +96,24 @@ def fit(
     require_every_class(surveys[0].counts, network.forecast)
     with _reproducible(parameters.seed):
         module = _DenseFit(start_of(network, surveys[0], before), parameters, report, clock)
-        loaders = [
+        learnt, judged = (
             DenseBatches(network, *pair, parameters, learning=learning, mirror=mirror)
             for learning, pair in zip((True, False), zip(sources, surveys, strict=True), strict=True)
-        ]
-        loaders[0].epoch = lambda: len(module.history)  # Lightning's own count lags while a fit is resumed
-        trainer = _trainer(parameters, folder)
+        )
+        learnt.epoch = lambda: len(module.history)  # Lightning's own count lags while a fit is resumed
         resumed = folder / CHECKPOINT if folder is not None and (folder / CHECKPOINT).exists() else None
-        trainer.fit(module, *map(_loader, loaders), ckpt_path=resumed)
-    module.network.load_state_dict(module.best_weights)
-    module.network.cpu()
-    weights = network_weights(module.network)
-    model = ModelSnapshot(network.kind, network.as_dict(), weights, identity(len(network.forecast.cells)))
-    _require_agreement(module.network, model, sources[1].part(0))
-    return Fit(model, tuple(module.history), module.best_epoch, surveys[0].rows)
+        _trainer(parameters, folder).fit(module, _loader(learnt), _loader(judged), ckpt_path=resumed)
+    return _fit_of(module, surveys[0].rows, sources[1].part(0))
+
+
+def _fit_of(module: "_DenseFit", train_rows: int, judged: TrainingSet) -> Fit:
+    """The best weights as a model, once torch and the streaming runtime agree about it on ``judged``."""
+    network = module.network.cpu()
+    network.load_state_dict(module.best_weights)
+    shape = network.architecture
+    model = ModelSnapshot(shape.kind, shape.as_dict(), network_weights(network), identity(len(shape.forecast.cells)))
+    _require_agreement(network, model, judged)
+    return Fit(model, tuple(module.history), module.best_epoch, train_rows)
 
 
 def _require_launcher(devices: int) -> None:

@@ -43,7 +43,7 @@ def data() -> TrainingSet:
     train = labels.filter(pl.col("row_ts") < labels["row_ts"][0] + 220 * SECOND)
     cells = cells_of(tradeable_grid(train, SETTINGS.trained_labels, INSTRUMENT.contract))
     cheap = [cell for cell in cells if cell.budget_bp == 0.0]
-    return training_set(rows, labels, SETTINGS.trained_labels, cheap, INSTRUMENT.contract)
+    return training_set(rows, labels, SETTINGS.trained_labels, cheap, INSTRUMENT.contract, row_ns=20_000_000)
 
 
 @pytest.fixture(scope="module")

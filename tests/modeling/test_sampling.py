@@ -56,7 +56,7 @@ def _labels(rows: Rows) -> pl.DataFrame:
 
 def test_training_set_by_hand():
     rows = _rows(4)
-    data = training_set(rows, _labels(rows), LABELS, CELLS, "linear")
+    data = training_set(rows, _labels(rows), LABELS, CELLS, "linear", row_ns=ROW_NS)
     assert data.classes.tolist() == [[1, 1]] * 4
     assert data.gross_bp[0] == pytest.approx([1.0, 5.0])
     assert data.cost_bp[0] == pytest.approx([0.3, 0.3])
@@ -76,14 +76,14 @@ def test_a_row_has_heard_all_before_the_newest_stamp_that_came_by_its_end(came):
 def test_labels_of_other_instants_are_refused():
     rows = _rows(4)
     with pytest.raises(ModelError, match="4 rows and 3 labels"):
-        training_set(rows, _labels(rows)[:3], LABELS, CELLS, "linear")
+        training_set(rows, _labels(rows)[:3], LABELS, CELLS, "linear", row_ns=ROW_NS)
 
 
 def test_unknown_label_and_invalid_row_do_not_teach():
     rows = _rows(4)
     rows.status[1] = SILENT
     labels = _labels(rows).with_columns(pl.Series("status_250", [OK, OK, OK, PAST_END], dtype=pl.UInt8))
-    data = training_set(rows, labels, LABELS, CELLS, "linear")
+    data = training_set(rows, labels, LABELS, CELLS, "linear", row_ns=ROW_NS)
     assert data.classes[3].tolist() == [NO_CLASS, 1]
     assert learnable(data, 1).tolist() == [[True, True], [False, False], [True, True], [False, True]]
 
@@ -91,8 +91,15 @@ def test_unknown_label_and_invalid_row_do_not_teach():
 def test_row_after_missing_rows_starts_anew():
     rows = _rows(6)
     rows.row_ts[4:] += 5 * ROW_NS
-    data = training_set(rows, _labels(rows), LABELS, CELLS, "linear")
+    data = training_set(rows, _labels(rows), LABELS, CELLS, "linear", row_ns=ROW_NS)
     assert data.valid.tolist() == [True, True, True, True, False, True]
+
+
+def test_every_other_row_missing_leaves_none_that_follows():
+    rows = _rows(6)
+    rows.row_ts[:] = rows.row_ts[0] + np.arange(6) * 2 * ROW_NS
+    data = training_set(rows, _labels(rows), LABELS, CELLS, "linear", row_ns=ROW_NS)
+    assert data.valid.tolist() == [True, False, False, False, False, False]
 
 
 @given(valid=st.lists(st.booleans(), max_size=40), field=st.integers(1, 6))

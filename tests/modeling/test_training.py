@@ -255,6 +255,19 @@ def test_parts_that_are_read_lazily_teach_as_well(sets):
     assert lazy.val_nll == pytest.approx(whole.val_nll, rel=0.03)
 
 
+def test_val_in_parts_stops_and_judges_as_the_whole_does(sets):
+    def read(start, end):
+        return window(sets[1], start, end, NETWORK.receptive_rows - 1)
+
+    spans = equal_spans(int(sets[1].row_ts[0]), int(sets[1].row_ts[-1]) + 1, 130 * ROW_NS)
+    parts, whole = (
+        fit(NETWORK, sets[0], val, quick_training(epochs=3)) for val in (LazyParts(SHAPE, spans, read), sets[1])
+    )
+    assert len(spans) > 2
+    assert [one.val_nll for one in parts.history] == pytest.approx([one.val_nll for one in whole.history], rel=1e-5)
+    assert all(np.array_equal(array, whole.model.weights[name]) for name, array in parts.model.weights.items())
+
+
 def test_bfloat16_learns_what_float32_does(sets):
     full, half = (fit(NETWORK, *sets, quick_training(epochs=4, precision=name)) for name in ("fp32", "bf16"))
     assert half.val_nll == pytest.approx(full.val_nll, rel=0.02)
