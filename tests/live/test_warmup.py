@@ -75,7 +75,7 @@ networks = (
 )
 rng = np.random.default_rng(0)
 members = [ModelSnapshot(n.kind, n.as_dict(), random_weights(n, rng), identity(1)) for n in networks]
-certainty = replace(CERTAINTY, cell=cell)
+certainty = replace(CERTAINTY, question=replace(CERTAINTY.question, cell=cell))
 ensemble = replace(ensemble_of(members), calibration=random_calibration(rng, 1), certainty=certainty)
 band = replace(band_model(plan), certainty=certainty)
 

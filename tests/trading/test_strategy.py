@@ -38,9 +38,8 @@ def test_a_model_trades_its_cell_at_the_given_fees() -> None:
 
 
 def test_a_model_brings_its_certainty_of_the_traded_cell_alone() -> None:
-    model, other = (
-        replace(random_model(), certainty=one) for one in (CERTAINTY, replace(CERTAINTY, cell=SHAPE.cells[0]))
-    )
+    elsewhere = replace(CERTAINTY, question=replace(CERTAINTY.question, cell=SHAPE.cells[0]))
+    model, other = (replace(random_model(), certainty=one) for one in (CERTAINTY, elsewhere))
     assert model_strategy(model, TRADING, COINM_BTC, "take", (0.0, 0.0)).certainty is CERTAINTY
     assert model_strategy(other, TRADING, COINM_BTC, "take", (0.0, 0.0)).certainty is None
 
