@@ -12,6 +12,8 @@ from assets.plots import markdown_table
 from assets.report import Report
 from assets.resources import lake_of
 from assets.search_verdict import facts_of, verdict_of, whole_ledger
+from assets.train_parts import traded_cell
+from assets.walk_forward_slices import NS_PER_S
 from config.settings import Settings
 from market.errors import NotEnoughData
 from modeling.forecast import Cell
@@ -67,8 +69,10 @@ def at_cell(settings: Settings, cell: Cell) -> Settings:
 
 
 def text_of(on: Bench, trials: list["Trial"], sentences: list[str]) -> str:
-    """A line a cell, then the verdict over every trial of the slice."""
+    """Over what, a line a cell, then the verdict over every trial of the slice."""
+    traded, seconds = traded_cell(on.settings).name, (on.span.end - on.span.start) / NS_PER_S
+    head = f"{on.symbol}, the first part of Val: {seconds:g} s; {traded} is what is traded"
     quote = on.settings.instrument(on.symbol).quote
     heads = ("horizon_ms", "budget_bp", f"net, {quote}", "nll_skill")
     lines = ((*trial.settings.values(), f"{trial.value:+.3f}", f"{trial.nll_skill:+.4f}") for trial in trials)
-    return "\n\n".join((markdown_table(heads, lines), "\n".join(f"- {sentence}" for sentence in sentences)))
+    return "\n\n".join((head, markdown_table(heads, lines), "\n".join(f"- {sentence}" for sentence in sentences)))

@@ -11,6 +11,7 @@ from assets import cell_study
 from assets.cell_study import asked_part, at_cell, cell_trials
 from assets.fitting import LEDGER, Bench, Profit
 from assets.search_verdict import whole_ledger
+from backtest.engine import Window
 from config.loading import load_settings
 from market.errors import ConfigError, NotEnoughData
 from modeling.forecast import Cell
@@ -33,7 +34,7 @@ def test_every_cell_is_asked_by_itself_and_counts_as_a_trial(tmp_path: Path, mon
     monkeypatch.setattr(cell_study, "skills", lambda *_: dict.fromkeys(CELLS, 0.25))
     data: Any = SimpleNamespace(train=SimpleNamespace(shape=SHAPE))
     nothing: Any = None
-    on = Bench(load_settings("dev"), SYMBOL, data, nothing, nothing)
+    on = Bench(load_settings("dev"), SYMBOL, data, Window(0, 40_000_000_000), nothing)
     trials = list(cell_trials(on, random_model(), "one/k0/cells-a"))
     assert [trial.settings for trial in trials] == [
         {"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp} for cell in CELLS
@@ -44,6 +45,7 @@ def test_every_cell_is_asked_by_itself_and_counts_as_a_trial(tmp_path: Path, mon
         append_trial(tmp_path / "cells-a" / LEDGER, trial)
     assert [line["minute_net"] for line in whole_ledger(tmp_path)] == [[250.0], [250.0], [1000.0]]
     page = cell_study.text_of(on, trials, ["Nothing is known."])
+    assert page.startswith(f"{SYMBOL}, the first part of Val: 40 s; h1000_b0 is what is traded")
     assert "+248.000" in page
     assert page.endswith("- Nothing is known.")
 
