@@ -11,7 +11,8 @@ from uuid import UUID
 import msgspec
 
 from live.connectors.bybit_dialect import CATEGORIES
-from live.exchange_orders import Answer, Greeting, OrderVenue, Refusal, VenueOrder
+from live.exchange_account import Answer, Greeting, Refusal, VenueOrder
+from live.exchange_orders import OrderVenue
 from live.gateways.bybit import STATUSES, STREAM_PATH, TIFS
 from live.gateways.client import TIFS as BINANCE_TIFS
 from market.events import BUY
@@ -119,8 +120,8 @@ class BybitOrderVenue(OrderVenue):
         return HTTPStatus.OK, {"list": [self._row(order) for order in found], "nextPageCursor": ""}
 
     async def _executions(self, fields: Fields) -> Answer:
-        wanted = UUID(fields["orderId"]).int
-        found = [self._execution(trade) for trade in self.trades if trade["orderId"] == wanted]
+        wanted = UUID(fields["orderId"]).int if "orderId" in fields else 0  # of all orders
+        found = [self._execution(trade) for trade in self.trades if wanted in (0, trade["orderId"])]
         return HTTPStatus.OK, {"list": found[::-1], "nextPageCursor": ""}
 
     async def _position_list(self, fields: Fields) -> Answer:
@@ -169,6 +170,7 @@ class BybitOrderVenue(OrderVenue):
             "symbol": self._symbol,
             "orderId": _uuid(order.venue_id),
             "orderLinkId": order.client_id,
+            "side": "Buy" if order.side == BUY else "Sell",
             "orderQty": self._qty(order.qty),
             "leavesQty": trade["leaves"],
             "execId": _uuid(trade["id"]),

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from backtest.parameters import VenueParameters
 from config.settings import Settings
 from live.exchange import Exchange
+from live.exchange_account import Account
 from live.exchange_bybit_orders import BybitOrderVenue
 from live.exchange_order_doors import AccountStreams, OrderDoors
-from live.exchange_orders import Account, OrderVenue
+from live.exchange_orders import OrderVenue
 from live.exchange_spot_orders import SpotOrderVenue
 from live.exchange_tape import TapeFrame
 from live.gateways.permission import KEY, LOOPBACK, SECRET

@@ -8,15 +8,16 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl, urlencode
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from backtest.ledger import BASIS, Ledger
 from backtest.parameters import VenueParameters
 from backtest.venue import SimulatedVenue
 from live.connectors.binance_api import REST_PREFIX, decimals
+from live.exchange_account import Account, Answer, Greeting, Refusal, TooMany, VenueOrder
 from live.exchange_countdown import Countdown
 from live.exchange_order_faults import OrderFaults
 from live.gateways.client import TIFS, on_grid, side_of
@@ -40,61 +41,6 @@ _LATER: Final = 2**62  # every report that there is
 _TIF_CODES: Final = {name: code for code, name in TIFS.items()}
 _OVER: Final = {ORDER_CANCELLED: "CANCELED", ORDER_EXPIRED: "EXPIRED"}
 _REFUSALS: Final = {NO_MARGIN: (-2019, "Margin is insufficient."), SELF_CROSS: (-2010, "Order would trade with own.")}
-Answer = tuple[HTTPStatus, Any]
-
-
-class Greeting(NamedTuple):
-    """What a listener of the account's stream is answered."""
-
-    answer: dict[str, Any]
-    admitted: bool  # it hears of the account from now on
-
-
-class Refusal(Exception):
-    """What Binance answers instead."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.answer = HTTPStatus.BAD_REQUEST, {"code": code, "msg": text}
-
-
-class TooMany(Refusal):
-    """429: the client asks too often."""
-
-    def __init__(self) -> None:
-        super().__init__(-1003, "Too many requests.")
-        self.answer = HTTPStatus.TOO_MANY_REQUESTS, self.answer[1]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose orders are taken, and what its key may do."""
-
-    key: str
-    secret: str
-    withdraws: bool = False
-
-
-@dataclass
-class VenueOrder:
-    """One order as Binance shows it."""
-
-    venue_id: int
-    client_id: str
-    side: int
-    price: int  # ticks
-    qty: int  # lots
-    tif: str
-    status: str = "NEW"
-    filled: int = 0
-    venue_ts: int = 0
-    refusal: int = 0  # reason of the kernel
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing of it works any more."""
-        return self.status not in ("NEW", "PARTIALLY_FILLED")
 
 
 class OrderVenue:
@@ -187,16 +133,7 @@ class OrderVenue:
 
     def _check(self, query: str, headers: Mapping[str, str]) -> None:
         """Raises Refusal unless key, signature and time are the account's."""
-        if headers.get("x-mbx-apikey") != self._account.key:
-            raise Refusal(-2015, "Invalid API-key, IP, or permissions for action.")
-        payload, _, signature = query.rpartition("&signature=")
-        expected = hmac.new(self._account.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(signature, expected):
-            raise Refusal(-1022, "Signature for this request is not valid.")
-        fields = dict(parse_qsl(payload))
-        late_ms = self._wall_ms() - float(fields.get("timestamp", 0))
-        if not -1_000.0 <= late_ms <= float(fields.get("recvWindow", 5_000)):
-            raise Refusal(-1021, "Timestamp for this request is outside of the recvWindow.")
+        self._account.check(query, headers, self._wall_ms())
 
     async def _place(self, fields: dict[str, str]) -> Answer | None:
         fault = self.faults.take("place")
@@ -426,13 +363,3 @@ class OrderVenue:
 
     def _qty(self, lots: int) -> str:
         return f"{lots * self._instrument.lot_size:.{self._digits[1]}f}"
-
-
-def signed(fields: Mapping[str, Any], secret: str) -> str:
-    """A query string with its signature, as Binance wants it.
-
-    >>> signed({"a": 1}, "s")[:14]
-    'a=1&signature='
-    """
-    query = urlencode(fields)
-    return f"{query}&signature={hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()}"

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from live.exchange_orders import Answer, Greeting, OrderVenue, Refusal, VenueOrder
+from live.exchange_account import Answer, Greeting, Refusal, VenueOrder
+from live.exchange_orders import OrderVenue
 from market.events import BUY, SELL
 from market.orders import WOULD_CROSS
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from live.exchange_account import Account
 from live.exchange_order_doors import AccountStreams, OrderDoors
-from live.exchange_orders import Account, OrderVenue
+from live.exchange_orders import OrderVenue
 from live.gateways.client import Addresses, VenueClient
 from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
 from live.gateways.opening import journal_session

@@ -14,9 +14,9 @@ import numpy as np
 
 from config.loading import load_settings
 from config.orders import OrderSettings
+from live.exchange_account import Account
 from live.exchange_order_doors import AccountStreams, OrderDoors
 from live.exchange_order_side import order_venue
-from live.exchange_orders import Account
 from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
 from live.gateways.opening import Permit, client_of
 from live.gateways.permission import Keys

@@ -8,8 +8,8 @@ import pytest
 
 from config.loading import load_settings
 from live.exchange import Exchange
+from live.exchange_account import Account
 from live.exchange_order_side import Offer, OrderSide
-from live.exchange_orders import Account
 from live.exchange_tape import TapeFrame
 from live.gateways.bybit import BybitClient
 from live.gateways.client import Addresses, Holding

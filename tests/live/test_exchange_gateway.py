@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from live.exchange_orders import signed
+from live.exchange_account import signed
 from live.gateways.exchange import ExchangeGateway
 from live.gateways.life import OrderLife
 from market.errors import ConfigError, VenueError

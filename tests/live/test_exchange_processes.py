@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from config.settings import Paths
-from live.exchange_orders import signed
+from live.exchange_account import signed
 from live.gateways.client import on_grid
 from live.gateways.permission import KEY as KEY_NAME
 from live.gateways.permission import SECRET as SECRET_NAME
