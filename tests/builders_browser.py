@@ -104,6 +104,10 @@ class Page:
         told = self._ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(told["data"]))
 
+    def screen(self) -> bytes:
+        """As much of the page as the screen shows, PNG."""
+        return base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"])
+
     def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
