@@ -10,9 +10,10 @@ from labeling.quotes import RoundTrip, class_between, quote
 from labeling.replay import Sizing
 from live.desk import Desk
 from live.desk_views import book_view
-from live.plan import LivePlan, desks_of, reader_of
+from live.plan import LivePlan, desks_of
 from market.book import Book
 from market.instrument import Instrument
+from market.reader import FrameReader
 from market.simulator import synthetic_capture
 from market.sources.capture import split_line
 from modeling.architecture import CnnArchitecture
@@ -28,14 +29,16 @@ from trading.session import at, close_row
 
 TAPE_S: Final = 8.0  # long enough for the probe to come and go
 TAPE_START: Final = 1_700_000_000_000_000_000
+_TOLD_BY: Final = {"linear": "binance-usdm", "inverse": "binance-coinm", "spot": "binance-spot"}  # as the tape speaks
 
 
 def warm(plan: LivePlan) -> None:
     """Run scratch desks over a few synthetic seconds and let them stand down; forecast with each kind of model."""
     scratch = replace(plan, features=replace(plan.features, normalizer_min_samples=2))  # rows are valid soon
     scratch = replace(scratch, gateway="paper")
-    reader, desks = reader_of(scratch), desks_of(scratch)
-    for line in synthetic_capture(plan.instrument, 0, TAPE_START, TAPE_S):
+    told = replace(plan.instrument, venue=_TOLD_BY[plan.instrument.contract])
+    reader, desks = FrameReader(told, plan.clock), desks_of(scratch)
+    for line in synthetic_capture(told, 0, TAPE_START, TAPE_S):
         ingest_ts, frame = split_line(line)
         events = reader.read(frame, ingest_ts)
         for desk in desks:

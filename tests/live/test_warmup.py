@@ -2,6 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+
+import pytest
+
+from live.warmup import warm
+from market.instrument import Instrument
+from tests.builders_live import bybit_of
+from tests.builders_market import COINM_BTC, SPOT_BTC, USDM_BTC
+from tests.builders_runner import quick_plan
 
 CODE = """
 import gc, sys
@@ -44,6 +53,13 @@ print(late, sorted(heavy & set(sys.modules)), min(fills) > 0)
 def test_trading_compiles_nothing_after_the_warm_up_and_loads_no_research_library(tmp_path) -> None:
     done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path)], capture_output=True, text=True)
     assert done.stdout == "[] [] True\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    "instrument", [bybit_of(COINM_BTC), bybit_of(USDM_BTC), bybit_of(replace(SPOT_BTC, lot_size=0.01))]
+)
+def test_a_runner_of_any_venue_warms(instrument: Instrument) -> None:
+    warm(replace(quick_plan(), instrument=instrument))
 
 
 SWAPS = """
