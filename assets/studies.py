@@ -26,6 +26,7 @@ from config.settings import Settings
 from modeling.forecast import Floats
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
+from storage.progress import Counting
 from trading.parameters import PolicyKind
 
 RESTING: Final = ("GTC", "post-only")
@@ -54,7 +55,7 @@ def case_of(
 
 def sweep_of(settings: Settings, case: Case, jobs: int) -> Sweep:
     """How points of a case are run: here, or in processes that share the stretch below ``var``."""
-    return sweep_with(*case, settings.paths.sweeps, jobs)
+    return sweep_with(*case, settings.paths.sweeps, jobs, told=Counting("points"))
 
 
 def configured_grid(settings: Settings) -> Grid:

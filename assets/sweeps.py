@@ -16,16 +16,24 @@ from backtest.compiled import Compiled
 from backtest.surface import Desk, Point, Sweep, figures_at
 from modeling.forecast import Floats
 from storage.compiled import read_compiled, write_compiled
+from storage.progress import Told, untold
 
 _shared: dict[str, tuple[Compiled, Floats]] = {}  # of a worker: the stretch that it has mapped
 
 
-def serial(desk: Desk, compiled: Compiled, forecasts: Floats) -> Sweep:
+def serial(desk: Desk, compiled: Compiled, forecasts: Floats, *, told: Told = untold) -> Sweep:
     """Runs points here, one after the other."""
-    return lambda points: [figures_at(desk, compiled, forecasts, point) for point in points]
+
+    def sweep(points: Iterable[Point]) -> list[dict[str, Any]]:
+        each = list(points)
+        return [figures_at(desk, compiled, forecasts, point) for point in told(each, len(each))]
+
+    return sweep
 
 
-def parallel(desk: Desk, compiled: Compiled, forecasts: Floats, folder: Path, jobs: int) -> Sweep:
+def parallel(
+    desk: Desk, compiled: Compiled, forecasts: Floats, folder: Path, jobs: int, *, told: Told = untold
+) -> Sweep:
     """Runs points in ``jobs`` processes; the stretch lies in a folder of its own below ``folder`` meanwhile."""
 
     def sweep(points: Iterable[Point]) -> list[dict[str, Any]]:
@@ -34,14 +42,18 @@ def parallel(desk: Desk, compiled: Compiled, forecasts: Floats, folder: Path, jo
             stretch = Path(own) / "stretch"
             write_compiled(stretch, compiled, forecasts)
             with ProcessPoolExecutor(jobs, _context()) as pool:
-                return list(pool.map(partial(_at, str(stretch), desk), points))
+                each = list(points)
+                return list(told(pool.map(partial(_at, str(stretch), desk), each), len(each)))
 
     return sweep
 
 
-def sweep_with(desk: Desk, compiled: Compiled, forecasts: Floats, folder: Path, jobs: int) -> Sweep:
-    """``serial`` for one job, else ``parallel``."""
-    return serial(desk, compiled, forecasts) if jobs == 1 else parallel(desk, compiled, forecasts, folder, jobs)
+def sweep_with(
+    desk: Desk, compiled: Compiled, forecasts: Floats, folder: Path, jobs: int, *, told: Told = untold
+) -> Sweep:
+    """``serial`` for one job, else ``parallel``; ``told`` hears of every point."""
+    case = (desk, compiled, forecasts)
+    return serial(*case, told=told) if jobs == 1 else parallel(*case, folder, jobs, told=told)
 
 
 def _context() -> multiprocessing.context.BaseContext:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from config.settings import Settings
+from storage.progress import CLEAR
 
 
 class Command(NamedTuple):
@@ -43,14 +44,29 @@ class Answer(Protocol):
         """False if something was found that must not be."""
 
 
+class Unread(Exception):
+    """Whoever read our output has had enough of it."""
+
+
 def say(line: str) -> None:
-    """A line of progress, or a result, on standard output."""
-    print(line, flush=True)
+    """A line of progress, or a result, on standard output. Raises Unread if nobody reads it any more."""
+    _clear()
+    try:
+        print(line, flush=True)
+    except BrokenPipeError as closed:
+        raise Unread from closed
 
 
 def say_aside(line: str) -> None:
     """A line of progress on standard error, where standard output is for the answer alone."""
+    _clear()
     print(line, file=sys.stderr, flush=True)
+
+
+def _clear() -> None:
+    """Take away what ``at_work`` shows on the line that comes now."""
+    if sys.stderr.isatty():
+        print(CLEAR, end="", file=sys.stderr, flush=True)
 
 
 def show(answer: Answer, as_json: bool) -> None:

@@ -23,6 +23,12 @@ RESEARCH: Final = (  # whatever stands in the environment, no order of these rea
     *(chain.demo, chain.run, chain.ui, chain.metrics),
     *(command.run for command in (*stored.COMMANDS, *judged.COMMANDS)),
 )
+SILENT: Final = (
+    chain.kernels,
+    *(command.run for command in (*stored.COMMANDS, *judged.COMMANDS)),
+    floor.parity,
+    floor.explain,
+)
 MISUSE: Final = 2  # exit status
 
 

@@ -6,6 +6,7 @@ from market.errors import LakeError
 from storage.lake import Lake
 from storage.manifest import Place
 from storage.parquet import is_tuned, read_row_groups
+from storage.progress import Told, untold
 
 
 class Compacted(NamedTuple):
@@ -31,10 +32,11 @@ def compact(lake: Lake, place: Place) -> Compacted | None:
     return Compacted(place.name, old.bytes, new.bytes)
 
 
-def compact_all(lake: Lake) -> tuple[list[Compacted], list[str]]:
+def compact_all(lake: Lake, told: Told = untold) -> tuple[list[Compacted], list[str]]:
     """Compact every partition of a lake: those that were rewritten, and one line for each that could not be."""
     rewritten, faults = list[Compacted](), list[str]()
-    for place in lake.places():
+    places = lake.places()
+    for place in told(places, len(places)):
         try:
             done = compact(lake, place)
         except LakeError as error:

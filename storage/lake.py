@@ -31,6 +31,7 @@ from storage.manifest import (
 from storage.object_store import ObjectStore
 from storage.parquet import read_row_groups
 from storage.partition import PartitionWriter, State, writing_errors
+from storage.progress import Told, untold
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -183,9 +184,10 @@ class Lake:
                 faults.append(str(error))
         return manifests, faults
 
-    def verify(self) -> list[str]:
+    def verify(self, told: Told = untold) -> list[str]:
         """One line for each manifest that cannot be read and each file that is not what its manifest promises."""
-        return [fault for place in self.places() for fault in self._faults(place)]
+        places = self.places()
+        return [fault for place in told(places, len(places)) for fault in self._faults(place)]
 
     def sweep(self) -> int:
         """Remove what killed writers left behind; returns how many files that were.

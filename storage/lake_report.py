@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from storage.compaction import compact_all
 from storage.lake import Lake, Manifest
+from storage.progress import Counting
 
 _HEADINGS: Final = ("partition", "rows", "bytes", "verdict", "from", "to")
 
@@ -29,14 +30,14 @@ def list_partitions(lake: Lake) -> Report:
 
 def verify(lake: Lake) -> Report:
     """Reads every byte of the lake, and says what is not as its manifest promises, one line a fault."""
-    faults, count = lake.verify(), len(lake.places())
+    faults, count = lake.verify(Counting("partitions verified")), len(lake.places())
     text = "\n".join([*faults, f"{count} partitions, {len(faults)} faults"])
     return Report(text, {"partitions": count, "faults": faults}, not faults)
 
 
 def compact(lake: Lake) -> Report:
     """Rewrites what is not stored as the lake stores it today, and says what that saved and what could not be read."""
-    (done, faults), count = compact_all(lake), len(lake.places())
+    (done, faults), count = compact_all(lake, Counting("partitions looked at")), len(lake.places())
     before, after = sum(part.bytes_before for part in done), sum(part.bytes_after for part in done)
     lines = [f"{part.name}  {part.bytes_before:,} -> {part.bytes_after:,} bytes" for part in done]
     lines += [f"skipped: {fault}" for fault in faults]

@@ -1,16 +1,30 @@
-"""How far a download or an import has come, for the person who waits for it."""
+"""How far a download, an import or a long count has come, for the person who waits for it."""
 
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TextIO, TypeVar
 
 from storage.download import Progress
 
 WIDTH: Final = 30  # characters of the bar
-EVERY_S: Final = 5.0  # between two lines about one import
+EVERY_S: Final = 5.0  # between two lines about one import or count
+CLEAR: Final = "\r\x1b[K"  # what a terminal takes to empty its line
+Item = TypeVar("Item")
+
+
+class Told(Protocol):
+    """Hands things on, one by one, and may tell of them."""
+
+    def __call__(self, items: Iterable[Item], count: int) -> Iterable[Item]:
+        """The same things in the same order, of which there are ``count``."""
+
+
+def untold(items: Iterable[Item], count: int) -> Iterable[Item]:
+    """The things, without a word."""
+    return items
 
 
 def bar(have: int, total: int) -> str:
@@ -60,3 +74,19 @@ class Reading:
         names = ", ".join(path.name for path in self._sizes)
         seconds = time.monotonic() - self._begun
         self._say(f"read {names}, {sum(self._sizes.values()) / 1e6:.1f} MB, in {seconds:.1f} s: {result}")
+
+
+class Counting:
+    """Says every few seconds how many of some things are done, where the stream is a terminal."""
+
+    def __init__(self, what: str, stream: TextIO | None = None, every_s: float = EVERY_S) -> None:
+        self._what, self._stream, self._every_s = what, stream or sys.stderr, every_s
+
+    def __call__(self, items: Iterable[Item], count: int) -> Iterator[Item]:
+        """The things, one by one."""
+        said = time.monotonic()
+        for done, item in enumerate(items):
+            if done and self._stream.isatty() and time.monotonic() - said >= self._every_s:
+                said = time.monotonic()
+                self._stream.write(f"{CLEAR}{done} of {count} {self._what}\n")
+            yield item

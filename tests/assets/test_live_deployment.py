@@ -2,11 +2,15 @@
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import dagster as dg
 import pytest
 
 from assets.live_deployment import Asked, approved_version, live_deployment
@@ -19,6 +23,7 @@ from live.plan import CHALLENGER_DESK, MODEL_DESK
 from live.rollout import Rollout
 from live.serve import page_server
 from market.errors import BundleError, RegistryError
+from orchestration.instance import open_instance
 from storage.deployment import push
 from storage.promotions import Promotion, PromotionLedger
 from storage.registry import Version
@@ -89,6 +94,53 @@ async def floor_of_two(folder: Path, ledger: PromotionLedger):
         await asyncio.wait(tasks)
         for runner in floor.runners:
             runner.close()
+
+
+@pytest.mark.parametrize("answer", [None, 401])
+def test_a_deployment_that_fails_leaves_no_secret_in_dagster(
+    answer: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the token and the key nothing is in Dagster's storage, whether the runner is away or refuses them."""
+    monkeypatch.setenv("TICKLOOP_DEPLOY_TOKEN", "planted-token")
+    monkeypatch.setenv("TICKLOOP_DEPLOY_KEY", "planted-key")
+    dev = load_settings("dev")
+    registry = Registered(tmp_path / "registry", dev)
+    registry.approve("champion")
+    with refusing(answer) as url, open_instance(tmp_path / "dagster") as instance:
+        settings = replace(dev, live=replace(dev.live, runner_url=url))
+        resources = {"settings": settings, "registry": registry}
+        config = {"ops": {"live_deployment": {"config": {"symbol": SYMBOL}}}}
+        result = dg.materialize(
+            [live_deployment], instance=instance, resources=resources, run_config=config, raise_on_error=False
+        )
+    assert not result.success
+    content = b"".join(path.read_bytes() for path in (tmp_path / "dagster").rglob("*") if path.is_file())
+    assert (b"refused the bundle (401)" if answer else b"no runner answers at") in content
+    assert b"planted" not in content
+
+
+@contextmanager
+def refusing(status: int | None) -> Iterator[str]:
+    """Where a runner refuses everything, or where there is none."""
+    if status is None:
+        yield "http://127.0.0.1:1"
+        return
+
+    class Refuser(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_error(status)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Refuser)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @in_loop

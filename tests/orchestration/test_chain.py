@@ -51,6 +51,10 @@ from storage.trials import read_trials
 from tests.builders_chain import DAYS, spoil_lines, tiny_settings, truncate
 from tests.builders_processes import until
 
+PLANTED = {  # all but TICKLOOP_STUDY_URL, which would be asked: see tests/storage/test_studies.py
+    f"TICKLOOP_{name}": f"planted-{name}"
+    for name in ("READ_TOKEN", "DEPLOY_TOKEN", "KILL_TOKEN", "DEPLOY_KEY", "WAREHOUSE_PASSWORD", "REDIS_PASSWORD")
+}
 TABLES = ("raw_ticks", "aligned_events", "features", "labels")
 
 
@@ -68,7 +72,12 @@ def flip_last_byte(path: Path) -> None:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, ChainReport]:
     settings = tiny_settings(tmp_path_factory.mktemp("var"))
-    return settings, drive(settings)[0]
+    with pytest.MonkeyPatch.context() as planted:
+        for name, secret in PLANTED.items():
+            planted.setenv(name, secret)
+        report, said = drive(settings)
+    assert not [line for line in said if "planted" in line]
+    return settings, report
 
 
 @pytest.fixture
@@ -90,6 +99,15 @@ def test_every_table_is_made_and_passes_its_checks(built: tuple[Settings, ChainR
         *("registered_model", "promotion"),
     }
     assert lake.verify() == []
+
+
+def test_no_secret_of_the_environment_is_in_anything_that_the_chain_wrote(built: tuple[Settings, ChainReport]) -> None:
+    var = built[0].paths.var
+    files = [path for path in var.rglob("*") if path.is_file()]
+    assert {"mlflow.db", "dagster.yaml", "trials.jsonl"} <= {path.name for path in files}
+    assert any("history" in path.parts for path in files)  # Dagster's event logs
+    holding = [path for path in files if b"planted" in path.read_bytes()]
+    assert holding == []
 
 
 def test_the_second_day_goes_on_from_the_first(built: tuple[Settings, ChainReport]) -> None:
