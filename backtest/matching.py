@@ -21,6 +21,7 @@ from backtest.orders import (
     CLOCK,
     CROSSED_BOOK,
     FATE,
+    FORGOTTEN,
     LOST,
     META,
     MODIFY,
@@ -211,7 +212,8 @@ def _accept(state, slot, now):
 def _stands(state, slot, order_id, kind, now):
     """Whether the order is there to be changed; otherwise a report of ``kind`` says why it is not."""
     if slot < 0 or state[ORDERS][slot].status == IN_FLIGHT:
-        report(state, order_id, kind, UNKNOWN_ORDER, now)
+        dropped = slot < 0 and 0 < order_id <= state[META][FORGOTTEN]
+        report(state, order_id, kind, ALREADY_DONE if dropped else UNKNOWN_ORDER, now)
         return False
     order = state[ORDERS][slot]
     if order.order_id != order_id:  # its row was given to a later order

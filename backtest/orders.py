@@ -53,7 +53,8 @@ NEXT_REPORT: Final = 13
 TALLY: Final = 14  # from here on what has happened, in the order of TALLIES
 TALLIES: Final = ("orders", "orders_refused", "cancels", "cancels_late", "cancels_refused", "cancels_unanswered")
 ORDERS_MET, ORDERS_REFUSED, CANCELS_MET, CANCELS_LATE, CANCELS_REFUSED, CANCELS_UNANSWERED = range(TALLY, TALLY + 6)
-META_SIZE: Final = TALLY + len(TALLIES)
+FORGOTTEN: Final = TALLY + len(TALLIES)  # the largest id of the orders that were dropped, 0: none was
+META_SIZE: Final = FORGOTTEN + 1
 
 # columns of a request
 VERB: Final = 0
@@ -78,7 +79,7 @@ REFUSED: Final = 1
 LOST: Final = 2
 
 NEVER: Final = 2**63 - 1
-_ROOM: Final = 256  # rows to begin with
+ROOM: Final = 256  # rows to begin with
 
 State = tuple[
     NDArray[np.int64],
@@ -102,13 +103,36 @@ def new_state(queue_code: int, queue_power: float, crossed_code: int) -> State:
         ladder,
         spill,
         head,
-        np.zeros(_ROOM, ORDER),
-        np.zeros((2, _ROOM), np.int64),
-        np.zeros((_ROOM, REQUEST_SIZE), np.int64),
-        np.zeros(_ROOM, REPORT),
+        np.zeros(ROOM, ORDER),
+        np.zeros((2, ROOM), np.int64),
+        np.zeros((ROOM, REQUEST_SIZE), np.int64),
+        np.zeros(ROOM, REPORT),
         meta,
         np.array([queue_power]),
     )
+
+
+def without_done(state: State) -> State:
+    """The state less the orders that are done, that nothing under way names and of which every report was handed out.
+
+    Rows move up, ids stay; what the venue says afterwards is the same, as ids rise from order to order.
+    """
+    meta = state[META].copy()
+    orders = state[ORDERS][: meta[ORDER_COUNT]]
+    asked, waiting = state[REQUESTS][: meta[REQUEST_COUNT], SLOT], state[REPORTS][: meta[REPORT_COUNT]]["order_id"]
+    kept = (orders["leaves"] > 0) | (orders["unanswered"] > 0) | np.isin(orders["order_id"], waiting)
+    kept[asked[asked >= 0]] = True
+    row = np.append(np.cumsum(kept) - 1, -1)  # by old row; -1 stays -1
+    table = np.zeros(max(ROOM, 2 * int(kept.sum())), ORDER)
+    table[: kept.sum()] = orders[kept]
+    resting, requests = state[RESTING].copy(), state[REQUESTS].copy()
+    for side in range(2):
+        count = meta[RESTING_COUNT + side]
+        resting[side, :count] = row[resting[side, :count]]
+    requests[: asked.size, SLOT] = row[asked]
+    meta[ORDER_COUNT] = kept.sum()
+    meta[FORGOTTEN] = max(meta[FORGOTTEN], orders["order_id"][~kept].max(initial=0))
+    return (*state[:ORDERS], table, resting, requests, state[REPORTS], meta, state[POWERS])
 
 
 @njit(**BORROWING)

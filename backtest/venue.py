@@ -13,6 +13,7 @@ from backtest.orders import (
     CANCEL,
     CLOCK,
     CROSSED_BOOK,
+    FORGOTTEN,
     LOST,
     MET,
     META,
@@ -37,6 +38,7 @@ from backtest.orders import (
     new_state,
     send,
     standing,
+    without_done,
 )
 from backtest.parameters import VenueParameters
 from market.book import Book
@@ -89,12 +91,19 @@ class SimulatedVenue:
         parameters: VenueParameters,
         latency: LatencyModel | None = None,
         admission: Admission | None = None,
+        *,
+        forgets: bool = False,
     ) -> None:
-        """``latency`` is the parameters' constant one unless given; without ``admission`` nobody asks for margin."""
+        """``latency`` is the parameters' constant one unless given; without ``admission`` nobody asks for margin.
+
+        One that ``forgets`` drops orders that are done when its table is full, so that it can run for months; order
+        ids have to rise then, as those of a session do.
+        """
         self.instrument = instrument
         self.parameters = parameters
         self._latency = latency or ConstantLatency(parameters.order_latency_ns, parameters.ack_latency_ns)
         self._admission = admission
+        self._forgets = forgets
         self._state = new_state(parameters.queue_code, parameters.queue_power, parameters.crossed_code)
         self._slots: dict[int, int] = {}  # order id -> row of its order
 
@@ -105,11 +114,11 @@ class SimulatedVenue:
 
     @property
     def orders(self) -> Orders:
-        """A copy of every order ever sent, in the order sent."""
+        """A copy of every order ever sent, in the order sent, less those forgotten."""
         return self._state[ORDERS][: self._meta[ORDER_COUNT]].copy()
 
     def order(self, order_id: int) -> np.void | None:
-        """A copy of one order as it stands, see ``market.orders.ORDER``; None if it was never sent."""
+        """A copy of one order as it stands, see ``market.orders.ORDER``; None if it was never sent, or is forgotten."""
         slot = self._slots.get(order_id)
         return None if slot is None else self._state[ORDERS][slot].copy()
 
@@ -134,6 +143,7 @@ class SimulatedVenue:
         """
         order_id, side, price = _whole("order_id", order_id), _whole("side", side), _whole("price", price)
         qty, tif, sent_ts = _whole("qty", qty), _whole("tif", tif), _whole("sent_ts", sent_ts)
+        self._forget_done()
         slot = int(self._meta[ORDER_COUNT])
         self._make_room(ORDERS, slot)
         self._make_room(RESTING, slot)
@@ -231,7 +241,7 @@ class SimulatedVenue:
 
         Raises BacktestError if it is not one, or was made with another queue model.
         """
-        fresh = self.__class__(self.instrument, self.parameters, self._latency, self._admission)
+        fresh = self.__class__(self.instrument, self.parameters, self._latency, self._admission, forgets=self._forgets)
         fresh._fill_from(arrays)
         self._state, self._slots = fresh._state, fresh._slots
 
@@ -244,8 +254,16 @@ class SimulatedVenue:
         own = [self.parameters.queue_code, self.parameters.crossed_code, self.parameters.queue_power]
         if made != own:
             raise BacktestError(f"the dump's queue code, crossed book and power are {made}, this venue's {own}")
-        ids = arrays["orders"]["order_id"].tolist()  # type: ignore[call-overload]
-        self._slots = {order_id: slot for slot, order_id in reversed(list(enumerate(ids)))}
+        self._slots = self._first_rows()
+
+    def _first_rows(self) -> dict[int, int]:
+        ids = self._state[ORDERS][: self._meta[ORDER_COUNT]]["order_id"].tolist()
+        return {order_id: slot for slot, order_id in reversed(list(enumerate(ids)))}
+
+    def _forget_done(self) -> None:
+        if self._forgets and self._meta[ORDER_COUNT] == self._state[ORDERS].size:
+            self._state = without_done(self._state)
+            self._slots = self._first_rows()
 
     def _copy_in(self, place: int, name: str, saved: NDArray[np.generic]) -> None:
         axis = 1 if place == RESTING else 0
@@ -256,7 +274,7 @@ class SimulatedVenue:
         self._state[place][tuple(slice(size) for size in saved.shape)] = saved
 
     def _flaw(self, order_id: int, side: int, price: int, qty: int, tif: int) -> int:
-        if order_id in self._slots:
+        if order_id in self._slots or 0 < order_id <= self._meta[FORGOTTEN]:
             return DUPLICATE_ID
         if side not in (BUY, SELL):
             return BAD_SIDE

@@ -124,7 +124,7 @@ def gateway_of(plan: LivePlan, kind: GatewayKind) -> DeskGateway:
     """A gateway that has sent nothing."""
     if kind == "exchange":
         return ExchangeGateway(plan.instrument)
-    return ShadowGateway() if kind == "shadow" else SimulatedVenue(plan.instrument, plan.venue)
+    return ShadowGateway() if kind == "shadow" else SimulatedVenue(plan.instrument, plan.venue, forgets=True)
 
 
 def strategy_from(plan: LivePlan, bundle: Bundle) -> Strategy:
