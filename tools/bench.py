@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path = ROOT / "benchmar
     for name in failed:
         print(f"{name} could not be run: see what it said above", file=sys.stderr)
     if options.save and figures:
-        print(f"saved to {save(figures, folder / 'history').relative_to(folder.parent)}", file=sys.stderr)
+        kept = save(figures, folder / "history").relative_to(folder.parent)
+        print(f"saved to {kept}; `make docs` writes docs/performance.md anew", file=sys.stderr)
     return min(len(failed), 1)
 
 
