@@ -22,6 +22,7 @@ from live.gateways.life import OVER, OrderLife, Standing, Told, Trade
 from live.gateways.news import OrderNews
 from live.gateways.permission import require_harmless
 from live.gateways.renewing import Insistence, Lapsed, wait_of
+from live.gateways.tellings import Tellings
 from live.gateways.venue_clock import VenueClock
 from market.errors import BackgroundError, NoAnswer, OrderRefused, RefusedForNow, TickloopError, VenueError
 from market.events import BUY, SELL, Events
@@ -29,13 +30,10 @@ from market.instrument import Instrument
 from market.orders import (
     ALREADY_DONE,
     LINE_DOWN,
-    MOVES,
-    NEVER_ARRIVED,
     NO_ANSWER,
     NO_MARGIN,
     NO_REASON,
     OPENING,
-    REPORT,
     VENUE_REFUSED,
     WOULD_CROSS,
     Reports,
@@ -98,8 +96,6 @@ class ExchangeGateway:
     def __init__(self, instrument: Instrument) -> None:
         self.counts = dict.fromkeys(_COUNTS, 0)
         self.last_words = ""  # of a venue that did not say where an order stands
-        self.position = 0  # lots, the sum of all fills told
-        self._seen_position = 0  # of those handed out
         self._reconciled = False  # the account's stream is up, and venue and journal agree
         self._guarded = True  # the venue's countdown runs, where there is one
         self._instrument = instrument
@@ -108,11 +104,7 @@ class ExchangeGateway:
         self._deadlines: dict[int, float] = {}  # monotonic s, when an order that is unknown can no longer arrive
         self._answered: dict[int, asyncio.Event] = {}  # the venue, or our asking, has settled its placement
         self._cancelling: set[int] = set()
-        self._seen: dict[int, OrderLife] = {}  # the same orders, as far as their reports were handed out
-        self._given_up: set[int] = set()  # orders of which we told that they never arrived
-        self._waiting: list[tuple[int, ...]] = []
-        self._heard: list[Reports] = []
-        self._told = 0
+        self._tellings = Tellings()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stream: AccountStream | None = None
         self._reconciling: asyncio.Task[None] | None = None  # with the connection that is up
@@ -140,6 +132,11 @@ class ExchangeGateway:
         return sum(life.missing or not self._answered[life.order_id].is_set() for life in self.alive)
 
     @property
+    def position(self) -> int:
+        """Lots, the sum of all fills told."""
+        return self._tellings.position
+
+    @property
     def up(self) -> bool:
         """Whether orders may leave."""
         return self._reconciled and self._guarded
@@ -160,16 +157,10 @@ class ExchangeGateway:
     def hear(self, reports: Reports) -> None:
         """Take reports out of the journal: they are handed out next, as they were then."""
         for report in reports:
-            self._told = max(self._told, int(report["report_id"]) + 1)
-            if int(report["reason"]) == NEVER_ARRIVED:
-                self._given_up.add(int(report["order_id"]))
-            if int(report["kind"]) in MOVES:
-                self.position += int(report["side"]) * int(report["qty"])
             life = self._lives.get(int(report["order_id"]))
             if life is not None:  # None: its end was handed out before the snapshot that we go on from
                 life.remember(report)
-        self._note_seen(reports)
-        self._heard.append(reports)
+        self._tellings.hear(reports)
 
     def reports(self, until: int) -> Reports:
         """Reports that are visible by ``until``, ns UTC, each handed out once.
@@ -178,31 +169,13 @@ class ExchangeGateway:
         """
         if self._failure is not None:
             raise self._failure
-        if self._heard:
-            replayed = np.concatenate(self._heard)
-            self._heard = []
-            return replayed
-        reports = np.array(self._waiting, REPORT)
-        due = reports["visible_ts"] <= until
-        self._waiting = self._waiting[int(due.sum()) :]
-        self._note_seen(reports[due])
-        return reports[due]
-
-    def _note_seen(self, reports: Reports) -> None:
-        for report in reports:
-            life = self._seen.get(int(report["order_id"]))
-            if int(report["kind"]) in MOVES:
-                self._seen_position += int(report["side"]) * int(report["qty"])
-            if life is not None:
-                life.remember(report)
-                if life.ended:
-                    del self._seen[life.order_id]
+        return self._tellings.hand_out(until)
 
     def place(self, order_id: int, side: int, price: int, qty: int, tif: int, sent_ts: int) -> None:
         """Send an order, in a task; before ``open`` it is only remembered."""
         self._forget()
         life = self._lives[order_id] = OrderLife(order_id, side, price, qty, tif)
-        self._seen.setdefault(order_id, OrderLife(order_id, side, price, qty, tif))
+        self._tellings.follow(OrderLife(order_id, side, price, qty, tif))
         self._answered[order_id] = asyncio.Event()
         if self._line is None:
             return
@@ -230,7 +203,7 @@ class ExchangeGateway:
         await line.client.open()
         if not line.client.test_network:  # which has nothing to withdraw, and no answer to that question
             require_harmless(await line.client.restrictions(), line.client.may_trade)
-        await line.client.take_stock(self._told == 0)
+        await line.client.take_stock(self._tellings.told == 0)
         self._line = line
         for life in self.alive:
             self._deadlines[life.order_id] = time.monotonic() + line.patience.recv_window_s
@@ -265,26 +238,18 @@ class ExchangeGateway:
         await self._line.client.close()
 
     def dump(self) -> dict[str, NDArray[np.int64]]:
-        """What a snapshot beside the journal has to keep: what was handed out; orders that are done are left out."""
-        lives = self._seen.values()
-        orders = [(life.order_id, life.side, life.price, life.qty, life.tif, life.acked, life.filled) for life in lives]
-        fills = [(life.order_id, price, qty) for life in lives for price, qty in life.fills]
-        return {
-            "totals": np.array([self._seen_position, self._told - len(self._waiting)], np.int64),
-            "orders": np.array(orders, np.int64).reshape(-1, 7),
-            "fills": np.array(fills, np.int64).reshape(-1, 3),
-        }
+        """What a snapshot beside the journal has to keep."""
+        return self._tellings.dump()
 
     def load(self, arrays: dict[str, NDArray[np.int64]]) -> None:
         """Go on from a ``dump``, as if the journal up to there had been heard."""
-        self.position, self._told = (int(total) for total in arrays["totals"])
-        self._seen_position = self.position
+        self._tellings.load(arrays["totals"])
         for order_id, side, price, qty, tif, acked, filled in arrays["orders"].tolist():
             self.place(order_id, side, price, qty, tif, 0)
-            for life in (self._lives[order_id], self._seen[order_id]):
+            for life in (self._lives[order_id], self._tellings.seen(order_id)):
                 life.acked, life.filled = bool(acked), filled
         for order_id, price, qty in arrays["fills"].tolist():
-            for life in (self._lives[order_id], self._seen[order_id]):
+            for life in (self._lives[order_id], self._tellings.seen(order_id)):
                 life.journalled.append((price, qty))
                 life.fills.append((price, qty))
 
@@ -480,7 +445,7 @@ class ExchangeGateway:
         if foreign:
             raise VenueError(f"{len(foreign)} orders work in {self._instrument.name} that the journal does not know")
         holding, before = await client.holding(), self.position
-        if self._open.adopts and self._told == 0 and holding.lots:
+        if self._open.adopts and self._tellings.told == 0 and holding.lots:
             self._adopt(holding)
         held = holding.lots
         for life in self.alive:
@@ -500,7 +465,7 @@ class ExchangeGateway:
 
     def _on_news(self, news: OrderNews) -> None:
         life, number = self._life_of(news.c), self._number_of(news.c)
-        if number in self._given_up and (news.X not in OVER or float(news.z) > 0):
+        if number in self._tellings.given_up and (news.X not in OVER or float(news.z) > 0):
             self._fail(VenueError(f"order {number} was given up as never arrived, and stands at the venue as {news.X}"))
             return
         if life is None and self._is_ours(news.c.rpartition("-")[0]):
@@ -513,12 +478,12 @@ class ExchangeGateway:
                     self._fail(VenueError(f"an order in {self._instrument.name} that is not ours was filled"))
             return
         tick, lot, venue_ts = self._instrument.tick_size, self._instrument.lot_size, news.T * _MS
-        before = self._told
+        before = self._tellings.told
         if news.x == "TRADE":
             trade = Trade(news.t, on_grid(news.L, tick), on_grid(news.l, lot), news.m, venue_ts)
             self._tell(life.on_trade(trade))
         self._tell(life.on_standing(Standing(news.X, on_grid(news.z, lot), venue_ts, news.i)))
-        if self._told == before:
+        if self._tellings.told == before:
             self.counts["duplicates"] += 1
 
     def _life_of(self, client_id: str) -> OrderLife | None:
@@ -533,19 +498,7 @@ class ExchangeGateway:
         return prefix == f"tl{self._open.session}"
 
     def _tell(self, told: list[Told]) -> None:
-        for report in told:
-            if report.kind in MOVES:
-                self.position += report.side * report.qty
-            if report.reason == NEVER_ARRIVED:
-                self._given_up.add(report.order_id)
-            visible_ts = self._open.calls.now()
-            self._waiting.append(
-                (
-                    *(self._told, report.order_id, report.price, report.qty, report.leaves),
-                    *(report.venue_ts, visible_ts, report.kind, report.reason, report.side, report.maker),
-                )
-            )
-            self._told += 1
+        self._tellings.tell(told, self._open.calls.now())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
