@@ -10,7 +10,7 @@ from tests.builders_processes import Process, ended_at_last, until
 
 pytestmark = pytest.mark.acceptance
 
-SECONDS = 240.0  # of tape, more than both runners take on a busy machine
+SECONDS = 600.0  # of tape, more than both runners take on a busy machine
 
 
 @pytest.mark.parametrize("name", MARKETS)
