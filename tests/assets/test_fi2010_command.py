@@ -26,7 +26,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
         learners=replace(settings.models.learners, lightgbm_rounds=10),
         search=replace(settings.models.search, trials=1),
     )
-    monkeypatch.setattr(main, "load_settings", lambda: replace(settings, models=small))
+    monkeypatch.setattr("commands.line.load_settings", lambda: replace(settings, models=small))
     monkeypatch.setattr(sys, "argv", ["main.py", "benchmark", "fi2010", *words])
     status = main.main()
     said = capsys.readouterr()

@@ -26,7 +26,7 @@ def settings(tmp_path_factory):
 
 
 def _run(settings, monkeypatch, capsys, *words):
-    monkeypatch.setattr(main, "load_settings", lambda: settings)
+    monkeypatch.setattr("commands.line.load_settings", lambda: settings)
     monkeypatch.setattr(sys, "argv", ["main.py", "benchmark", "recordings", *words])
     status = main.main()
     said = capsys.readouterr()

@@ -107,7 +107,7 @@ def test_the_graph_is_without_a_warehouse_that_is_not_enabled(settings: Settings
 @pytest.fixture
 def tickloop(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """``main.py`` on the fixture's folder."""
-    monkeypatch.setattr(main, "load_settings", lambda: settings)
+    monkeypatch.setattr("commands.line.load_settings", lambda: settings)
     return monkeypatch
 
 
