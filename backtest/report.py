@@ -140,7 +140,8 @@ td, th { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align
   font-variant-numeric: tabular-nums; }
 th { font-weight: 600; color: var(--dim); } tr:last-child td { border-bottom: 0; }
 td:first-child, th:first-child { text-align: left; }
-.facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.facts td, .facts th { text-align: left; }
+.facts td { white-space: normal; overflow-wrap: anywhere; }
 .rows td, .rows th { padding: .25rem .5rem; }
 .figures td:first-child { white-space: normal; min-width: 9rem; }
 """
