@@ -1,4 +1,4 @@
-"""A journal segment as tables: events aligned by the clock that ran live, decisions, their orders, and reports."""
+"""A journal segment as tables: events by the clock that ran live, decisions, their orders, reports, and models."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -20,7 +20,18 @@ from market.parameters import ClockParameters
 from market.reader import FrameReader
 from market.schema import events_to_frame
 from storage.files import file_sha256
-from storage.journal import CONNECTION, DECISION, FRAME, HEADER, MODEL, REPORTS, TRADING_DESK, Record, read_segment
+from storage.journal import (
+    CHALLENGER_DESK,
+    CONNECTION,
+    DECISION,
+    FRAME,
+    HEADER,
+    MODEL,
+    REPORTS,
+    TRADING_DESK,
+    Record,
+    read_segment,
+)
 from trading.records import DECISION as DECISION_RECORD
 from trading.records import INTENT
 
@@ -28,7 +39,8 @@ EVENTS_TABLE: Final = "live_events"
 DECISIONS_TABLE: Final = "live_decisions"
 REPORTS_TABLE: Final = "live_reports"
 ORDERS_TABLE: Final = "live_orders"  # what decisions asked for: orders and cancels
-TABLES: Final = (EVENTS_TABLE, DECISIONS_TABLE, REPORTS_TABLE, ORDERS_TABLE)
+MODELS_TABLE: Final = "live_models"  # which bundle decides at a desk, from which row on
+TABLES: Final = (EVENTS_TABLE, DECISIONS_TABLE, REPORTS_TABLE, ORDERS_TABLE, MODELS_TABLE)
 _LOST: Final = b"\x00"
 
 
@@ -72,6 +84,7 @@ def read_tables(reader: FrameReader, segment: Path, newest: bool) -> SegmentTabl
         DECISIONS_TABLE: _table(records, DECISION, DECISION_RECORD, slice(0, DECISION_RECORD.itemsize)),
         REPORTS_TABLE: _table(records, REPORTS, REPORT, slice(0, None)),
         ORDERS_TABLE: _table(records, DECISION, INTENT, slice(DECISION_RECORD.itemsize, None)),
+        MODELS_TABLE: _models(records),
     }
     return SegmentTables(segment_key(segment, records[0].ts), tables, _facts(records, frames, lost, tables))
 
@@ -103,6 +116,12 @@ def _table(records: Iterable[Record], kind: int, dtype: np.dtype[np.void], part:
     return pl.DataFrame(columns | {name: np.ascontiguousarray(table[name]) for name in dtype.names or ()})
 
 
+def _models(records: Iterable[Record]) -> pl.DataFrame:
+    """A line for each model that was given a desk; an empty sha takes it away."""
+    rows = [(record.place, record.ts, record.payload.decode()) for record in records if record.kind == MODEL]
+    return pl.DataFrame(rows, {"desk": pl.UInt8, "row_ts": pl.Int64, "bundle_sha": pl.String}, orient="row")
+
+
 def _rows(content: bytes, dtype: np.dtype[np.void]) -> NDArray[np.void]:
     if len(content) % dtype.itemsize:
         raise JournalError(f"{len(content)} bytes of a journal record were written by another version")
@@ -111,7 +130,7 @@ def _rows(content: bytes, dtype: np.dtype[np.void]) -> NDArray[np.void]:
 
 def _facts(records: list[Record], events: Events, lost: int, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
     decisions, reports = tables[DECISIONS_TABLE], tables[REPORTS_TABLE]
-    models = [record.payload.decode() for record in records if record.kind == MODEL and record.place == TRADING_DESK]
+    running = {desk: tables[MODELS_TABLE].filter(desk=desk)["bundle_sha"] for desk in (TRADING_DESK, CHALLENGER_DESK)}
     return {
         "frames": sum(record.kind == FRAME for record in records),
         "events": len(events),
@@ -124,8 +143,14 @@ def _facts(records: list[Record], events: Events, lost: int, tables: dict[str, p
         "batch_to_decision_p95_ms": _percentile_ms((decisions["infer_ts"] - decisions["row_ts"]).to_numpy()),
         "first_ts": records[0].ts,
         "last_ts": records[-1].ts,
-        "running_sha": models[-1] if models else "",
+        "running_sha": _last(running[TRADING_DESK]),
+        "challenger_sha": _last(running[CHALLENGER_DESK]),
     }
+
+
+def _last(shas: pl.Series) -> str | None:
+    """The newest of a segment; None where it names none, and the one before goes on."""
+    return str(shas[-1]) if len(shas) else None
 
 
 def _percentile_ms(durations_ns: NDArray[np.int64]) -> float:

@@ -17,6 +17,7 @@ from storage.journal import finished_segments, read_headers, segments
 from storage.lake import FAILED, Lake
 
 COUNTS = ("frames", "events", "decisions", "reports", "fills", "disconnections", "lost_by_sequence")
+MODELS = ("running_sha", "challenger_sha")  # the newest at either desk, empty where there is none
 LATENCIES = ("ingest_lag_p95_ms", "batch_to_decision_p95_ms")
 
 
@@ -84,8 +85,8 @@ def journal_facts(table: pl.DataFrame) -> dict[str, Any]:
     """The whole journal in numbers; percentiles are those of the worst segment."""
     sums = {name: int(table[name].sum()) for name in COUNTS}
     worst = {name: float(table[name].fill_nan(None).max() or float("nan")) for name in LATENCIES}  # type: ignore[arg-type]
-    running = [sha for sha in table["running_sha"] if sha]
-    return {"segments": table.height, **sums, **worst, "running_sha": running[-1] if running else ""}
+    models = {name: ["", *table[name].drop_nulls()][-1] for name in MODELS}
+    return {"segments": table.height, **sums, **worst, **models}
 
 
 def in_order(events: pl.DataFrame) -> Verdict:

@@ -29,6 +29,9 @@ from market.errors import DataError
 Floats = NDArray[np.float64]
 AbVerdict = Literal["challenger", "champion", "not told apart", "stopped for harm", "insufficient"]
 
+HARM: Final = "stopped for harm"
+WINNERS: Final = ("challenger", "champion")
+
 MINUTES_A_DAY: Final = 1_440
 LEAST_DAYS: Final = 14  # of counted minutes; fewer give no winner, whatever they show
 TAIL: Final = 0.01  # share of the worst minutes whose mean is the tail loss
@@ -298,7 +301,7 @@ def _unknown(value: float, block: int, observations: int, level: float, note: st
 
 def _verdict(found: dict[str, Interval], days: float, stopped: int | None) -> tuple[AbVerdict, str]:
     if stopped is not None:
-        return "stopped for harm", f"by the end of day {stopped} the challenger's Sharpe ratio was plainly lower"
+        return HARM, f"by the end of day {stopped} the challenger's Sharpe ratio was plainly lower"
     sharpe = found["sharpe"]
     if days < LEAST_DAYS or sharpe.low is None:
         return "insufficient", sharpe.note or f"{days:.1f} days of counted minutes, {LEAST_DAYS} are needed"

@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 
 import market  # noqa: F401  (points numba at its cache before an asset imports a kernel)
+from assets.ab_test import ab_test, ab_test_hold, rejected_challenger
 from assets.aligned_events import aligned_events, aligned_events_hold
 from assets.backtests import backtests, backtests_hold
 from assets.drift import drift, drift_hold
@@ -32,13 +33,14 @@ from assets.walk_forward_slices import walk_forward_slices, walk_forward_slices_
 from assets.warehouse import warehouse_events, warehouse_events_hold
 from config.loading import load_settings, refuse_live_keys
 from config.settings import Settings
+from orchestration.ab_sensor import harmful_challenger
 from orchestration.climbing import JournalClimber
 from orchestration.drift_sensors import monitor_sensors
 from orchestration.failures import run_failures
 from orchestration.jobs import JOBS
 from orchestration.live_sensors import finished_journal, new_approval, new_challenger
 from orchestration.retraining import retraining
-from orchestration.schedules import daily_data, daily_parity, monitors, weekly_slices
+from orchestration.schedules import daily_ab, daily_data, daily_parity, monitors, weekly_slices
 from orchestration.sensors import evaluated_model, new_slices
 
 ASSETS: Final = (
@@ -63,6 +65,8 @@ ASSETS: Final = (
     ir_decay,
     execution_drift,
     drift_page,
+    ab_test,
+    rejected_challenger,
     retraining,
 )
 CHECKS: Final = (
@@ -84,6 +88,7 @@ CHECKS: Final = (
     parity_hold,
     ir_decay_hold,
     execution_drift_hold,
+    ab_test_hold,
 )
 
 
@@ -95,13 +100,20 @@ def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinit
         assets=[*ASSETS, *([warehouse_events] if warehouse else [])],
         asset_checks=[*CHECKS, *([warehouse_events_hold] if warehouse else [])],
         jobs=JOBS,
-        schedules=[daily_data(settings), weekly_slices(settings), daily_parity(settings), monitors(settings)],
+        schedules=[
+            daily_data(settings),
+            weekly_slices(settings),
+            monitors(settings),
+            daily_parity(settings),
+            daily_ab(settings),
+        ],
         sensors=[
             new_slices(settings),
             new_approval(settings),
             new_challenger(settings),
             finished_journal(settings),
             *monitor_sensors(settings),
+            harmful_challenger(settings),
             evaluated_model(settings),
             run_failures(settings),
         ],

@@ -43,4 +43,14 @@ ladder = dg.define_asset_job(
     selection=_LADDER,
     description="Hold the runner's journal against its backtest: minutes of computing for every hour of market.",
 )
-JOBS = (data, slices, training, registry, deployment, live, monitoring, ladder)
+contest = dg.define_asset_job(
+    "contest",
+    selection=dg.AssetSelection.groups("contest"),
+    description="Hold the challenger's desk of the journal against the champion's, minute by minute.",
+)
+harm = dg.define_asset_job(
+    "harm",
+    selection=dg.AssetSelection.groups("harm"),
+    description="Bar the challenger that its A/B has stopped for harm.",
+)
+JOBS = (data, slices, training, registry, deployment, live, monitoring, ladder, contest, harm)

@@ -90,3 +90,26 @@ def daily_parity(settings: Settings) -> dg.ScheduleDefinition:
         return dg.RunRequest(run_key=f"parity|{day}|{symbol}")
 
     return daily_parity
+
+
+def daily_ab(settings: Settings) -> dg.ScheduleDefinition:
+    """Four o'clock: the live symbol's challenger against its champion, where the journal holds both."""
+
+    @dg.schedule(
+        cron_schedule="0 4 * * *",
+        job=jobs.contest,
+        execution_timezone="UTC",
+        default_status=schedule_status(settings),
+    )
+    def daily_ab(context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake]) -> dg.RunRequest | dg.SkipReason:
+        symbol, day = settings.live.symbol, context.scheduled_execution_time.date()
+        if not settings.live.challenger:
+            return dg.SkipReason("live.challenger is off: the runner has no desk for one")
+        journal = passed(lake, "live_journal", Part(symbol, WHOLE))
+        if journal is None:
+            return dg.SkipReason(f"no live_journal of {symbol} that passed its checks: nothing to compare")
+        if not journal.metadata["running_sha"] or not journal.metadata["challenger_sha"]:
+            return dg.SkipReason(f"the journal of {symbol} does not hold a model at both desks")
+        return dg.RunRequest(run_key=f"ab|{day}|{symbol}")
+
+    return daily_ab

@@ -1,0 +1,29 @@
+"""What the A/B of the live symbol starts: the end of a challenger that does harm, and nothing else."""
+
+from typing import Final
+
+import dagster as dg
+
+from config.settings import Settings
+from monitoring.ab import HARM
+from orchestration import jobs
+from orchestration.drift_sensors import Monitor, newest_report
+from orchestration.switches import sensor_status
+
+AB: Final = Monitor("ab_test", "judged_as_stated")
+
+
+def harmful_challenger(settings: Settings) -> dg.SensorDefinition:
+    """Has a challenger barred once its A/B was stopped for harm; a winner waits for the gates or a person."""
+
+    @dg.sensor(job=jobs.harm, minimum_interval_seconds=60, default_status=sensor_status(settings))
+    def harmful_challenger(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        found = newest_report(context.instance, AB)
+        if isinstance(found, str):
+            return dg.SkipReason(found)
+        if found["verdict"] != HARM:
+            return dg.SkipReason(f"ab_test says {found['said']}")
+        key = f"harm|{settings.live.symbol}|{found['challenger_sha'][:12]}|{found['report_sha'][:12]}"
+        return dg.RunRequest(key, tags={"harm/reason": str(found["said"])})
+
+    return harmful_challenger

@@ -1,0 +1,81 @@
+"""What a day's A/B asks for: harm bars the challenger once, a winner and everything else is a sentence."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.partitions import WHOLE
+from config.loading import load_settings
+from config.settings import Paths, Settings
+from market.schema import schema_sha
+from monitoring.ab import HARM
+from orchestration.ab_sensor import AB, harmful_challenger
+from orchestration.instance import open_instance
+from orchestration.schedules import daily_ab
+from storage.lake import Lake
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    dev = load_settings("dev")
+    return replace(dev, paths=Paths(tmp_path), live=replace(dev.live, challenger=True))
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with open_instance(settings.paths.dagster) as opened:
+        yield opened
+
+
+def report(instance: dg.DagsterInstance, verdict: str, said: str) -> None:
+    facts = {"verdict": verdict, "said": said, "challenger_sha": "bb" * 32, "report_sha": "cd" * 32}
+    instance.report_runless_asset_event(dg.AssetMaterialization(AB.asset, metadata=facts))
+    checked = dg.AssetCheckEvaluation(asset_key=dg.AssetKey(AB.asset), check_name=AB.check, passed=True, metadata={})
+    instance.report_runless_asset_event(checked)
+
+
+def tick(instance: dg.DagsterInstance, settings: Settings) -> dg.RunRequest | str:
+    with dg.build_sensor_context(instance) as context:
+        answer = harmful_challenger(settings)(context)
+    return str(answer.skip_message) if isinstance(answer, dg.SkipReason) else answer
+
+
+def test_only_harm_asks_for_anything(settings: Settings, instance: dg.DagsterInstance) -> None:
+    assert tick(instance, settings) == "the asset ab_test was never made"
+    report(instance, "challenger", "challenger: its Sharpe ratio is higher.")
+    assert tick(instance, settings) == "ab_test says challenger: its Sharpe ratio is higher."
+    report(instance, HARM, "stopped for harm: by the end of day 3.")
+    request = tick(instance, settings)
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_key == f"harm|{settings.live.symbol}|bbbbbbbbbbbb|cdcdcdcdcdcd"
+    assert request.tags == {"harm/reason": "stopped for harm: by the end of day 3."}
+
+
+def test_a_day_without_two_models_is_skipped_and_says_what_is_missing(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    lake, four = Lake(settings.paths.lake), datetime(2024, 8, 9, 4, tzinfo=UTC)
+    off = replace(settings, live=replace(settings.live, challenger=False))
+
+    def ask(settings: Settings) -> dg.RunRequest | dg.SkipReason:
+        with dg.build_schedule_context(instance, scheduled_execution_time=four, resources={"lake": lake}) as context:
+            found: dg.RunRequest | dg.SkipReason = daily_ab(settings)(context)
+        return found
+
+    assert "live.challenger is off" in str(ask(off))
+    assert "no live_journal" in str(ask(settings))
+    for challenger, word in (
+        ("", "does not hold a model at both desks"),
+        ("bb", f"ab|2024-08-09|{settings.live.symbol}"),
+    ):
+        frame, facts = pl.DataFrame({"x": [1]}), {"running_sha": "aa", "challenger_sha": challenger}
+        lake.write(
+            "live_journal", settings.live.symbol, WHOLE, frame, schema_sha=schema_sha(frame.schema), metadata=facts
+        )
+        lake.set_verdict("live_journal", settings.live.symbol, WHOLE, True, {})
+        assert word in str(ask(settings))
