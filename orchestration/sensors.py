@@ -28,6 +28,11 @@ def untrained_slices(settings: Settings, lake: Lake) -> list[tuple[Part, str]]:
     return found
 
 
+def cut(lake: Lake, symbol: str) -> bool:
+    """Whether a symbol has windows to train on."""
+    return passed(lake, "walk_forward_slices", Part(symbol, WHOLE)) is not None
+
+
 def new_slices(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
     """Requests a model for slices that have none, the newest first, as many a day as the budget allows."""
 
@@ -41,7 +46,11 @@ def new_slices(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinit
     ) -> list[dg.RunRequest] | dg.SkipReason:
         waiting = untrained_slices(settings, lake)
         if not waiting:
-            return dg.SkipReason(f"every slice of {', '.join(settings.data.symbols)} has an evaluated model")
+            uncut = [name for name in settings.data.symbols if not cut(lake, name)]
+            missing = f"; no windows of {', '.join(uncut)} passed their checks" if uncut else ""
+            return dg.SkipReason(
+                f"every slice that there is of {', '.join(settings.data.symbols)} has a model{missing}"
+            )
         context.instance.add_dynamic_partitions(symbols.name, sorted({part.symbol for part, _ in waiting}))
         context.instance.add_dynamic_partitions(slices.name, sorted({part.key for part, _ in waiting}))
         newest_first = sorted(waiting, key=lambda found: found[0].key, reverse=True)
@@ -77,7 +86,11 @@ def evaluated_model(settings: Settings) -> dg.SensorDefinition:
     def evaluated_model(lake: dg.ResourceParam[Lake]) -> dg.RunRequest | dg.SkipReason:
         waiting = unregistered_models(settings, lake)
         if not waiting:
-            return dg.SkipReason(f"the newest evaluated model of {', '.join(settings.data.symbols)} is registered")
+            known = newest_slices(settings, lake)
+            said = (
+                f"the newest evaluated model of {', '.join(known)} is registered" if known else "no model is evaluated"
+            )
+            return dg.SkipReason(said)
         found = "|".join(f"{part.symbol}|{part.key}|{sha[:12]}" for part, sha in waiting)
         return dg.RunRequest(f"registry|{found}")
 

@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 
 from assets.partitions import WHOLE, symbols
+from assets.registered_model import model_name
+from assets.resources import resources_of
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from market.schema import schema_sha
@@ -22,20 +24,21 @@ from storage.lake import Lake
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 HEAVY = ("torch", "lightning", "pytorch_lightning", "mlflow", "evidently", "sklearn", "arch", "optuna", "plotly")
-JOBS = ("data", "slices", "training", "registry", "deployment", "live", "monitoring", "ladder")
+JOBS = ("data", "slices", "training", "registry", "deployment", "live", "monitoring", "ladder", "contest", "harm")
 SENSORS = (
     "decayed_ir",
     "drifted_execution",
     "evaluated_model",
     "feature_drift",
     "finished_journal",
+    "harmful_challenger",
     "new_approval",
     "new_challenger",
     "new_slices",
     "run_failures",
     "shifted_labels",
 )
-SCHEDULES = ("daily_data", "daily_parity", "monitors", "weekly_slices")
+SCHEDULES = ("daily_ab", "daily_data", "daily_parity", "monitors", "weekly_slices")
 DAY = "2024-08-08"
 
 
@@ -99,6 +102,29 @@ def test_nothing_starts_by_itself_in_dev_and_all_of_it_in_prod() -> None:
 def test_sensors_wait_at_least_a_minute(settings: Settings) -> None:
     sensors = build_definitions(settings).get_repository_def().sensor_defs
     assert all((sensor.minimum_interval_seconds or 0) >= 60 for sensor in sensors)
+
+
+def test_in_an_empty_house_every_sensor_says_what_is_missing(settings: Settings) -> None:
+    symbol, said = settings.live.symbol, dict[str, str]()
+    with open_instance(settings.paths.dagster) as instance:
+        for sensor in build_definitions(settings).get_repository_def().sensor_defs:
+            if sensor.has_jobs:
+                with dg.build_sensor_context(instance, resources=resources_of(settings)) as context:
+                    answer = sensor.evaluate_tick(context)
+                assert not answer.run_requests
+                said[sensor.name] = answer.skip_message or ""
+    assert said == {
+        "decayed_ir": "the asset ir_decay was never made",
+        "drifted_execution": "the asset execution_drift was never made",
+        "evaluated_model": "no model is evaluated",
+        "feature_drift": "the asset drift was never made",
+        "finished_journal": f"no finished segment in {settings.paths.journal(symbol)}",
+        "harmful_challenger": "the asset ab_test was never made",
+        "new_approval": f"the promotion ledger names no champion of {model_name(settings, symbol)}",
+        "new_challenger": "live.challenger is off: the runner has no desk for one",
+        "new_slices": f"every slice that there is of {symbol} has a model; no windows of {symbol} passed their checks",
+        "shifted_labels": "the asset label_shift was never made",
+    }
 
 
 def asked(instance: dg.DagsterInstance, when: datetime, **resources: object) -> dg.ScheduleEvaluationContext:
