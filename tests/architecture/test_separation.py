@@ -9,11 +9,25 @@ from pathlib import Path
 import pytest
 
 from config.loading import LIVE_KEYS, refuse_live_keys
+from live.gateways.exchange import ExchangeGateway
 from live.gateways.permission import keys_from
 from market.errors import ConfigError
+from market.events import BUY
+from market.orders import GTC
+from tests.builders_market import COINM_BTC
 
 ROOT = Path(__file__).parents[2]
 PLANTED = "planted-key-of-an-exchange"
+STORES = (
+    "storage.lake",
+    "storage.registry",
+    "storage.studies",
+    "storage.trials",
+    "mlflow",
+    "optuna",
+    "dagster",
+    "chdb",
+)
 DOORS = ("live.gateways.opening", "live.serve", "live.exchange_order_side", "ccxt")
 
 
@@ -41,11 +55,27 @@ def test_a_command_of_research_refuses_the_keys_in_one_line(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_of_research_has_loaded_no_door_to_an_exchange(tmp_path: Path) -> None:
-    code = "import json, sys, orchestration.definitions; print(json.dumps(sorted(sys.modules)))"
+def loaded(modules: str, tmp_path: Path) -> set[str]:
+    """What a new process has loaded once it has imported these."""
+    code = f"import json, sys, {modules}; print(json.dumps(sorted(sys.modules)))"
     done = run("-c", code, tmp_path=tmp_path, keys=False)
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout.splitlines()[-1])).isdisjoint(DOORS)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_process_of_research_has_loaded_no_door_to_an_exchange_whatever_it_runs(tmp_path: Path) -> None:
+    everything = "orchestration.definitions, orchestration.live_demo, live.ladder"  # a job loads the last one late
+    assert loaded(everything, tmp_path).isdisjoint(DOORS)
+
+
+def test_a_runner_has_loaded_no_store_of_research(tmp_path: Path) -> None:
+    assert loaded("live.serve", tmp_path).isdisjoint(STORES)
+
+
+def test_a_gateway_that_research_could_make_sends_nothing() -> None:
+    gateway = ExchangeGateway(COINM_BTC)
+    gateway.place(1, BUY, 500_000, 1, GTC, 0)  # no loop runs here: a task to send it with would be an error
+    assert (gateway.up, gateway.reports(2**62).size) == (False, 0)
 
 
 @pytest.mark.parametrize("name", LIVE_KEYS)
