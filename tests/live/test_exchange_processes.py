@@ -9,31 +9,15 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from config.settings import Paths
 from live.exchange_account import signed
 from live.gateways.client import on_grid
-from live.gateways.permission import KEY as KEY_NAME
-from live.gateways.permission import SECRET as SECRET_NAME
 from live.replay import reports_of
 from market.orders import ACKED, FILL
-from storage.deployment import push
 from storage.journal import REPORTS, TRADING_DESK, read_journal, segments
-from storage.promotions import PromotionLedger
 from tests.builders_market import COINM_BTC
 from tests.builders_orders import KEYS
-from tests.builders_processes import (
-    Process,
-    ended_at_last,
-    journal_of,
-    settings_file,
-    synthetic_tape,
-    until,
-    venue_process,
-)
-from tests.builders_runner import KEY, approve, write_band_bundle
-
-TOKEN = "deploy"
-KEYS_SET = {KEY_NAME: KEYS.key, SECRET_NAME: KEYS.secret}
+from tests.builders_processes import Process, ended_at_last, journal_of, synthetic_tape, until, venue_process
+from tests.builders_rehearsal import KEYS_SET, deploy, runner_to
 
 
 class Account:
@@ -79,28 +63,6 @@ class Traded(NamedTuple):
     fills: list[tuple[int, int]]  # likewise, all there were
     position: int  # likewise
     before: int  # fills told by the runner that was killed
-
-
-def runner_to(folder: Path, ports: dict[str, Any], name: str, *more: str) -> Process:
-    """A runner whose orders go to the venue."""
-    settings_file(folder, ports["ws_port"], ports["rest_port"])
-    orders = (
-        f'rest_url: "http://127.0.0.1:{ports["order_rest_port"]}", ws_url: "ws://127.0.0.1:{ports["order_ws_port"]}"'
-    )
-    path = folder / "settings.yaml"
-    where = f"snapshot_min: 0.02, gateway: exchange, orders: {{{orders}, dead_man_s: 5}}}}"
-    path.write_text(path.read_text().replace("snapshot_min: 0.02}", where))
-    deploy = {"TICKLOOP_DEPLOY_TOKEN": TOKEN, "TICKLOOP_DEPLOY_KEY": KEY.decode()}
-    return Process(folder, name, ["live", "--gateway", "exchange", *more], **KEYS_SET, **deploy)
-
-
-def deploy(folder: Path, runner: Process) -> None:
-    """A champion that trades."""
-    sha = write_band_bundle(folder / "bundle", 0.8)
-    ledger = PromotionLedger(Paths(folder / "var").ledger)
-    ledger.path.parent.mkdir(parents=True, exist_ok=True)
-    approve(ledger, sha)
-    assert push(f"http://127.0.0.1:{runner.ready()['api_port']}", TOKEN, KEY, folder / "bundle")["running_sha"] == sha
 
 
 def told(folder: Path, kind: int = FILL) -> list[tuple[int, int, int]]:

@@ -1,0 +1,67 @@
+"""A simulated day in full ticks, and a recording, from the venue's sockets to the backtest: each a process of its own.
+
+``TICKLOOP_DAY_MINUTES`` is how much of the day, all of it unless set, ``TICKLOOP_DAY_SPEED`` how fast it is played, 5
+unless set; what was measured is printed (``pytest -s``).
+"""
+
+import gzip
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from assets.partitions import Part, day_key, symbols
+from market.simulator.capture import simulated_capture
+from market.simulator.parameters import SimulationParameters
+from orchestration.definitions import build_definitions
+from orchestration.instance import open_instance
+from storage.lake import Lake
+from tests.builders import recording
+from tests.builders_market import COINM_BTC
+from tests.builders_processes import SYMBOL
+from tests.builders_rehearsal import Rehearsed, rehearsed
+from tests.builders_runner import START
+
+pytestmark = pytest.mark.acceptance
+
+SECONDS: Final = 60.0 * float(os.environ.get("TICKLOOP_DAY_MINUTES", "1440"))
+SPEED: Final = float(os.environ.get("TICKLOOP_DAY_SPEED", "5"))
+RECORDED_S: Final = 630.0
+SLACK_S: Final = 600.0  # for starts and ends, beyond the length of the tape
+DAY: Final = "2024-08-09"
+
+
+def held(found: Rehearsed) -> None:
+    """The bars of a day."""
+    print(found.line())  # noqa: T201
+    levels = found.ladder.levels
+    assert found.lost < 0.01
+    assert found.journal["ingest_lag_p95_ms"] < 300
+    assert [level.verdict for level in levels] == ["passed"] * 3, found.line()
+    assert levels[2].figures["fills"] >= found.settings.parity.min_fills == 200
+
+
+def test_a_simulated_day_goes_from_the_venue_to_the_backtest(tmp_path: Path) -> None:
+    (tmp_path / "tape").mkdir()
+    lines = simulated_capture(SimulationParameters(), COINM_BTC, START, SECONDS)
+    with gzip.open(tmp_path / "tape" / "btcusd_perp_20240809.gz", "wb", compresslevel=1) as file:
+        file.writelines(lines)
+    found = rehearsed(tmp_path, str(START + 500_000_000), SPEED, SECONDS / SPEED + SLACK_S)
+    held(found)
+    settings = replace(found.settings, data=replace(found.settings.data, hold_back_s=0))
+    with open_instance(settings.paths.dagster) as instance:
+        instance.add_dynamic_partitions(symbols.name, [SYMBOL])
+        job = build_definitions(settings).resolve_job_def("data")
+        assert job.execute_in_process(instance=instance, partition_key=day_key(Part(SYMBOL, DAY))).success
+    labels = Lake(settings.paths.lake).manifest("labels", SYMBOL, DAY)
+    assert labels.rows > 40 * SECONDS
+
+
+def test_a_recording_goes_the_same_way(tmp_path: Path) -> None:
+    (tmp_path / "tape").mkdir()
+    for name in ("btcusd_perp_20240808.gz", "btcusd_perp_20240809.gz"):
+        shutil.copy(recording(f"binance/coinm/{name}"), tmp_path / "tape" / name)
+    held(rehearsed(tmp_path, f"last:{RECORDED_S}s", SPEED, RECORDED_S / SPEED + SLACK_S))

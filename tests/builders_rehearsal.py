@@ -1,0 +1,112 @@
+"""A runner that sends its orders to the replay venue, both processes, and whole days of it: tape, journal, lake."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import dagster as dg
+import numpy as np
+from numpy.typing import NDArray
+
+from assets.live_journal import live_journal, live_journal_hold
+from assets.resources import resources_of
+from config.loading import load_settings
+from config.settings import Paths, Settings
+from live.gateways.permission import KEY as KEY_NAME
+from live.gateways.permission import SECRET as SECRET_NAME
+from live.ladder import Ladder, climb
+from market.sources.capture import split_line
+from storage.captures import capture_lines
+from storage.deployment import push
+from storage.journal import FRAME, read_journal
+from storage.promotions import PromotionLedger
+from tests.builders_orders import KEYS
+from tests.builders_processes import SYMBOL, Process, ended_at_last, journal_of, settings_file, venue_process
+from tests.builders_runner import KEY, approve, write_band_bundle
+
+TOKEN: Final = "deploy"
+KEYS_SET: Final = {KEY_NAME: KEYS.key, SECRET_NAME: KEYS.secret}
+
+
+def runner_to(folder: Path, ports: dict[str, Any], name: str, *more: str) -> Process:
+    """A runner whose orders go to the venue."""
+    settings_file(folder, ports["ws_port"], ports["rest_port"])
+    orders = (
+        f'rest_url: "http://127.0.0.1:{ports["order_rest_port"]}", ws_url: "ws://127.0.0.1:{ports["order_ws_port"]}"'
+    )
+    path = folder / "settings.yaml"
+    where = f"snapshot_min: 0.02, gateway: exchange, orders: {{{orders}, dead_man_s: 5}}}}"
+    path.write_text(path.read_text().replace("snapshot_min: 0.02}", where))
+    deploy = {"TICKLOOP_DEPLOY_TOKEN": TOKEN, "TICKLOOP_DEPLOY_KEY": KEY.decode()}
+    return Process(folder, name, ["live", "--gateway", "exchange", *more], **KEYS_SET, **deploy)
+
+
+def deploy(folder: Path, runner: Process) -> None:
+    """A champion that trades."""
+    sha = write_band_bundle(folder / "bundle", 0.8)
+    ledger = PromotionLedger(Paths(folder / "var").ledger)
+    ledger.path.parent.mkdir(parents=True, exist_ok=True)
+    approve(ledger, sha)
+    assert push(f"http://127.0.0.1:{runner.ready()['api_port']}", TOKEN, KEY, folder / "bundle")["running_sha"] == sha
+
+
+class Rehearsed(NamedTuple):
+    """What a tape came to on its way through venue, runner, journal, lake and backtest."""
+
+    settings: Settings  # of the runner
+    lost: float  # share of the tape's messages, from the first that the runner had, that its journal lacks
+    messages: int  # that it could have had
+    journal: dict[str, Any]  # facts of the live_journal asset, its checks passed
+    ladder: Ladder  # three levels
+
+    def line(self) -> str:
+        """The figures, for whoever reads the log."""
+        facts, three = self.journal, self.ladder.levels[2].figures
+        return (
+            f"{self.messages:,} messages, {100 * self.lost:.4f} % lost, {facts['lost_by_sequence']} by sequence; "
+            f"ingest lag p95 {facts['ingest_lag_p95_ms']:.1f} ms; {self.ladder.why}; {three}"
+        )
+
+
+def rehearsed(folder: Path, start: str, speed: float, patience_s: float) -> Rehearsed:
+    """Play the tape that lies in ``folder`` to a runner that takes by a band, to its end, and climb its journal."""
+    with (
+        ended_at_last(venue_process(folder, start, "--speed", str(speed), **KEYS_SET)) as venue,
+        ended_at_last(runner_to(folder, venue.ready(), "runner", "--until-end")) as runner,
+    ):
+        deploy(folder, runner)
+        assert runner.popen.wait(patience_s) == 0, runner.lines()
+    settings = replace(load_settings(path=folder / "settings.yaml"), paths=Paths(folder / "var"))
+    lost, messages = lost_of(folder)
+    facts = imported(settings)
+    bundles = settings.paths.live_bundles(SYMBOL)
+    return Rehearsed(settings, lost, messages, facts, climb(settings, journal_of(folder), bundles, 3))
+
+
+def imported(settings: Settings) -> dict[str, Any]:
+    """Facts of the journal in the lake, once its checks have passed."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([live_journal, live_journal_hold], resources=resources_of(settings), instance=instance)
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    [made] = result.get_asset_materialization_events()
+    return {name: entry.value for name, entry in made.materialization.metadata.items()}
+
+
+def lost_of(folder: Path) -> tuple[float, int]:
+    """Share of the tape's messages that the journal lacks, and how many it could have had, from its first one on."""
+    tape = itertools.chain.from_iterable(capture_lines(path) for path in sorted((folder / "tape").iterdir()))
+    sent = digests(frame for _, frame in map(split_line, tape) if b"lastUpdateId" not in frame)
+    got = digests(record.payload for record in read_journal(journal_of(folder)) if record.kind == FRAME)
+    found = np.isin(sent, got)
+    first = int(np.argmax(found))
+    assert found[first], "the journal holds no message of the tape"
+    return 1.0 - float(found[first:].mean()), int(found.size - first)
+
+
+def digests(frames: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Eight bytes a message that stand for it."""
+    found = (int.from_bytes(hashlib.blake2b(frame, digest_size=8).digest()) for frame in frames)
+    return np.fromiter(found, np.uint64)
