@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from market.simulator.small_market import OFFSET_NS, synthetic_capture
+    from market.simulator.small_market import OFFSET_NS, Turn, synthetic_capture
 
-__all__ = ["OFFSET_NS", "synthetic_capture"]
+__all__ = ["OFFSET_NS", "Turn", "synthetic_capture"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ capture in Binance's COIN-M wire format, so that it takes the same way through d
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,13 @@ _JITTER_NS: Final = 1_500_000.0  # mean of the exponential part of the feed's la
 _MS: Final = 1_000_000
 
 
+class Turn(NamedTuple):
+    """When the market changes for good, and into what."""
+
+    after_s: float  # since its start
+    buyers: float  # share of market orders that buy, where the fair price has no lead
+
+
 class _Market:
     """The venue's book and the order flow that moves it."""
 
@@ -44,6 +51,7 @@ class _Market:
         self.asks = {START_TICKS + i: self.lots() for i in range(_LEVELS)}
         self.changed: set[tuple[int, int]] = set()  # side and price since the last depth message
         self.update_id = FIRST_ID
+        self.buyers = 0.5  # of market orders, where the fair price has no lead
 
     def lots(self) -> int:
         return 1 + int(self.rng.exponential(_MEAN_LOTS))
@@ -81,7 +89,7 @@ class _Market:
     def _market(self) -> tuple[int, int, int]:
         bid, bid_lots, ask, ask_lots = self.touch()
         lead = self.fair - (bid + ask) / 2
-        buys = self.rng.random() < min(max(0.5 + _PULL * lead, 0.02), 0.98)
+        buys = self.rng.random() < min(max(self.buyers + _PULL * lead, 0.02), 0.98)
         side, price, displayed = (SELL, ask, ask_lots) if buys else (BUY, bid, bid_lots)
         lots = min(self.lots(), displayed)
         self._set(side, price, displayed - lots)
@@ -108,21 +116,24 @@ class _Market:
         self.update_id += 1
 
 
-def synthetic_capture(instrument: Instrument, seed: int, start_ts: int, seconds: float) -> Iterator[bytes]:
+def synthetic_capture(
+    instrument: Instrument, seed: int, start_ts: int, seconds: float, turn: Turn | None = None
+) -> Iterator[bytes]:
     """Lines of a capture, in the order of receipt, the snapshot first; a seed always gives the same bytes.
 
     start_ts : local receive time of the snapshot, ns UTC; the venue's clock is ahead of it by -OFFSET_NS
+    turn : after which the market is another one; what comes before it is the same bytes
     """
     rng = np.random.default_rng(seed)
     received = 0
-    for venue_ts, frame in _frames(instrument, rng, start_ts - OFFSET_NS - _BASE_LATENCY_NS, seconds):
+    for venue_ts, frame in _frames(instrument, rng, start_ts - OFFSET_NS - _BASE_LATENCY_NS, seconds, turn):
         latency = _BASE_LATENCY_NS + (int(rng.exponential(_JITTER_NS)) if received else 0)
         received = max(received + 1, venue_ts + OFFSET_NS + latency)
         yield capture_line(received, frame)
 
 
 def _frames(
-    instrument: Instrument, rng: np.random.Generator, start_ts: int, seconds: float
+    instrument: Instrument, rng: np.random.Generator, start_ts: int, seconds: float, turn: Turn | None
 ) -> Iterator[tuple[int, bytes]]:
     """Venue time, ns, and frame of each message."""
     market, wire = _Market(rng), Wire(instrument)
@@ -141,6 +152,8 @@ def _frames(
         if now >= end:
             return
         market.drift(gap_s)
+        if turn is not None and now >= start_ts + round(turn.after_s * 1e9):
+            market.buyers = turn.buyers
         trade = market.order()
         if trade is not None:
             trades += 1
