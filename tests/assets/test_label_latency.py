@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from assets.journal_tables import DECISIONS_TABLE, EVENTS_TABLE, ORDERS_TABLE, REPORTS_TABLE, TABLES
+from assets.journal_tables import DECISIONS_TABLE, EVENTS_TABLE, ORDERS_TABLE, REPORTS_TABLE
 from assets.label_latency import answered_orders, journal_latencies, latency_inputs, row_latencies
 from assets.partitions import WHOLE
 from assets.venue_models import tapes_of
@@ -62,7 +62,7 @@ def settings_in(folder: Path, **labels: object) -> Settings:
 
 def lake_with(settings: Settings, tables: Tables) -> Lake:
     lake, symbol = Lake(settings.paths.lake), settings.live.symbol
-    for name in TABLES:
+    for name in tables:
         lake.write(name, symbol, "segment", tables[name], schema_sha=schema_sha(tables[name].schema))
         lake.set_verdict(name, symbol, "segment", True, {})
     journal = pl.DataFrame({"segment": ["segment"]})

@@ -4,7 +4,6 @@ import argparse
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,7 @@ from storage.registry import CHAMPION, FALLBACK, Registry
 from storage.studies import study_journal
 from storage.trials import read_trials
 from tests.builders_chain import DAYS, spoil_lines, tiny_settings, truncate
-from tests.builders_cycle import PLANTED, TOKEN, Daemon, followed, running, serving, turned
 from tests.builders_processes import until
-from tests.builders_runner import KEY
 
 PLANTED = {  # all but TICKLOOP_STUDY_URL, which would be asked: see tests/storage/test_studies.py
     f"TICKLOOP_{name}": f"planted-{name}"
@@ -507,37 +504,6 @@ def test_an_evaluated_model_is_registered_once(copied: Settings) -> None:
     [(part, sha)] = unregistered_models(copied, lake)
     assert part == Part(SYNTHETIC, key)
     assert sensor(lake=lake).run_key == f"registry|{SYNTHETIC}|{key}|{sha[:12]}"
-
-
-def test_a_market_that_turns_is_learnt_anew_and_the_new_model_answers_without_a_hand(
-    copied: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TICKLOOP_DEPLOY_TOKEN", TOKEN)
-    monkeypatch.setenv("TICKLOOP_DEPLOY_KEY", KEY.decode())
-    settings, registry = turned(copied), Registry(copied.paths.mlflow)
-    model = settings.registry.model_of(SYNTHETIC)
-    first = registry.aliased(model, CHAMPION)
-    assert first is not None
-    followed(settings, bundle_of(registry, first, tmp_path), first.bundle_sha)
-    with open_instance(settings.paths.dagster) as instance, serving(settings) as url:
-        live = replace(settings, live=replace(settings.live, runner_url=url))
-        daemon = Daemon(live, instance)
-        daemon.settle()
-        assert running(url) == first.bundle_sha
-        assert "never made" in daemon.said["feature_drift"]
-        daemon.strike(datetime(2024, 8, 10, 0, 10, tzinfo=UTC), "daily_data")
-        daemon.strike(datetime(2024, 8, 10, 0, 30, tzinfo=UTC), "monitors")
-        daemon.settle()
-        second = registry.aliased(model, CHAMPION)
-        assert second is not None
-        assert running(url) == second.bundle_sha != first.bundle_sha
-        [asked] = instance.get_runs(dg.RunsFilter(job_name="slices", tags={"retrain/cause": "drift"}))
-    assert daemon.ran[-6:] == ["data", "monitoring", "slices", "training", "registry", "deployment"]
-    assert PLANTED in asked.tags["retrain/reason"]
-    approval = registry.ledger.newest(model, CHAMPION)
-    assert approval is not None
-    assert (approval.from_version, approval.to_version) == (first.version, second.version)
-    assert approval.reason.startswith("demo approval, gates: ")
 
 
 def test_a_truncated_capture_is_one_clear_line_and_leaves_no_partition(tmp_path: Path) -> None:
