@@ -2,10 +2,11 @@
 
 A replay venue in a process of its own plays real captures over loopback; each client is a process, and its CPU is
 counted from its first message to its last. Both clients decode to the same rows, which is checked on the tape first.
-Venue and clients are forked from this process, which has read and compiled what they need: a run begins at once.
+Venue and clients start from nothing: a forked client pays for every page that it shares with its parent.
 """
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import sys
@@ -50,7 +51,7 @@ SYMBOLS: Final = 32
 ROUNDS: Final = 5  # pairs of runs, one of each client
 LEAD_S: Final = 1.5  # of our time, for a client to subscribe
 PATIENCE_S: Final = 60.0
-FORK: Final = multiprocessing.get_context("fork")
+FRESH: Final = multiprocessing.get_context("spawn")
 S: Final = 1_000_000_000  # ns
 
 
@@ -86,7 +87,7 @@ def require_same_rows() -> None:
     instrument, orjson = usdm(), peer_module("orjson")
     decoder, peer, tape = decoder_for(instrument), PeerDecoder(instrument, orjson.loads), bytearray()
     for place, frame in enumerate(Tape([local_recording(RECORDING)]).frames()):
-        decoder.append(frame.data, frame.ts, tape)
+        tape += decoder.decode(frame.data, frame.ts).tobytes()
         peer.take(frame.data, frame.ts)
         if place == 20_000:
             break
@@ -106,8 +107,8 @@ def play(client: str, speed: float, span_s: float, symbols: int = 1) -> dict[str
 
 def measured_by(client: str, ports: tuple[int, int], symbols: int) -> dict[str, Any]:
     """What a client in a process of its own measured. Raises SystemExit if it says nothing in time."""
-    answer, told = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=run_client, args=(told, client, *ports, symbols))
+    answer, told = FRESH.Pipe(duplex=False)
+    process = FRESH.Process(target=run_client, args=(told, client, *ports, symbols))
     process.start()
     told.close()
     try:
@@ -123,7 +124,9 @@ def measured_by(client: str, ports: tuple[int, int], symbols: int) -> dict[str, 
 
 
 def run_client(told: Connection, client: str, ws_port: int, rest_port: int, symbols: int) -> None:
-    """Measure, and tell."""
+    """Measure as the live loop runs, without garbage collection, and tell."""
+    use_kernel_cache()
+    gc.disable()
     told.send(asyncio.run(CLIENTS[client](ws_port, rest_port, symbols)))
 
 
@@ -132,7 +135,7 @@ def venue(speed: float, span_s: float, symbols: int) -> Iterator[tuple[int, int]
     """The ports of a venue in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
-        process = FORK.Process(target=run_venue, args=(speed, span_s, symbols, ready))
+        process = FRESH.Process(target=run_venue, args=(speed, span_s, symbols, ready))
         process.start()
         try:
             while not ready.exists():
@@ -148,6 +151,7 @@ def venue(speed: float, span_s: float, symbols: int) -> Iterator[tuple[int, int]
 
 def run_venue(speed: float, span_s: float, symbols: int, ready: Path) -> None:
     """Serve the tape until terminated, as itself and under other names."""
+    use_kernel_cache()
     files, own = [local_recording(RECORDING)], usdm()
     first, _ = stretch(files, None, None)
     start = first + SKIPPED_S * S
@@ -162,14 +166,13 @@ class Taker:
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.decoder: Decoder = decoder_for(instrument)
-        self.tape = bytearray()
         self.stamps: list[int] = []  # of frames that came by the socket
 
     def on_frame(self, frame: bytes, ingest_ts: int, connection: int = 0) -> None:
         """Decode."""
         if frame.startswith(b'{"stream"'):
             self.stamps.append(ingest_ts)
-        self.decoder.append(frame, ingest_ts, self.tape)
+        self.decoder.decode(frame, ingest_ts)
 
     def on_connection(self, up: bool, ts: int) -> None:
         """The end of the tape is no loss."""
@@ -241,9 +244,9 @@ async def bring_book(rest_port: int, asking: asyncio.Event, decoder: PeerDecoder
 
 def warm(instrument: Instrument) -> None:
     """Compile what the decoder needs before a message waits for it."""
-    decoder, tape = decoder_for(instrument), bytearray()
+    decoder = decoder_for(instrument)
     for place, frame in enumerate(Tape([local_recording(RECORDING)]).frames()):
-        decoder.append(frame.data, frame.ts, tape)
+        decoder.decode(frame.data, frame.ts)
         if place == 2_000:
             return
 

@@ -72,12 +72,17 @@ def align(state: ClockState, parameters: ClockParameters, events: Events) -> Non
 
     Raises DataError if ``state`` was made for another window.
     """
+    require_window(state, parameters)
+    align_events(state, settings_of(parameters), events)
+
+
+def require_window(state: ClockState, parameters: ClockParameters) -> None:
+    """Raise DataError unless the state was made for the window of these parameters."""
     expected, found = (CONNECTIONS, _buckets(parameters)), state[2].shape
     if found != expected:
         raise DataError(
             f"the clock's state holds {found} minima, by connection; window_s={parameters.window_s} needs {expected}"
         )
-    _align(state, _settings(parameters), events)
 
 
 def _buckets(parameters: ClockParameters) -> int:
@@ -85,7 +90,8 @@ def _buckets(parameters: ClockParameters) -> int:
 
 
 @cache
-def _settings(parameters: ClockParameters) -> NDArray[np.int64]:
+def settings_of(parameters: ClockParameters) -> NDArray[np.int64]:
+    """The parameters as ``align_events`` reads them."""
     seconds = (  # in the order of the places above
         parameters.halflife_s,
         parameters.base_feed_latency_ms / 1e3,
@@ -98,7 +104,8 @@ def _settings(parameters: ClockParameters) -> NDArray[np.int64]:
 
 
 @njit(**BORROWING)
-def _align(state, settings, events):
+def align_events(state, settings, events):
+    """As ``align`` with ``settings_of`` its parameters, by a state that is known to fit them."""
     for i in range(events.size):
         connection = (events[i].flags >> CONNECTION_SHIFT) & (CONNECTIONS - 1)
         own = (state[0][connection], state[1][connection], state[2][connection], state[3][connection])

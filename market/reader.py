@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from market.clock import align, new_clock
+from market.clock import align_events, new_clock, require_window, settings_of
 from market.errors import DataError, MalformedMessage, OffGrid
 from market.events import (
     CONNECTION_SHIFT,
@@ -33,7 +33,7 @@ class FrameReader:
         self.malformed = 0
         self._instrument = instrument
         self._parameters = clock
-        self._clock = new_clock(clock)
+        self._clock, self._settings = new_clock(clock), settings_of(clock)
         self._marks = SYNTHETIC if instrument.synthetic else 0
 
     def read(self, frame: bytes, ingest_ts: int, connection: int = 0) -> Events:
@@ -70,6 +70,7 @@ class FrameReader:
         self.decoder.counts.update(told["counts"])
         self.malformed = told["malformed"]
         self._clock = tuple(arrays[f"clock{place}"].copy() for place in range(len(self._clock)))  # type: ignore[assignment]
+        require_window(self._clock, self._parameters)
 
     def _aligned(self, events: Events, connection: int) -> Events:
         if not 0 <= connection < CONNECTIONS:
@@ -77,5 +78,5 @@ class FrameReader:
         if events.size:
             if marks := self._marks | connection << CONNECTION_SHIFT:
                 events["flags"] |= marks
-            align(self._clock, self._parameters, events)
+            align_events(self._clock, self._settings, events)
         return events

@@ -66,7 +66,8 @@ class SymbolFeed:
 
     async def run(self, on_frame: OnFrame, on_connection: OnConnection, clock: Clock) -> None:
         """Deliver frames until cancelled, or until the stream has ended where the feed stops there."""
-        self._on_frame, self._on_connection, self._stamps = on_frame, on_connection, Stamps(clock)
+        self._on_frame, self._on_connection = on_frame, on_connection
+        self._stamps = clock if isinstance(clock, Stamps) else Stamps(clock)
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asking = asyncio.create_task(self._bring_books())
         asking.add_done_callback(self._asked)
@@ -85,7 +86,10 @@ class SymbolFeed:
         if self._over.done():
             return
         self.counts["frames"] += 1
-        self._call(lambda: self._on_frame(message, self._stamps.now(), socket))
+        try:
+            self._on_frame(message, self._stamps.now(), socket)
+        except Exception as error:  # noqa: BLE001  as in _call, without a closure for each message
+            self.fail(error)
         if depth and self.whole and (self._fresh or self.needs_snapshot()):
             self._wanted.set()
 

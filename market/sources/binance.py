@@ -12,6 +12,7 @@ from market.errors import MalformedMessage, OffGrid
 from market.events import (
     BBO,
     BUY,
+    EVENT,
     FIRST,
     FUNDING,
     GAP,
@@ -28,6 +29,7 @@ from market.events import (
     SELL,
     SNAPSHOT,
     TRADE,
+    Events,
 )
 from market.instrument import Instrument
 from market.sources import binance_scan as scanning
@@ -51,12 +53,14 @@ from market.sources.decoder import (
     best_rows,
     event_row,
     level_rows,
+    tape_events,
 )
-from market.sources.json_kernels import PADDING
+from market.sources.json_kernels import NEWLINE, PADDING
 from market.sources.sequence import DepthSequence, Verdict
 from market.sources.venue import VenueDecoder, message_of, nearest
 
 BUFFERED: Final = 4_096  # depth messages held back at most while a snapshot is awaited
+MOST_BYTES: Final = 65_536  # of a frame that is read by the compiled reader, its newline included
 MOST_ROWS: Final = 32_768  # of one scan; no message of Binance's has as many levels
 _COUNTS: Final = (
     "snapshot",
@@ -86,14 +90,17 @@ class BinanceDecoder(VenueDecoder):
 
     def __init__(self, instrument: Instrument) -> None:
         super().__init__(instrument, _COUNTS)
-        self._sequence = DepthSequence()
-        self._depth_ts = 0  # venue time of the newest depth message seen, ns
-        self._traded = self._aggregated = -1  # newest trade id on the tape, by trades and by aggregates of trades
+        self._state = np.zeros(scanning.PLACES, np.int64)  # what the compiled reader knows, and we with it
+        self._state[[scanning.AGGREGATED, scanning.TRADED]] = -1
+        self._sequence = DepthSequence(self._state[scanning.SEQUENCE])
         self._buffer: deque[bytes] = deque(maxlen=BUFFERED)
         self._pair = instrument.venue_symbol.partition("_")[0]  # what COIN-M calls the index by
         self._head = np.frombuffer(bytearray(b'{"stream":"%s@' % instrument.venue_symbol.encode()), np.uint8)
         self._grid = np.array([instrument.tick_size, instrument.lot_size])
         self._scanned = np.empty((MOST_ROWS, 8), dtype=np.int64)
+        self._scratch = self._scanned, np.zeros(7, np.int64), np.zeros(6, np.float64)
+        self._block = np.zeros(MOST_BYTES + PADDING, np.uint8)
+        self._block_bytes, self._scanned_bytes = memoryview(self._block.data), memoryview(self._scanned.data).cast("B")
         self._best = np.empty((2, 8), dtype=np.int64)
         self._read_frame = JsonDecoder(Frame)
         self._read_snapshot = JsonDecoder(Snapshot, strict=False)
@@ -115,21 +122,50 @@ class BinanceDecoder(VenueDecoder):
 
     def scan(self, block: bytearray, start: int, span: Span, tape: bytearray) -> Scanned:
         """Append the events of the ordinary lines from ``start`` on; see ScansLines."""
-        end = len(block) - PADDING
-        state = np.zeros(scanning.PLACES, dtype=np.int64)
-        state[: scanning.DEPTHS] = (
-            *(start, 0, 0, *span, self._sequence.newest, self._sequence.waiting, self._sequence.joined),
-            *(self._depth_ts, self._aggregated, self._traded),
+        state = self._state
+        state[: scanning.UNTIL + 1] = (start, 0, 0, *span)
+        state[scanning.DEPTHS :] = 0
+        scanning.scan(
+            np.frombuffer(block, np.uint8), len(block) - PADDING, self._head, self._grid, state, self._scanned
         )
-        scanning.scan(np.frombuffer(block, np.uint8), end, self._head, self._grid, state, self._scanned)
         tape += self._scanned[: state[scanning.ROWS]].tobytes()
-        self._sequence.newest, self._sequence.joined = int(state[scanning.NEWEST_ID]), bool(state[scanning.JOINED])
-        self._depth_ts, self._traded = int(state[scanning.DEPTH_TS]), int(state[scanning.TRADED])
         for name, count in zip(_SCANNED, state[scanning.DEPTHS :].tolist(), strict=True):
             self.counts[name] += count
         lines = int(state[scanning.LINES])
         self.counts["messages"] += lines
         return Scanned(int(state[scanning.AT]), lines, int(state[scanning.NEWEST_TS]))
+
+    def decode(self, frame: bytes, ingest_ts: int) -> Events:
+        """The events of one frame, maybe none: an ordinary one's by the compiled reader, else as ``append``."""
+        size = len(frame)
+        if size >= MOST_BYTES or b"\n" in frame:
+            return super().decode(frame, ingest_ts)
+        self._block_bytes[:size] = frame
+        self._block_bytes[size] = NEWLINE
+        rows, topic, stale = scanning.frame(self._block, ingest_ts, self._head, self._grid, self._state, self._scratch)
+        if rows < 0:
+            return super().decode(frame, ingest_ts)
+        counts = self.counts
+        counts["messages"] += 1
+        counts[_SCANNED[topic]] += 1
+        if stale:
+            counts["stale"] += 1
+        return tape_events(bytearray(self._scanned_bytes[: rows * EVENT.itemsize]))
+
+    @property
+    def _depth_ts(self) -> int:
+        """Venue time of the newest depth message seen, ns."""
+        return int(self._state[scanning.DEPTH_TS])
+
+    @property
+    def _traded(self) -> int:
+        """Newest trade id on the tape that a trade has told."""
+        return int(self._state[scanning.TRADED])
+
+    @property
+    def _aggregated(self) -> int:
+        """Newest trade id on the tape that an aggregate of trades has told."""
+        return int(self._state[scanning.AGGREGATED])
 
     def state(self) -> DecoderState:
         """Place in the depth sequence and the messages held back."""
@@ -148,9 +184,9 @@ class BinanceDecoder(VenueDecoder):
         self._sequence.newest = int(cast(int, state["newest"]))
         self._sequence.waiting = bool(state["waiting"])
         self._sequence.joined = bool(state["joined"])
-        self._depth_ts = int(cast(int, state["depth_ts"]))
-        self._traded = int(cast(int, state["traded"]))
-        self._aggregated = int(cast(int, state["aggregated"]))
+        places = {"depth_ts": scanning.DEPTH_TS, "traded": scanning.TRADED, "aggregated": scanning.AGGREGATED}
+        for name, place in places.items():
+            self._state[place] = int(cast(int, state[name]))
         self._buffer = deque((text.encode() for text in cast(list[str], state["buffer"])), maxlen=BUFFERED)
 
     def _rows(self, frame: bytes, ingest_ts: int) -> bytes:
@@ -192,7 +228,7 @@ class BinanceDecoder(VenueDecoder):
         message = self._read_depth.decode(data)
         rows = self._level_rows(message, ingest_ts, flags=0)
         self.counts["depth"] += 1
-        self._depth_ts = max(self._depth_ts, _depth_stamp(message))
+        self._state[scanning.DEPTH_TS] = max(self._depth_ts, _depth_stamp(message))
         return self._admitted(message, data, rows, ingest_ts)
 
     def _admitted(self, message: Depth, data: msgspec.Raw | bytes, rows: bytes, ingest_ts: int) -> bytes:
@@ -271,7 +307,7 @@ class BinanceDecoder(VenueDecoder):
         if trade.t <= self._aggregated:
             self.counts["doubled"] += 1
             return b""
-        self._traded = max(self._traded, trade.t)
+        self._state[scanning.TRADED] = max(self._traded, trade.t)
         return rows
 
     def _agg_trade(self, trade: AggTrade, ingest_ts: int) -> bytes:
@@ -280,7 +316,7 @@ class BinanceDecoder(VenueDecoder):
         if trade.f <= self._traded:
             self.counts["doubled"] += 1
             return b""
-        self._aggregated = max(self._aggregated, trade.l)
+        self._state[scanning.AGGREGATED] = max(self._aggregated, trade.l)
         return rows
 
     def _taken(self, trade: Trade | AggTrade, number: int, ingest_ts: int) -> bytes:

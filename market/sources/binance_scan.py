@@ -1,4 +1,4 @@
-"""Ordinary lines of a Binance capture, read by one compiled pass over a block of bytes.
+"""Ordinary messages of Binance, read by one compiled pass: of a capture a block of lines, of a socket a frame.
 
 Ordinary: a depth, bookTicker or trade frame as Binance prints it, whose stamp does not fall, whose numbers are on the
 grid, and whose depth continues the book. At the first line that is anything else the pass stops before it, changes
@@ -43,6 +43,7 @@ UNTIL: Final = 4  # no line after this, ns
 NEWEST_ID: Final = 5  # of the book
 WAITING: Final = 6  # the book waits for a snapshot
 JOINED: Final = 7  # a message has followed the snapshot
+SEQUENCE: Final = slice(NEWEST_ID, JOINED + 1)  # laid out as market.sources.sequence says
 DEPTH_TS: Final = 8  # venue time of the newest depth, ns
 AGGREGATED: Final = 9  # last trade id told by an aggTrade
 TRADED: Final = 10  # newest id told by a trade
@@ -85,11 +86,43 @@ def scan(block, end, head, grid, state, rows):
 
 
 @njit(cache=True)
+def frame(block, ingest_ts, head, grid, state, scratch):
+    """Read the one frame that ``block`` holds before its first newline, PADDING bytes behind it.
+
+    Returns how many rows it has filled, which of depth, bookTicker and trade it is, and whether it is a stale
+    bookTicker; -1 rows, and nothing that counts is changed, if it is not ordinary.
+
+    scratch : rows, shape (most, 8), int64; integers, (7,), int64; decimals, (6,), float64
+    """
+    rows, integers, decimals = scratch
+    _forget_counts(state)
+    if _message(block, 0, ingest_ts, head, grid, state, rows, integers, decimals) < 0:
+        return np.int64(-1), 0, np.int64(0)
+    filled, stale = state[ROWS], state[STALE]
+    topic = 0 if state[DEPTHS] else 1 if state[BOOK_TICKERS] else 2
+    _forget_counts(state)
+    return filled, topic, stale
+
+
+@njit(cache=True)
+def _forget_counts(state):
+    state[ROWS] = state[NEWEST_TS] = 0
+    for place in range(DEPTHS, PLACES):
+        state[place] = 0
+
+
+@njit(cache=True)
 def _line(block, head, grid, state, rows, integers, decimals):
     """Read one line; the place after it, -1 if it is not ordinary or its rows do not fit."""
     ingest_ts, at = _stamp(block, state[AT])
     if at < 0 or ingest_ts < state[NEWEST_TS] or ingest_ts > state[UNTIL]:
         return -1
+    return _message(block, at, ingest_ts, head, grid, state, rows, integers, decimals)
+
+
+@njit(cache=True)
+def _message(block, at, ingest_ts, head, grid, state, rows, integers, decimals):
+    """Read the frame that begins at ``at``; the place after its newline, -1 if it is not ordinary."""
     at = word(block, at, head)
     if at < 0:
         return -1

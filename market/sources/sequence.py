@@ -1,6 +1,16 @@
 """Whether a depth message continues the book: the rule that snapshot and update ids obey."""
 
 from enum import Enum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+# places of a sequence's state, int64
+NEWEST: Final = 0  # update id
+WAITING: Final = 1
+JOINED: Final = 2
+PLACES: Final = 3
 
 
 class Verdict(Enum):
@@ -19,10 +29,37 @@ class DepthSequence:
     behind it; each later one must begin exactly where the last one ended.
     """
 
-    def __init__(self) -> None:
-        self.newest = 0
+    def __init__(self, state: NDArray[np.int64] | None = None) -> None:
+        """``state``: where it lies, so that a compiled reader sees it as well; an array of its own unless given."""
+        self._state = np.zeros(PLACES, np.int64) if state is None else state
         self.waiting = True
-        self.joined = False  # a message has already followed the snapshot
+
+    @property
+    def newest(self) -> int:
+        """Newest update id of the book."""
+        return int(self._state[NEWEST])
+
+    @newest.setter
+    def newest(self, update_id: int) -> None:
+        self._state[NEWEST] = update_id
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is no book yet, or none any more."""
+        return bool(self._state[WAITING])
+
+    @waiting.setter
+    def waiting(self, waits: bool) -> None:
+        self._state[WAITING] = waits
+
+    @property
+    def joined(self) -> bool:
+        """Whether a message has already followed the snapshot."""
+        return bool(self._state[JOINED])
+
+    @joined.setter
+    def joined(self, follows: bool) -> None:
+        self._state[JOINED] = follows
 
     def admit(self, previous: int, newest: int) -> Verdict:
         """The verdict on a message; after BREAK the sequence waits for a snapshot."""
