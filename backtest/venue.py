@@ -61,6 +61,7 @@ from market.orders import (
     Orders,
     Reports,
 )
+from market.packing import packed
 from market.spill import require_room
 
 _NAMES: Final = ("ladder", "spill", "head", "orders", "resting", "requests", "reports", "meta", "powers")
@@ -346,7 +347,7 @@ class SimulatedVenue:
 def _tape(events: Events) -> Events:
     if events.dtype != EVENT or events.ndim != 1:
         raise BacktestError(f"a tape is one row of event records, not {events.dtype} in {events.ndim} dimensions")
-    return np.require(events, requirements=["C", "W"])
+    return packed(events)
 
 
 def _whole(name: str, value: int) -> int:

@@ -1,18 +1,19 @@
 """Rows one at a time for a live feed, and the state that survives a restart."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.batch import divide, open_row_ts, require_plan
 from features.intake import absorb
-from features.layout import ALONE, NEXT_ROW, LeaderRows, State
+from features.layout import ALONE, NEXT_ROW, NS_PER_MS, LeaderRows, State
 from features.parameters import FeatureParameters
 from features.step import advance, new_state
 from market.book import SLOTS, Book
 from market.errors import DataError
 from market.events import Events, empty_events
+from market.packing import packed
 from market.spill import SPILL, require_room
 
 Arrays = dict[str, NDArray[Any]]
@@ -31,6 +32,32 @@ class Row(NamedTuple):
     values: NDArray[np.float32]  # (F,), normalised: what models see
 
 
+class RowStream(Protocol):
+    """Where a desk's rows come from."""
+
+    parameters: FeatureParameters
+
+    @property
+    def next_row_ts(self) -> int:
+        """When the open row closes, ns; 0 before the first event."""
+
+    @property
+    def book(self) -> Book:
+        """Our own book, as we have received it."""
+
+    def push(self, events: Events) -> None:
+        """Take events of the open row in."""
+
+    def close(self, row_ts: int) -> Row:
+        """The open row, which closes at ``row_ts``."""
+
+    def dump(self) -> Arrays:
+        """The whole state as arrays."""
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from a ``dump``."""
+
+
 class FeatureStream:
     """The compiled step behind two verbs: ``push`` the events of the open row, ``close`` it."""
 
@@ -38,6 +65,8 @@ class FeatureStream:
         self.parameters = parameters
         self.state = new_state(parameters) if state is None else state
         require_plan(self.state, parameters)
+        self.row: Row | None = None  # that was closed
+        self.pushed = 0  # events, into the open row
         self._leader = ALONE  # rows that no row of ours has seen yet
 
     @property
@@ -60,7 +89,8 @@ class FeatureStream:
         row_ts, newest = open_row_ts(events, self.state, self.parameters), int(events["ingest_ts"].max())
         if newest > row_ts:
             raise DataError(f"an event of {newest} lies beyond the open row, {row_ts}; close that first")
-        absorb(self.state, np.require(events, requirements=["C", "W"]), 0, row_ts)
+        self.pushed += events.size
+        absorb(self.state, packed(events), 0, row_ts)
         require_room(self.state[2])
 
     def follow(self, rows: LeaderRows) -> None:
@@ -86,7 +116,80 @@ class FeatureStream:
             seen, self._leader = divide(seen, row_ts)
         advance(self.state, _NO_EVENTS, row_ts, seen, (at, status, touch, raw, values))
         best_bid, best_ask = touch[0].tolist()
-        return Row(row_ts, int(status[0]), best_bid, best_ask, raw[0], values[0])
+        self.pushed = 0
+        self.row = Row(row_ts, int(status[0]), best_bid, best_ask, raw[0], values[0])
+        return self.row
+
+    def dump(self) -> Arrays:
+        """The whole state as arrays, so that ``restore`` goes on to the same rows, byte for byte."""
+        return dump_state(self.state)
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from a ``dump``. Raises DataError if it lacks an array or was made under other parameters."""
+        state = load_state(arrays)
+        require_plan(state, self.parameters)
+        self.state, self.row, self.pushed = state, None, 0
+
+
+class SharedStream:
+    """A stream that several desks of a symbol see: who comes first in a row has it computed, the others see the same.
+
+    Every desk has one of its own, and pushes what it takes: what another has pushed already is passed over.
+    """
+
+    def __init__(self, stream: FeatureStream) -> None:
+        self.parameters = stream.parameters
+        self._stream = stream
+        self._pushed = 0  # events, into our open row
+        self._next = 0  # ns; 0 before the first row
+
+    @property
+    def next_row_ts(self) -> int:
+        """When our open row closes, ns; 0 before the first event."""
+        if self._next:
+            return self._next
+        first = self._stream.row
+        return first.row_ts if first else self._stream.next_row_ts
+
+    @property
+    def book(self) -> Book:
+        """Our own book, as we have received it; a view of the stream's."""
+        return self._stream.book
+
+    def push(self, events: Events) -> None:
+        """Take events in, all of them stamped no later than the open row. Raises DataError as the stream does."""
+        if self._is_closed:
+            return
+        known = self._stream.pushed - self._pushed
+        if known < events.size:
+            self._stream.push(events[known:] if known else events)
+        self._pushed += events.size
+
+    def close(self, row_ts: int) -> Row:
+        """Our open row, which closes at ``row_ts``.
+
+        Raises DataError if another row is open, or none because no event has come yet.
+        """
+        row = self._stream.row
+        if row is None or row.row_ts != row_ts:
+            row = self._stream.close(row_ts)
+        self._pushed, self._next = 0, row_ts + self.parameters.row_interval_ms * NS_PER_MS
+        return row
+
+    def dump(self) -> Arrays:
+        """The whole state as arrays, so that ``restore`` goes on to the same rows, byte for byte."""
+        return self._stream.dump() | {"next_row": np.array(self._next)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from a ``dump``, as every desk does. Raises DataError as the stream does."""
+        self._stream.restore(arrays)
+        self._pushed, self._next = 0, int(arrays["next_row"])
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether another desk has had our open row closed."""
+        row = self._stream.row
+        return row is not None and row.row_ts == self.next_row_ts
 
 
 def dump_state(state: State) -> Arrays:

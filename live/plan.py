@@ -14,7 +14,7 @@ from config.settings import Settings, config_sha
 from config.typed import build
 from features.catalogue import catalogue_content, catalogue_sha
 from features.parameters import FeatureParameters
-from features.stream import FeatureStream
+from features.stream import FeatureStream, SharedStream
 from live.desk import Desk, DeskGateway
 from live.gateways.exchange import ExchangeGateway
 from live.gateways.shadow import ShadowGateway
@@ -109,12 +109,14 @@ def reader_of(plan: LivePlan) -> FrameReader:
 def desks_of(plan: LivePlan) -> list[Desk]:
     """Desks that have seen nothing, each with a paper account at its own simulated venue, but for the model's.
 
+    They share one stream of rows.
+
     What the others send never leaves this process. An exchange gateway has to be opened before it sends anything.
     """
-    desks = []
+    desks, stream = [], FeatureStream(plan.features)
     for place, kind in enumerate(plan.desks):
         strategy = idle_strategy(plan.trading, plan.instrument, kind, plan.venue.fees)
-        session = Session(FeatureStream(plan.features), strategy, Ledger(plan.instrument))
+        session = Session(SharedStream(stream), strategy, Ledger(plan.instrument))
         gateway = gateway_of(plan, plan.gateway if place == MODEL_DESK else "paper")
         desks.append(Desk(_NAMES.get(place, kind), place, session, gateway))
     return desks

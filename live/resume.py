@@ -18,7 +18,7 @@ from storage.journal import Position, read_journal
 from storage.snapshots import Arrays, position_of, read_snapshot, snapshots
 from trading.strategy import is_missing
 
-VERSION: Final = 2  # of what a snapshot holds
+VERSION: Final = 3  # of what a snapshot holds
 TAIL_BYTES: Final = 4_096  # of the journal before a snapshot's position, by which it knows its own
 OnIgnored = Callable[[str], None]
 

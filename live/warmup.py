@@ -43,7 +43,8 @@ def warm(plan: LivePlan) -> None:
         events = reader.read(frame, ingest_ts)
         for desk in desks:
             desk.session.queue.push(events)
-            while 0 < (row_ts := desk.session.next_row_ts) < ingest_ts:
+        while 0 < (row_ts := desks[0].session.next_row_ts) < ingest_ts:
+            for desk in desks:
                 close_row(desk.session, desk.gateway, row_ts, at(row_ts))
     for desk in desks:
         session = desk.session

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from features.catalogue import VALID
 from features.layout import NS_PER_MS
-from features.stream import Arrays, FeatureStream, Row, dump_state, load_state
+from features.stream import Arrays, Row, RowStream
 from labeling.quotes import NO_QUOTE
-from market.book import ASK, BID, quantity
 from market.errors import ConfigError, ModelError
-from market.events import Events, aligned_ts, empty_events
+from market.events import Events, empty_events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, OPENING, Reports
 from modeling.certainty import SILENT, Certainty, Instant, Outlook, Outlooks, Worth
 from modeling.forecast import CLASSES
@@ -28,6 +27,7 @@ from trading import intents as sent
 from trading import policy, records, view
 from trading.account import Account, new_account
 from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK, LOT_VALUE, TAKER_FEE_BP, TICK_SIZE
+from trading.looking import note_events, note_row
 from trading.parameters import REMEMBERED_ROWS
 from trading.parent import ParentOrder
 from trading.queue import EventQueue, joined
@@ -121,7 +121,7 @@ class Turn(NamedTuple):
 class Session:
     """One symbol, one strategy: book, features, forecast, account and policy, advanced row by row."""
 
-    def __init__(self, features: FeatureStream, strategy: Strategy, books: Books) -> None:
+    def __init__(self, features: RowStream, strategy: Strategy, books: Books) -> None:
         self.features = features
         self.strategy = strategy
         self.books = books
@@ -209,13 +209,14 @@ class Session:
     def _take(self, until: int) -> Events:
         events = self.queue.take(until)
         if events.size:
-            view.note_newest(self._view, events)
-            self._over_ts = max(self._over_ts, int(aligned_ts(events).max()) - 1)
+            self._over_ts = max(self._over_ts, note_events(self._view, events) - 1)
             self.features.push(events)
         return events
 
     def on_reports(self, reports: Reports) -> None:
         """Learn what became of our orders, in the order of the reports."""
+        if not reports.size:
+            return
         orders = self.account[0]
         for report in reports:
             kind, order_id = int(report["kind"]), int(report["order_id"])
@@ -360,7 +361,7 @@ class Session:
     def _see(self, row_ts: int) -> tuple[NDArray[np.float64], bool]:
         """Close a row, look at it and forecast; returns the traded cell's forecast, and whether it may be used."""
         self.row = row = self.features.close(row_ts)
-        self._look(row_ts, int(row.status), int(row.best_bid), int(row.best_ask))
+        self._look(row_ts, row.status, row.best_bid, row.best_ask)
         return self._forecast(row)
 
     def dump(self) -> Arrays:
@@ -381,7 +382,7 @@ class Session:
             "valid": np.array([valid for _, valid in self._recent], np.bool_),
         }
         memory = {f"{place:03}": array for place, array in enumerate(_arrays_of(self._memory))}
-        parts = {"own": own_state, "memory": memory, "features": dump_state(self.features.state)}
+        parts = {"own": own_state, "memory": memory, "features": self.features.dump()}
         parts |= {"queue": self.queue.dump(), "books": self.books.dump()}
         return {f"{part}/{name}": np.array(array) for part, arrays in parts.items() for name, array in arrays.items()}
 
@@ -403,7 +404,7 @@ class Session:
 
         Raises DataError if it is of another feature catalogue.
         """
-        self.features = FeatureStream(self.features.parameters, load_state(_part(arrays, "features")))
+        self.features.restore(_part(arrays, "features"))
         self.books.load(_part(arrays, "books"))
         self.queue.load(_part(arrays, "queue"))
         self.strategy, self._memory = strategy, strategy.forecaster.new_state()
@@ -427,21 +428,18 @@ class Session:
         return traded, ready
 
     def _look(self, row_ts: int, status: int, best_bid: int, best_ask: int) -> None:
-        seen, book = self._view, self.features.book
-        seen[view.ROW_TS], seen[view.STATUS] = row_ts, status
-        seen[view.BEST_BID], seen[view.BEST_ASK] = best_bid, best_ask
-        seen[view.BID_QTY] = quantity(book, BID, best_bid) if best_bid else 0
-        seen[view.ASK_QTY] = quantity(book, ASK, best_ask) if best_ask else 0
+        note_row(self._view, self.features.book, row_ts, status, best_bid, best_ask)
         if status == VALID:
             self._mark = 0.5 * (best_bid + best_ask)
 
     def _record(self, now: int, reason: int, ready: bool, forecast: NDArray[np.float64], equity: float) -> Decision:
         integers, outlook = self.account[1], self.outlook
+        number, position = integers.item(own.NEXT_DECISION), integers.item(own.POSITION)
         seen, thoughts = self._view.tolist(), self._thoughts.tolist()
         count = int(thoughts[sent.COUNT])
         record = records.record_of(
             (
-                int(integers[own.NEXT_DECISION]),
+                number,
                 seen[view.ROW_TS],
                 now,
                 seen[view.EXCHANGE_TS],
@@ -453,7 +451,7 @@ class Session:
                 count,
                 seen[view.BEST_BID],
                 seen[view.BEST_ASK],
-                int(integers[own.POSITION]),
+                position,
                 int(thoughts[sent.TARGET]),
                 seen[view.DELAY_NS],
                 thoughts[sent.MU_BP],
@@ -467,7 +465,7 @@ class Session:
                 equity,
             )
         )
-        integers[own.NEXT_DECISION] += 1
+        integers[own.NEXT_DECISION] = number + 1
         return Decision(record, self._intents_of(record, count, now))
 
     def _intents_of(self, record: NDArray[np.void], count: int, now: int) -> NDArray[np.void]:
@@ -505,6 +503,8 @@ def at(moment: int) -> Now:
 
 def send(gateway: Gateway, intents: NDArray[np.void]) -> None:
     """Hand a decision's orders to a gateway, in order."""
+    if not intents.size:
+        return
     for intent in intents:
         order_id, sent_ts = int(intent["order_id"]), int(intent["sent_ts"])
         if intent["verb"] == PLACE:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backtest.venue import SimulatedVenue
 from features.layout import NS_PER_MS
-from features.stream import FeatureStream, Row
+from features.stream import Row
 from live.desk import Desk, DeskGateway, Recalling
 from live.explain.finding import Found
 from live.replay import Pair, Playback
@@ -70,19 +70,30 @@ class Played(NamedTuple):
     standings: tuple[Standing, ...]
 
 
-class _Stream(FeatureStream):
-    """A desk's feature stream that remembers rows and, at the wanted one, what the decision starts from."""
+class _Stream:
+    """A desk's stream of rows that remembers them and, at the wanted one, what the decision starts from."""
 
     def __init__(self, desk: Desk, venue: SimulatedVenue, row_ts: int) -> None:
         own = desk.session.features
-        super().__init__(own.parameters, own.state)
+        self.parameters, self.push, self.dump, self.restore = own.parameters, own.push, own.dump, own.restore
+        self._own = own
         self.before: Before | None = None
         self._desk, self._venue, self._row_ts = desk, venue, row_ts
         self._rows: deque[Row] = deque(maxlen=REMEMBERED_ROWS)
 
+    @property
+    def next_row_ts(self) -> int:
+        """When the open row closes, ns."""
+        return self._own.next_row_ts
+
+    @property
+    def book(self) -> Book:
+        """Our own book, as we have received it."""
+        return self._own.book
+
     def close(self, row_ts: int) -> Row:
         """The open row."""
-        row = super().close(row_ts)
+        row = self._own.close(row_ts)
         if row_ts <= self._row_ts:
             self._rows.append(row)
         if row_ts == self._row_ts:
