@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from live.desk import Desk
 from live.fallback import Fallback
@@ -15,10 +16,22 @@ from market.orders import REASON_NAMES as REFUSALS
 from monitoring.metrics import Meters, Tally
 from trading import account as own
 from trading.limits import MAX_DRAWDOWN_USD
-from trading.records import DEGENERATE, DRAWDOWN, KILLED, LATE_DECISION, LOSS_STREAK, PLACE, REASON_NAMES, SKIPPED
+from trading.queue import joined
+from trading.records import (
+    DECISION,
+    DEGENERATE,
+    DRAWDOWN,
+    KILLED,
+    LATE_DECISION,
+    LOSS_STREAK,
+    PLACE,
+    REASON_NAMES,
+    SKIPPED,
+)
 from trading.session import Gateway, Turn
 
 NEWEST_ROWS: Final = 3_000  # a minute, which infer_p95_ms speaks of
+GATHERED: Final = 256  # rows or frames, before they are taken into the figures together
 _REFUSED: Final = (ORDER_REJECTED, CANCEL_REJECTED, MODIFY_REJECTED)
 _BOUND: Final = {"capped_decisions": "capped", "halved_decisions": "halvings"}  # counter, field of a decision
 _CLASSES: Final = ("down", "none", "up")
@@ -36,12 +49,13 @@ class LineFigures:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
+        self._waiting: list[Events] = []  # of frames that are in none of the figures yet
+        meters.before_reading(self._refresh)  # before the tally, which tells what it gives it
         self._lag_ms = Tally(meters, "ingest_lag_ms")
         self._frames = 0
         self._told = 0
         self._gaps = 0
         self.disconnects = 0  # lost lines, and the restart
-        meters.before_reading(self._refresh)
 
     def frame(self, events: Events, malformed: bool) -> None:
         """One frame, and the events that came of it."""
@@ -49,12 +63,21 @@ class LineFigures:
         if malformed:
             self._meters.count("malformed_frames")
         if events.size:
-            self._lag_ms.observe(int(events["delay_ns"][-1]) / 1e6)
-            kinds = events["kind"].tolist()
-            if kinds[0] == SNAPSHOT:
-                self._meters.count("resyncs")
-            if GAP in kinds:
-                self.gap()
+            self._waiting.append(events)
+            if len(self._waiting) >= GATHERED:
+                self._take_in()
+
+    def _take_in(self) -> None:
+        if not self._waiting:
+            return
+        sizes = np.array([events.size for events in self._waiting])
+        events, ends = joined(self._waiting), np.cumsum(sizes)
+        self._waiting.clear()
+        self._lag_ms.observe_all(events["delay_ns"][ends - 1] / 1e6)
+        resyncs = int(np.count_nonzero(events["kind"][ends - sizes] == SNAPSHOT))
+        self._meters.count("resyncs", resyncs)
+        for _ in range(np.count_nonzero(np.logical_or.reduceat(events["kind"] == GAP, ends - sizes))):
+            self.gap()
 
     def gap(self) -> None:
         """A break of the venue's sequence, or a lost line."""
@@ -64,6 +87,7 @@ class LineFigures:
     @property
     def gap_ratio(self) -> float:
         """Breaks per frame since the start, 0 to 1."""
+        self._take_in()
         return min(1.0, self._gaps / max(1, self._frames))
 
     def connection(self, up: bool) -> None:
@@ -75,6 +99,7 @@ class LineFigures:
             self.gap()
 
     def _refresh(self) -> None:
+        self._take_in()
         self._meters.count("frames", self._frames - self._told)
         self._told = self._frames
         self._meters.set("ws_gap_ratio", self.gap_ratio)
@@ -87,9 +112,12 @@ class DeskFigures:
         self._meters = meters
         self._desk = desk
         self._name = desk.name
-        self._newest: np.void | None = None  # DECISION
+        self._newest: NDArray[np.void] | None = None  # DECISION, shape (1,)
+        self._waiting: list[bytes] = []  # decisions that are in none of the figures below yet ...
+        self._waited_ms: list[float] = []  # ... and our own time for each
+        meters.before_reading(self._refresh)  # before the tallies, which tell what it gives them
         self._rows = 0
-        self._reasons = [0] * len(REASON_NAMES)  # decisions that nobody has told the meters, by reason
+        self._reasons = np.zeros(len(REASON_NAMES), np.int64)  # decisions that nobody has told the meters, by reason
         self._bound = dict.fromkeys(_BOUND, 0)  # likewise those that a limit bound
         self._infer_ms = Tally(meters, "infer_ms", desk=desk.name)
         self._lag_ms = Tally(meters, "batch_to_decision_ms", desk=desk.name)
@@ -98,25 +126,33 @@ class DeskFigures:
         self._filled_lots = 0
         self._peak = -np.inf
         self._deepest = 0.0
-        meters.before_reading(self._refresh)
 
     def row(self, turn: Turn, took_ms: float) -> None:
-        """One row, and our own time for it."""
-        record = turn.decision.record
-        equity = float(record["equity"][0])
-        self._newest = record[0]
-        self._took_ms[self._rows % NEWEST_ROWS] = took_ms
-        self._rows += 1
-        self._peak = max(self._peak, equity)
-        self._deepest = max(self._deepest, self._peak - equity)
-        self._infer_ms.observe(took_ms)
-        self._lag_ms.observe(int(record["infer_ts"][0] - record["row_ts"][0]) / 1e6)
-        self._reasons[record["reason"][0]] += 1
-        for name, field in _BOUND.items():
-            if record[field][0]:
-                self._bound[name] += 1
+        """One row, and our own time for it: noted here, and taken in with many others."""
+        self._newest = turn.decision.record
+        self._waiting.append(turn.decision.record.tobytes())
+        self._waited_ms.append(took_ms)
+        if len(self._waiting) >= GATHERED:
+            self._take_in()
         if turn.decision.intents.size or turn.reports.size:
             self._orders(turn)
+
+    def _take_in(self) -> None:
+        if not self._waiting:
+            return
+        records, took_ms = np.frombuffer(b"".join(self._waiting), DECISION), np.array(self._waited_ms)
+        self._waiting.clear()
+        self._waited_ms.clear()
+        self._took_ms[(self._rows + np.arange(records.size)) % NEWEST_ROWS] = took_ms
+        self._rows += records.size
+        peaks = np.fmax.accumulate(np.append(self._peak, records["equity"]))
+        self._peak = float(peaks[-1])
+        self._deepest = float(np.fmax.reduce(peaks[1:] - records["equity"], initial=self._deepest))
+        self._infer_ms.observe_all(took_ms)
+        self._lag_ms.observe_all((records["infer_ts"] - records["row_ts"]) / 1e6)
+        self._reasons += np.bincount(records["reason"], minlength=self._reasons.size)
+        for name, field in _BOUND.items():
+            self._bound[name] += int(np.count_nonzero(records[field]))
 
     def _orders(self, turn: Turn) -> None:
         intents, fills = turn.decision.intents, turn.reports[turn.reports["kind"] == FILL]
@@ -132,9 +168,10 @@ class DeskFigures:
 
     def _refresh(self) -> None:
         """Set and count what nobody needs between two readings."""
-        record = self._newest
-        if record is None:
+        if self._newest is None:
             return
+        self._take_in()
+        record = self._newest[0]
         self._count_decisions()
         for name, field in _SHOWN:
             self._meters.set(name, float(record[field]), desk=self._name)
@@ -148,13 +185,14 @@ class DeskFigures:
         self._drawdown()
 
     def _count_decisions(self) -> None:
-        for reason, count in enumerate(self._reasons):
+        for reason, count in enumerate(self._reasons.tolist()):
             if count:
                 self._meters.count("decisions", count, desk=self._name, reason=REASON_NAMES[reason])
-        late = self._reasons[LATE_DECISION] + self._reasons[SKIPPED]
+        late = int(self._reasons[LATE_DECISION] + self._reasons[SKIPPED])
         for name, count in {"skipped_decisions": late, **self._bound}.items():
             self._meters.count(name, count, desk=self._name)
-        self._reasons, self._bound = [0] * len(REASON_NAMES), dict.fromkeys(_BOUND, 0)
+        self._reasons[:] = 0
+        self._bound = dict.fromkeys(_BOUND, 0)
 
     def _p95_ms(self) -> float:
         newest = self._took_ms[: self._rows]

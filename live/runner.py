@@ -178,9 +178,9 @@ class Runner:
             started = time.perf_counter_ns()
             close = desk.skip if late and not desk.resting else desk.turn  # which takes back what rests
             turn = close(row_ts, self.stamps.now, self.journal)
-            self._shadow.row(desk, turn.decision.record[0])
+            self._shadow.row(desk, turn.decision.record)
             self._figures[desk.place].row(turn, (time.perf_counter_ns() - started) / 1e6)
-            self.latencies[desk.place].note(turn.decision.record[0])
+            self.latencies[desk.place].note(turn.decision.record)
             for listener in self.audience:
                 listener.row(self.plan, desk, turn)
 

@@ -44,8 +44,14 @@ class Record(NamedTuple):
 
 def encode(record: Record) -> bytes:
     """The bytes of a record."""
-    body = _HEAD.pack(record.kind, record.place, record.ts) + record.payload
-    return _PREFIX.pack(len(body), zlib.crc32(_LENGTH.pack(len(body))), zlib.crc32(body)) + body
+    return heading(record.kind, record.place, record.ts, record.payload) + record.payload
+
+
+def heading(kind: int, place: int, ts: int, payload: bytes) -> bytes:
+    """What stands before the payload of a record."""
+    head = _HEAD.pack(kind, place, ts)
+    length = len(head) + len(payload)
+    return _PREFIX.pack(length, zlib.crc32(_LENGTH.pack(length)), zlib.crc32(payload, zlib.crc32(head))) + head
 
 
 def records(name: object, data: bytes, newest: bool, offset: int = 0) -> Iterator[Record]:

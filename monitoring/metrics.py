@@ -4,6 +4,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 Kind = Literal["counter", "gauge", "histogram"]
 Scope = Literal["symbol", "process"]
 
@@ -180,6 +183,13 @@ class Tally:
         """Add one, in the histogram's unit."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._total += value
+
+    def observe_all(self, values: NDArray[np.float64]) -> None:
+        """Add many."""
+        places = np.searchsorted(self._bounds, values)
+        counts = np.bincount(places, minlength=len(self._counts)).tolist()
+        self._counts = [before + count for before, count in zip(self._counts, counts, strict=True)]
+        self._total += float(values.sum())
 
     def _tell(self) -> None:
         self._meters.merge(self._name, self._counts, self._total, **self._labels)

@@ -29,6 +29,7 @@ from market.journal_records import (
     UP,
     Record,
     encode,
+    heading,
     record_at,
     records,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "Torn",
     "encode",
     "finished_segments",
+    "heading",
     "lock",
     "read_headers",
     "read_journal",

@@ -24,6 +24,7 @@ from storage.journal import (
     Record,
     Torn,
     encode,
+    heading,
     lock,
     segments,
     torn_end,
@@ -68,11 +69,12 @@ class JournalWriter:
 
     def frame(self, ts: int, connection: int, data: bytes) -> None:
         """Queue a frame that arrived at ``ts``."""
-        self.append(Record(FRAME, connection, ts, data))
+        self._pending += (heading(FRAME, connection, ts, data), data)
 
     def decision(self, desk: int, row_ts: int, record: NDArray[np.void], intents: NDArray[np.void]) -> None:
         """Queue a decision and its orders."""
-        self.append(Record(DECISION, desk, row_ts, record.tobytes() + intents.tobytes()))
+        payload = record.tobytes() + intents.tobytes() if intents.size else record.tobytes()
+        self._pending += (heading(DECISION, desk, row_ts, payload), payload)
 
     def reports(self, desk: int, row_ts: int, reports: NDArray[np.void]) -> None:
         """Queue the reports that a row saw."""
