@@ -58,19 +58,26 @@ class Floor:
         """Whether every symbol has a line to its venue."""
         return all(runner.connected for runner in self.runners)
 
-    def close_due(self) -> int:
-        """Close rows whose instant has passed, oldest first and ``CATCH_UP_ROWS`` at most; returns how many."""
+    def close_due(self, until: int = FOREVER - 1) -> int:
+        """Close rows whose instant has passed, up to ``until``, oldest first and ``CATCH_UP_ROWS`` at most.
+
+        Returns how many it closed.
+
+        until : ns of the first runner's clock
+        """
         self._admit()
         closed = 0
-        while self._due and closed < CATCH_UP_ROWS:
+        while self._due and closed < CATCH_UP_ROWS and self._due[0][0] <= until:
             place = self._due[0][1]
             runner, shift_ns = self.runners[place], self._shift_ns[place]
-            following = min(self._due[1:3], default=(FOREVER - 1, 0))[0]  # the heap's second oldest row
+            following = min([until, *(row_ts for row_ts, _ in self._due[1:3])])  # the heap's second oldest row
             count = runner.close_due(following - shift_ns, CATCH_UP_ROWS - closed)
             if not count:
                 break
             heapq.heapreplace(self._due, (runner.next_row_ts + shift_ns, place))
             closed += count
+        if closed or not self._due:
+            self._row_s, self._looks = time.monotonic(), 0
         return closed
 
     async def run(self, feeds: Mapping[str, Feed], speed: float, until_end: bool) -> None:
@@ -117,8 +124,15 @@ class Floor:
 
     async def _listen(self, symbol: str, feed: Feed) -> None:
         runner = self._by_symbol[symbol]
+        shift_ns = self._shift_ns[self.runners.index(runner)]
         FeedFigures(runner.meters, feed.counts)
-        await feed.run(runner.on_frame, runner.on_connection, runner.stamps)
+
+        def on_frame(frame: bytes, ingest_ts: int, connection: int = 0) -> None:
+            if self._due and self._due[0][0] < ingest_ts + shift_ns:
+                self.close_due(ingest_ts + shift_ns - 1)  # no row waits for a burst that came after its instant
+            runner.on_frame(frame, ingest_ts, connection)
+
+        await feed.run(on_frame, runner.on_connection, runner.stamps)
 
     def _admit(self) -> None:
         for place in tuple(self._silent):
@@ -145,7 +159,7 @@ class Floor:
         collected = time.monotonic()
         while not self._stopping.is_set():
             closed = self.close_due()
-            self._require_time_to_pass(closed)
+            self._require_time_to_pass()
             behind = closed == CATCH_UP_ROWS
             for task in listening:
                 if task.done():
@@ -157,14 +171,10 @@ class Floor:
                 collected = time.monotonic()
             await self._wait_for_row(speed)
 
-    def _require_time_to_pass(self, closed: int) -> None:
+    def _require_time_to_pass(self) -> None:
         """Raises BackgroundError where rows stand still: the clock was set back, and nobody looks at any gate."""
-        now_s = time.monotonic()
-        if closed or not self._due:
-            self._row_s, self._looks = now_s, 0
-            return
         self._looks += 1
-        if now_s - self._row_s > STANDSTILL_S and self._looks > STANDSTILL_LOOKS:
+        if time.monotonic() - self._row_s > STANDSTILL_S and self._looks > STANDSTILL_LOOKS:
             raise BackgroundError(f"no row has closed for {STANDSTILL_S:g} s: the clock was set back")
 
     async def _wait_for_row(self, speed: float) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from live import floor as floor_module
 from live.api import Access, api
-from live.clock import ReplayClock
+from live.clock import Clock, ReplayClock
 from live.exporter import PrometheusMeters
+from live.feed import OnConnection, OnFrame
 from live.floor import Floor
 from live.parity import parity_of
 from live.rollout import Rollout
@@ -84,6 +85,37 @@ def test_rows_of_all_symbols_close_oldest_first(tmp_path: Path, monkeypatch: pyt
         assert rows == list(range(rows[0], START + 2 * SECOND, ROW))
     for runner in floor.runners:
         runner.journal.close()
+
+
+class Burst:
+    """Delivers a whole tape without a pause, so that the loop gets no turn in between."""
+
+    def __init__(self, frames: Frames, clock: HandClock) -> None:
+        self.counts: dict[str, int] = {}
+        self.ended = False
+        self._frames, self._clock = frames, clock
+
+    async def run(self, on_frame: OnFrame, on_connection: OnConnection, clock: Clock) -> None:
+        """Deliver."""
+        for ts, frame in self._frames:
+            self._clock.ns = ts
+            on_frame(frame, ts)
+
+
+@in_loop
+async def test_no_row_waits_for_a_burst_of_frames_that_came_after_its_instant(tmp_path: Path) -> None:
+    clock = HandClock()
+    floor = floor_of(tmp_path, NAMES[:2], clock)
+    tape = synthetic_frames(2.0)
+    for name in NAMES[:2]:
+        floor[name].on_frame(tape[0][1], tape[0][0])
+    floor.close_due()
+    await floor._listen(NAMES[0], Burst(tape[1:], clock))
+    newest = tape[-1][0]
+    for runner in floor.runners:
+        assert newest <= runner.next_row_ts < newest + ROW
+        runner.journal.close()
+    assert parity_of(floor[NAMES[0]].folders.journal, tmp_path).decisions.exact
 
 
 def test_a_symbol_writes_the_journal_that_it_writes_alone(tmp_path: Path) -> None:
