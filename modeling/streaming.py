@@ -3,8 +3,10 @@
 A forecaster is built from a snapshot and holds no history; the history is the state, which ``step`` changes in place.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from modeling.snapshot import ENSEMBLE, MEDIAN_BAND, NETWORKS, SHARES, ModelSnap
 State = tuple[NDArray[Any], ...]
 Weights = Mapping[str, NDArray[Any]]
 Member = tuple[Architecture, Weights]
+_COPIES: Final[WeakValueDictionary[bytes, Floats]] = WeakValueDictionary()  # of weights in use, by their sha256
 
 
 class Forecaster(Protocol):
@@ -61,7 +64,7 @@ class NetworkForecaster:
         weights, layout, columns, self._memory = _lay_out(members)
         self._scratch = _scratch_shape([network for network, _ in members])
         shares = _taken({SHARES: shares}, SHARES, (len(self.shape.cells), self.members)).astype(np.float64)
-        self._model = weights, layout, columns, _calibration_table(calibration, self.shape), shares
+        self._model = _only_copy(weights), layout, columns, _calibration_table(calibration, self.shape), shares
 
     def new_state(self) -> State:
         """Memory, scratch, forecast, the count of consecutive valid rows, and the members' forecasts.
@@ -159,6 +162,14 @@ def members_of(model: ModelSnapshot) -> list[Member]:
     if not members:
         raise ModelError("an ensemble without members")
     return [(architecture_from(member.kind, member.spec), member.weights) for member in members]
+
+
+def _only_copy(weights: Floats) -> Floats:
+    """These weights, or those of another forecaster of this process that are the same; nobody changes them.
+
+    One model that serves many symbols stays in the processor's cache from row to row; many copies of it do not.
+    """
+    return _COPIES.setdefault(hashlib.sha256(weights.data).digest(), weights)
 
 
 def _taken(weights: Weights, name: str, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -277,6 +277,12 @@ def test_members_of_other_cells_are_refused():
         forecaster_from(ensemble_of(members))
 
 
+def test_equal_models_read_one_copy_of_their_weights_and_others_do_not():
+    one, same, other = (forecaster_from(random_model(seed)) for seed in (3, 3, 4))
+    assert one._model[0] is same._model[0]
+    assert not np.shares_memory(one._model[0], other._model[0])
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_architecture_comes_back_from_its_description(kind):
     network = small_networks()[kind]
