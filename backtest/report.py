@@ -175,13 +175,13 @@ class Page(NamedTuple):
 def figure_text(value: Any) -> str:
     """A figure as people read it; None is a dash.
 
-    >>> figure_text(None), figure_text(0.0123456), figure_text(1234), figure_text(-2.5e-7)
-    ('–', '0.01235', '1,234', '-2.5e-07')
+    >>> figure_text(None), figure_text(0.0123456), figure_text(1234), figure_text(-2.5e-7), figure_text(61657.3)
+    ('–', '0.01235', '1,234', '-2.5e-07', '61,657')
     """
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:,.4g}"
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

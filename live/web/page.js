@@ -195,7 +195,7 @@ function drawLatency(desk) {
     const cells = found[place].cells;
     cells[0].className = "text";
     write(cells[0], name);
-    ["p50_ms", "p95_ms", "p99_ms"].forEach((key, column) => write(cells[column + 1], leg ? leg[key].toFixed(leg[key] < 1 ? 3 : leg[key] < 10 ? 2 : 1) : "–"));
+    ["p50_ms", "p95_ms", "p99_ms"].forEach((key, column) => write(cells[column + 1], leg ? leg[key].toFixed(leg[key] < 1 ? 3 : leg[key] < 10 ? 2 : leg[key] < 100 ? 1 : 0) : "–"));
   });
 }
 
