@@ -125,4 +125,4 @@ def test_every_request_is_answered_in_our_words_and_none_sends_an_order(site: Fu
     each()
     assert {200, 401, 404, 405, 409, 422} <= site.answered.keys(), site.answered
     assert site.orders() == before
-    assert set(site.written()[len(written) :]) == {KILL}
+    assert set(site.written()[len(written) :]) <= {KILL}  # which some request may have been entitled to
