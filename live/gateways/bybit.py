@@ -99,11 +99,16 @@ class BybitClient(VenueClient):
         """What the key may do, in Binance's words; nothing is said where the venue says nothing."""
         result = await self._result("privateGetV5UserQueryApi", {})
         may = result.get("permissions")
-        if may is None:
+        if may is None or "Wallet" not in may:
             return {}
-        moves = bool(may.get("Wallet"))  # transfers between accounts, and withdrawals
+        moves = bool(may["Wallet"])  # transfers between accounts, and withdrawals
         trades = "Order" in may.get("ContractTrade", []) and int(result.get("readOnly", 1)) == 0
-        return {"enableWithdrawals": moves, "enableInternalTransfer": moves, "enableFutures": trades}
+        return {
+            "enableWithdrawals": moves,
+            "enableInternalTransfer": moves,
+            "permitsUniversalTransfer": moves,
+            "enableFutures": trades,
+        }
 
     async def place(self, life: OrderLife, client_id: str) -> Standing:
         """Send an order; it is taken, and the account's stream says what becomes of it."""

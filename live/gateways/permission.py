@@ -80,7 +80,7 @@ def require_harmless(restrictions: Mapping[str, object], may_trade: str = "enabl
     may_trade : what the venue calls the permission to trade
     """
     for name in ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer"):
-        if restrictions.get(name, name == "enableWithdrawals") is not False:
+        if restrictions.get(name) is not False:
             raise ConfigError(
                 f"the key of {KEY} is refused: {name}={restrictions.get(name)}; make one that only trades"
             )

@@ -82,6 +82,7 @@ async def test_codes_say_whether_an_order_may_have_been_executed() -> None:
         {"readOnly": 1, "permissions": {"ContractTrade": ["Order"], "Wallet": []}},
         {"readOnly": 0, "permissions": {"ContractTrade": [], "Wallet": []}},
         {"readOnly": 0, "permissions": {"ContractTrade": ["Order"], "Wallet": ["SubMemberTransfer"]}},
+        {"readOnly": 0, "permissions": {"ContractTrade": ["Order"]}},
     ],
 )
 @in_loop

@@ -115,12 +115,15 @@ def test_a_secret_in_yaml_is_refused_without_repeating_it(tmp_path: Path, line: 
         {"enableFutures": True, "enableWithdrawals": True},
         {"enableFutures": True, "enableWithdrawals": False, "permitsUniversalTransfer": True},
         {"enableWithdrawals": False},
+        {"enableFutures": True, "enableWithdrawals": False, "enableInternalTransfer": False},
+        {"enableFutures": True, "enableWithdrawals": False, "permitsUniversalTransfer": False},
     ],
 )
 def test_a_key_that_may_do_more_or_less_than_trade_is_refused(says: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="is refused"):
         require_harmless(says)
-    require_harmless({"enableFutures": True, "enableWithdrawals": False, "enableInternalTransfer": False})
+    moves = dict.fromkeys(("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer"), False)
+    require_harmless({"enableFutures": True, **moves})
 
 
 def test_a_permit_is_needed_for_an_exchange_alone() -> None:
