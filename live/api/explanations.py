@@ -13,7 +13,7 @@ from live.api.access import Access, Refusals, bears
 from live.api.site import page
 from live.explain.answer import Explanation
 from live.explain.finding import order_name
-from live.logs import SECRET_NAMES
+from live.logs import secrets_of
 from live.runner import Folders
 from live.views import Refused
 from market.errors import JournalError
@@ -84,7 +84,7 @@ class Explanations:
 
 def _environment() -> dict[str, str]:
     """Ours without its secrets: a child that reads a journal needs none."""
-    return {name: value for name, value in os.environ.items() if not name.upper().endswith(SECRET_NAMES)}
+    return {name: value for name, value in os.environ.items() if not secrets_of({name: value})}
 
 
 def add_explanations(router: APIRouter, explanations: Explanations | None, guard: tuple[Access, Refusals]) -> None:

@@ -80,4 +80,8 @@ def test_a_child_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKLOOP_KILL_TOKEN", "planted")
     monkeypatch.setenv("TICKLOOP_WAREHOUSE_PASSWORD", "planted")
     monkeypatch.setenv("TICKLOOP_EXCHANGE_SECRET", "planted")
-    assert "planted" not in module._environment().values()
+    monkeypatch.setenv("TICKLOOP_STUDY_URL", "postgresql://me:planted@db:5432/studies")
+    monkeypatch.setenv("TICKLOOP_OTHER_URL", "http://127.0.0.1:80/kept")
+    told = module._environment()
+    assert "planted" not in " ".join(told.values())
+    assert told["TICKLOOP_OTHER_URL"] == "http://127.0.0.1:80/kept"
