@@ -21,7 +21,7 @@ class Outbox:
         self._folder = folder
         self._most_bytes = most_bytes
         folder.mkdir(parents=True, exist_ok=True)
-        self._sizes = {path: path.stat().st_size for path in sorted(folder.glob("*.parquet"))}
+        self._sizes = {path: path.stat().st_size for path in sorted(folder.iterdir()) if _NAME.fullmatch(path.name)}
         self._number = max((int(path.name[:12]) for path in self._sizes), default=0)
 
     def put(self, table: str, frame: pl.DataFrame, mark: str) -> None:

@@ -127,6 +127,16 @@ def test_the_oldest_batches_leave_an_outbox_without_room_and_are_counted(tmp_pat
     assert pl.read_parquet(next(again.waiting())).equals(frame)
 
 
+def test_a_file_that_is_no_batch_is_left_alone(tmp_path: Path) -> None:
+    for name in ("stray.parquet", "000000000009-live_rows.parquet"):
+        (tmp_path / name).write_bytes(b"somebody else's")
+    box = Outbox(tmp_path, ROOM)
+    assert (list(box.waiting()), box.bytes) == ([], 0)
+    box.put("live_rows", pl.DataFrame({"ts": [1]}), "0" * 32)
+    assert [path.name for path in Outbox(tmp_path, ROOM).waiting()] == [f"000000000001-live_rows-{'0' * 32}.parquet"]
+    assert (tmp_path / "stray.parquet").read_bytes() == b"somebody else's"
+
+
 def test_a_damaged_batch_is_counted_and_holds_nobody_up(tmp_path: Path) -> None:
     box, server, meters = Outbox(tmp_path, ROOM), Server(up=False), PrometheusMeters("x")
     frame = frame_of("live_latencies", [("x", START, "model", START, START, START, 0)])
