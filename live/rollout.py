@@ -12,7 +12,7 @@ from typing import Final
 from features.catalogue import catalogue_content
 from live.desk import Model
 from live.plan import LivePlan, Pushed, strategy_from, strategy_of
-from market.errors import BundleError, ModelError, RegistryError
+from market.errors import BundleError, ModelError, OtherCatalogue, RegistryError
 from storage.bundle import MANIFEST, Golden, read_bundle
 from storage.deployment import signature, unpack
 from storage.files import temporary_beside
@@ -109,9 +109,10 @@ class Rollout:
         try:
             bundle = read_bundle(folder, catalogue_content(self._plan.features))
             strategy = strategy_from(self._plan, bundle)
+        except OtherCatalogue as error:
+            raise Refusal("catalogue", str(error)) from error
         except BundleError as error:
-            code = "catalogue" if "catalogue" in str(error) else "corrupt"
-            raise Refusal(code, str(error)) from error
+            raise Refusal("corrupt", str(error)) from error
         except ModelError as error:
             raise Refusal("model", str(error)) from error
         step_us, budget_us = _step_us(strategy, bundle.golden), bundle.latency_budget_us

@@ -57,6 +57,10 @@ class BundleError(ModelError):
     """A bundle is torn, forged, or made for another catalogue."""
 
 
+class OtherCatalogue(BundleError):
+    """A whole bundle was made for another feature catalogue than ours."""
+
+
 class RegistryError(TickloopError):
     """The registry does not hold what was asked, or refuses the change."""
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import content_sha, difference
-from market.errors import BundleError, ConfigError, ModelError
+from market.errors import BundleError, ConfigError, ModelError, OtherCatalogue
 from modeling.calibration import Calibration
 from modeling.certainty import Certainty
 from modeling.forecast import Floats
@@ -109,7 +109,7 @@ def read_bundle(folder: Path, catalogue: Mapping[str, Any]) -> Bundle:
         contents = _verified(folder, manifest)
         if manifest["catalogue_sha"] != (ours := content_sha(catalogue)):
             theirs = json.loads(contents["normalizer.json"])
-            raise BundleError(
+            raise OtherCatalogue(
                 f"bundle {folder.name} was made for feature catalogue {manifest['catalogue_sha'][:12]}, "
                 f"this is {ours[:12]}: {difference(theirs, catalogue) or 'it does not say what differs'}"
             )

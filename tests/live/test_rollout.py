@@ -1,5 +1,6 @@
 """What a pushed bundle has to pass: whatever is refused leaves no trace, whatever is accepted can trade at once."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,15 @@ def test_a_bundle_of_another_catalogue_is_refused(tmp_path: Path) -> None:
     refusal = case.refused(pack(case.source), case.signed())
     assert refusal.code == "catalogue"
     assert "made for feature catalogue ffffffffffff" in str(refusal)
+
+
+def test_a_fault_that_only_speaks_of_the_catalogue_is_no_other_catalogue(case: Case) -> None:
+    manifest = msgspec.json.decode(case.files[MANIFEST])
+    del manifest["catalogue_sha"]
+    case.files[MANIFEST] = msgspec.json.encode(manifest)
+    approve(case.ledger, hashlib.sha256(case.files[MANIFEST]).hexdigest(), REGISTERED)
+    refusal = case.refused(msgspec.msgpack.encode(case.files), case.signed())
+    assert (refusal.code, "catalogue_sha" in str(refusal)) == ("corrupt", True)
 
 
 def test_a_bundle_that_is_too_slow_is_refused(tmp_path: Path) -> None:
