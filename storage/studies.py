@@ -91,18 +91,26 @@ def study_journal(path: Path) -> "optuna.storages.JournalStorage":
 class _FileLock:
     """Optuna's lock by the system's, which a killed process cannot leave behind (Optuna's own waits 30 s for one)."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f".{path.name}.lock")
+    def __init__(self, journal: Path) -> None:
+        self._journal, self._path = journal, journal.with_name(f".{journal.name}.lock")
         self._held = ExitStack()
 
     def acquire(self) -> bool:
-        """Wait for the lock."""
+        """Wait for the lock; whoever holds it writes behind a whole line."""
         self._held.enter_context(locked(self._path))
+        _cut_torn_line(self._journal)
         return True
 
     def release(self) -> None:
         """Give it back."""
         self._held.close()
+
+
+def _cut_torn_line(journal: Path) -> None:
+    """Take off what a process that died while it wrote left behind the last whole line."""
+    content = journal.read_bytes()
+    if not content.endswith(b"\n"):
+        os.truncate(journal, content.rfind(b"\n") + 1)
 
 
 class StudyCrew:

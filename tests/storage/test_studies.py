@@ -147,6 +147,22 @@ def test_the_secret_is_of_the_configured_database_only(monkeypatch: pytest.Monke
     assert secret_url("postgresql://two/studies") == "postgresql://two/studies"
 
 
+@pytest.mark.parametrize("kept", [1, 10, -1])
+def test_a_journal_whose_last_line_is_torn_loses_that_line_alone(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "study.journal"
+    study = open_study("shared", study_storage(path, ""))
+    study.tell(study.ask(), 1.0)
+    whole = path.read_bytes()
+    study.ask()
+    (last,) = path.read_bytes()[len(whole) :].splitlines(keepends=True)
+    path.write_bytes(whole + last[:kept])
+    assert study.ask().number == 1  # by a process that had the journal open
+    for opened in (1, 2):
+        again = open_study("shared", study_storage(path, ""))
+        assert [trial.number for trial in again.trials] == list(range(1 + opened))
+        again.ask()
+
+
 def test_a_colleague_at_work_keeps_its_trial(tmp_path: Path) -> None:
     """What one process runs is not given up by another that comes later: only by the death of the first."""
     storage = study_storage(tmp_path / "study.journal", "")
