@@ -12,7 +12,6 @@ MEMBERS: Final = 0
 CELLS: Final = 1
 HORIZONS: Final = 2
 RECEPTIVE: Final = 3  # consecutive valid rows before the first forecast, of the member that needs most
-BRANCHES: Final = 4  # of the member that has most
 
 # a member's row
 FIRST: Final = 0  # the row of its first layer
