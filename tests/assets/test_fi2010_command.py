@@ -8,25 +8,32 @@ from pathlib import Path
 import pytest
 
 import main
-from assets.fi2010_command import MODEL
+from assets.fi2010_command import MODEL, fit_network, predictions
 from config.loading import load_settings
+from config.settings import Settings
+from modeling.fi2010 import Files, matrix_of, parts_of
 from modeling.parameters import CnnParameters
-from tests.builders_fi2010 import write_files
+from tests.builders_fi2010 import matrix, write_files
 from tests.builders_modeling import quick_training
 
 PREDICTORS = ("class_prior", "persistence", "imbalance", "median_band", "logistic", "lightgbm", MODEL)
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    settings = load_settings("dev")
+def _small(settings: Settings, **training: float) -> Settings:
+    models = settings.models
     small = replace(
-        settings.models,
+        models,
         network=CnnParameters("cnn", 64, 2, 3, 2, 0.1),
-        training=quick_training(epochs=2, chunk_rows=256),
-        learners=replace(settings.models.learners, lightgbm_rounds=10),
-        search=replace(settings.models.search, trials=1),
+        training=quick_training(**training),
+        learners=replace(models.learners, lightgbm_rounds=10),
+        search=replace(models.search, trials=1),
     )
-    monkeypatch.setattr("commands.line.load_settings", lambda: replace(settings, models=small))
+    return replace(settings, models=small)
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    settings = _small(load_settings("dev"), epochs=2, chunk_rows=256)
+    monkeypatch.setattr("commands.line.load_settings", lambda: settings)
     monkeypatch.setattr(sys, "argv", ["main.py", "benchmark", "fi2010", *words])
     status = main.main()
     said = capsys.readouterr()
@@ -62,3 +69,18 @@ def test_wrong_folder_and_wrong_file_are_told_in_one_line(tmp_path, monkeypatch,
     assert status == 1
     assert err.startswith(f"tickloop: {torn}: row ")
     assert err.count("\n") == 1
+
+
+def test_labels_of_test_leave_no_byte_in_what_was_fitted() -> None:
+    train, *tests = (matrix_of(matrix(columns, columns)) for columns in (600, 110, 120))
+    parts, settings = parts_of(Files(train, tuple(tests))), _small(load_settings("dev"), epochs=4, learning_rate=1e-3)
+    turned = replace(parts, test=replace(parts.test, classes=-parts.test.classes, gross_bp=-parts.test.gross_bp))
+    one, other = (fit_network(settings, each) for each in (parts, turned))
+    assert one.calibration.scale.tobytes() == other.calibration.scale.tobytes()
+    assert one.calibration.bias.tobytes() == other.calibration.bias.tobytes()
+    assert all(array.tobytes() == other.weights[name].tobytes() for name, array in one.weights.items())
+    said, again = (
+        {each.name: each.probabilities.tobytes() for each in predictions(settings, known, one)}
+        for known in (parts, turned)
+    )
+    assert {name for name in PREDICTORS if said[name] != again[name]} <= {"persistence"}
