@@ -9,7 +9,7 @@ from market.errors import ModelError
 from modeling.calibration import identity
 from modeling.snapshot import NETWORKS, ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
-from tests.builders_modeling import random_model, random_rows, small_networks
+from tests.builders_modeling import CELLS, SHAPE, random_model, random_rows, small_networks
 
 torch = pytest.importorskip("torch")
 from modeling.export import apart, export_onnx, require_agreement, run_onnx  # noqa: E402  (needs torch)
@@ -54,6 +54,30 @@ def test_an_onnx_file_of_an_ensemble_with_one_other_weight_of_one_member_is_refu
     require_agreement(model, content, random_rows(60))
     with pytest.raises(ModelError, match=r"^ONNX Runtime and the streaming runtime differ by .*, allowed is 1e-05$"):
         require_agreement(replace(model, weights={**model.weights, name: bent}), content, random_rows(60))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_an_onnx_file_with_one_other_weight_of_its_returns_is_refused(exports, kind):
+    model, content = exports[kind]
+    bent = model.weights["returns.bias"].copy()
+    bent[1] += 0.05
+    with pytest.raises(ModelError, match=r"^ONNX Runtime and the streaming runtime differ by .*, allowed is 1e-05$"):
+        require_agreement(replace(model, weights={**model.weights, "returns.bias": bent}), content, random_rows(60))
+
+
+def test_returns_and_spreads_are_apart_by_their_share_of_a_large_return():
+    table = np.full((2, SHAPE.size), 0.5, np.float32)
+    table[1, SHAPE.return_at(1000)] = 8.0
+    for row, place, expected in (
+        (0, SHAPE.return_at(1000), 0.25),  # of returns below 1 bp: as it is
+        (1, SHAPE.return_at(1000), 2 / 8),
+        (0, SHAPE.spread_at(CELLS[1]), 0.25),
+        (1, SHAPE.spread_at(CELLS[1]), 2 / 8),
+        (1, SHAPE.probability_at(CELLS[1]), 2.0),
+    ):
+        moved = table.copy()
+        moved[row, place] += 0.25 if row == 0 else 2.0
+        assert apart(SHAPE, moved, table) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("spoil", [lambda content: b"", lambda content: content[: len(content) // 2]])
