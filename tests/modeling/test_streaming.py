@@ -269,6 +269,18 @@ def test_ensemble_is_calibrated_as_a_whole():
         ensemble_of([])
 
 
+def test_members_are_bent_as_their_mixture_is_before_their_spread_is_taken():
+    plain, calibration = ensemble_of(_members()), random_model(seed=8).calibration
+    bent = replace(plain, calibration=calibration)
+    values, valid = random_rows(60), np.ones(60, np.bool_)
+    before, after = (forecaster_from(one).run_members(values, valid)[-1] for one in (plain, bent))
+    expected = calibrated(calibration, SHAPE.probabilities(before))
+    assert np.abs(SHAPE.probabilities(after) - expected).max() < 1e-6
+    means = (expected * SHAPE.returns_bp(before)[:, list(SHAPE.horizon_of_cell)]).sum(-1)  # (M, cells)
+    spread = SHAPE.spreads_bp(forecaster_from(bent).run(values, valid)[-1:])[0]
+    assert np.abs(spread - means.std(0)).max() < 1e-5
+
+
 def test_members_of_other_cells_are_refused():
     members = _members(2)
     spec = {**members[1].spec, "cells": [[250, 0.0], [250, 2.0], [1000, 4.0]]}
