@@ -138,6 +138,16 @@ def test_training_batches_are_augmented_and_validation_is_not():
     assert (values == first).all((1, 2)).sum() == 1
 
 
+def test_a_chunk_is_mixed_with_none_of_another_regime():
+    data = labelled_rows(CONTEXT + 20 * 50)
+    regimes = np.where(np.arange(len(data)) < CONTEXT + 10 * 50, HIGH_VOLATILITY, RANGE).astype(np.int8)
+    known = replace(data, regimes=regimes, gross_bp=np.repeat(regimes[:, None], 2, 1).astype(np.float32))
+    gross = torch.cat([batch["gross"] for batch in _batches(InMemory(known), mixup_alpha=0.4)])
+    assert gross.shape == (20, 100, 2)
+    assert torch.equal(gross[:, :50], gross[:, 50:])
+    assert set(gross.unique().tolist()) == {HIGH_VOLATILITY, RANGE}
+
+
 def test_mirrored_chunks_turn_features_and_labels_together():
     source, mirror = InMemory(labelled_rows(1000)), Mirror((0, 2, 1, 3, 4), (-1.0, 1.0, 1.0, 1.0, 1.0))
     settings = quick_training(chunk_rows=50, batch_chunks=2, mirror_share=1.0)
