@@ -102,6 +102,16 @@ def test_rows_before_the_memory_of_the_network_teach_nothing() -> None:
     assert np.array_equal(*said)
 
 
+def test_rows_that_weigh_next_to_nothing_teach_next_to_nothing() -> None:
+    train, val = labelled_rows(900), labelled_rows(300, seed=3)
+    wrong = np.arange(900) < 600
+    classes = np.where(wrong[:, None], -train.classes, train.classes)
+    light = replace(train, classes=classes, weights=np.where(wrong, 1e-4, 1.0).astype(np.float32))
+    for learner in fit_learners(light, val, PARAMETERS, replace(BUDGET, trials=1), 10):
+        said = learner.predict_proba(val)[:, 0]
+        assert np.corrcoef(said[:, 2] - said[:, 0], val.values[:, 0])[0, 1] > 0.5
+
+
 def test_cell_without_one_class_is_refused() -> None:
     train = labelled_rows()
     with pytest.raises(NotEnoughData, match="lacks a class"):
