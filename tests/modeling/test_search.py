@@ -6,10 +6,12 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState, create_trial
 
 from market.errors import ModelError
 from modeling.parameters import CnnParameters, SearchParameters
-from modeling.search import Score, TrialPruned, importances, ledger_lines, open_study, search
+from modeling.search import Alone, Score, TrialPruned, importances, ledger_lines, open_study, search
 from modeling.search_space import Candidate, NetworkSpace
 from storage.studies import StudyCrew, study_journal
 from storage.trials import append_trial, read_trials
@@ -75,6 +77,24 @@ def test_settings_of_a_trial_are_drawn_apart(found):
 def test_ties_are_broken_by_skill(found):
     best, ledger = found(lambda candidate, report: Score(0.0, candidate.training.learning_rate, (), ()))
     assert best.training.learning_rate == max(trial["settings"]["learning_rate"] for trial in ledger)
+
+
+def test_of_trials_that_are_alike_the_oldest_is_kept(found):
+    best, ledger = found(lambda candidate, report: Score(0.0, 0.1, (), ()))
+    assert best == START
+    assert len({trial["settings"]["dropout"] for trial in ledger}) == 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_only_one_of_several_searchers_minds_what_the_others_are_at(workers):
+    def drawn(state):
+        study, parameters = open_study("s-k0", InMemoryStorage()), replace(SPACE, workers=workers, trials=10)
+        search(study, parameters, NetworkSpace(parameters, START), _dropout_score, lambda _: None, crew=Alone())
+        best = study.best_trial
+        study.add_trial(create_trial(state=state, params=best.params, distributions=best.distributions))
+        return NetworkSpace(parameters, START).suggested(study.ask())
+
+    assert (drawn(TrialState.RUNNING) == drawn(TrialState.FAIL)) == (workers == 1)
 
 
 def test_failed_and_pruned_trials_are_recorded_and_the_rest_goes_on(found):
