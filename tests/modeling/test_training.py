@@ -18,16 +18,20 @@ from modeling.augmentation import Mirror
 from modeling.sampling import InMemory, LazyParts, equal_spans, learnable, survey, window
 from modeling.streaming import forecaster_from
 from tests.builders_modeling import (
+    CELLS,
     ROW_NS,
     SHAPE,
     labelled_rows,
     quick_training,
     random_model,
+    random_rows,
     small_network,
     small_networks,
 )
 
 torch = pytest.importorskip("torch")
+from pytorch_lightning import Trainer  # noqa: E402  (needs torch)
+
 from benchmarks import bench_training  # noqa: E402  (needs torch)
 from modeling.networks.network import network_weights  # noqa: E402  (needs torch)
 from modeling.training import dense_loss, fit, start_of  # noqa: E402  (needs torch)
@@ -67,6 +71,24 @@ def test_kept_weights_are_a_mean_of_those_on_the_way(sets):
     )
     assert 0 < np.abs(mean).max() < np.abs(newest).max()
     assert np.corrcoef(mean.ravel(), newest.ravel())[0, 1] > 0.9
+
+
+def test_gradients_are_clipped(sets):
+    free, clipped = (
+        fit(NETWORK, *sets, quick_training(epochs=1, gradient_clip=most)).model.weights["direct.weight"]
+        for most in (1.0, 1e-12)
+    )
+    assert 0 < np.abs(clipped).max() < 1e-2 * np.abs(free).max()
+
+
+def test_weights_decay_at_each_step(sets):
+    start, decayed = (
+        fit(NETWORK, *sets, quick_training(epochs=1, gradient_clip=1e-12, weight_decay=decay)).model.weights
+        for decay in (0.0, 1e-2)
+    )
+    steps = -(-(len(sets[0]) - NETWORK.receptive_rows + 1) // 64)
+    kept = np.linalg.norm(decayed["fuse.weight"]) / np.linalg.norm(start["fuse.weight"])
+    assert 1 - kept == pytest.approx(1 - (1 - 3e-4 * 1e-2) ** steps, rel=0.05)
 
 
 def test_training_learns_from_mirrored_chunks(sets):
@@ -216,6 +238,23 @@ def test_a_killed_fit_goes_on_to_the_same_bytes(sets, tmp_path):
         fit(NETWORK, *sets, quick_training(**AUGMENTED, seed=4), folder=tmp_path)
 
 
+def test_a_checkpoint_that_is_torn_while_it_is_written_leaves_the_one_before(sets, tmp_path, monkeypatch):
+    whole, seen = Trainer.save_checkpoint, []
+
+    def torn(trainer, path):
+        whole(trainer, path)
+        if trainer.current_epoch == 1:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "save_checkpoint", torn)
+        with pytest.raises(OSError, match="no space left"):
+            fit(NETWORK, *sets, quick_training(epochs=2), folder=tmp_path)
+    fit(NETWORK, *sets, quick_training(epochs=2), lambda epoch, _: seen.append(epoch), folder=tmp_path)
+    assert seen == [1]
+
+
 def test_a_fit_starts_from_the_weights_of_the_one_before(sets):
     first = fit(NETWORK, *sets, quick_training(epochs=8))
     cold, warm = (fit(NETWORK, *sets, quick_training(epochs=1, seed=5), before=at) for at in (None, first.model))
@@ -292,6 +331,34 @@ def test_labels_of_a_mixed_chunk_share_its_loss():
     mixed, one, two = (dense_loss(network, each, settings).item() for each in (both, batch, other))
     assert mixed == pytest.approx(0.75 * one + 0.25 * two, rel=1e-6)
     assert abs(one - two) > 1e-4
+
+
+@pytest.mark.parametrize(("returns", "costs"), [(0.0, 0.0), (1.5, 0.0), (0.0, 0.7)])
+def test_a_step_minimises_the_sum_of_its_three_losses(returns, costs):
+    """Smoothed focal loss, Huber's of the returns, and the cost, fees included, that a trade's edge falls short of."""
+    found = survey(InMemory(labelled_rows()), NETWORK.receptive_rows, 50)
+    network, rng = start_of(NETWORK, found, random_model(3, NETWORK)).eval(), np.random.default_rng(0)
+    x = random_rows(NETWORK.receptive_rows - 1 + 40)
+    truth, gross, cost = rng.integers(0, 3, (40, 3)), rng.normal(size=(40, 2)) * 3, rng.uniform(0.1, 2.0, (40, 2))
+    batch = {"x": x, "truth": truth, "weights": np.ones((40, 3)), "gross": gross, "cost": cost}
+    settings = quick_training(label_smoothing=0.1, return_weight=returns, cost_weight=costs)
+    loss = dense_loss(network, {name: torch.from_numpy(array[None]) for name, array in batch.items()}, settings)
+    with torch.no_grad():
+        logits, means = (said[0].double().numpy() for said in network(torch.from_numpy(x)[None]))
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    hit = np.take_along_axis(log_p, truth[..., None], -1)[..., 0]
+    class_loss = -((1 - np.exp(hit)) ** 1.5) * (0.9 * hit + 0.1 * log_p.mean(-1))
+    scale = network.return_scale.double().numpy()
+    of_truth = np.take_along_axis(means, truth[:, list(SHAPE.anchors), None], -1)[..., 0]
+    error = np.abs(of_truth - gross) / scale
+    return_loss = np.where(error < 0.5, error**2 / 2, 0.5 * (error - 0.25))
+    p, horizons = np.exp(log_p), list(SHAPE.horizon_of_cell)
+    edge, paid = (p * means[:, horizons]).sum(-1), cost[:, horizons] + [cell.budget_bp for cell in CELLS]
+    bold = np.maximum(p[..., [2, 0]] - p[..., [1]], 0)
+    missed = np.maximum(paid[..., None] - np.stack((edge, -edge), -1), 0) / scale[horizons][:, None]
+    penalty = (bold * missed).sum(-1)
+    assert penalty.mean(0).min() > 1e-3
+    assert loss.item() == pytest.approx(class_loss.mean() + returns * return_loss.mean() + costs * penalty.mean(), 1e-5)
 
 
 def test_return_loss_turns_linear_at_half_a_deviation_of_training(sets):
