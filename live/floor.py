@@ -212,9 +212,10 @@ class Floor:
     async def _fail_closed(self) -> None:
         """No order leaves without its record: take all back, by cancels that nobody can write down, and end."""
         self._stopping.set()
-        for runner in self.runners:
-            runner.fail_closed()
-            runner.meters.count("journal_failures", float(runner.journal.failed))
+        with ExitStack() as closing:  # one that fails keeps no other from it
+            for runner in reversed(self.runners):
+                closing.callback(runner.fail_closed)
+                closing.callback(runner.meters.count, "journal_failures", float(runner.journal.failed))
         deadline = time.monotonic() + STAND_DOWN_S
         while time.monotonic() < deadline and not all(runner.idle for runner in self.runners):
             await asyncio.sleep(self._row_ns / 1e9)

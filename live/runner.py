@@ -6,6 +6,7 @@ whatever arrives later also bears a later stamp. ``live.floor`` turns the rows o
 
 import logging
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -147,8 +148,9 @@ class Runner:
     def fail_closed(self) -> None:
         """Take back every working order, though the journal takes no more."""
         self.stop()
-        for desk in self.desks:
-            desk.cancel_unrecorded(self.stamps.now())
+        with ExitStack() as closing:  # one that fails keeps no other from it
+            for desk in reversed(self.desks):
+                closing.callback(desk.cancel_unrecorded, self.stamps.now())
 
     def look_ahead(self) -> None:
         """Write down and take in what has come of the open row, right before it closes."""

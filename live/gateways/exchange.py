@@ -187,9 +187,12 @@ class ExchangeGateway:
         self._begin(self._place(self._line.client, life))
 
     def cancel(self, order_id: int, sent_ts: int) -> None:
-        """Ask for an order to be cancelled, in a task; one question about an order at a time."""
-        life = self._lives[order_id]
-        if self._line is None or life.ended or order_id in self._cancelling:
+        """Ask for an order to be cancelled, in a task; one question about an order at a time.
+
+        An order that never came here, as it could not be written down, has nothing to cancel.
+        """
+        life = self._lives.get(order_id)
+        if life is None or self._line is None or life.ended or order_id in self._cancelling:
             return
         self._cancelling.add(order_id)
         self._begin(self._cancel(self._line.client, life))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from live import floor as floor_module
 from live.clock import ReplayClock
 from live.floor import Floor
 from live.replay import decision_of
@@ -18,8 +19,10 @@ from live.warmup import warm
 from market.errors import JournalError
 from storage import journal_writer
 from storage.journal import DECISION, read_journal
+from tests.builders_exchange import exchange_plan, gateway_of
 from tests.builders_live import DEADLINE_S, in_loop
-from tests.builders_runner import START, TapeFeed, new_runner, quick_plan, run_runner, synthetic_frames
+from tests.builders_runner import START, TapeFeed, named, new_runner, quick_plan, run_runner, synthetic_frames
+from trading import account as own
 from trading.records import PLACE
 
 SPEED = 4.0
@@ -104,3 +107,56 @@ async def test_resting_orders_are_taken_back_though_nothing_can_be_written(
     written, known = sent_and_known(runner, tmp_path / "journal")
     assert working <= set(cancelled)
     assert known <= written
+
+
+def two_at_an_exchange(folder: Path) -> Floor:
+    """Two symbols whose orders a gateway remembers that has not been opened."""
+    clock = ReplayClock(START, time.monotonic_ns(), SPEED)
+    return Floor([new_runner(folder / name, clock, named(exchange_plan(), name)) for name in ("first", "second")])
+
+
+def unwritten(runner: Runner) -> set[int]:
+    """Orders that the desk holds and its gateway was never given."""
+    orders, gateway = runner.desks[0].session.account[0], gateway_of(runner)
+    held = set(orders[orders[:, own.STATE] != own.FREE, own.ORDER_ID].tolist())
+    return held - {life.order_id for life in gateway.alive}
+
+
+@in_loop
+async def test_an_order_that_could_not_be_written_down_keeps_no_symbol_from_failing_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floor, write = two_at_an_exchange(tmp_path), os.write
+    first, second = floor.runners
+
+    def full(descriptor: int, data: bytes) -> int:
+        if unwritten(first):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    taken_back = list[int]()
+    monkeypatch.setattr(floor_module, "STAND_DOWN_S", 0.05)
+    monkeypatch.setattr(journal_writer.os, "write", full)
+    monkeypatch.setattr(second.desks[0], "cancel_unrecorded", taken_back.append)
+    feeds = {runner.plan.instrument.name: TapeFeed(synthetic_frames(60.0)) for runner in floor.runners}
+    with pytest.raises(JournalError, match="No space left on device"):
+        await asyncio.wait_for(floor.run(feeds, SPEED, until_end=False), DEADLINE_S)
+    assert unwritten(first)
+    assert len(taken_back) == 1
+
+
+@in_loop
+async def test_a_symbol_that_cannot_fail_closed_keeps_no_other_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(ts: int) -> None:
+        raise RuntimeError("a fault of ours")
+
+    floor = two_at_an_exchange(tmp_path)
+    taken_back = list[int]()
+    monkeypatch.setattr(floor.runners[0].desks[0], "cancel_unrecorded", broken)
+    monkeypatch.setattr(floor.runners[1].desks[0], "cancel_unrecorded", taken_back.append)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        await floor._fail_closed()
+    assert len(taken_back) == 1
+    floor._close_journals()
