@@ -86,7 +86,7 @@ VENUE_REFUSED: Final = 13  # the venue would not, as venues do now and then; dra
 NO_ANSWER: Final = 14  # a cancel was lost on its way, as a later look at the venue showed
 NO_MARGIN: Final = 15  # the account cannot carry the position that it would open
 SHADOWED: Final = 16  # decided in shadow: nothing was sent
-LINE_DOWN: Final = 17  # the account stream is down; nothing was sent
+LINE_DOWN: Final = 17  # the account stream is down, or the venue has sent us away; nothing was sent
 NEVER_ARRIVED: Final = 18  # no answer, and the venue does not know it now that it can no longer arrive
 
 REASON_NAMES: Final = (

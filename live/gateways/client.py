@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
@@ -13,7 +14,7 @@ from live.connectors.rest import TOO_MANY, told_wait_s
 from live.gateways.life import OrderLife, Standing, Trade
 from live.gateways.news import Heard, OrderNews
 from live.gateways.permission import Keys
-from live.gateways.renewing import Insistence, renewed
+from live.gateways.renewing import Insistence, renewed, wait_of
 from live.gateways.venue_clock import VenueClock
 from market.errors import ConfigError, NoAnswer, OrderRefused, RefusedForNow, VenueError
 from market.events import BUY, SELL
@@ -120,6 +121,7 @@ class VenueClient:
         self._symbol = instrument.venue_symbol.upper()
         self._digits = decimals(instrument.tick_size), decimals(instrument.lot_size)
         self._failure = ccxt.BaseError
+        self._quiet_until = 0.0  # monotonic s, before which the venue wants to hear nothing
         self.clock = VenueClock(self._venue_ms, self._take_offset)
         self._ccxt = getattr(ccxt, _CLASSES[instrument.venue])(
             {
@@ -136,6 +138,11 @@ class VenueClient:
             self._ccxt.enable_demo_trading(True)
         if addresses.rest_url:
             self._point_to(addresses.rest_url.rstrip("/"))
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds until the venue wants to hear of us again, 0 where it does."""
+        return max(0.0, self._quiet_until - time.monotonic())
 
     def _point_to(self, base: str) -> None:
         api = self._ccxt.urls["api"]
@@ -278,8 +285,15 @@ class VenueClient:
     async def _answer_to(self, asked: Awaitable[Any]) -> Any:
         try:
             return await asked
+        except RefusedForNow as refusal:
+            raise self._heeded(refusal) from None
         except self._failure as error:
-            raise self._in_words(error) from None  # its text and context hold signatures
+            raise self._heeded(self._in_words(error)) from None  # its text and context hold signatures
+
+    def _heeded(self, error: VenueError) -> VenueError:
+        """The same error, once we know for how long it sends us away."""
+        self._quiet_until = max(self._quiet_until, time.monotonic() + wait_of(error))
+        return error
 
     async def _venue_ms(self) -> float:
         return float(await self._answer_to(self._ccxt.fetch_time()))

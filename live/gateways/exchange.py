@@ -139,7 +139,7 @@ class ExchangeGateway:
     @property
     def up(self) -> bool:
         """Whether orders may leave."""
-        return self._reconciled and self._guarded
+        return self._reconciled and self._guarded and not self._open.client.quiet_s
 
     @property
     def stream_counts(self) -> Mapping[str, int]:
@@ -332,6 +332,8 @@ class ExchangeGateway:
     async def _cancel(self, client: VenueClient, life: OrderLife) -> None:
         try:
             await self._answered[life.order_id].wait()
+            while quiet_s := client.quiet_s:
+                await asyncio.sleep(quiet_s)
             if life.ended:
                 return
             self.counts["cancels"] += 1

@@ -11,7 +11,17 @@ from live.gateways import client, dead_man, renewing
 from live.gateways.renewing import Insistence, Lapsed, renewed
 from market.errors import NoAnswer, OrderRefused, RefusedForNow, VenueError
 from market.events import BUY
-from market.orders import ACKED, FILL, IOC, LINE_DOWN, NEVER_ARRIVED, ORDER_CANCELLED, ORDER_REJECTED, POST_ONLY
+from market.orders import (
+    ACKED,
+    CANCEL_REJECTED,
+    FILL,
+    IOC,
+    LINE_DOWN,
+    ORDER_CANCELLED,
+    ORDER_REJECTED,
+    POST_ONLY,
+    VENUE_REFUSED,
+)
 from tests.builders_live import in_loop, until
 from tests.builders_orders import ASK, BID, SPOT, Floor, floor
 from tests.live.test_dead_man import OFTEN, resting
@@ -164,18 +174,53 @@ async def test_orders_sent_while_the_venue_sends_us_away_are_refused_and_nothing
     async with floor() as here:
         gateway = here.gateway()
         await here.connect(gateway)
-        here.venue.faults.retry_after_s = 7
+        here.venue.faults.retry_after_s = 1
         here.venue.faults.plan("place", "limit", 2)
         for number in (1, 2):
             gateway.place(number, BUY, BID, 5, POST_ONLY, 0)
         reports = await here.heard(gateway, ORDER_REJECTED, 2)
-        assert NEVER_ARRIVED not in [int(row["reason"]) for row in reports]
+        assert [int(row["reason"]) for row in reports] == [VENUE_REFUSED, VENUE_REFUSED]
+        assert not gateway.up
         gateway.place(3, BUY, BID, 5, POST_ONLY, 0)
+        reports = await here.heard(gateway, ORDER_REJECTED, 3)
+        assert (int(reports[-1]["reason"]), gateway.counts["placed"]) == (LINE_DOWN, 2)
+        await until(lambda: gateway.up)
+        gateway.place(4, BUY, BID, 5, POST_ONLY, 0)
         await here.heard(gateway, ACKED)
+        await gateway.close()
+
+
+@in_loop
+async def test_cancels_wait_until_the_venue_wants_to_hear_of_us_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with floor() as here:
+        gateway = await resting(here, 0.0)
+        gone, ask = list[float](), gateway._open.client.cancel
+
+        async def cancel(client_id: str) -> Any:
+            gone.append(gateway._open.client.quiet_s)
+            return await ask(client_id)
+
+        monkeypatch.setattr(gateway._open.client, "cancel", cancel)
+        here.venue.faults.retry_after_s = 1
+        here.venue.faults.plan("cancel", "limit", 1)
+        gateway.cancel(1, 0)
+        await here.heard(gateway, CANCEL_REJECTED)
+        gateway.cancel(1, 0)
+        await here.heard(gateway, ORDER_CANCELLED)
+        assert gone == [0.0, 0.0]
+        await gateway.close()
+
+
+@in_loop
+async def test_the_venue_says_for_how_long_it_sends_us_away() -> None:
+    async with floor() as here:
+        gateway = here.gateway()
+        await here.connect(gateway)
+        here.venue.faults.retry_after_s = 7
         here.venue.faults.plan("cancel", "limit", 1)
         with pytest.raises(RefusedForNow, match="too many requests") as refused:
             await gateway._open.client.cancel(gateway.client_id(3))
-        assert refused.value.wait_s == 7.0
+        assert (refused.value.wait_s, gateway.up) == (7.0, False)
         await gateway.close()
 
 
