@@ -22,14 +22,14 @@ def test_every_desk_sees_the_rows_of_a_stream_of_its_own_in_whatever_order_desks
     row_ts, start = PARAMETERS.row_at_or_after(int(events["ingest_ts"][0])), 0
     while start < events.size:
         stop = start + int(np.searchsorted(np.maximum.accumulate(events["ingest_ts"][start:]), row_ts, "right"))
-        cut = random.randint(start, stop)
         alone.push(events[start:stop])
+        cuts = {desk: random.randint(start, stop) for desk in desks}
         for desk in random.sample(desks, DESKS):
-            desk.push(events[start:cut])
+            desk.push(events[start : cuts[desk]])
         expected = alone.close(row_ts)
         for desk in random.sample(desks, DESKS):
             assert desk.next_row_ts in (0, row_ts)  # 0: this one has not been shown an event yet
-            desk.push(events[cut:stop])
+            desk.push(events[cuts[desk] : stop])
             row = desk.close(row_ts)
             assert row[:4] == expected[:4]
             assert row.raw.tobytes() + row.values.tobytes() == expected.raw.tobytes() + expected.values.tobytes()

@@ -291,6 +291,7 @@ async def test_the_page_of_a_wrong_server_is_one_short_line() -> None:
         port = server.sockets[0].getsockname()[1]
         async with Rest(f"http://127.0.0.1:{port}", 60) as rest:
             with pytest.raises(VenueError, match="answers 404: <html> <title>Not here</title> <p>no <p>no") as refused:
-                await rest.depth(COINM_BTC, 5)
+                await rest.depth(COINM_BTC, 1_000)
+            assert rest._bucket._left == 60 / 2 - 20  # what the venue counts for so many levels
     assert "\n" not in str(refused.value)
     assert len(str(refused.value).partition(" 404: ")[2]) == 120

@@ -10,10 +10,12 @@ from config.loading import load_settings
 from live import serve
 from live.clock import ReplayClock
 from live.floor import Floor
+from live.parity import parity_of
 from live.plan import LivePlan
 from market.errors import ConfigError
 from tests.builders_live import in_loop
 from tests.builders_runner import ROW, SECOND, START, HandClock, named, new_runner, quick_plan, synthetic_frames
+from tests.live.test_floor import Burst
 
 
 def plans_of(venues: dict[str, str]) -> list[LivePlan]:
@@ -71,3 +73,21 @@ def test_rows_of_venues_with_clocks_of_their_own_close_by_age(tmp_path: Path) ->
         0 <= clock.ns - runner.next_row_ts + ROW < ROW for clock, runner in zip(clocks, floor.runners, strict=True)
     )
     floor._close_journals()
+
+
+@in_loop
+async def test_no_row_waits_for_a_burst_at_a_venue_that_plays_an_earlier_day(tmp_path: Path) -> None:
+    tape, apart = synthetic_frames(2.0), 86_400 * SECOND
+    earlier = [(ts - apart, frame) for ts, frame in tape]
+    clocks = [HandClock(START), HandClock(START - apart)]
+    plans = [named(quick_plan(), name) for name in "ab"]
+    floor = Floor([new_runner(tmp_path / name, *pair) for name, *pair in zip("ab", clocks, plans, strict=True)])
+    for runner, frames in zip(floor.runners, (tape, earlier), strict=True):
+        runner.on_frame(frames[0][1], frames[0][0])
+    floor.close_due()
+    clocks[0].ns = tape[-1][0]
+    await floor._listen("b", Burst(earlier[1:], clocks[1]))
+    for runner, behind in zip(floor.runners, (0, apart), strict=True):
+        assert tape[-1][0] <= runner.next_row_ts + behind < tape[-1][0] + ROW
+    floor._close_journals()
+    assert parity_of(tmp_path / "b" / "journal", tmp_path).decisions.exact

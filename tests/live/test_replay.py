@@ -81,6 +81,23 @@ def with_field(kind: int, number: int, name: str, by: float) -> Change:
     return change
 
 
+def with_dearer_intent(number: int) -> Change:
+    """Move the price of the first intent of the ``number``-th decision that sends any, and leave the decision as is."""
+    seen = 0
+
+    def change(record: Record) -> Record:
+        nonlocal seen
+        decision = decision_of(record.payload) if record.kind == DECISION else None
+        seen += bool(decision and decision.intents.size)
+        if decision is None or not decision.intents.size or seen != number:
+            return record
+        intents = decision.intents.copy()
+        intents["price"][0] += 1
+        return record._replace(payload=decision.record.tobytes() + intents.tobytes())
+
+    return change
+
+
 def test_an_untouched_journal_is_equal_at_both_levels(untouched: Path) -> None:
     report = parity_of(untouched, untouched.parent / "bundles")
     assert report.exact
@@ -99,6 +116,7 @@ def test_an_untouched_journal_is_equal_at_both_levels(untouched: Path) -> None:
         (with_field(DECISION, 500, "infer_ts", 1), "none"),
         (with_field(DECISION, 500, "target", 1), "decisions"),
         (with_field(DECISION, 500, "equity", 1e-12), "decisions"),
+        (with_dearer_intent(20), "both"),
     ],
 )
 def test_parity_goes_red_where_the_journal_was_altered(
@@ -292,8 +310,9 @@ def test_a_restart_goes_on_where_the_journal_ends(tmp_path: Path, share: float) 
     resumed.journal.close()
 
 
-def test_a_journal_that_comes_out_differently_is_not_traded_on(untouched: Path, tmp_path: Path) -> None:
-    altered(untouched, tmp_path / "journal", with_field(DECISION, 400, "target", 1))
+@pytest.mark.parametrize("change", [with_field(DECISION, 400, "target", 1), with_dearer_intent(20)])
+def test_a_journal_that_comes_out_differently_is_not_traded_on(untouched: Path, tmp_path: Path, change: Change) -> None:
+    altered(untouched, tmp_path / "journal", change)
     for _ in range(2):  # the refused runner lets go of the journal
         with pytest.raises(
             JournalError, match=r"row \d+ of desk 1 was decided «.*» and comes out «.*»: the journal was"

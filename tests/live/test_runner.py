@@ -231,6 +231,21 @@ def test_a_row_out_of_time_takes_back_what_rests_before_others_are_skipped(tmp_p
     assert parity_of(tmp_path / "journal", tmp_path).exact
 
 
+def test_a_desk_that_stands_down_late_decides_every_row_and_skips_none(tmp_path: Path) -> None:
+    runner, frames = new_runner(tmp_path), iter(synthetic_frames(6.0))
+    runner.on_connection(True, START)
+    while not runner.desks[1].resting:
+        drive(runner, [next(frames)])
+    before = decisions(tmp_path, 1).size
+    assert isinstance(runner.clock, HandClock)
+    runner.stop()
+    runner.clock.ns += 10 * SECOND
+    assert runner.close_due() == CATCH_UP_ROWS
+    assert set(decisions(tmp_path, 1)["reason"][before:].tolist()) == {STOOD_DOWN}
+    runner.journal.close()
+    assert parity_of(tmp_path / "journal", tmp_path).exact
+
+
 def test_a_restart_notes_the_loss_and_waits_for_a_snapshot(tmp_path: Path) -> None:
     frames = synthetic_frames(6.0)
     runner = new_runner(tmp_path)

@@ -13,10 +13,14 @@ from picows import WSListener, ws_create_server
 
 from config.connectors import SocketSettings, VenueSettings, Wire
 from live.clock import Clock, replay_clock
+from live.connectors import trunk
+from live.connectors.pace import Bucket
+from live.connectors.splice import Splice
 from live.connectors.symbol_feed import SymbolFeed
 from live.exchange import Exchange, Replay
 from live.exchange_faults import parse_fault, seeded_faults
 from live.exchange_reels import Listing
+from live.exchange_sockets import RETRY_AFTER_S
 from live.exchange_tape import Tape
 from market.book import ASK, BID, Book, is_open, top_levels
 from market.errors import ConfigError
@@ -80,14 +84,20 @@ async def clock_at(exchange: Exchange) -> Clock:
     return clock
 
 
-async def read_out(
-    exchange: Exchange, *readers: Reader, wire: Wire | None = None, **settings: float
-) -> list[SymbolFeed]:
+async def read_out(exchange: Exchange, *readers: Reader, **settings: float) -> list[SymbolFeed]:
     """The feeds of some readers, which have followed the tape to its end."""
     clock = await clock_at(exchange)
-    feeds = feeds_of(wire or wire_at(exchange.ports, replace(QUICK, **settings)), *readers)
+    feeds = feeds_of(wire_at(exchange.ports, replace(QUICK, **settings)), *readers)
     await asyncio.gather(*(follow(feed, reader, clock) for feed, reader in zip(feeds, readers, strict=True)))
     return feeds
+
+
+async def lose(exchange: Exchange, reader: Reader, *faults: str) -> None:
+    """Let faults end the lines one after another, each once the reader has had its book since the one before."""
+    for number, fault in enumerate(map(parse_fault, faults), 1):
+        await until(lambda number=number: [up for up, _ in reader.connections].count(True) == number)
+        await until(lambda: is_open(reader.book))
+        exchange.delivery._befall(fault, 0)
 
 
 def played_trades(exchange: Exchange, whole: Reader) -> list[tuple[Any, ...]]:
@@ -137,8 +147,11 @@ async def test_lines_that_the_venue_ends_are_taken_up_again_behind_a_gap(
     capture: Path, whole: Reader, instrument: Instrument
 ) -> None:
     reader = Reader(instrument)
-    async with venue(replay_of(capture, "disconnect:1", "expire:3", "slow:#400", speed=10.0), instrument) as exchange:
-        [feed] = await read_out(exchange, reader)
+    async with venue(replay_of(capture, speed=2.0), instrument) as exchange:
+        feed = feed_of(exchange.ports, reader)
+        following = asyncio.create_task(follow(feed, reader, await clock_at(exchange)))
+        await lose(exchange, reader, "disconnect:0", "expire:0", "slow:0")
+        await following
 
     assert [up for up, _ in reader.connections] == [True, False] * 4
     assert (feed.counts["connections"], feed.counts["disconnections"]) == (4, 4)
@@ -188,6 +201,29 @@ async def test_a_line_is_renewed_without_a_gap(capture: Path, whole: Reader, ins
     assert top(reader.book_before_end) == top(whole.book)
 
 
+class Apart(Splice):
+    """Of a new line that never says what the old one does."""
+
+    def hear_new(self, message: bytes, depth: bool) -> None:
+        super().hear_new(message + b" ", depth)
+
+
+@VENUES
+@in_loop
+async def test_a_line_renewed_onto_one_that_never_agrees_is_a_gap(
+    capture: Path, whole: Reader, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trunk, "Splice", Apart)
+    reader = Reader(instrument)
+    async with venue(replay_of(capture, speed=4.0), instrument) as exchange:
+        [feed] = await read_out(exchange, reader, renew_s=0.5, renew_overlap_s=0.4)
+
+    assert feed.counts["renewals"] >= 1
+    assert feed.counts["disconnections"] >= 2  # and that of the end
+    assert len(reader.of_kind(GAP)) == feed.counts["disconnections"] == feed.counts["connections"]
+    assert top(reader.book_before_end) == top(whole.book)
+
+
 @VENUES
 @in_loop
 async def test_a_book_that_is_refused_is_asked_for_again(capture: Path, whole: Reader, instrument: Instrument) -> None:
@@ -227,12 +263,21 @@ async def test_a_venue_that_is_asked_too_often_is_left_alone_as_long_as_it_says(
 
 @VENUES
 @in_loop
-async def test_a_refused_handshake_is_tried_again_when_the_venue_says(capture: Path, instrument: Instrument) -> None:
-    reader = Reader(instrument)
+async def test_a_refused_handshake_is_tried_again_when_the_venue_says(
+    capture: Path, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, close, told_s = Reader(instrument), Bucket.close, []
+
+    def noted(bucket: Bucket, seconds: float, now_s: float) -> None:
+        told_s.append(seconds)
+        close(bucket, seconds, now_s)
+
+    monkeypatch.setattr(Bucket, "close", noted)
     async with venue(replay_of(capture, "turn_away:0:1", speed=4.0), instrument) as exchange:
         [feed] = await read_out(exchange, reader)
 
     assert (feed.counts["refusals"], feed.counts["connections"], exchange.asked("handshake")) == (1, 1, 2)
+    assert told_s == [RETRY_AFTER_S]
     assert is_open(reader.book_before_end)
 
 
@@ -292,10 +337,13 @@ async def test_an_unknown_symbol_is_refused_and_the_others_of_its_line_go_on(
 @in_loop
 async def test_trades_can_come_by_a_socket_of_their_own(capture: Path, whole: Reader) -> None:
     reader = Reader()
-    async with venue(replay_of(capture, "disconnect:5")) as exchange:
+    async with venue(replay_of(capture, speed=4.0)) as exchange:
         url, rest = f"ws://127.0.0.1:{exchange.ports[0]}", f"http://127.0.0.1:{exchange.ports[1]}"
         sockets = (SocketSettings(f"{url}/public", ("depth@0ms", "bookTicker")), SocketSettings(url, ("trade",)))
-        await read_out(exchange, reader, wire=Wire(QUICK, VenueSettings(rest, sockets)))
+        [feed] = feeds_of(Wire(QUICK, VenueSettings(rest, sockets)), reader)
+        following = asyncio.create_task(follow(feed, reader, await clock_at(exchange)))
+        await lose(exchange, reader, "disconnect:0")
+        await following
 
     by_trade = {socket for (data, _), socket in zip(reader.frames, reader.sockets, strict=True) if b"@trade" in data}
     by_depth = {socket for (data, _), socket in zip(reader.frames, reader.sockets, strict=True) if b"@depth" in data}
