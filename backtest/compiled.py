@@ -148,7 +148,7 @@ def market_on(
 ) -> Market:
     """A compiled stretch as a market of a run; its gateway must be opened as the stretch begins."""
     stream = CompiledStream(compiled.book, compiled.rows, forecasts, parameters)
-    session = Session(stream, strategy, Ledger(gateway.instrument))  # type: ignore[arg-type]
+    session = Session(stream, strategy, Ledger(gateway.instrument))
     return Market(compiled.tape, session, gateway)
 
 

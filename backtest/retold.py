@@ -97,7 +97,7 @@ class Backtests:
 def _run(told: Told, gateway: Gateway, decided: Decided, skipped: frozenset[int], fees: tuple[float, float]) -> Floats:
     """Equity after each row of a fresh session that trades at ``gateway``."""
     stream = CompiledStream(new_book(), told.rows, told.forecasts, told.features)
-    session = Session(stream, _at_fees(told.opening, fees), Ledger(told.instrument))  # type: ignore[arg-type]
+    session = Session(stream, _at_fees(told.opening, fees), Ledger(told.instrument))
     session.queue.push(told.tape)
     gateway = HeldBefore(gateway, told.reports)
     changes, equity = list(told.changes), np.zeros(told.rows.row_ts.size)

@@ -1,6 +1,6 @@
 """Rows one at a time for a live feed, and the state that survives a restart."""
 
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,11 +51,23 @@ class RowStream(Protocol):
     def close(self, row_ts: int) -> Row:
         """The open row, which closes at ``row_ts``."""
 
+
+@runtime_checkable
+class KeptStream(RowStream, Protocol):
+    """One whose state outlives the process."""
+
     def dump(self) -> Arrays:
         """The whole state as arrays."""
 
     def restore(self, arrays: Arrays) -> None:
         """Go on from a ``dump``."""
+
+
+def as_kept(stream: RowStream) -> KeptStream:
+    """The stream, whose state can be kept. Raises DataError if it cannot."""
+    if not isinstance(stream, KeptStream):
+        raise DataError(f"the state of a {type(stream).__name__} cannot be kept")
+    return stream
 
 
 class FeatureStream:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import VALID
 from features.layout import NS_PER_MS
-from features.stream import Arrays, Row, RowStream
+from features.stream import Arrays, Row, RowStream, as_kept
 from labeling.quotes import NO_QUOTE
 from market.errors import ConfigError, ModelError
 from market.events import Events, empty_events
@@ -382,7 +382,7 @@ class Session:
             "valid": np.array([valid for _, valid in self._recent], np.bool_),
         }
         memory = {f"{place:03}": array for place, array in enumerate(_arrays_of(self._memory))}
-        parts = {"own": own_state, "memory": memory, "features": self.features.dump()}
+        parts = {"own": own_state, "memory": memory, "features": as_kept(self.features).dump()}
         parts |= {"queue": self.queue.dump(), "books": self.books.dump()}
         return {f"{part}/{name}": np.array(array) for part, arrays in parts.items() for name, array in arrays.items()}
 
@@ -404,7 +404,7 @@ class Session:
 
         Raises DataError if it is of another feature catalogue.
         """
-        self.features.restore(_part(arrays, "features"))
+        as_kept(self.features).restore(_part(arrays, "features"))
         self.books.load(_part(arrays, "books"))
         self.queue.load(_part(arrays, "queue"))
         self.strategy, self._memory = strategy, strategy.forecaster.new_state()

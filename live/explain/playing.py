@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backtest.venue import SimulatedVenue
 from features.layout import NS_PER_MS
-from features.stream import Row
+from features.stream import Row, as_kept
 from live.desk import Desk, DeskGateway, Recalling
 from live.explain.finding import Found
 from live.replay import Pair, Playback
@@ -74,7 +74,7 @@ class _Stream:
     """A desk's stream of rows that remembers them and, at the wanted one, what the decision starts from."""
 
     def __init__(self, desk: Desk, venue: SimulatedVenue, row_ts: int) -> None:
-        own = desk.session.features
+        own = as_kept(desk.session.features)
         self.parameters, self.push, self.dump, self.restore = own.parameters, own.push, own.dump, own.restore
         self._own = own
         self.before: Before | None = None

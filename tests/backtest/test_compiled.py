@@ -6,21 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backtest.compiled import Known, opened, run_compiled
+from backtest.compiled import CompiledStream, Known, opened, run_compiled
 from backtest.engine import run_backtest
+from backtest.ledger import Ledger
 from backtest.performance import LAST_MID, MARK_PRICE
 from backtest.runs import grouped, judged
 from backtest.surface import Point, run_desk
 from backtest.venue import SimulatedVenue
+from market.errors import DataError
 from market.events import FIRST, FUNDING, LAST, MARK
 from market.latency import Legs, constant
 from tests.builders_backtest import ASKED, SECOND, desk, imbalance_forecasts, stretch
 from tests.builders_market import COINM_BTC
 from tests.builders_trading import VENUE, session
 from trading.parameters import PolicyKind
+from trading.session import Session
 
 
-@pytest.mark.parametrize("kind", ["take", "probe"])
+@pytest.mark.parametrize("kind", ["take", "probe", "quote"])
 def test_a_compiled_run_is_the_run_of_the_stream(kind: PolicyKind) -> None:
     compiled, window = stretch()
     own = desk(kind)
@@ -32,6 +35,13 @@ def test_a_compiled_run_is_the_run_of_the_stream(kind: PolicyKind) -> None:
         assert getattr(trace.result, name).tobytes() == getattr(live, name).tobytes()
     assert trace.result.end_reason == live.end_reason
     assert trace.orders.tobytes() == venue.orders.tobytes()
+
+
+def test_the_state_of_compiled_rows_cannot_be_kept() -> None:
+    compiled, own = stretch()[0], desk("take")
+    rows = CompiledStream(compiled.book, compiled.rows, imbalance_forecasts(), own.features)
+    with pytest.raises(DataError, match="the state of a CompiledStream cannot be kept"):
+        Session(rows, own.strategy, Ledger(COINM_BTC)).dump()
 
 
 def test_a_venue_opens_with_book_and_clock_and_without_the_orders_of_the_dump() -> None:
