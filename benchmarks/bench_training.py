@@ -128,6 +128,8 @@ class Trainer:
     def __init__(self, bench: Bench, batches: Iterator[Batch], forecasts: int) -> None:
         self.bench, self.batches, self.forecasts = bench, batches, forecasts
         found = survey(InMemory(bench.rows), bench.network.receptive_rows, SETTINGS.chunk_rows)
+        weight = found.cell_weights.sum(0) / found.rows * forecasts  # of a batch, chunks or windows
+        self.batch_weight = torch.from_numpy(weight).float().to(bench.device)
         self.network = start_of(bench.network, found).to(bench.device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=SETTINGS.learning_rate, weight_decay=SETTINGS.weight_decay
@@ -138,7 +140,7 @@ class Trainer:
     def step(self) -> None:
         """Forward, backward, clipping, update."""
         with self.bench.autocast():
-            loss = dense_loss(self.network, next(self.batches), SETTINGS)
+            loss = dense_loss(self.network, next(self.batches), self.batch_weight, SETTINGS)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), SETTINGS.gradient_clip)

@@ -34,7 +34,9 @@ class DenseBatches(IterableDataset[Batch]):
     """One epoch of batches at each iteration; where it learns, in an order drawn from the seed and the epoch.
 
     Only chunks move: rows stay in their order of time, and a part's chunks stay together. Of several processes each
-    takes its turn of the batches. What it yields while it learns is augmented; else it is the rows as they are.
+    takes its turn of the batches, and as many as the others: of those that would be left over it learns from none, and
+    judges all, where the other processes get one that counts for nothing. What it yields while it learns is augmented;
+    else it is the rows as they are.
     """
 
     def __init__(
@@ -54,10 +56,13 @@ class DenseBatches(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng((self._settings.seed, self.epoch()))
         rank, ranks = _rank()
-        whole = sum(-(-count // self._settings.batch_chunks) for count in self._found.chunks) // ranks * ranks
+        count = self._found.batches(self._settings.batch_chunks)
+        left = count % ranks
         for number, batch in enumerate(self._all(rng)):
-            if number % ranks == rank and (number < whole or ranks == 1):
+            if number % ranks == rank and (number < count - left or not self._learning):
                 yield batch
+        if not self._learning and 0 < left <= rank:
+            yield batch | {"weights": torch.zeros_like(batch["weights"])}
 
     def _all(self, rng: np.random.Generator) -> Iterator[Batch]:
         places = rng.permutation(len(self._source)) if self._learning else np.arange(len(self._source))

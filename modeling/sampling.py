@@ -300,7 +300,18 @@ class Survey:
     squares: NDArray[np.float64]  # (H,) of those returns
     known: NDArray[np.int64]  # (H, 3) how many those are
     weights: NDArray[np.float64]  # (regimes,) total weight of learnable rows
+    cell_weights: NDArray[np.float64]  # (regimes, C) of those with a label of the cell
     chunks: list[int]  # of each part
+
+    def batches(self, batch_chunks: int) -> int:
+        """Batches of an epoch; none holds chunks of two parts."""
+        return sum(-(-count // batch_chunks) for count in self.chunks)
+
+    def batch_weight(self, batch_chunks: int, high_volatility_share: float) -> NDArray[np.float64]:
+        """What the rows of a batch weigh on average over an epoch, (C,), within the regimes' cap."""
+        factors = np.ones(len(self.weights))
+        factors[HIGH_VOLATILITY] = high_volatility_factor(self.weights, high_volatility_share)
+        return factors @ self.cell_weights / self.batches(batch_chunks)
 
     @property
     def shares(self) -> NDArray[np.float64]:
@@ -325,9 +336,10 @@ def survey(source: TrainingSource, receptive_rows: int, chunk_rows: int) -> Surv
 
     Raises NotEnoughData if none of its rows has a class.
     """
-    cells, horizons = len(source.shape.cells), len(source.shape.horizons_ms)
+    cells, horizons, regimes = len(source.shape.cells), len(source.shape.horizons_ms), len(REGIME_NAMES)
     zeros = np.zeros((cells, CLASSES), np.int64), np.zeros((horizons, CLASSES)), np.zeros(horizons)
-    found = Survey(source.shape, 0, *zeros, np.zeros((horizons, CLASSES), np.int64), np.zeros(len(REGIME_NAMES)), [])
+    known, weights = np.zeros((horizons, CLASSES), np.int64), (np.zeros(regimes), np.zeros((regimes, cells)))
+    found = Survey(source.shape, 0, *zeros, known, *weights, [])
     for place in range(len(source)):
         _count(found, source.part(place), receptive_rows, chunk_rows)
     _require_rows(found.counts, found.rows, receptive_rows)
@@ -347,6 +359,8 @@ def _count(found: Survey, data: TrainingSet, receptive_rows: int, chunk_rows: in
         found.squares[horizon] += gross @ gross
     weight = data.weights * usable.any(1)
     found.weights += np.bincount(data.regimes, weight, len(REGIME_NAMES))
+    for cell, labelled in enumerate(usable.T):
+        found.cell_weights[:, cell] += np.bincount(data.regimes, data.weights * labelled, len(REGIME_NAMES))
     found.chunks.append(len(chunk_starts(usable, receptive_rows, chunk_rows)))
 
 

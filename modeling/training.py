@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -88,20 +89,23 @@ def fit(
     clock : by which epochs are timed, seconds
     mirror : of the features; without it no chunk is mirrored
     Raises NotEnoughData if a cell lacks a class to learn, or Val a row to check on, ModelError if the loss is not a
-    number, the folder holds another fit, ``before`` is another network, or devices lack their processes.
+    number, the folder holds another fit or a torn one, ``before`` is another network, memory runs out, or devices lack
+    their processes or a batch of Train each.
     """
     _require_launcher(parameters.devices)
     sources = [InMemory(data) if isinstance(data, TrainingSet) else data for data in (train, val)]
     surveys = [survey(source, network.receptive_rows, parameters.chunk_rows) for source in sources]
     require_every_class(surveys[0].counts, network.forecast)
-    with _reproducible(parameters.seed):
-        module = _DenseFit(start_of(network, surveys[0], before), parameters, report, clock)
+    _require_a_batch_each(surveys[0].batches(parameters.batch_chunks), parameters.devices)
+    resumed = None if folder is None else _whole_checkpoint(folder / CHECKPOINT)
+    weight = surveys[0].batch_weight(parameters.batch_chunks, parameters.high_volatility_share)
+    with _reproducible(parameters.seed), _memory_told():
+        module = _DenseFit(start_of(network, surveys[0], before), weight, parameters, report, clock)
         learnt, judged = (
             DenseBatches(network, *pair, parameters, learning=learning, mirror=mirror)
             for learning, pair in zip((True, False), zip(sources, surveys, strict=True), strict=True)
         )
         learnt.epoch = lambda: len(module.history)  # Lightning's own count lags while a fit is resumed
-        resumed = folder / CHECKPOINT if folder is not None and (folder / CHECKPOINT).exists() else None
         _trainer(parameters, folder).fit(module, _loader(learnt), _loader(judged), ckpt_path=resumed)
     return _fit_of(module, surveys[0].rows, sources[1].part(0))
 
@@ -120,6 +124,37 @@ def _require_launcher(devices: int) -> None:
     """Raise ModelError where Lightning would start processes itself: each would run the whole command once more."""
     if devices > 1 and not torch.distributed.is_torchelastic_launched():
         raise ModelError(f"devices={devices} needs as many processes: torchrun --nproc-per-node {devices}; else set 1")
+
+
+def _require_a_batch_each(batches: int, devices: int) -> None:
+    """Raise ModelError where a device would have nothing to learn from."""
+    if batches < devices:
+        raise ModelError(f"Train makes {batches} batches, fewer than devices={devices}: set fewer, or shorter chunks")
+
+
+def _whole_checkpoint(path: Path) -> Path | None:
+    """The file of a fit that goes on, None where there is none. Raises ModelError if it is torn."""
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            torn = archive.testzip()
+    except zipfile.BadZipFile:
+        torn = CHECKPOINT
+    if torn is not None:
+        raise ModelError(f"{path} is torn; remove it to begin anew")
+    return path
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    """ModelError, one line, where torch finds no memory: on a GPU, or as a plain RuntimeError on the machine."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise ModelError(f"training ran out of memory: {str(error).splitlines()[0]}") from None
 
 
 def _loader(batches: DenseBatches) -> DataLoader[Batch]:
@@ -162,6 +197,8 @@ class _KeepEpochs(lightning.Callback):
         unfinished = self._path.with_suffix(".part")
         trainer.save_checkpoint(unfinished)
         if trainer.is_global_zero:
+            with unfinished.open("rb") as stream:
+                os.fsync(stream.fileno())
             os.replace(unfinished, self._path)
 
 
@@ -184,11 +221,12 @@ def _reproducible(seed: int) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def dense_loss(network: Network, batch: Batch, parameters: TrainingParameters) -> Tensor:
+def dense_loss(network: Network, batch: Batch, batch_weight: Tensor, parameters: TrainingParameters) -> Tensor:
     """What a step of the optimiser minimises: class loss, return loss and cost penalty, each by its weight.
 
     batch : x (B, T, F); truth, weights (B, R, C) and gross, cost (B, R, H) of the newest R rows that x allows, or of
         a multiple of R: a mixed chunk answers to the labels of both its parts
+    batch_weight : (C,) what the rows of a batch of Train weigh on average
     """
     forecast, scale = network.architecture.forecast, network.return_scale
     anchors, horizon_of_cell = list(forecast.anchors), list(forecast.horizon_of_cell)
@@ -201,11 +239,11 @@ def dense_loss(network: Network, batch: Batch, parameters: TrainingParameters) -
     probabilities = logits.softmax(-1)
     edge = (probabilities * returns[:, horizon_of_cell]).sum(-1)
     cell_scale, cell_cost = scale[horizon_of_cell], cost[:, horizon_of_cell] + budgets
-    loss = focal_loss(logits, truth, weights, parameters.focal_gamma, parameters.label_smoothing)
+    loss = focal_loss(logits, truth, weights, batch_weight, parameters.focal_gamma, parameters.label_smoothing)
     loss = loss + parameters.return_weight * return_loss(
-        predicted / scale, gross / scale, weights[:, anchors], parameters.huber_delta_sigma
+        predicted / scale, gross / scale, weights[:, anchors], batch_weight[anchors], parameters.huber_delta_sigma
     )
-    penalty = cost_loss(probabilities, edge / cell_scale, cell_cost / cell_scale, weights)
+    penalty = cost_loss(probabilities, edge / cell_scale, cell_cost / cell_scale, weights, batch_weight)
     return loss + parameters.cost_weight * penalty
 
 
@@ -234,10 +272,18 @@ class _Step(NamedTuple):
 class _DenseFit(lightning.LightningModule):
     """The network, its loss, and the best weights so far."""
 
+    batch_weight: Tensor
+
     def __init__(
-        self, network: Network, parameters: TrainingParameters, report: Report | None, clock: Clock | None
+        self,
+        network: Network,
+        batch_weight: NDArray[np.float64],
+        parameters: TrainingParameters,
+        report: Report | None,
+        clock: Clock | None,
     ) -> None:
         super().__init__()
+        self.register_buffer("batch_weight", torch.from_numpy(batch_weight).float(), persistent=False)
         self.network, self.settings, self.report, self.clock = network, parameters, report, clock
         self.averaged = deepcopy(network).requires_grad_(False)  # a running mean of the weights, judged and kept
         self.history: list[Epoch] = []
@@ -264,7 +310,7 @@ class _DenseFit(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         if self._losses:
             self._require_a_number(len(self._losses) - 1)
-        loss = dense_loss(self.network, batch, self.settings)
+        loss = dense_loss(self.network, batch, self.batch_weight, self.settings)
         self._losses.append(_Step(loss.detach(), batch["part"]))
         self._rows += batch["x"].shape[0] * (batch["x"].shape[1] - self.network.architecture.receptive_rows + 1)
         return loss

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from features.regimes import HIGH_VOLATILITY, RANGE
+from labeling.targets import NO_CLASS
 from modeling.augmentation import Mirror
 from modeling.sampling import InMemory, LazyParts, TrainingSet, equal_spans, learnable, survey, window
 from tests.builders_modeling import ROW_NS, labelled_rows, quick_training, small_network
 
 torch = pytest.importorskip("torch")
+from modeling import batches  # noqa: E402  (needs torch)
 from modeling.batches import DenseBatches  # noqa: E402  (needs torch)
 
 NETWORK = small_network(width=16, depth=1)
@@ -111,6 +113,32 @@ def test_high_volatility_keeps_to_its_share_in_training_and_counts_fully_in_vali
             high += float(weights[rows == HIGH_VOLATILITY].sum())
             total += float(weights.sum())
         assert high / total == pytest.approx(expected, abs=0.01)
+
+
+def test_batches_weigh_what_the_survey_expects_of_them_on_average():
+    """Regimes, rows and cells of unlike weight, in parts of unlike length."""
+    regimes = np.where(np.arange(1000) % 300 < 250, HIGH_VOLATILITY, RANGE).astype(np.int8)
+    data = replace(labelled_rows(1000), regimes=regimes, weights=np.linspace(0.5, 1.5, 1000).astype(np.float32))
+    data.classes[300:420, 1] = NO_CLASS
+    source, _ = _lazily(data, 270)
+    found = survey(source, NETWORK.receptive_rows, 50)
+    batches = [batch["weights"].sum((0, 1)).numpy() for batch in _batches(source, high_volatility_share=0.3)]
+    assert found.batches(2) == len(batches)
+    assert np.allclose(found.batch_weight(2, 0.3), np.mean(batches, 0), rtol=1e-5)
+    assert found.batch_weight(2, 0.3)[1] < found.batch_weight(2, 0.3)[0] < found.batch_weight(2, 1.0)[0]
+
+
+@pytest.mark.parametrize("ranks", [4, 8])
+def test_of_several_processes_all_judge_each_chunk_once_and_learn_equally_often(ranks, monkeypatch):
+    source = InMemory(labelled_rows(CONTEXT + 14 * 50))  # 7 batches
+    told = {learning: [] for learning in (True, False)}
+    for learning, by_rank in told.items():
+        for rank in range(ranks):
+            monkeypatch.setattr(batches, "_rank", lambda rank=rank: (rank, ranks))
+            by_rank.append([int((one["weights"][..., 0] > 0).sum()) for one in _batches(source, learning)])
+    assert {len(one) for one in told[True]} == {7 // ranks}
+    assert {len(one) for one in told[False]} == {-(-7 // ranks)}
+    assert sum(sum(one) for one in told[False]) == 700
 
 
 def test_rows_weigh_in_training_what_they_are_given_and_alike_in_validation():
