@@ -54,7 +54,7 @@ class JournalWriter:
         self._written = 0
         self._file = -1
         self._segment = ""  # file name of the one that is written
-        self.failed = False  # the disk has not taken a record
+        self._fault: JournalError | None = None  # why the disk has not taken a record
         self.on_flush: OnFlush = _tell_nobody
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +81,11 @@ class JournalWriter:
         self.append(Record(REPORTS, desk, row_ts, reports.tobytes()))
 
     @property
+    def failed(self) -> bool:
+        """Whether the disk has not taken a record; nothing more is written then."""
+        return self._fault is not None
+
+    @property
     def position(self) -> Position:
         """Where the kernel has everything up to; of segment "" before the first flush."""
         return Position(self._segment, self._written)
@@ -88,10 +93,10 @@ class JournalWriter:
     def flush(self) -> None:
         """Hand everything queued to the kernel in one write.
 
-        Raises JournalError if the disk does not take it; what was written of the batch is cut off again.
+        Raises JournalError if the disk does not take it, or once did not; what was written of the batch is cut off.
         """
-        if self.failed:
-            raise JournalError(f"the journal in {self._folder} has failed; nothing more is written")
+        if self._fault is not None:
+            raise JournalError(str(self._fault)) from self._fault
         if not self._pending:
             return
         batch = b"".join(self._pending)
@@ -102,8 +107,8 @@ class JournalWriter:
                 self._next_segment()
             self._write(batch)
         except OSError as error:
-            self.failed = True
-            raise self._failure(error) from error
+            self._fault = self._failure(error)
+            raise self._fault from error
         self.on_flush(len(batch), time.perf_counter_ns() - started)
 
     def close(self) -> None:
