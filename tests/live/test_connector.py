@@ -77,7 +77,7 @@ async def read_out(exchange: Exchange, reader: Reader) -> SymbolFeed:
 @in_loop
 async def test_a_client_syncs_in_mid_stream_and_ends_with_the_book_built_offline(tmp_path: Path, run: str) -> None:
     path, instrument = short_capture(tmp_path, run, 6), RUNS[run][0]
-    replay, reader = Replay([path], start="last:4s", speed=20.0), Reader(instrument)
+    replay, reader = Replay([path], start="last:4s", speed=5.0), Reader(instrument)
     async with venue(replay, instrument) as exchange:
         feed = await read_out(exchange, reader)
 
