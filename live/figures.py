@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from live.desk import Desk
 from live.fallback import Fallback
 from live.gateways.exchange import ExchangeGateway
+from live.gathering import Gathering
 from live.plan import ROLES
 from market.events import GAP, SNAPSHOT, Events
 from market.orders import CANCEL_REJECTED, FILL, MODIFY_REJECTED, ORDER_REJECTED, Reports
@@ -31,7 +32,6 @@ from trading.records import (
 from trading.session import Gateway, Turn
 
 NEWEST_ROWS: Final = 3_000  # a minute, which infer_p95_ms speaks of
-GATHERED: Final = 256  # rows or frames, before they are taken into the figures together
 _REFUSED: Final = (ORDER_REJECTED, CANCEL_REJECTED, MODIFY_REJECTED)
 _BOUND: Final = {"capped_decisions": "capped", "halved_decisions": "halvings"}  # counter, field of a decision
 _CLASSES: Final = ("down", "none", "up")
@@ -49,7 +49,7 @@ class LineFigures:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
-        self._waiting: list[Events] = []  # of frames that are in none of the figures yet
+        self._waiting = Gathering(self._take_in)  # events of frames that are in none of the figures yet
         meters.before_reading(self._refresh)  # before the tally, which tells what it gives it
         self._lag_ms = Tally(meters, "ingest_lag_ms")
         self._frames = 0
@@ -63,16 +63,11 @@ class LineFigures:
         if malformed:
             self._meters.count("malformed_frames")
         if events.size:
-            self._waiting.append(events)
-            if len(self._waiting) >= GATHERED:
-                self._take_in()
+            self._waiting.note(events)
 
-    def _take_in(self) -> None:
-        if not self._waiting:
-            return
-        sizes = np.array([events.size for events in self._waiting])
-        events, ends = joined(self._waiting), np.cumsum(sizes)
-        self._waiting.clear()
+    def _take_in(self, frames: list[Events]) -> None:
+        sizes = np.array([events.size for events in frames])
+        events, ends = joined(frames), np.cumsum(sizes)
         self._lag_ms.observe_all(events["delay_ns"][ends - 1] / 1e6)
         resyncs = int(np.count_nonzero(events["kind"][ends - sizes] == SNAPSHOT))
         self._meters.count("resyncs", resyncs)
@@ -87,7 +82,7 @@ class LineFigures:
     @property
     def gap_ratio(self) -> float:
         """Breaks per frame since the start, 0 to 1."""
-        self._take_in()
+        self._waiting.flush()
         return min(1.0, self._gaps / max(1, self._frames))
 
     def connection(self, up: bool) -> None:
@@ -99,7 +94,7 @@ class LineFigures:
             self.gap()
 
     def _refresh(self) -> None:
-        self._take_in()
+        self._waiting.flush()
         self._meters.count("frames", self._frames - self._told)
         self._told = self._frames
         self._meters.set("ws_gap_ratio", self.gap_ratio)
@@ -113,8 +108,7 @@ class DeskFigures:
         self._desk = desk
         self._name = desk.name
         self._newest: NDArray[np.void] | None = None  # DECISION, shape (1,)
-        self._waiting: list[bytes] = []  # decisions that are in none of the figures below yet ...
-        self._waited_ms: list[float] = []  # ... and our own time for each
+        self._waiting = Gathering(self._take_in)  # decisions that are in none of the figures below yet
         meters.before_reading(self._refresh)  # before the tallies, which tell what it gives them
         self._rows = 0
         self._reasons = np.zeros(len(REASON_NAMES), np.int64)  # decisions that nobody has told the meters, by reason
@@ -130,19 +124,13 @@ class DeskFigures:
     def row(self, turn: Turn, took_ms: float) -> None:
         """One row, and our own time for it: noted here, and taken in with many others."""
         self._newest = turn.decision.record
-        self._waiting.append(turn.decision.record.tobytes())
-        self._waited_ms.append(took_ms)
-        if len(self._waiting) >= GATHERED:
-            self._take_in()
+        self._waiting.note((turn.decision.record.tobytes(), took_ms))
         if turn.decision.intents.size or turn.reports.size:
             self._orders(turn)
 
-    def _take_in(self) -> None:
-        if not self._waiting:
-            return
-        records, took_ms = np.frombuffer(b"".join(self._waiting), DECISION), np.array(self._waited_ms)
-        self._waiting.clear()
-        self._waited_ms.clear()
+    def _take_in(self, decisions: list[tuple[bytes, float]]) -> None:
+        waited, waited_ms = zip(*decisions, strict=True)
+        records, took_ms = np.frombuffer(b"".join(waited), DECISION), np.array(waited_ms)
         self._took_ms[(self._rows + np.arange(records.size)) % NEWEST_ROWS] = took_ms
         self._rows += records.size
         peaks = np.fmax.accumulate(np.append(self._peak, records["equity"]))
@@ -170,7 +158,7 @@ class DeskFigures:
         """Set and count what nobody needs between two readings."""
         if self._newest is None:
             return
-        self._take_in()
+        self._waiting.flush()
         record = self._newest[0]
         self._count_decisions()
         for name, field in _SHOWN:

@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from live.gathering import Gathering
 from live.replay import decision_of
 from storage.journal import DECISION, read_journal
 from trading.records import DECISION as DECISION_RECORD
 
 REMEMBERED: Final = 65_536  # decisions
-GATHERED: Final = 256  # decisions, before they are taken in together
 PERCENTILES: Final = (50, 95, 99)
 
 
@@ -21,38 +21,34 @@ class Latencies:
     def __init__(self) -> None:
         self._ms = np.zeros((REMEMBERED, 2))
         self._count = 0
-        self._waiting: list[bytes] = []  # records that are not in the table yet
+        self._waiting = Gathering(self._take_in)  # records that are not in the table yet
 
     def note(self, record: NDArray[np.void]) -> None:
         """One decision, which costs an append; many are taken in at once.
 
         record : DECISION, shape (1,)
         """
-        self._waiting.append(record.tobytes())
-        if len(self._waiting) >= GATHERED:
-            self._take_in()
+        self._waiting.note(record.tobytes())
 
-    def _take_in(self) -> None:
-        if not self._waiting:
-            return
-        records = np.frombuffer(b"".join(self._waiting), DECISION_RECORD)
-        places = (self._count + np.arange(records.size)) % REMEMBERED
-        self._ms[places, 0] = (records["infer_ts"] - records["row_ts"]) / 1e6
-        self._ms[places, 1] = records["delay_ns"] / 1e6
-        self._count += records.size
-        self._waiting.clear()
+    def _take_in(self, records: list[bytes]) -> None:
+        self._ms[(self._count + np.arange(len(records))) % REMEMBERED] = _ms_of(records)
+        self._count += len(records)
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Percentiles of ``batch_to_decision_ms`` and ``ingest_lag_ms`` over the newest decisions, JSON-able."""
-        self._take_in()
+        self._waiting.flush()
         return summary_of(self._ms[: min(self._count, REMEMBERED)])
 
 
 def journal_latencies(folder: Path, desk: int) -> dict[str, dict[str, float]]:
     """The same of every decision of a desk in a journal, in the journal's own time."""
-    found = [decision_of(r.payload).record[0] for r in read_journal(folder) if r.kind == DECISION and r.place == desk]
-    ms = [((int(r["infer_ts"]) - int(r["row_ts"])) / 1e6, int(r["delay_ns"]) / 1e6) for r in found]
-    return summary_of(np.array(ms).reshape(-1, 2))
+    ours = (record.payload for record in read_journal(folder) if record.kind == DECISION and record.place == desk)
+    return summary_of(_ms_of([decision_of(payload).record.tobytes() for payload in ours]))
+
+
+def _ms_of(records: list[bytes]) -> NDArray[np.float64]:
+    found = np.frombuffer(b"".join(records), DECISION_RECORD)
+    return np.column_stack([found["infer_ts"] - found["row_ts"], found["delay_ns"]]) / 1e6
 
 
 def summary_of(ms: NDArray[np.float64]) -> dict[str, dict[str, float]]:
