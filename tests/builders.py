@@ -1,7 +1,11 @@
 """What the tests of several rooms build on."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -20,3 +24,16 @@ def recording(name: str) -> Path:
         if os.environ.get("TICKLOOP_REQUIRE_SERVICES") == "1":
             pytest.fail(str(missing))
         pytest.skip(str(missing))
+
+
+@contextmanager
+def serving(server: HTTPServer) -> Iterator[str]:
+    """The address of a server that answers from a thread until the block ends."""
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +17,7 @@ from market.events import BBO, BUY, FIRST, GAP, LAST, LEVEL, LIQUIDATION, NO_SID
 from market.schema import events_to_frame
 from storage.clickhouse import Login, Warehouse, open_warehouse
 from storage.clickhouse_parameters import WarehouseParameters
+from tests.builders import serving
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -87,16 +88,8 @@ def http_front(folder: Path) -> Iterator[str]:
         return get_client(interface="chdb", path=str(folder))
 
     engine = session()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(engine, session))
-    thread = Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        engine.close()
+    with closing(engine), serving(ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(engine, session))) as url:
+        yield url
 
 
 def _handler_of(engine: "Client", session: Callable[[], "Client"]) -> type[BaseHTTPRequestHandler]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from orchestration.instance import open_instance
 from storage.deployment import push
 from storage.promotions import Promotion, PromotionLedger
 from storage.registry import Version
+from tests.builders import serving
 from tests.builders_live import in_loop, until
 from tests.builders_runner import (
     KEY,
@@ -134,13 +134,8 @@ def refusing(status: int | None) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Refuser)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(HTTPServer(("127.0.0.1", 0), Refuser)) as url:
+        yield url
 
 
 @in_loop

@@ -1,7 +1,6 @@
 """Behind a URL the registry is the same registry: runs, files, versions and aliases on an MLflow server of our own."""
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from market.errors import RegistryError
 from storage.registry import CHAMPION, Registry, create_database
+from tests.builders import serving
 from tests.storage.test_registry import TAGS, promotion, recorded
 
 
@@ -26,13 +26,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         handlers.initialize_backend_stores(
             f"sqlite:///{folder / 'mlflow.db'}", default_artifact_root="mlflow-artifacts:/"
         )
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with serving(make_server("127.0.0.1", 0, app, threaded=True)) as url:
+            yield url
 
 
 def test_runs_files_versions_and_aliases_are_the_servers(url: str, tmp_path: Path) -> None:
