@@ -9,7 +9,8 @@ from assets.report import Report
 from assets.resources import lake_of
 from backtest.report import figure_text
 from config.settings import Settings
-from monitoring.ab import FIGURES, AbResult
+from monitoring.ab import AbResult
+from monitoring.ab_figures import FIGURES
 
 NAMES: Final = {
     "sharpe": "Sharpe ratio, a minute",

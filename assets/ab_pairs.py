@@ -12,8 +12,9 @@ from assets.tables import passed
 from backtest.performance import MINUTE_NS, minute_profits
 from config.settings import Settings
 from market.errors import DataError
-from monitoring.ab import AbResult, Arm, Pair, judge_ab
+from monitoring.ab import AbResult, judge_ab
 from monitoring.ab_design import side_by_side
+from monitoring.ab_figures import Arm, Pair
 from storage.journal import CHALLENGER_DESK, TRADING_DESK
 from storage.lake import Lake
 

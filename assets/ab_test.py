@@ -16,7 +16,9 @@ from assets.tables import Table, blocking, content_shas, inputs_sha, judge, pass
 from backtest.report import figure_text
 from config.settings import Settings
 from market.errors import RegistryError
-from monitoring.ab import FIGURES, HARM, LEAST_DAYS, WINNERS
+from monitoring.ab import HARM, WINNERS, AbResult
+from monitoring.ab_boundaries import LEAST_DAYS
+from monitoring.ab_figures import FIGURES
 from monitoring.report import content_sha
 from storage.lake import Lake
 from storage.promotions import REJECTED, Promotion
@@ -50,7 +52,8 @@ def ab_test(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) 
 @dg.multi_asset_check(
     specs=blocking(
         TABLE,
-        judged_as_stated=f"Nobody wins before {LEAST_DAYS} days, each figure stands once, and intervals run upwards.",
+        judged_as_stated=f"Nobody wins before {LEAST_DAYS} days or by less than all looks together allow; each figure "
+        "stands once, and intervals run upwards.",
     )
 )
 def ab_test_hold(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
@@ -71,6 +74,15 @@ def rejected_challenger(
     return dg.MaterializeResult(
         metadata={"model": line.model, "version": line.to_version, "bundle_sha": line.bundle_sha, "reason": line.reason}
     )
+
+
+def ab_verdict(lake: Lake, symbol: str, bundle_sha: str) -> str | None:
+    """What the newest A/B of a symbol that passed its checks says of a challenger; None if it was not of this one."""
+    made = passed(lake, TABLE, Part(symbol, WHOLE))
+    if made is None or made.metadata["challenger_sha"] != bundle_sha:
+        return None
+    facts = made.metadata
+    return f"{facts['said']} {facts['days']:.1f} days against the champion {str(facts['champion_sha'])[:12]}."
 
 
 def end_challenger(registry: Registry, model: str, facts: dict[str, Any]) -> Promotion:
@@ -119,6 +131,7 @@ def contest_facts(found: Contest) -> dict[str, Any]:
         "said": result.sentence,
         "days": result.days,
         "stopped_on": result.stopped_on or 0,
+        **_over_looks(result),
         "detectable": "insufficient" if result.detectable is None else result.detectable,
         **{f"{arm}_sha": sha for arm, sha in found.shas.items()},
         "since_ts": found.since_ts,
@@ -127,9 +140,24 @@ def contest_facts(found: Contest) -> dict[str, Any]:
 
 
 def judged_as_stated(table: pl.DataFrame, facts: dict[str, Any]) -> Verdict:
-    """Nobody wins before their fortnight, each figure stands once, and no interval ends below its beginning."""
+    """Nobody wins too early or by too little, each figure stands once, and no interval ends below its beginning."""
     backwards = table.filter(pl.col("low") > pl.col("high")).height
-    early = facts["verdict"] in WINNERS and facts["days"] < LEAST_DAYS
+    wins = facts["verdict"] in WINNERS
+    early = wins and facts["days"] < LEAST_DAYS
+    little = wins and facts["over_looks_low"] <= 0 <= facts["over_looks_high"]
     twice = table.height - table["figure"].n_unique()
-    shown: dict[str, float | int | str] = {"days": facts["days"], "backwards": backwards, "twice": twice}
-    return Verdict("judged_as_stated", not early and not backwards and not twice, shown)
+    shown: dict[str, float | int | str] = {
+        "days": facts["days"],
+        "too_little": int(little),
+        "backwards": backwards,
+        "twice": twice,
+    }
+    return Verdict("judged_as_stated", not (early or little or backwards or twice), shown)
+
+
+def _over_looks(result: AbResult) -> dict[str, float]:
+    """The interval of the Sharpe difference that a winner is named by; nothing while there is none."""
+    found = result.over_looks
+    if found is None or found.low is None or found.high is None:
+        return {}
+    return {"over_looks_low": found.low, "over_looks_high": found.high}

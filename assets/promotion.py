@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import dagster as dg
 import polars as pl
 
+from assets.ab_test import ab_verdict
 from assets.checks import Verdict
 from assets.partitions import Part
 from assets.plots import markdown_table
@@ -48,7 +49,7 @@ class Decision(NamedTuple):
 
 
 def promotion_inputs(settings: Settings, lake: Lake, part: Part) -> str:
-    """Sha of what the gates read: each newest slice's content, parity, the rival champion, and rejections."""
+    """Sha of what gates and page read: each newest slice's content, parity, A/B, the rival champion, and rejections."""
     registry = registry_of(settings)
     read = [_read(settings, lake, registry, Part(symbol, piece.key)) for symbol, piece in _newest(settings, lake)]
     return inputs_sha("promotion", [settings.registry, settings.reports], read, ROOMS)
@@ -182,6 +183,7 @@ def _read(settings: Settings, lake: Lake, registry: Registry, part: Part) -> lis
     return [
         shas,
         list(parity_of(lake, part.symbol)),
+        ab_verdict(lake, part.symbol, bundle),
         rival.bundle_sha if rival else None,
         rejection.when if rejection else None,
     ]

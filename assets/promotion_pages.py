@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from assets.ab_test import ab_verdict
 from assets.backtests import FIGURES
 from assets.partitions import Part
 from assets.promotion_evidence import BAND, CANDIDATE, Candidate, champion_name
@@ -33,6 +34,7 @@ def page_of(
     part, version = judged.candidate.part, judged.candidate.version
     figures = lake.manifest("backtests", *part).metadata["figures"]
     groups = lake.scan(FIGURES, part.symbol, [part.key]).filter(run=CANDIDATE, scope="regime").collect()
+    contest = ab_verdict(lake, part.symbol, version.bundle_sha)
     return PromotionPage(
         title=f"Promotion of {version.model}, version {version.version}",
         decision=decision,
@@ -42,16 +44,22 @@ def page_of(
         forecasts=lake.manifest("evaluation", *part).metadata["verdict"],
         regimes=groups,
         surface=judged.evidence.surface,
-        unknown=unknowns(judged.gates, settings),
+        contest=[contest] if contest else [],
+        unknown=unknowns(judged.gates, settings, contest),
     )
 
 
-def unknowns(gates: Sequence[Gate], settings: Settings) -> list[str]:
-    """What nobody measured, a line each."""
+def unknowns(gates: Sequence[Gate], settings: Settings, contest: str | None) -> list[str]:
+    """What nobody measured, a line each.
+
+    contest : what the A/B says of the candidate; None without one
+    """
     lines = [f"{gate.name}: {gate.why}" for gate in gates if gate.verdict == INSUFFICIENT]
     if not settings.live.challenger:
         lines.append("It has not decided in shadow: live.challenger is off.")
-    return [*lines, "No A/B stands behind this page; see main.py ab.", "Impact on the market is not modelled."]
+    if contest is None:
+        lines.append("No A/B stands behind this page; see main.py ab.")
+    return [*lines, "Impact on the market is not modelled."]
 
 
 def page_path(settings: Settings, part: Part) -> Path:

@@ -33,6 +33,7 @@ class PromotionPage(NamedTuple):
     forecasts: Sequence[str]  # how its forecasts compare with the baselines', in words
     regimes: pl.DataFrame  # of the candidate; rows of backtest.runs.grouped
     surface: Sequence[Mapping[str, Any]]  # fee_bp, latency, size, net_bp
+    contest: Sequence[str]  # what its A/B against the champion says, in words; nothing without one
     unknown: Sequence[str]  # what was not measured
 
 
@@ -48,6 +49,7 @@ def promotion_html(page: PromotionPage) -> str:
         "By regime": frame_table(page.regimes.select(pl.col(name) for name in _OF_REGIMES)),
         "Fee x latency x size, net bp": surface_table(page.surface),
         "Costs": html_table(["", ""], [[label, figure_text(own.get(key))] for key, label in _COSTS.items()], "figures"),
+        "A/B against the champion": _lines(page.contest),
         "What is unknown": _lines(page.unknown),
     }
     note = f'<p class="note">{escape(summary_of(page.gates))} {escape(page.decision)}</p>'

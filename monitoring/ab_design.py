@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import ConfigError, DataError
-from monitoring.ab import Arm, Pair
+from monitoring.ab_figures import Arm, Pair
 
 CHAMPION: Final = 0
 CHALLENGER: Final = 1

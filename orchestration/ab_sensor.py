@@ -1,11 +1,11 @@
-"""What the A/B of the live symbol starts: the end of a challenger that does harm, and nothing else."""
+"""What the A/B of the live symbol starts: the end of a challenger that does harm, the page of one that is decided."""
 
 from typing import Final
 
 import dagster as dg
 
 from config.settings import Settings
-from monitoring.ab import HARM
+from monitoring.ab import HARM, WINNERS
 from orchestration import jobs
 from orchestration.drift_sensors import Monitor, newest_report
 from orchestration.switches import sensor_status
@@ -14,7 +14,7 @@ AB: Final = Monitor("ab_test", "judged_as_stated")
 
 
 def harmful_challenger(settings: Settings) -> dg.SensorDefinition:
-    """Has a challenger barred once its A/B was stopped for harm; a winner waits for the gates or a person."""
+    """Has a challenger barred once its A/B was stopped for harm."""
 
     @dg.sensor(job=jobs.harm, minimum_interval_seconds=60, default_status=sensor_status(settings))
     def harmful_challenger(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -27,3 +27,20 @@ def harmful_challenger(settings: Settings) -> dg.SensorDefinition:
         return dg.RunRequest(key, tags={"harm/reason": str(found["said"])})
 
     return harmful_challenger
+
+
+def decided_contest(settings: Settings) -> dg.SensorDefinition:
+    """Has the challenger's page written anew once its A/B names a winner; the gates, or a person, promote."""
+
+    @dg.sensor(job=jobs.registry, minimum_interval_seconds=60, default_status=sensor_status(settings))
+    def decided_contest(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        found = newest_report(context.instance, AB)
+        if isinstance(found, str):
+            return dg.SkipReason(found)
+        if found["verdict"] not in WINNERS:
+            return dg.SkipReason(f"ab_test says {found['said']}")
+        arms = "|".join(str(found[f"{arm}_sha"])[:12] for arm in ("champion", "challenger"))
+        key = f"contest|{settings.live.symbol}|{arms}|{found['verdict']}"
+        return dg.RunRequest(key, tags={"contest/reason": str(found["said"])})
+
+    return decided_contest

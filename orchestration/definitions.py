@@ -33,7 +33,7 @@ from assets.walk_forward_slices import walk_forward_slices, walk_forward_slices_
 from assets.warehouse import warehouse_events, warehouse_events_hold
 from config.loading import load_settings, refuse_live_keys
 from config.settings import Settings
-from orchestration.ab_sensor import harmful_challenger
+from orchestration.ab_sensor import decided_contest, harmful_challenger
 from orchestration.climbing import JournalClimber
 from orchestration.drift_sensors import monitor_sensors
 from orchestration.failures import run_failures
@@ -114,6 +114,7 @@ def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinit
             finished_journal(settings),
             *monitor_sensors(settings),
             harmful_challenger(settings),
+            decided_contest(settings),
             evaluated_model(settings),
             run_failures(settings),
         ],

@@ -88,8 +88,11 @@ def test_nobody_else_is_barred(tmp_path: Path, facts: dict[str, str], champion: 
 
 def test_a_winner_without_its_fortnight_or_a_figure_that_stands_twice_does_not_hold() -> None:
     table = pl.DataFrame({"figure": ["sharpe"], "difference": [0.1], "low": [0.0], "high": [0.2]})
-    assert judged_as_stated(table, {"verdict": "challenger", "days": 14.0}).passed
-    assert not judged_as_stated(table, {"verdict": "challenger", "days": 13.9}).passed
+    won = {"verdict": "challenger", "days": 14.0, "over_looks_low": 0.01, "over_looks_high": 0.2}
+    assert judged_as_stated(table, won).passed
+    assert not judged_as_stated(table, won | {"days": 13.9}).passed
+    assert not judged_as_stated(table, won | {"over_looks_low": -0.01}).passed
+    assert judged_as_stated(table, won | {"verdict": "not told apart", "over_looks_low": -0.01}).passed
     assert judged_as_stated(table, {"verdict": HARM, "days": 2.0}).passed
     assert not judged_as_stated(pl.concat([table, table]), {"verdict": HARM, "days": 2.0}).passed
     assert not judged_as_stated(table.with_columns(high=pl.lit(-1.0)), {"verdict": HARM, "days": 2.0}).passed

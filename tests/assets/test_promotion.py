@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.ab_test import ab_verdict
 from assets.partitions import WHOLE
 from assets.promotion import ROLLBACK, decide, decided, gate_check
 from assets.promotion_evidence import long_share, parity_of, reigning
@@ -23,6 +24,7 @@ from storage.registry import CHAMPION, Version
 
 DEV, PROD = load_settings("dev"), load_settings("prod")
 VERSION = Version("coin", "2", "run", "bb", "")
+SAID = "challenger: its Sharpe ratio is higher."
 SHORT = "0.1 days of Test, 20 are needed"
 LINE = Promotion("2024-08-09T00:00:00+00:00", "Ada", "coin", CHAMPION, "1", "2", "bb", {}, "by hand")
 
@@ -123,6 +125,17 @@ def test_parity_is_what_the_lake_says_and_nothing_where_it_says_nothing(tmp_path
         assert parity_of(lake, "coin") == (heard, "level 3")
 
 
+def test_the_ab_is_quoted_of_its_own_challenger_only_and_once_it_has_passed(tmp_path: Path) -> None:
+    lake, frame = Lake(tmp_path), pl.DataFrame({"figure": ["sharpe"]})
+    assert ab_verdict(lake, "coin", "bb") is None
+    facts = {"said": SAID, "days": 15.04, "challenger_sha": "bb", "champion_sha": "aa" * 32}
+    lake.write("ab_test", "coin", WHOLE, frame, schema_sha=schema_sha(frame.schema), metadata=facts)
+    assert ab_verdict(lake, "coin", "bb") is None
+    lake.set_verdict("ab_test", "coin", WHOLE, True, {})
+    assert ab_verdict(lake, "coin", "bb") == f"{SAID} 15.0 days against the champion aaaaaaaaaaaa."
+    assert ab_verdict(lake, "coin", "cc") is None
+
+
 def test_the_page_has_everything_to_approve_from_and_needs_nothing_else() -> None:
     run = {"net": 1.5, "net_bp": 0.25, "fills": 1_234, "fees": 0.5, "breakeven_fee_bp": 0.7}
     regimes = {name: [1.0] for name in ("net", "net_bp", "hit_rate", "max_drawdown")}
@@ -137,12 +150,15 @@ def test_the_page_has_everything_to_approve_from_and_needs_nothing_else() -> Non
         forecasts=["The model beats every baseline in 1 of 4 cells: 1000 ms, 0 bp."],
         regimes=pl.DataFrame({"group": ["high volatility"], **regimes}),
         surface=[{"fee_bp": 4.0, "latency": 1.0, "size": 2.0, "net_bp": -0.125}],
-        unknown=unknowns(told, DEV),
+        contest=[],
+        unknown=unknowns(told, DEV, None),
     )
     html = promotion_html(page)
     assert "6 of 7 gates passed; insufficient data: parity. waits for a person" in html
     assert all(f"why {gate}" in html for gate in GATES)
     assert all(word in html for word in ("high volatility", "-0.125", "1,234", "bb" * 32, "break-even fee"))
     assert all(word in html for word in ("live.challenger is off", "No A/B stands behind this page"))
+    quoted = page._replace(contest=[SAID], unknown=unknowns(told, DEV, SAID))
+    assert (SAID in promotion_html(quoted), "No A/B stands" in promotion_html(quoted)) == (True, False)
     assert "<coin>" not in html
     assert not any(outside in html for outside in ("src=", "href=", "@import", "url("))

@@ -10,21 +10,11 @@ from hypothesis import strategies as st
 
 from benchmarks.bench_ab import SHARPE, Truth, covered, simulated, two_arms
 from market.errors import ConfigError, DataError
-from monitoring.ab import (
-    FIGURES,
-    HARM_LEVEL,
-    LEAST_DAYS,
-    MINUTES_A_DAY,
-    Arm,
-    ab_columns,
-    figures_of,
-    harm_share,
-    influences,
-    judge_ab,
-    quantiles_of,
-    sharpe_difference,
-)
+from monitoring.ab import judge_ab
+from monitoring.ab_boundaries import HARM_LEVEL, LEAST_DAYS, first_reach, harm_share, winner_reach
 from monitoring.ab_design import CHALLENGER, CHAMPION, WASHED_OUT, Switchback, side_by_side, switched
+from monitoring.ab_figures import FIGURES, Arm, ab_columns, figures_of, influences, quantiles_of
+from monitoring.ab_looks import MINUTES_A_DAY, Look, over_looks, sharpe_difference
 
 
 def arm(net: list[float], cost: float = 1.0, turnover: float = 1e4) -> Arm:
@@ -160,3 +150,53 @@ def test_simulated_weeks_are_judged_as_they_are() -> None:
     assert [found.verdict for found in better] == ["challenger"] * 6
     assert "could have told apart a Sharpe ratio of" in better[0].sentence
     assert replace(better[0], detectable=None).sentence.startswith("challenger: its Sharpe ratio is higher")
+
+
+def walks(seed: int, paths: int, days: int) -> np.ndarray:
+    """Deviations from 0 of the difference of equal arms on each day from the first look on, shape (paths, days)."""
+    steps = np.random.default_rng(seed).normal(size=(paths, days))
+    at = np.arange(1, days + 1)
+    return np.asarray((np.cumsum(steps, axis=1) / np.sqrt(at))[:, LEAST_DAYS - 1 :])
+
+
+def test_looks_on_a_hundred_days_name_a_false_winner_no_oftener_than_one_look_may() -> None:
+    reach = np.array([winner_reach(day, 0.95) for day in range(LEAST_DAYS, 15 * LEAST_DAYS + 1)])
+    deviations = np.abs(walks(4, 20_000, 15 * LEAST_DAYS))
+    passed = float((deviations > reach).any(axis=1).mean())
+    assert 0.02 < passed < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 20_000)  # a look a day, not every instant: a little less
+    assert (deviations > 1.96).any(axis=1).mean() > 0.2  # what each day judged alone would come to
+
+
+def test_the_first_reach_is_what_its_chance_says() -> None:
+    for chance in (0.01, 0.05, 0.2):
+        reach, density = first_reach(chance), np.exp(-(first_reach(chance) ** 2) / 2) / math.sqrt(2 * math.pi)
+        assert math.erfc(reach / math.sqrt(2)) + 2 * reach * density == pytest.approx(chance)
+        assert winner_reach(LEAST_DAYS, 1 - chance) == pytest.approx(reach)
+
+
+def test_a_winner_lies_beyond_what_all_looks_together_allow() -> None:
+    look = Look(difference=2.7, error=1.0, block=1, observations=10**6)
+    assert over_looks(look, LEAST_DAYS).verdict == "not told from zero"
+    assert over_looks(look._replace(difference=2.81), LEAST_DAYS).verdict == "above zero"
+    assert over_looks(look._replace(difference=2.81), 2 * LEAST_DAYS).verdict == "not told from zero"
+    assert over_looks(look._replace(difference=-3.0), 2 * LEAST_DAYS).verdict == "below zero"
+    early = over_looks(look._replace(difference=9.0), LEAST_DAYS - 0.1)
+    assert (early.low, "14 are needed" in early.note) == (None, True)
+    few = look._replace(difference=2.81)._replace(block=10**4)  # of a hundred blocks: the error itself is an estimate
+    assert over_looks(few, LEAST_DAYS).verdict == "not told from zero"
+
+
+def test_the_verdict_is_that_of_all_looks_though_one_alone_would_say_more() -> None:
+    rng, minutes = np.random.default_rng(12), LEAST_DAYS * MINUTES_A_DAY
+    market, noise = rng.normal(size=minutes), [rng.normal(size=minutes) for _ in range(2)]
+    arms = [
+        Arm(market + 0.3 * own + lift, np.ones(minutes), np.full(minutes, 1e4))
+        for own, lift in zip(noise, (0.0, 0.0072), strict=True)
+    ]
+    found = judge_ab(side_by_side(*arms), 1.0, np.random.default_rng(0))
+    assert found.differences["sharpe"].verdict == "above zero"
+    assert found.over_looks is not None
+    assert (found.verdict, found.over_looks.verdict) == ("not told apart", "not told from zero")
+    assert found.over_looks.estimate == pytest.approx(found.differences["sharpe"].estimate)
+    assert found.detectable is not None
+    assert found.detectable > found.over_looks.high - found.over_looks.estimate > 0  # type: ignore[operator]

@@ -1,6 +1,6 @@
-"""What a day's A/B asks for: harm bars the challenger once, a winner and everything else is a sentence."""
+"""What a day's A/B asks for: harm bars the challenger once, a winner is put on the page once, else a sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from config.loading import load_settings
 from config.settings import Paths, Settings
 from market.schema import schema_sha
 from monitoring.ab import HARM
-from orchestration.ab_sensor import AB, harmful_challenger
+from orchestration.ab_sensor import AB, decided_contest, harmful_challenger
 from orchestration.instance import open_instance
 from orchestration.schedules import daily_ab
 from storage.lake import Lake
@@ -32,16 +32,21 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
-def report(instance: dg.DagsterInstance, verdict: str, said: str) -> None:
-    facts = {"verdict": verdict, "said": said, "challenger_sha": "bb" * 32, "report_sha": "cd" * 32}
+def report(instance: dg.DagsterInstance, verdict: str, said: str, report: str = "cd") -> None:
+    shas = {"champion_sha": "aa" * 32, "challenger_sha": "bb" * 32, "report_sha": report * 32}
+    facts = {"verdict": verdict, "said": said, **shas}
     instance.report_runless_asset_event(dg.AssetMaterialization(AB.asset, metadata=facts))
     checked = dg.AssetCheckEvaluation(asset_key=dg.AssetKey(AB.asset), check_name=AB.check, passed=True, metadata={})
     instance.report_runless_asset_event(checked)
 
 
-def tick(instance: dg.DagsterInstance, settings: Settings) -> dg.RunRequest | str:
+def tick(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    sensor: Callable[[Settings], dg.SensorDefinition] = harmful_challenger,
+) -> dg.RunRequest | str:
     with dg.build_sensor_context(instance) as context:
-        answer = harmful_challenger(settings)(context)
+        answer = sensor(settings)(context)
     return str(answer.skip_message) if isinstance(answer, dg.SkipReason) else answer
 
 
@@ -54,6 +59,24 @@ def test_only_harm_asks_for_anything(settings: Settings, instance: dg.DagsterIns
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == f"harm|{settings.live.symbol}|bbbbbbbbbbbb|cdcdcdcdcdcd"
     assert request.tags == {"harm/reason": "stopped for harm: by the end of day 3."}
+
+
+def test_a_winner_is_put_on_the_page_once_however_many_days_it_goes_on_winning(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    assert tick(instance, settings, decided_contest) == "the asset ab_test was never made"
+    for verdict in ("not told apart", "insufficient", HARM):
+        report(instance, verdict, f"{verdict}: so far.")
+        assert tick(instance, settings, decided_contest) == f"ab_test says {verdict}: so far."
+    keys = list[str]()
+    for verdict, sha in (("challenger", "cd"), ("challenger", "ef"), ("champion", "ab")):
+        report(instance, verdict, f"{verdict}: better.", sha)
+        request = tick(instance, settings, decided_contest)
+        assert isinstance(request, dg.RunRequest)
+        assert request.tags == {"contest/reason": f"{verdict}: better."}
+        keys.append(str(request.run_key))
+    assert keys[0] == keys[1] == f"contest|{settings.live.symbol}|aaaaaaaaaaaa|bbbbbbbbbbbb|challenger"
+    assert keys[2].endswith("|champion")
 
 
 def test_a_day_without_two_models_is_skipped_and_says_what_is_missing(

@@ -27,6 +27,7 @@ HEAVY = ("torch", "lightning", "pytorch_lightning", "mlflow", "evidently", "skle
 JOBS = ("data", "slices", "training", "registry", "deployment", "live", "monitoring", "ladder", "contest", "harm")
 SENSORS = (
     "decayed_ir",
+    "decided_contest",
     "drifted_execution",
     "evaluated_model",
     "feature_drift",
@@ -115,6 +116,7 @@ def test_in_an_empty_house_every_sensor_says_what_is_missing(settings: Settings)
                 said[sensor.name] = answer.skip_message or ""
     assert said == {
         "decayed_ir": "the asset ir_decay was never made",
+        "decided_contest": "the asset ab_test was never made",
         "drifted_execution": "the asset execution_drift was never made",
         "evaluated_model": "no model is evaluated",
         "feature_drift": "the asset drift was never made",
