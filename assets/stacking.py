@@ -41,9 +41,10 @@ def stacking_inputs(settings: Settings, lake: Lake, part: Part) -> list[Any]:
 def earlier_shares(on: Bench, lake: Lake, part: Part, kinds: list[str]) -> NDArray[np.float64] | None:
     """Shares of members of these kinds, shape (cells, members); None where no earlier slice has such an ensemble.
 
-    Raises LeakageError if a label behind them is known only once this slice's Test has begun.
+    Their labels are known before this slice calibrates: what its sets begin with is later than all that it learned.
+    Raises LeakageError if one is not.
     """
-    first, pieces = slice_of(lake, part).test[0], []
+    first, pieces = slice_of(lake, part).split.calibration[0], []
     for earlier in earlier_slices(on.settings, lake, part):
         model = slice_model(on.settings, lake, earlier, NETWORK)
         if answers_alike(model, kinds, on):

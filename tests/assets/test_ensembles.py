@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assets import ensembles
+from assets import ensembles, stacking
 from assets.ensembles import Trained, certain, combined, member_candidates, mixed, train_members
 from assets.fitting import Bench
 from assets.partitions import WHOLE, Part
 from assets.slice_data import SliceData
-from assets.stacking import answers_alike, earlier_slices, said_before
+from assets.stacking import answers_alike, earlier_shares, earlier_slices, said_before
 from assets.walk_forward_slices import slice_frame
 from assets.warm_start import Start
 from config.loading import load_settings
@@ -31,6 +31,7 @@ from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from
 from modeling.training import Report
 from modeling.uncertainty import AdaptiveConformal, class_scores, true_scores
+from modeling.walk_forward import Slice, ValParts
 from storage.lake import Lake
 from tests.builders_market import COINM_BTC
 from tests.builders_modeling import (
@@ -177,8 +178,8 @@ def test_shares_are_learned_from_earlier_slices_alone_and_only_where_stacking_is
     ):
         lake.write(table, "one", key, frame, schema_sha=schema_sha(frame.schema))
         lake.set_verdict(table, "one", key, passed, {})
-    stacking = replace(settings.models, ensemble=replace(settings.models.ensemble, stacking=True))
-    asked, part = replace(settings, models=stacking), Part("one", pieces[3].key)
+    models = replace(settings.models, ensemble=replace(settings.models.ensemble, stacking=True))
+    asked, part = replace(settings, models=models), Part("one", pieces[3].key)
     assert [one.key for one in earlier_slices(asked, lake, part)] == [pieces[0].key, pieces[2].key]
     assert earlier_slices(settings, lake, part) == []
 
@@ -202,10 +203,34 @@ def test_shares_never_come_from_a_label_that_is_known_once_the_later_slice_has_b
     assert piece.row_ts[-1] == START + 249 * 20_000_000  # the longest horizon, a second, before it
     late = replace(test, over_ts=test.row_ts - 3 * 20_000_000)  # of messages that come three rows later
     assert said_before("k", ensemble(), InMemory(late), first).row_ts[-1] == START + 246 * 20_000_000
-    stacking = fit_stacking([piece])
-    require_earlier(stacking, first, "later")
+    learnt = fit_stacking([piece])
+    require_earlier(learnt, first, "later")
     with pytest.raises(LeakageError, match="slice later begins at"):
-        require_earlier(stacking, stacking.known_ts, "later")
+        require_earlier(learnt, learnt.known_ts, "later")
+
+
+def test_shares_never_come_from_rows_on_which_the_later_slice_begins_its_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The earlier Test, 24 s, lies over the later slice's calibration and conformal start."""
+    second = 1_000_000_000
+    train, val, search, calibration, conformal, later = (
+        (START + start * second, START + end * second)
+        for start, end in ((-20, -10), (-9, 20), (-9, 8), (10, 14), (16, 20), (22, 30))
+    )
+    piece = Slice("later", train, val, later, ValParts(search, calibration, conformal))
+    on, test = bench(), InMemory(labelled_rows())
+    found = {
+        "slice_of": piece,
+        "earlier_slices": [Part("one", "earlier")],
+        "slice_model": ensemble(),
+        "slice_data": on.data._replace(test=test),
+    }
+    for name, value in found.items():
+        monkeypatch.setattr(stacking, name, lambda *_, value=value: value)
+    said = [said_before("earlier", ensemble(), test, first) for first in (calibration[0], later[0])]
+    shares = earlier_shares(on, Lake(Path()), Part("one", "later"), ["cnn", "transformer", "gru"])
+    assert shares is not None
+    assert np.array_equal(shares, fit_stacking(said[:1]).weights)
+    assert not np.allclose(shares, fit_stacking(said[1:]).weights)
 
 
 def test_only_ensembles_of_the_same_kinds_and_cells_are_learned_from() -> None:

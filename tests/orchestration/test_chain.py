@@ -22,20 +22,23 @@ from assets.fitting import LEDGER, bench, longest_memory_rows
 from assets.ir_decay import base_net
 from assets.live_deployment import bundle_of
 from assets.models import bundles_intact
-from assets.partitions import Part, slice_key
+from assets.partitions import WHOLE, Part, slice_key
 from assets.promotion import GATE_TAG, HOLDS
 from assets.promotion_evidence import BAND, NOT_TRADING, Candidate, champion_name, evidence_of
 from assets.search import search_inputs
 from assets.slice_data import slice_data, slice_of
 from assets.stacking import earlier_shares, said_before
 from assets.tables import passed
+from assets.walk_forward_slices import NS_PER_S, frame_slices, slice_frame
 from backtest.gates import BEATS, DEFLATED, GATES, INSUFFICIENT, LATENCY, PASSED, REGIMES, judge_gates
 from config.settings import Paths, Settings
 from features.catalogue import catalogue_content
 from market.errors import BundleError, LeakageError, NotEnoughData, TickloopError
+from market.schema import schema_sha
 from modeling.ensemble import fit_stacking
 from modeling.parameters import sibling
 from modeling.snapshot import shares_of
+from modeling.walk_forward import ValParts
 from monitoring.ir_decay import MINUTES as COUNTS
 from orchestration.definitions import build_definitions
 from orchestration.instance import CHAIN_TAG, open_instance
@@ -414,11 +417,25 @@ def learning(settings: Settings, **changes: Any) -> Settings:
     return replace(settings, models=replace(settings.models, **changes))
 
 
+def calibrating_later(lake: Lake, part: Part, seconds: int) -> None:
+    """Write the slices again; this one's calibration begins so much later, and all behind it but the end of Test."""
+    pieces, wait = frame_slices(lake.scan("walk_forward_slices", part.symbol, [WHOLE]).collect()), seconds * NS_PER_S
+    place = [piece.key for piece in pieces].index(part.key)
+    piece = pieces[place]
+    later = ValParts(piece.split.search, *((start + wait, end + wait) for start, end in piece.split[1:]))
+    val, test = (piece.val[0], piece.val[1] + wait), (piece.test[0] + wait, piece.test[1])
+    pieces[place] = replace(piece, val=val, test=test, parts=later)
+    frame = slice_frame(pieces)
+    lake.write("walk_forward_slices", part.symbol, WHOLE, frame, schema_sha=schema_sha(frame.schema))
+    lake.set_verdict("walk_forward_slices", part.symbol, WHOLE, True, {})
+
+
 def test_members_count_as_earlier_slices_say_and_never_as_their_own_test_does(
     copied: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake, models = Lake(copied.paths.lake), copied.models
     earlier, later = (Part(SYNTHETIC, key) for key in lake.dates("models", SYNTHETIC)[:2])
+    calibrating_later(lake, later, seconds=6)  # most of the earlier Test is over by then
     both = replace(models.ensemble, stacking=True, networks=(sibling(models.network, "gru"),))
     stacking_on = learning(copied, ensemble=both)
     for part in (earlier, later):
@@ -427,7 +444,7 @@ def test_members_count_as_earlier_slices_say_and_never_as_their_own_test_does(
     assert [member["kind"] for member in bundle.model.spec["members"]] == ["cnn", "gru"]
     on = bench(stacking_on, lake, later)
     test = slice_data(stacking_on, lake, earlier, longest_memory_rows(stacking_on)).test
-    begins = slice_of(lake, later).test[0]
+    begins = slice_of(lake, later).split.calibration[0]
     learnt = fit_stacking([said_before(earlier.key, first.model, test, begins)])
     assert np.allclose(shares_of(first.model), 0.5)  # no slice comes before it
     assert np.allclose(shares_of(bundle.model), learnt.weights)
