@@ -16,7 +16,7 @@ from assets.live_deployment import bundle_of
 from assets.registered_model import model_name
 from assets.report import Report
 from assets.resources import lake_of, registry_of
-from assets.simulation import WARM_MARGIN_ROWS
+from assets.simulation import WARM_MARGIN_ROWS, came_of, labelled
 from assets.slice_data import NS_PER_S, compiled_before, days_of
 from assets.studies import Case, case_of, configured_grid, study_of
 from backtest.compiled import Compiled
@@ -239,7 +239,8 @@ def open_case(asked: Asked, lake: Lake, bundle: Bundle) -> Case:
     if int(stretch.rows.row_ts[-1]) < asked.window.start:
         raise NotEnoughData(f"the lake holds no row of {asked.symbol} in this window, only rows before it")
     case = case_of(asked.settings, asked.symbol, bundle.model, asked.policy, asked.window, stretch)
-    return on_terms(case, asked)
+    came = came_of(asked.settings, lake, asked.symbol, asked.window)
+    return on_terms(case._replace(desk=labelled(case.desk, came)), asked)
 
 
 def on_terms(case: Case, asked: Asked) -> Case:

@@ -15,7 +15,7 @@ from assets.fitting import longest_memory_rows
 from assets.partitions import Part, part_of, symbol_slices
 from assets.scores import scores_beside_rules
 from assets.search import MODEL_ROOMS
-from assets.simulation import WARM_MARGIN_ROWS
+from assets.simulation import WARM_MARGIN_ROWS, came_of, labelled
 from assets.slice_data import compiled_before, slice_of, upstream_shas
 from assets.studies import case_of, configured_grid, study_of
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
@@ -108,8 +108,8 @@ def run_policies(settings: Settings, lake: Lake, part: Part) -> Results:
     stretch = compiled_before(settings, lake, part.symbol, span, memory)
     found = {kind: slice_model(settings, lake, part, kind) for kind in (NETWORK, MEDIAN_BAND)}
     cases = {name: case_of(settings, part.symbol, found[kind], policy, span, stretch) for name, kind, policy in RUNS}
-    venue = venue_in_force(settings, part.symbol)
-    cases = {name: case._replace(desk=traded_against(case.desk, venue)) for name, case in cases.items()}
+    venue, came = venue_in_force(settings, part.symbol), came_of(settings, lake, part.symbol, span)
+    cases = {n: case._replace(desk=labelled(traded_against(case.desk, venue), came)) for n, case in cases.items()}
     runs = {name: case.run(name) for name, case in cases.items()}
     grids, jobs = {ON_SURFACE: configured_grid(settings)}, settings.reports.jobs
     studies = [study_of(settings, cases[name], run, grids.get(name), jobs) for name, run in runs.items()]

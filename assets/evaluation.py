@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import numpy as np
 import polars as pl
 
 from assets.bundles import NETWORK, bundle_folder
 from assets.checks import Verdict
-from assets.member_scores import member_metrics
+from assets.evaluation_metrics import figure_metrics, metrics_on_test, risk_metrics
+from assets.evaluation_page import evaluation_document, evaluation_pages, risk_charts
 from assets.partitions import Part, part_of, symbol_slices
 from assets.resources import registry_of
 from assets.scores import Evaluation, evaluation_on_test, headline, verdict_of
@@ -23,22 +22,14 @@ from assets.tables import Table, blocking, content_shas, inputs_sha, judge, pass
 from assets.train_parts import traded_cell
 from config.settings import Settings, config_sha
 from features.catalogue import CATALOGUE_VERSION, catalogue_sha
-from modeling.forecast import Cell
 from modeling.snapshot import MEDIAN_BAND
 from storage.files import replace_file
 from storage.lake import Lake
 from storage.registry import Registry, RunRecord
 from storage.trials import append_trial
 
-SCORES = ("macro_f1", "mcc", "nll", "nll_skill", "ece", "hit_rate", "gross_edge_bp", "breakeven_fee_bp", "p_t")
 BASELINE_LEDGER = "baselines.jsonl"  # of the searches for the settings of learners
 DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a run's description
-STUDIES = {
-    "budgets": ("fee_bp",),
-    "surface": ("fee_bp", "latency", "size"),
-    "queue_band": ("queue_model",),
-    "execution": ("baseline",),
-}
 
 
 def evaluation_inputs(settings: Settings, lake: Lake, part: Part) -> str:
@@ -114,30 +105,38 @@ def record_run(settings: Settings, lake: Lake, registry: Registry, part: Part, f
     known = registry.find_run(experiment, {name: tags[name] for name in ("bundle_sha", "config_sha")})
     if known is not None:
         return known
-    page = report_path(lake, part).with_suffix(".evaluation.md")
-    replace_file(page, "\n\n".join(f"## {name}\n\n{text}" for name, text in evaluation_pages(found).items()).encode())
     epochs = lake.manifest("models", *part).metadata["epochs"]
-    artifacts = {
-        "bundle": bundle_folder(settings, part, NETWORK),
-        "fallback": bundle_folder(settings, part, MEDIAN_BAND),
-        "report": report_path(lake, part),
-        "evaluation": page,
-        "pictures": write_pictures(report_path(lake, part).with_suffix(".pictures"), pictures(lake, part)),
-    }
-    metrics = headline(settings, found) | score_metrics(found.scores) | conformal_metrics(found.conformal)
-    metrics |= regime_metrics(found.regimes) | figure_metrics(lake.manifest("backtests", *part).metadata["figures"])
-    metrics |= metrics_of(lake.manifest("search", *part).metadata["statistics"])
-    metrics |= fit_metrics(epochs) | member_metrics(found.members)
     described = tags | {DESCRIPTION: "\n\n".join(verdict_of(found.comparisons, traded_cell(settings)))}
     run = RunRecord(
         f"{part.symbol} {part.key}",
         run_params(settings, lake, part),
-        metrics,
+        headline(settings, found) | metrics_on_test(found) | metrics_before(lake, part),
         described,
-        artifacts,
-        curve_metrics(epochs),
+        run_artifacts(settings, lake, part, found),
+        curve_metrics(epochs) | risk_metrics(found.risks),
     )
     return registry.record(experiment, run)
+
+
+def metrics_before(lake: Lake, part: Part) -> dict[str, float]:
+    """What the slice's search, fits and backtests came to."""
+    search, models, backtests = (lake.manifest(name, *part).metadata for name in ("search", "models", "backtests"))
+    return metrics_of(search["statistics"]) | fit_metrics(models["epochs"]) | figure_metrics(backtests["figures"])
+
+
+def run_artifacts(settings: Settings, lake: Lake, part: Part, found: Evaluation) -> dict[str, Path]:
+    """What lies beside a run: bundles, tear sheet, the evaluation's page, pictures."""
+    report = report_path(lake, part)
+    page = report.with_suffix(".evaluation.html")
+    replace_file(page, evaluation_document(f"Evaluation of {part.symbol} {part.key}", found).encode())
+    drawn = pictures(lake, part) | risk_charts(found)
+    return {
+        "bundle": bundle_folder(settings, part, NETWORK),
+        "fallback": bundle_folder(settings, part, MEDIAN_BAND),
+        "report": report,
+        "evaluation": page,
+        "pictures": write_pictures(report.with_suffix(".pictures"), drawn),
+    }
 
 
 def pictures(lake: Lake, part: Part) -> dict[str, str]:
@@ -159,86 +158,6 @@ def run_params(settings: Settings, lake: Lake, part: Part) -> dict[str, object]:
     others = {"labels": asdict(settings.labels), "walk_forward": asdict(settings.models.walk_forward)}
     groups = {"network": found["network"], "training": found["training"], **others}
     return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
-
-
-def score_metrics(scores: pl.DataFrame) -> dict[str, float]:
-    """``test/<score>/<cell>/<predictor>`` for every score that is a number."""
-    return {
-        f"test/{score}/{_cell(row)}/{row['model']}": float(row[score])
-        for row in scores.iter_rows(named=True)
-        for score in SCORES
-        if row[score] is not None and np.isfinite(row[score])
-    }
-
-
-def regime_metrics(regimes: pl.DataFrame) -> dict[str, float]:
-    """``test/<score>/<cell>/<predictor>/<regime>`` for macro-F1 and skill."""
-    return {
-        f"test/{score}/{_cell(row)}/{row['model']}/{row['regime'].replace(' ', '_')}": float(row[score])
-        for row in regimes.iter_rows(named=True)
-        for score in ("macro_f1", "nll_skill")
-        if row[score] is not None and np.isfinite(row[score])
-    }
-
-
-def conformal_metrics(conformal: pl.DataFrame) -> dict[str, float]:
-    """``test/conformal_<figure>/<cell>/<regime>`` for coverage and set size, of adaptive and of fixed sets."""
-    return {
-        f"test/conformal_{figure}/{_cell(row)}/{row['regime'].replace(' ', '_')}": float(row[figure])
-        for row in conformal.iter_rows(named=True)
-        for figure in ("coverage", "set_size", "fixed_coverage", "fixed_set_size")
-    }
-
-
-def _cell(row: dict[str, Any]) -> str:
-    return Cell(row["horizon_ms"], row["budget_bp"]).name
-
-
-def figure_metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """``backtest/<figure>/<run>`` for every figure that is a number; of a table, ``<table>/<its terms>/<figure>``."""
-    named: dict[str, Any] = {}
-    for name, run in figures.items():
-        for key, value in (_flat(run) | _of_markouts(run["markouts"])).items():
-            named[f"backtest/{key}/{name.replace(' ', '_')}"] = value
-    return {key: float(value) for key, value in named.items() if isinstance(value, int | float)}
-
-
-def _flat(run: dict[str, Any]) -> dict[str, Any]:
-    """The run's own numbers, what survived, and each row of its tables under the terms that it is of."""
-    plain = {key: value for key, value in run.items() if not isinstance(value, list | dict)}
-    for group in ("implementability", "served"):
-        plain |= {f"{group}/{key}": value for key, value in run[group].items()}
-    for table, terms in STUDIES.items():
-        for row in run.get(table, ()):
-            place = "_".join(f"{row[term]:g}" if isinstance(row[term], float) else str(row[term]) for term in terms)
-            plain |= {f"{table}/{place}/{key}": value for key, value in row.items() if key not in terms}
-    return plain
-
-
-def _of_markouts(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {f"markout_bp/{row['kind']}_{row['horizon_ms']}": row["markout_bp"] for row in rows}
-
-
-def evaluation_pages(found: Evaluation) -> dict[str, str]:
-    """Verdicts, scores, regimes, confidence, conformal sets and intervals, each in Markdown."""
-    verdicts = "\n".join(f"- {one.sentence}" for one in found.comparisons)
-    tables = {
-        "regimes": found.regimes,
-        "coverage": found.coverage,
-        "conformal": found.conformal,
-        "intervals": found.intervals,
-    } | ({"members": found.members} if found.members.height else {})
-    return {"verdicts": verdicts, "scores": score_page(found.scores)} | {
-        name: score_page(table) for name, table in tables.items()
-    }
-
-
-def score_page(scores: pl.DataFrame) -> str:
-    """A table in Markdown."""
-    with pl.Config(
-        tbl_formatting="ASCII_MARKDOWN", tbl_hide_dataframe_shape=True, tbl_rows=-1, tbl_cols=-1, tbl_width_chars=10_000
-    ):
-        return str(scores)
 
 
 def scored(scores: pl.DataFrame) -> Verdict:

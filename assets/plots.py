@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_POINTS: Final = 300  # of a line; more would not be seen, and every picture is stored with its run
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 240, 64, 12, 28, 24  # pixels
-_COLOURS: Final = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#5c940d", "#0b7285")
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 252, 64, 12, 40, 24  # pixels
+_COLOURS: Final = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#94740d", "#0b7285", "#c2255c", "#495057")
 _CELL: Final = (64, 26)  # of a heat map, pixels
 _LIMIT_COLOUR: Final = "#c92a2a"
 
@@ -121,13 +121,9 @@ def _svg(
     low, high = _bounds(float(values.min()), float(values.max()), limit)
     start, end = int(stamps[0]), max(int(stamps[-1]), int(stamps[0]) + 1)
     across = _LEFT + (stamps - start) / (end - start) * (_WIDTH - _LEFT - _RIGHT)
-    parts = [_frame(title, *ends), *_grid(low, high)]
-    for number, (name, line) in enumerate(lines.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        parts.append(_path(across, _heights(line, low, high), colour))
-        parts.append(
-            f'<text x="{_WIDTH - _RIGHT - 90 * (len(lines) - number)}" y="16" fill="{colour}">{escape(name)}</text>'
-        )
+    parts = [_frame(title, *ends), *_grid(low, high), *_legend(list(lines))]
+    for number, line in enumerate(lines.values()):
+        parts.append(_path(across, _heights(line, low, high), _colour(number)))
     if limit is not None and low <= limit <= high:
         y = _heights(np.array([limit]), low, high)[0]
         parts.append(
@@ -136,6 +132,18 @@ def _svg(
             f"limit {_short(limit)}</text>"
         )
     return "".join([*parts, "</svg>"])
+
+
+def _legend(names: Sequence[str]) -> Iterable[str]:
+    """The names of the lines in their colours, below the title."""
+    step = min(90.0, (_WIDTH - _LEFT - _RIGHT) / max(len(names), 1))
+    for number, name in enumerate(names):
+        x = _LEFT + step * number
+        yield f'<text x="{x:.0f}" y="32" fill="{_colour(number)}">{escape(name)}</text>'
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]
 
 
 def _bounds(low: float, high: float, limit: float | None) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """A slice's model on Test beside all baselines, over the same rows: scores, regimes, confidence, sets and a verdict."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,7 @@ from modeling.evaluation import (
     evaluate,
     evaluate_coverage,
     evaluate_regimes,
+    evaluate_risks,
     model_prediction,
 )
 from modeling.forecast import Cell, Floats, ForecastShape
@@ -52,6 +53,17 @@ if TYPE_CHECKING:
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and deviation, bp, both (N, H)
 
 MODEL = "model"
+HEADLINE: Final = (
+    "macro_f1",
+    "mcc",
+    "nll_skill",
+    "ece",
+    "hit_rate",
+    "gross_edge_bp",
+    "breakeven_fee_bp",
+    "p_t",
+    "aurc",
+)
 
 
 class Judged(NamedTuple):
@@ -74,6 +86,7 @@ class Evaluation(NamedTuple):
     scores: pl.DataFrame  # see modeling.evaluation.evaluate
     regimes: pl.DataFrame
     coverage: pl.DataFrame  # see modeling.evaluation.evaluate_coverage
+    risks: pl.DataFrame  # see modeling.evaluation.evaluate_risks
     conformal: pl.DataFrame  # see conformal_table
     intervals: pl.DataFrame  # see interval_table
     comparisons: list[Comparison]
@@ -93,7 +106,8 @@ def evaluation_on_test(settings: Settings, lake: Lake, part: Part) -> Evaluation
     return Evaluation(
         _scores(found),
         evaluate_regimes(found.test, found.scored, found.said[0], found.said[1:]),
-        evaluate_coverage(found.test, found.scored, found.said),
+        evaluate_coverage(found.test, found.scored, found.said[0], found.said[1:]),
+        evaluate_risks(found.test, found.scored, found.said),
         conformal_table(settings.models.conformal, settings.features.row_interval_ms, found),
         interval_table(settings.models.conformal, settings.features.row_interval_ms, found),
         compare(found.test, found.scored, model, found.said[:-1], generator),
@@ -261,7 +275,7 @@ def headline(settings: Settings, found: Evaluation) -> dict[str, float]:
     (model,) = scores.filter(pl.col("model") == MODEL).to_dicts()
     (sets,) = found.conformal.filter(at, pl.col("regime") == OVERALL).to_dicts()
     best = max(scores.filter(pl.col("model") != MODEL)["macro_f1"].to_list())
-    figures = {key: model[key] for key in ("macro_f1", "mcc", "nll_skill", "ece", "hit_rate", "gross_edge_bp", "p_t")}
-    figures |= {"breakeven_fee_bp": model["breakeven_fee_bp"], "macro_f1_over_best_baseline": model["macro_f1"] - best}
+    figures = {key: model[key] for key in HEADLINE}
+    figures |= {"macro_f1_over_best_baseline": model["macro_f1"] - best}
     figures |= {"conformal_coverage": sets["coverage"], "conformal_set_size": sets["set_size"]}
     return {f"headline/{key}": float(value) for key, value in figures.items() if value is not None}

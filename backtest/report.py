@@ -72,6 +72,7 @@ _SERVED: Final = {
     "width_bp": "median width, bp",
     "endless": "share of intervals without an end",
     "set_size": "classes in a set",
+    "set_coverage": "share of labels in their set",
     "spread_bp": "median spread of the members, bp",
 }
 _COLUMNS: Final = {
@@ -265,11 +266,12 @@ def _implementability(runs: Sequence[Run]) -> str:
 
 def _served(runs: Sequence[Run]) -> str:
     about = (
-        "Every forecast of the traded cell carried an interval of the gross return, fitted on the second part of Val, "
-        "which went on learning from the run's own rows; and a set of classes. Both are judged as they were served."
+        "Every forecast of the traded cell carried an interval of the gross return, fitted on the third part of Val, "
+        "which went on learning from the run's own rows; and a set of classes. Both are judged as they were served: "
+        "intervals by the mids of the run's own rows, sets by the labels."
     )
     table = _side_by_side(_SERVED, {run.name: asdict(run.served) for run in runs})
-    return f"<h2>Intervals as served</h2><p>{about}</p>{table}"
+    return f"<h2>Intervals and sets as served</h2><p>{about}</p>{table}"
 
 
 def _study(study: Study) -> str:

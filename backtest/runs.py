@@ -11,7 +11,7 @@ from backtest.engine import Result, fills_frame, orders_frame
 from backtest.implementability import Implementability, implementability, signals
 from backtest.markouts import markouts
 from backtest.performance import Figures, Performance, Steps, figures, performance, steps_of, valuation
-from backtest.served import Served, served
+from backtest.served import NOTHING_CAME, Came, Served, served
 from features.layout import NS_PER_MS
 from features.regimes import REGIME_NAMES
 from modeling.sampling import heard_until
@@ -25,6 +25,7 @@ class Asked(NamedTuple):
     horizon_ms: int  # of the forecast that was traded
     markouts_ms: Sequence[int]
     delay_ms: float = 0.0  # from a decision to where the return of its interval begins
+    came: Came = NOTHING_CAME  # what the sets of classes are judged by
 
 
 class Run(NamedTuple):
@@ -60,7 +61,7 @@ def judged(name: str, trace: Trace, compiled: Compiled, terms: Terms, asked: Ask
     survived = implementability(signalled, fills, compiled.mids, horizon_ms, instrument, decisions=decisions)
     begins = round(asked.delay_ms * NS_PER_MS)
     over_ts = heard_until(decisions["row_ts"], compiled.tape["ingest_ts"], compiled.tape["delay_ns"])
-    sure = served(decisions, over_ts, (begins, begins + horizon_ms * NS_PER_MS), instrument.inverse)
+    sure = served(decisions, over_ts, (begins, begins + horizon_ms * NS_PER_MS), instrument.inverse, asked.came)
     return Run(name, instrument.name, result, orders, fills, steps, whole, after, survived, sure)
 
 

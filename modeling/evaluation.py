@@ -1,8 +1,8 @@
 """Scores of forecasts, cell by cell, in one table that puts a model beside its baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from features.regimes import REGIME_NAMES
 from market.errors import NotEnoughData
-from modeling.forecast import CLASSES, Floats, ForecastShape
+from modeling.forecast import CLASSES, Cell, Floats, ForecastShape
+from modeling.risk_coverage import area_under_risks, risks
 from modeling.sampling import TrainingSet
 from modeling.uncertainty import calibration_error
 
@@ -54,6 +55,48 @@ def baseline_prediction(baseline: Predictor, data: TrainingSet) -> Prediction:
     return Prediction(baseline.name, baseline.predict(data), baseline.predict_proba(data))
 
 
+class _Asked(NamedTuple):
+    """The scored rows of one cell and what came of them."""
+
+    cell: Cell
+    place: int  # of the cell
+    rows: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    gross_bp: Doubles
+    cost_bp: Doubles
+
+    def of(self, one: Prediction) -> tuple[NDArray[np.int8], NDArray[np.floating]]:
+        """What somebody said of them: classes and probabilities."""
+        return one.classes[self.rows, self.place], one.probabilities[self.rows, self.place]
+
+    def among(self, kept: NDArray[np.int64]) -> "_Asked":
+        """Some of them, by their places among them."""
+        return self._replace(
+            rows=self.rows[kept],
+            truth=self.truth[kept],
+            gross_bp=self.gross_bp[kept],
+            cost_bp=self.cost_bp[kept],
+        )
+
+    def line(self, one: Prediction, prior: Prediction) -> dict[str, Any]:
+        """A line of scores."""
+        scores = _scores(*self.of(one), self.truth, (self.gross_bp, self.cost_bp))
+        skill = 1.0 - float(scores["nll"] or 0.0) / log_loss(self.of(prior)[1], self.truth)
+        where = {"model": one.name, "horizon_ms": self.cell.horizon_ms, "budget_bp": self.cell.budget_bp}
+        return where | {"rows": self.rows.size} | scores | {"nll_skill": skill}
+
+
+def _cells(data: TrainingSet, scored: NDArray[np.bool_]) -> Iterator[_Asked]:
+    """The scored rows of every cell. Raises NotEnoughData if a cell has none."""
+    for place, cell in enumerate(data.shape.cells):
+        rows = np.flatnonzero(scored[:, place])
+        if not rows.size:
+            raise NotEnoughData(f"no row of cell {cell.name} to score, of {len(data)}")
+        horizon = data.shape.horizon_of_cell[place]
+        gross, cost = (array[rows, horizon].astype(np.float64) for array in (data.gross_bp, data.cost_bp))
+        yield _Asked(cell, place, rows, data.classes[rows, place].astype(np.int64), gross, cost)
+
+
 def evaluate(
     data: TrainingSet, scored: NDArray[np.bool_], prior: Prediction, others: Sequence[Prediction]
 ) -> pl.DataFrame:
@@ -61,29 +104,19 @@ def evaluate(
 
     Columns model, horizon_ms, budget_bp, rows, moved_rows, signals, macro_f1, mcc, nll, nll_skill (against ``prior``),
     ece, hit_rate (on moved rows), gross_edge_bp (mean gross return on the side signalled), breakeven_fee_bp (a leg),
-    p_t (see ``complete_correct``). Null where nothing can be said.
+    p_t (see ``complete_correct``), aurc (see ``modeling.risk_coverage``). Null where nothing can be said.
     Raises NotEnoughData if a cell has no row to score.
     """
-    lines = []
-    for place, cell in enumerate(data.shape.cells):
-        rows = np.flatnonzero(scored[:, place])
-        if not rows.size:
-            raise NotEnoughData(f"no row of cell {cell.name} to score, of {len(data)}")
-        truth = data.classes[rows, place].astype(np.int64)
-        horizon = data.shape.horizon_of_cell[place]
-        gross, cost = (array[rows, horizon].astype(np.float64) for array in (data.gross_bp, data.cost_bp))
-        prior_nll = log_loss(prior.probabilities[rows, place], truth)
-        for one in (prior, *others):
-            line = {"model": one.name, "horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "rows": rows.size}
-            scores = _scores(one.classes[rows, place], one.probabilities[rows, place], truth, (gross, cost))
-            lines.append(line | scores | {"nll_skill": 1.0 - float(scores["nll"] or 0.0) / prior_nll})
+    lines = [asked.line(one, prior) for asked in _cells(data, scored) for one in (prior, *others)]
     return pl.DataFrame(lines, infer_schema_length=None).select(*_COLUMNS)
 
 
-_COLUMNS = (
-    *("model", "horizon_ms", "budget_bp", "rows", "moved_rows", "signals"),
-    *("macro_f1", "mcc", "nll", "nll_skill", "ece", "hit_rate", "gross_edge_bp", "breakeven_fee_bp", "p_t"),
+_PLACE: Final = ("model", "horizon_ms", "budget_bp")
+_SCORES: Final = (
+    *("moved_rows", "signals", "macro_f1", "mcc", "nll", "nll_skill", "ece"),
+    *("hit_rate", "gross_edge_bp", "breakeven_fee_bp", "p_t"),
 )
+_COLUMNS: Final = (*_PLACE, "rows", *_SCORES, "aurc")
 
 
 def evaluate_regimes(
@@ -104,25 +137,41 @@ def evaluate_regimes(
     return pl.concat(tables, how="vertical_relaxed")
 
 
-def evaluate_coverage(data: TrainingSet, scored: NDArray[np.bool_], predictions: Sequence[Prediction]) -> pl.DataFrame:
-    """Errors and macro-F1 among the most confident rows of each cell; a line a predictor, cell and share kept.
+def evaluate_coverage(
+    data: TrainingSet, scored: NDArray[np.bool_], prior: Prediction, others: Sequence[Prediction]
+) -> pl.DataFrame:
+    """Scores among the most confident rows of each cell; a line a predictor, cell and share kept.
 
-    Columns model, horizon_ms, budget_bp, share, rows, error, macro_f1. Confidence is the probability of the likeliest
-    class; equal ones keep their order of time, so that a predictor which is never surer keeps its earliest rows.
+    Columns of ``evaluate`` with share and error (share of rows where something else came) in place of aurc. Confidence
+    is the probability of the likeliest class; equal ones keep their order of time, so that a predictor which is never
+    surer keeps its earliest rows.
     """
     lines = []
-    for place, cell in enumerate(data.shape.cells):
-        rows = np.flatnonzero(scored[:, place])
-        truth = data.classes[rows, place].astype(np.int64)
-        for one in predictions:
-            said, sure = one.classes[rows, place].astype(np.int64), one.probabilities[rows, place].max(-1)
-            order = np.argsort(-sure, kind="stable")
+    for asked in _cells(data, scored):
+        for one in (prior, *others):
+            said, probabilities = asked.of(one)
+            order = np.argsort(-probabilities.max(-1), kind="stable")
             for share in SHARES_KEPT:
-                kept = order[: max(1, round(share * len(order)))]
-                where = {"model": one.name, "horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp, "share": share}
-                error, f1 = float((said[kept] != truth[kept]).mean()), macro_f1(confusion(truth[kept], said[kept]))
-                lines.append(where | {"rows": len(kept), "error": error, "macro_f1": f1})
-    return pl.DataFrame(lines)
+                kept = np.sort(order[: max(1, round(share * len(order)))])
+                error = float((said[kept] != asked.truth[kept]).mean())
+                lines.append(asked.among(kept).line(one, prior) | {"share": share, "error": error})
+    return pl.DataFrame(lines, infer_schema_length=None).select(*_PLACE, "share", "rows", "error", *_SCORES)
+
+
+def evaluate_risks(data: TrainingSet, scored: NDArray[np.bool_], predictions: Sequence[Prediction]) -> pl.DataFrame:
+    """Risk-coverage curves: columns model, horizon_ms, budget_bp, percent (1 to 100 of the rows) and error.
+
+    An error is that share of the most confident rows where something else came, see ``modeling.risk_coverage.risks``.
+    """
+    percents, tables = np.arange(1, 101), []
+    for asked in _cells(data, scored):
+        places = np.maximum(1, np.round(percents * asked.rows.size / 100)).astype(np.int64) - 1
+        for one in predictions:
+            said, probabilities = asked.of(one)
+            error = risks(said != asked.truth, probabilities.max(-1))[places]
+            where = (pl.lit(value).alias(name) for name, value in zip(_PLACE, (one.name, *asked.cell), strict=True))
+            tables.append(pl.DataFrame({"percent": percents, "error": error}).select(*where, "percent", "error"))
+    return pl.concat(tables)
 
 
 def _scores(
@@ -146,6 +195,7 @@ def _scores(
         "gross_edge_bp": float((classes * gross)[signalled].mean()) if signalled.any() else None,
         "breakeven_fee_bp": breakeven_fee_bp(classes, gross, cost),
         "p_t": complete_correct(classes, truth),
+        "aurc": area_under_risks(classes != truth, probabilities.max(-1)),
     }
 
 

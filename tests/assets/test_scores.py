@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from assets.evaluation import conformal_metrics, evaluation_pages, regime_metrics, score_metrics
+from assets.evaluation_metrics import metrics_on_test, risk_metrics
+from assets.evaluation_page import evaluation_document, evaluation_pages
 from assets.member_scores import member_metrics, member_table
 from assets.scores import (
     OVERALL,
@@ -25,7 +26,7 @@ from backtest.comparison import compare
 from config.loading import load_settings
 from features.regimes import RANGE, TREND
 from labeling.targets import NO_CLASS
-from modeling.evaluation import Prediction, evaluate, evaluate_coverage, evaluate_regimes
+from modeling.evaluation import Prediction, evaluate, evaluate_coverage, evaluate_regimes, evaluate_risks
 from modeling.forecast import ForecastShape
 from modeling.parameters import ConformalParameters
 from modeling.sampling import NOTHING_HEARD
@@ -67,7 +68,8 @@ def evaluation(found: Judged) -> Evaluation:
     return Evaluation(
         evaluate(data, scored, said[0], said[1:]),
         evaluate_regimes(data, scored, said[0], said[1:]),
-        evaluate_coverage(data, scored, said),
+        evaluate_coverage(data, scored, said[0], said[1:]),
+        evaluate_risks(data, scored, said),
         conformal_table(PARAMETERS, ROW_MS, found),
         interval_table(PARAMETERS, ROW_MS, found),
         compare(data, scored, said[-1], said[:-1], np.random.default_rng(0)),
@@ -148,14 +150,41 @@ def test_headline_is_of_the_traded_cell_and_every_metric_is_finite(evaluation: E
     assert figures["headline/macro_f1"] == row["macro_f1"]
     assert figures["headline/macro_f1_over_best_baseline"] > 0.2
     assert figures["headline/conformal_coverage"] == pytest.approx(0.9, abs=FURTHEST)
-    metrics = score_metrics(evaluation.scores) | regime_metrics(evaluation.regimes)
-    metrics |= conformal_metrics(evaluation.conformal) | figures
+    metrics = metrics_on_test(evaluation) | figures
     assert {
-        "test/macro_f1/h250_b2/model/trend",
-        "test/conformal_coverage/h250_b0/overall",
-        "test/ece/h250_b0/model",
+        *("test/conformal_coverage/h250_b0/overall", "test/interval_coverage/h250/range"),
+        *("test/ece/h250_b0/model", "test/aurc/h250_b0/class_prior", "test/macro_f1/h250_b2/class_prior/trend"),
     } <= set(metrics)
+    assert metrics["headline/aurc"] == metrics["test/aurc/h250_b2/model"]
     assert np.isfinite(list(metrics.values())).all()
+
+
+ASKED = ("macro_f1", "mcc", "nll_skill", "ece", "hit_rate", "gross_edge_bp", "breakeven_fee_bp", "p_t")
+
+
+@pytest.mark.parametrize("score", ASKED)
+def test_two_models_are_compared_by_every_score_by_horizon_regime_and_coverage(
+    evaluation: Evaluation, score: str
+) -> None:
+    metrics = metrics_on_test(evaluation)
+    for cell in CELLS:
+        for place in ("", "/trend", "/range", *(f"/surest_{percent}" for percent in (10, 25, 50, 75))):
+            assert f"test/{score}/{cell.name}/model{place}" in metrics
+    row = evaluation.coverage.filter(pl.col("model") == "model", share=0.25, horizon_ms=250, budget_bp=2.0)
+    assert metrics[f"test/{score}/h250_b2/model/surest_25"] == row[score].item()
+
+
+def test_curves_are_drawn_for_every_cell_and_laid_beside_another_models_by_twentieths(evaluation: Evaluation) -> None:
+    curves = risk_metrics(evaluation.risks)
+    assert list(curves) == [f"risk_coverage/{cell.name}" for cell in CELLS]
+    drawn = evaluation.risks.filter(pl.col("model") == "model", horizon_ms=1000)["error"].to_list()
+    assert curves["risk_coverage/h1000_b0"] == drawn[4::5]
+    page = evaluation_document("slice <one>", evaluation)
+    assert page.count("<svg") == len(CELLS)
+    assert "slice &lt;one&gt;" in page
+    assert page.count("<th>p t</th>") == 3  # scores, regimes, coverage
+    assert "error among the surest rows, h250_b2, by %" in page
+    assert f"<li>{evaluation.comparisons[0].sentence}</li>" in page
 
 
 def test_members_stand_with_their_mean_and_spread_by_regime(found: Judged) -> None:
@@ -182,9 +211,12 @@ def test_members_stand_with_their_mean_and_spread_by_regime(found: Judged) -> No
 
 def test_pages_hold_the_verdicts_and_every_table(evaluation: Evaluation) -> None:
     pages = evaluation_pages(evaluation)
-    assert list(pages) == ["verdicts", "scores", "regimes", "coverage", "conformal", "intervals"]
+    tables = ["scores", "regimes", "coverage", "conformal", "intervals"]
+    charts = [f"picture_risk_coverage_{cell.name}" for cell in CELLS]
+    assert list(pages) == ["verdicts", *tables, *charts]
     assert pages["verdicts"].count("- model beats class_prior") == 3
-    assert all(page.startswith("|") for page in list(pages.values())[1:])
+    assert all(pages[name].startswith("|") for name in tables)
+    assert all(pages[name].startswith("![error among") for name in charts)
     assert "breakeven_fee_bp |" in pages["scores"]  # names stand whole
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from backtest.served import Served, served
+from backtest.served import Came, Served, served
+from labeling.targets import NO_CLASS
 from market.errors import BacktestError
 from trading.records import DECISION
 
@@ -30,7 +31,7 @@ def test_coverage_is_the_share_of_returns_that_lay_inside() -> None:
     made["best_ask"][8:] += 2
     # the market 11 ms behind a row is heard by the next one, 51 ms by the third: rows 6 and 7 hold the jump
     found = served(made, heard(made), (11_000_000, 51_000_000), False)
-    assert found == Served(9, pytest.approx(7 / 9), 2.0, 0.0, 2.0, 0.2)
+    assert found == Served(9, pytest.approx(7 / 9), 2.0, 0.0, 2.0, None, 0.2)
 
 
 def test_a_return_runs_as_late_as_messages_do() -> None:
@@ -40,7 +41,9 @@ def test_a_return_runs_as_late_as_messages_do() -> None:
     late = heard(
         made, 2 * ROW + 1_000_000
     )  # two rows later than above: rows 4 and 5 hold the jump, row 6 on has no end
-    assert served(made, late, (11_000_000, 51_000_000), False) == Served(7, pytest.approx(5 / 7), 2.0, 0.0, 2.0, 0.2)
+    assert served(made, late, (11_000_000, 51_000_000), False) == Served(
+        7, pytest.approx(5 / 7), 2.0, 0.0, 2.0, None, 0.2
+    )
 
 
 def test_endless_intervals_hold_everything_and_count_for_no_width() -> None:
@@ -52,6 +55,17 @@ def test_endless_intervals_hold_everything_and_count_for_no_width() -> None:
     assert (found.rows, found.coverage, found.width_bp, found.endless) == (8, 1.0, 2.0, 0.5)
 
 
+def test_sets_cover_the_labels_that_they_let_in_and_rows_without_one_are_passed_over() -> None:
+    made = decisions(10)
+    made["classes"][5:] = 4  # up alone, down and no trade before
+    came = Came(made["row_ts"][1:], np.array([-1, 0, 1, 1, 1, NO_CLASS, 0, 1, 1], np.int8))
+    found = served(made, heard(made), (0, ROW), False, came)
+    assert found.set_coverage == pytest.approx(5 / 8)
+    assert found.set_size == 1.5
+    made["lower_bp"][:3] = np.nan  # before the forecasts begin nothing is served
+    assert served(made, heard(made), (0, ROW), False, came).set_coverage == pytest.approx(3 / 6)
+
+
 def test_a_row_without_a_touch_ends_no_return() -> None:
     made = decisions(10)
     made["best_ask"][4] = 0
@@ -61,7 +75,7 @@ def test_a_row_without_a_touch_ends_no_return() -> None:
 def test_without_intervals_nothing_is_said() -> None:
     made = decisions(10)
     made["lower_bp"] = np.nan
-    assert served(made, heard(made), (0, ROW), False) == Served(0, None, None, None, None, None)
+    assert served(made, heard(made), (0, ROW), False) == Served(0, None, None, None, None, None, None)
 
 
 def test_decisions_with_a_hole_are_refused() -> None:

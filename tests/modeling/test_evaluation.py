@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from modeling.evaluation import (
     evaluate,
     evaluate_coverage,
     evaluate_regimes,
+    evaluate_risks,
     hit_rate,
     log_loss,
     macro_f1,
@@ -123,14 +125,52 @@ def test_regimes_are_scored_apart_and_one_without_rows_is_left_out():
         evaluate_regimes(data, np.zeros((600, 3), np.bool_), prior, [])
 
 
-def test_errors_fall_where_only_confident_rows_are_kept():
+def sure_of_some():
+    """400 rows, and somebody who is sure of the newest 100 and right there, and says no trade of all others."""
     data = labelled_rows(400)
-    sure = np.arange(400)[::-1] < 100
+    sure = np.arange(400) >= 300
     said = np.where(sure[:, None], data.classes, np.int8(0)).astype(np.int8)
     probabilities = np.where(sure[:, None, None], [0.0, 0.1, 0.9], 1 / 3) * np.ones((400, 3, 1))
-    table = evaluate_coverage(data, np.ones((400, 3), np.bool_), [Prediction("one", said, probabilities)])
-    cell = table.filter((table["horizon_ms"] == 250) & (table["budget_bp"] == 0.0))
+    prior = Prediction("prior", np.zeros_like(said), np.full((400, 3, 3), 1 / 3))
+    return data, np.ones((400, 3), np.bool_), prior, Prediction("one", said, probabilities)
+
+
+def of_the_first_cell(table, model="one"):
+    return table.filter(pl.col("horizon_ms") == 250, pl.col("budget_bp") == 0.0, pl.col("model") == model)
+
+
+def test_errors_fall_where_only_confident_rows_are_kept():
+    data, scored, prior, one = sure_of_some()
+    cell = of_the_first_cell(evaluate_coverage(data, scored, prior, [one]))
     assert cell["share"].to_list() == [0.1, 0.25, 0.5, 0.75, 1.0]
     assert cell["rows"].to_list() == [40, 100, 200, 300, 400]
     assert cell["error"].to_list()[:2] == [0.0, 0.0]
     assert cell["error"][4] > cell["error"][2] > 0.1
+    assert cell["mcc"].to_list()[:2] == [1.0, 1.0]
+
+
+def test_every_score_stands_among_the_confident_rows_as_it_does_over_those_rows_alone():
+    data, scored, prior, one = sure_of_some()
+    cell = of_the_first_cell(evaluate_coverage(data, scored, prior, [one]))
+    newest = scored & (np.arange(400) >= 300)[:, None]
+    (alone,) = of_the_first_cell(evaluate(data, newest, prior, [one])).drop("aurc").to_dicts()
+    (kept,) = cell.filter(share=0.25).drop("share", "error").to_dicts()
+    assert kept == pytest.approx(alone)
+    (whole,) = of_the_first_cell(evaluate(data, scored, prior, [one])).drop("aurc").to_dicts()
+    assert cell.filter(share=1.0).drop("share", "error").to_dicts() == [pytest.approx(whole)]
+    assert kept["p_t"] is not None
+    assert kept["p_t"] == 1.0
+
+
+def test_curves_pass_through_the_table_and_their_mean_is_the_area():
+    data, scored, prior, one = sure_of_some()
+    curve = of_the_first_cell(evaluate_risks(data, scored, [prior, one]))
+    table = of_the_first_cell(evaluate_coverage(data, scored, prior, [one]))
+    assert curve["percent"].to_list() == list(range(1, 101))
+    at = curve.filter(pl.col("percent").is_in([10, 25, 100]))["error"].to_list()
+    assert at == pytest.approx(table.filter(pl.col("share").is_in([0.1, 0.25, 1.0]))["error"].to_list())
+    scores = evaluate(data, scored, prior, [one])
+    areas = [of_the_first_cell(scores, name)["aurc"].item() for name in ("one", "prior")]
+    assert areas[0] == pytest.approx(curve["error"].mean(), abs=0.01)
+    assert areas[1] == pytest.approx((data.classes[:, 0] != 0).mean())  # a prior is never surer
+    assert areas[0] < areas[1]

@@ -17,7 +17,8 @@ from assets import fitting, stacking
 from assets.backtest_command import backtest_report, open_asked
 from assets.backtests import FIGURES, MINUTES, ORDERS, report_path
 from assets.bundles import NETWORK, bundle_folder
-from assets.evaluation import BASELINE_LEDGER, figure_metrics
+from assets.evaluation import BASELINE_LEDGER
+from assets.evaluation_metrics import figure_metrics
 from assets.fitting import LEDGER, bench, longest_memory_rows
 from assets.ir_decay import base_net
 from assets.live_deployment import bundle_of
@@ -210,8 +211,9 @@ def test_the_model_is_an_ensemble_that_knows_how_sure_it_is_and_the_page_says_ho
         served = found["figures"][run]["served"]
         assert served["rows"] > 100
         assert 0.5 < served["coverage"] <= 1.0
+        assert 0.5 < served["set_coverage"] <= 1.0
     assert found["figures"]["model"]["served"]["spread_bp"] > 0
-    assert "Intervals as served" in Path(found["report"]).read_text()
+    assert "Intervals and sets as served" in Path(found["report"]).read_text()
 
 
 def test_the_summary_fits_on_a_screen_and_names_the_bundle(built: tuple[Settings, ChainReport]) -> None:
@@ -259,6 +261,24 @@ def test_the_registry_holds_the_figures_that_the_lake_holds(built: tuple[Setting
     assert {"backtest/net/probe", "backtest/markout_bp/maker_250/probe", "backtest/surface/0_1_1/net/model"} <= set(
         wanted
     )
+
+
+def test_a_run_holds_the_page_of_its_evaluation_and_the_risk_coverage_curves(
+    built: tuple[Settings, ChainReport],
+) -> None:
+    lake, client = Lake(built[0].paths.lake), Registry(built[0].paths.mlflow).client
+    part = Part(SYNTHETIC, lake.dates("evaluation", SYNTHETIC)[-1])
+    run_id = lake.manifest("evaluation", *part).metadata["mlflow_run"]
+    metrics = client.get_run(run_id).data.metrics
+    pictures = {Path(one.path).name for one in client.list_artifacts(run_id, "pictures")}
+    (page,) = (Path(one.path) for one in client.list_artifacts(run_id, "evaluation"))
+    assert page.name.endswith(".evaluation.html")
+    for cell in lake.manifest("models", *part).metadata["cells"]:
+        assert f"risk_coverage_{cell}.svg" in pictures
+        curve = client.get_metric_history(run_id, f"risk_coverage/{cell}")
+        assert [point.step for point in curve] == list(range(20))
+        assert metrics[f"risk_coverage/{cell}"] == curve[-1].value
+        assert {f"test/aurc/{cell}/{name}" for name in ("model", "lightgbm", "imbalance")} <= set(metrics)
 
 
 def test_the_statistics_judge_a_search_by_its_whole_ledger(built: tuple[Settings, ChainReport]) -> None:
