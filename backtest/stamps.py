@@ -22,8 +22,8 @@ def on_our_clock(reports: Reports, tape: Events) -> Reports:
 
     A venue rounds its stamps down, and where it plays a recording its clock lags ours by the way of the frames: an
     arrival at such a stamp meets an earlier message than the order did. Whole milliseconds in the venue's stamp and in
-    those of its messages lie a distance apart that only drifts, as clocks do: of those that a stamp has to messages near
-    it, the most frequent among its neighbours is taken.
+    those of its messages lie a distance apart that only drifts, as clocks do: of the distances that a stamp has to the
+    messages near it, the most frequent among its neighbours is taken.
     """
     placed = reports.copy()
     chosen = np.isin(reports["kind"], _BY_THE_BOOK)
