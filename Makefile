@@ -54,13 +54,18 @@ bench: peers  ## Every benchmark, beside its peer in the same run (ARGS="--json"
 	@$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
-docs: setup  ## Write the generated pages: settings, features, parameters, metrics, figures
+docs: setup  ## Write the generated pages: settings, features, parameters, metrics, figures, licences
 	@$(BIN)/python tools/configuration_docs.py
 	@$(BIN)/python tools/features_docs.py
 	@$(BIN)/python tools/model_parameters.py
 	@PYTHONPATH=. $(BIN)/python tools/metrics_docs.py
 	@$(BIN)/python -m tools.performance_docs
 	@PYTHONPATH=. $(BIN)/python tools/grafana_dashboard.py
+	@$(BIN)/python -m tools.licences
+
+.PHONY: audit
+audit: setup  ## Known vulnerabilities of the locked packages, by OSV; fails where nobody answers
+	@$(BIN)/python tools/audit.py $(ARGS)
 
 .PHONY: lock
 lock: setup  ## Resolve anew and write uv.lock without index addresses

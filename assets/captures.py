@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from assets.partitions import Part
-from config.settings import CAPTURE, FileSource, Settings
+from config.settings import Settings
+from config.sources import CAPTURE, FileSource
 from market.errors import ConfigError, DataError
 from market.events import Events
 from market.sources.formats import FORMATS, MANY_FILES_A_DAY, importer_for

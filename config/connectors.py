@@ -9,6 +9,7 @@ from market.errors import ConfigError
 from market.events import CONNECTIONS
 
 MOST: Final = 1 << 30  # of any count
+HTTP: Final = ("http", "https")
 
 
 def require_address(key: str, url: str, schemes: tuple[str, ...]) -> None:
@@ -47,7 +48,7 @@ class VenueSettings:
     sockets: tuple[SocketSettings, ...]  # the one that brings the book first
 
     def __post_init__(self) -> None:
-        require_address("rest_url", self.rest_url, ("http", "https"))
+        require_address("rest_url", self.rest_url, HTTP)
         if not 1 <= len(self.sockets) <= CONNECTIONS:
             raise ConfigError(f"sockets holds {len(self.sockets)} entries; allowed are 1 to {CONNECTIONS}")
         if len(self.sockets) > 1 and not all(socket.topics for socket in self.sockets):

@@ -2,33 +2,24 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
 
 from backtest.parameters import ReportParameters, VenueModelParameters, VenueParameters
-from config.connectors import ConnectorSettings, SocketSettings, VenueSettings, Wire, require_address, require_own_ip
-from config.orders import GatewayKind, OrderSettings
+from config.connectors import ConnectorSettings, SocketSettings, VenueSettings, Wire
+from config.live import LiveSettings
+from config.models import ModelSettings
+from config.orchestration import OrchestrationSettings
+from config.sources import DataSettings
+from config.stores import LakeSettings, RegistrySettings
 from features.parameters import FeatureParameters, RegimeParameters
 from labeling.parameters import LabelParameters
 from market.errors import ConfigError
 from market.instrument import Instrument
 from market.parameters import ClockParameters
 from modeling.architecture import base_dilations, receptive_rows
-from modeling.parameters import (
-    BaselineParameters,
-    CalibrationParameters,
-    CnnParameters,
-    ConformalParameters,
-    EnsembleParameters,
-    LearnerParameters,
-    NetworkParameters,
-    SearchParameters,
-    TrainingParameters,
-    WalkForwardParameters,
-)
+from modeling.parameters import NetworkParameters, WalkForwardParameters
 from monitoring.parameters import (
     DriftParameters,
     ExecutionDriftParameters,
@@ -39,29 +30,6 @@ from monitoring.parameters import (
 )
 from storage.clickhouse_parameters import WarehouseParameters
 from trading.parameters import REMEMBERED_ROWS, TradingParameters
-
-_HTTP: Final = ("http", "https")
-_CRON: Final = re.compile(r"\S+( \S+){4}")
-
-
-@dataclass(frozen=True, slots=True)
-class FileSource:
-    """Files of a vendor or of ours; raw captures need no more than their names, see Source."""
-
-    format: str  # how the files are read: a name in market/sources/formats.py
-    path: str | tuple[str, ...]  # a folder of daily files, or the files; their names carry the dates
-
-    def __post_init__(self) -> None:
-        for key in ("format", "path"):
-            if not getattr(self, key):
-                raise ConfigError(f"{key} is empty; a source of files names both format and path")
-
-    def __str__(self) -> str:
-        return f"{self.format} files {self.path if isinstance(self.path, str) else ', '.join(self.path)}"
-
-
-CAPTURE: Final = "capture"  # the format of recordings and of plain folders
-Source = tuple[str, ...] | str | FileSource  # recordings of the catalogue, a folder of daily captures, or other files
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,206 +124,6 @@ class Paths:
     def live_bundles(self, symbol: str) -> Path:
         """Bundles that were deployed to the runner of a symbol, each under its own sha."""
         return self.var / "live" / symbol / "bundles"
-
-
-@dataclass(frozen=True, slots=True)
-class DataSettings:
-    """Which symbols run through the chain, and where their captures lie."""
-
-    symbols: tuple[str, ...]  # names of instruments, in the order they are run
-    sources: dict[str, Source]  # symbol -> recordings, a folder of daily captures ..._YYYYMMDD.gz, or {format, path}
-    hold_back_s: float  # seconds at the end of the newest day that the chain never sees: the live replay trades them
-    max_bad_share: float  # share of malformed lines above which an import fails, 0 to 1
-    leaders: dict[str, str]  # symbol -> the one, earlier in symbols, whose rows its own rows also see
-    exchange_info: dict[str, str]  # venue -> file with its exchange-info answer, which must agree with `instruments`
-
-    def __post_init__(self) -> None:
-        if not self.symbols:
-            raise ConfigError("symbols is empty; name at least one")
-        if len(set(self.symbols)) < len(self.symbols):
-            raise ConfigError(f"symbols={list(self.symbols)} names one twice")
-        for symbol in self.symbols:
-            if not self.sources.get(symbol):
-                raise ConfigError(f"symbols names {symbol}, for which sources holds nothing")
-        for follower, leader in self.leaders.items():
-            if follower in self.symbols and leader not in self.symbols[: self.symbols.index(follower)]:
-                raise ConfigError(f"leaders.{follower}={leader} must stand before it in symbols={list(self.symbols)}")
-        if self.hold_back_s < 0:
-            raise ConfigError(f"hold_back_s={self.hold_back_s} must be at least 0")
-        if not 0 <= self.max_bad_share <= 1:
-            raise ConfigError(f"max_bad_share={self.max_bad_share} must lie in 0 to 1")
-
-    @property
-    def recordings(self) -> tuple[str, ...]:
-        """Recordings of the catalogue that the symbols need, in the order of their days."""
-        sources = [self.sources[symbol] for symbol in self.symbols]
-        return tuple(name for source in sources if isinstance(source, tuple) for name in source)
-
-    def described(self, symbol: str) -> str:
-        """Where a symbol's ticks come from, for people."""
-        source = self.sources[symbol]
-        if isinstance(source, tuple):
-            return f"recording {', '.join(source)}"
-        return f"daily files in {source}" if isinstance(source, str) else str(source)
-
-
-@dataclass(frozen=True, slots=True)
-class LakeSettings:
-    """Where the lake lies."""
-
-    url: str  # fsspec URL of an object store, such as s3://BUCKET/FOLDER; empty: the folder lake below TICKLOOP_VAR
-
-    def __post_init__(self) -> None:
-        if self.url and "://" not in self.url:
-            raise ConfigError(f"url={self.url!r} is no URL of the kind SCHEME://BUCKET/FOLDER")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """The models: horizons, network, training, ensemble, slices, search, calibration, conformal sets, baselines."""
-
-    horizons_ms: tuple[int, ...]  # those of labels.horizons_ms that models learn; the purge covers the longest
-    network: NetworkParameters
-    training: TrainingParameters
-    ensemble: EnsembleParameters
-    walk_forward: WalkForwardParameters
-    search: SearchParameters
-    calibration: CalibrationParameters
-    conformal: ConformalParameters
-    baselines: BaselineParameters
-    learners: LearnerParameters
-    step_budget_us: float  # of one streaming step: slower candidates are pruned, slower bundles refused
-    least_class_rows: int  # rows of each class that Train needs to teach a cell
-
-    @property
-    def networks(self) -> tuple[NetworkParameters, ...]:
-        """The longest memory that the search may try, and the further members."""
-        network = self.network
-        if isinstance(network, CnnParameters):
-            growth = max(*self.search.dilation_growths, network.dilation_growth)
-            network = replace(network, dilation_growth=growth)
-        return network, *self.ensemble.networks
-
-    def __post_init__(self) -> None:
-        if not self.step_budget_us > 0:
-            raise ConfigError(f"step_budget_us={self.step_budget_us} must be above 0")
-        if self.least_class_rows < 1:
-            raise ConfigError(f"least_class_rows={self.least_class_rows} must be at least 1")
-        devices, workers = self.training.devices, self.search.workers
-        if devices > 1 and workers > 1:  # a worker may start no processes, and all would queue at the same devices
-            raise ConfigError(f"search.workers={workers} must be 1 where training.devices={devices} is above 1")
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrySettings:
-    """How models are named, and who approves them."""
-
-    model: str  # first part of a registered model's name; its symbol follows
-    experiment: str  # MLflow experiment of the runs
-    url: str  # of an MLflow server, like http://HOST:5000; empty: SQLite and files below TICKLOOP_VAR
-    promotion: Literal["by_gate", "by_person"]  # who moves the champion alias
-    evidence_days: float  # of Test below which no gate speaks of profit; by_gate then takes a model that fails none
-
-    def __post_init__(self) -> None:
-        for key in ("model", "experiment"):
-            if not getattr(self, key):
-                raise ConfigError(f"{key}='' must name something")
-        if self.url:
-            require_address("url", self.url, _HTTP)
-        if "@" in self.url:
-            raise ConfigError("url holds a user or a password; MLflow reads MLFLOW_TRACKING_USERNAME and _PASSWORD")
-        if not self.evidence_days > 0:
-            raise ConfigError(f"evidence_days={self.evidence_days} must be above 0")
-
-    def model_of(self, symbol: str) -> str:
-        """Name of the registered model of a symbol; aliases are of a name, so each symbol has its own."""
-        return f"{self.model}-{symbol}"
-
-
-@dataclass(frozen=True, slots=True)
-class HotSettings:
-    """The hot cache: the newest row of hot symbols, for readers outside the runner's loop."""
-
-    redis_url: str  # of a Redis, like redis://HOST:6379; empty: in the runner's process
-    ttl_ms: int  # ms after which a value is no longer given out
-    symbols: tuple[str, ...]  # instruments that are hot; empty: the top ones by messages a second
-    top: int  # how many of them
-
-    def __post_init__(self) -> None:
-        if self.redis_url:
-            require_address("redis_url", self.redis_url, ("redis", "rediss"))
-        if "@" in self.redis_url or "?" in self.redis_url:
-            raise ConfigError("redis_url holds a user, a password or a query; they belong into TICKLOOP_REDIS_PASSWORD")
-        for key in ("ttl_ms", "top"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{key}={getattr(self, key)} must be at least 1")
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSettings:
-    """The runner: what it trades, whom it talks to. Tokens and keys come from the environment."""
-
-    symbol: str  # instrument that `main.py live` trades
-    symbols: tuple[str, ...]  # several instead, of one process; the deployment sensors serve each; none: symbol alone
-    ws_url: str  # streams of venues that connectors.venues does not name; `main.py exchange` listens there
-    rest_url: str  # their REST side, likewise
-    api_host: str  # IPv4 address of the runner's pages; off this machine only with read and metrics tokens
-    api_port: int  # of the runner's pages; 0: a free one
-    runner_url: str  # where live_deployment finds the runner's pages
-    venue_patience_s: float  # how long a starting runner waits for a venue that does not answer
-    swap_patience_s: float  # how long a pushed model waits for its desk to be flat
-    snapshot_min: float  # minutes, at most, between two states kept beside the journal; a restart replays no more
-    awake_us: float  # before a row's instant the loop stays awake and looks ahead; few symbols; 0: it sleeps
-    challenger: bool  # whether a challenger may decide in shadow beside the champion; costs a feature step a row
-    gateway: GatewayKind  # where the model's orders go; an exchange only where --gateway says so as well
-    orders: OrderSettings
-
-    outbox_mb: float  # MB of batches that wait on disk for warehouse.url, when it is away; the oldest make room
-    hot: HotSettings
-
-    def __post_init__(self) -> None:
-        if not self.outbox_mb > 0:
-            raise ConfigError(f"outbox_mb={self.outbox_mb} must be above 0")
-        for key, schemes in (("ws_url", ("ws", "wss")), ("rest_url", _HTTP), ("runner_url", _HTTP)):
-            require_address(key, getattr(self, key), schemes)
-        require_own_ip("api_host", self.api_host)
-        if not 0 <= self.api_port <= 65_535:
-            raise ConfigError(f"api_port={self.api_port} must lie in 0 to 65535")
-        if len(set(self.symbols)) < len(self.symbols):
-            raise ConfigError(f"symbols={', '.join(self.symbols)} names an instrument twice")
-        if not 0 <= self.awake_us <= 5000:
-            raise ConfigError(f"awake_us={self.awake_us} must be between 0 and 5000")
-        if not self.snapshot_min > 0:
-            raise ConfigError(f"snapshot_min={self.snapshot_min} must be above 0")
-        for key in ("venue_patience_s", "swap_patience_s"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"{key}={getattr(self, key)} must be at least 0")
-
-    @property
-    def floor(self) -> tuple[str, ...]:
-        """Every instrument that one runner trades."""
-        return self.symbols or (self.symbol,)
-
-
-@dataclass(frozen=True, slots=True)
-class OrchestrationSettings:
-    """How Dagster runs, and where the two web pages listen (on loopback always: they have no login)."""
-
-    schedules_running: bool  # whether schedules and sensors run unless a person stops them
-    data_cron: str  # when yesterday's partitions are made; cron, UTC, as the two below
-    walk_forward_cron: str  # when walk-forward slices are cut anew, so that the newest one is trained
-    monitoring_cron: str  # when what ran live is held against what the champion was trained on
-    dagster_port: int  # of Dagster's page
-    mlflow_port: int  # of MLflow's page
-    metrics_port: int  # of research's metrics, which Prometheus scrapes
-
-    def __post_init__(self) -> None:
-        for key in ("data_cron", "walk_forward_cron", "monitoring_cron"):
-            if not _CRON.fullmatch(getattr(self, key)):
-                raise ConfigError(f"{key}={getattr(self, key)!r} must be five fields: minute hour day month weekday")
-        for key in ("dagster_port", "mlflow_port", "metrics_port"):
-            if not 1_024 <= getattr(self, key) <= 65_535:
-                raise ConfigError(f"{key}={getattr(self, key)} must lie in 1024 to 65535")
 
 
 @dataclass(frozen=True, slots=True)

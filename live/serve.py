@@ -19,7 +19,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from config.connectors import Wire
-from config.settings import HotSettings, RegistrySettings, Settings
+from config.live import HotSettings
+from config.settings import Settings
+from config.stores import RegistrySettings
 from live.api import Access, api
 from live.api.access import LARGEST_REQUEST, require_guard
 from live.api.explanations import Explanations

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from config.settings import FileSource, Settings
+from config.settings import Settings
+from config.sources import FileSource
 from live.exchange_reels import Listing
 from market.errors import ConfigError, DataError
 from storage.progress import progress_of

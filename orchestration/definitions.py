@@ -36,6 +36,7 @@ from config.settings import Settings
 from orchestration.ab_sensor import decided_contest, harmful_challenger
 from orchestration.climbing import JournalClimber
 from orchestration.drift_sensors import monitor_sensors
+from orchestration.executors import executor_of
 from orchestration.failures import run_failures
 from orchestration.jobs import JOBS
 from orchestration.live_sensors import finished_journal, new_approval, new_challenger
@@ -119,7 +120,7 @@ def build_definitions(settings: Settings, loggers: Mapping[str, dg.LoggerDefinit
             run_failures(settings),
         ],
         resources={**resources_of(settings), "climber": JournalClimber()},
-        executor=dg.in_process_executor,
+        executor=executor_of(settings.orchestration),
         loggers=loggers,
     )
 

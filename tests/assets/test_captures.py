@@ -14,7 +14,8 @@ from assets.partitions import Part, day_beside
 from assets.raw_ticks import account_facts, importer_arrays, resume_importer
 from assets.tables import Closing, publish_batches
 from config.loading import load_settings
-from config.settings import FileSource, Settings, Source
+from config.settings import Settings
+from config.sources import FileSource, Source
 from market.errors import ConfigError, CorruptFile, DataError, LakeError
 from market.events import EVENT, Events
 from market.simulator import synthetic_capture

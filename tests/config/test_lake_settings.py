@@ -7,7 +7,8 @@ import pytest
 
 from assets.resources import lake_of
 from config.loading import load_settings
-from config.settings import LakeSettings, Paths, config_sha
+from config.settings import Paths, config_sha
+from config.stores import LakeSettings
 from market.errors import ConfigError
 
 

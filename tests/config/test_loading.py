@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from config.loading import PROFILES, choose_profile, load_settings
-from config.settings import FileSource, Paths, config_sha
+from config.settings import Paths, config_sha
+from config.sources import FileSource
 from market.errors import ConfigError
 from modeling.parameters import GruParameters
 

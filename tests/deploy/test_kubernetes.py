@@ -37,8 +37,8 @@ def test_chart_and_images_are_of_the_locked_release() -> None:
     theirs = [image for image in images if image["repository"].startswith("docker.io/dagster/")]
     assert [image["tag"] for image in theirs] == [release] * 2
     integration = ".".join(["0", str(int(release.split(".")[1]) + 16), release.split(".")[2]])  # 1.13.27 <-> 0.29.27
-    wanted = re.findall(r"dagster-\w+==(\S+)", (ROOT / "deploy" / "Dockerfile").read_text())
-    assert wanted == [integration] * 2
+    wanted = re.findall(r'"dagster-\w+==(0\S+)"', (ROOT / "pyproject.toml").read_text())
+    assert wanted == [integration] * 3
 
 
 def test_no_pod_is_roots() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from config.loading import load_settings
-from config.settings import FileSource
+from config.sources import FileSource
 from live.sources import captures_of
 from market.errors import DataError
 

@@ -2,9 +2,10 @@
 
 import re
 import tomllib
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any, Final
+
+from tools.licences import TARGET, installed_licences, line_of
 
 ROOT: Final = Path(__file__).parents[2]
 LOCKED: Final[list[dict[str, Any]]] = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
@@ -13,21 +14,6 @@ WEAK: Final = {"psycopg2-binary", "hypothesis", "orjson", "tqdm", "certifi", "pa
 SILENT: Final = {"aiofastnet", "huey", "picows"}  # their metadata names none; their repositories say MIT
 STRONG: Final = re.compile(r"\bA?GPL|GNU (Affero )?General Public", re.IGNORECASE)
 WEAKER: Final = re.compile(r"LGPL|Lesser|MPL|Mozilla", re.IGNORECASE)
-FIELDS: Final = ("License-Expression", "License")
-
-
-def licence_of(found: Distribution) -> str:
-    """What a distribution says of its licence, in its classifiers first; empty if nothing."""
-    classed = [line for line in found.metadata.get_all("Classifier") or () if line.startswith("License ::")]
-    told = [found.metadata.get(field) or "" for field in FIELDS]
-    return "; ".join([*classed, *(text.splitlines()[0] for text in told if text.strip())])
-
-
-def installed() -> dict[str, str]:
-    """Licences of what is locked and installed here, by name."""
-    names = {package["name"] for package in LOCKED}
-    found = {re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower(): licence_of(one) for one in distributions()}
-    return {name: licence for name, licence in found.items() if name in names and name != "tickloop"}
 
 
 def test_every_package_is_of_a_registry_and_every_file_has_a_hash() -> None:
@@ -51,10 +37,16 @@ def test_every_dependency_of_ours_has_a_version_that_it_needs() -> None:
 
 
 def test_no_licence_binds_what_is_built_on_it() -> None:
-    told = installed()
+    told = installed_licences()
     assert len(told) > 150
     assert {name for name, licence in told.items() if not licence} <= SILENT
     assert {name: licence for name, licence in told.items() if STRONG.search(licence)} == {}
     assert {name for name, licence in told.items() if WEAKER.search(licence)} <= WEAK
     assert STRONG.search("License :: OSI Approved :: GNU General Public License v3 (GPLv3)")
     assert STRONG.search("AGPL-3.0-only")
+
+
+def test_the_page_of_licences_names_what_is_installed() -> None:
+    """Write it anew with ``make docs`` after ``make peers``."""
+    lines = TARGET.read_text().splitlines()
+    assert [line for line in (line_of(*item) for item in installed_licences().items()) if line not in lines] == []
