@@ -29,7 +29,8 @@ from market.latency import LatencyTable, message_stamps
 from market.orders import Orders
 from modeling.forecast import Floats
 from modeling.streaming import Forecaster
-from trading.session import Session, Strategy
+from trading.ports import Strategy
+from trading.session import Session
 
 _NOTHING = np.zeros(0, np.float32)
 

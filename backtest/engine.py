@@ -12,8 +12,10 @@ from market.errors import BacktestError
 from market.events import Events
 from market.instrument import Instrument
 from market.orders import FILL, REASON_NAMES, REPORT, STATUS_NAMES, TIF_NAMES, Orders, Reports
+from trading.decisions import Decision
+from trading.ports import Gateway
 from trading.records import DECISION, INTENT, PLACE
-from trading.session import Decision, Gateway, Session, at, close_row
+from trading.session import Session, at, close_row
 
 END_OF_WINDOW: Final = "end of window"
 END_OF_TAPE: Final = "end of tape"

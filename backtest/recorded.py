@@ -25,8 +25,8 @@ from market.orders import (
     VENUE_REFUSED,
     Reports,
 )
+from trading.ports import Gateway
 from trading.records import PLACE
-from trading.session import Gateway
 
 AGAINST_US: Final = (VENUE_REFUSED, NO_MARGIN, LINE_DOWN, NEVER_ARRIVED, NO_ANSWER)  # reasons that no book gives
 _FOREVER: Final = 2**62

@@ -21,8 +21,9 @@ from backtest.told import Change, Told
 from backtest.venue import SimulatedVenue
 from market.book import new_book
 from market.latency import LatencyTable, Legs, message_stamps
+from trading.ports import Gateway, Strategy
 from trading.records import SKIPPED, STOOD_DOWN
-from trading.session import Gateway, Session, Strategy, at, close_row, skip_row
+from trading.session import Session, at, close_row, skip_row
 
 CAUSES: Final = ("fees", "funding", "latency", "queue", "rejects")  # in the order in which facts replace assumptions
 NOTHING: Final[frozenset[str]] = frozenset()

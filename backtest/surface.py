@@ -20,7 +20,7 @@ from modeling.certainty import Certainty
 from modeling.forecast import Cell, Floats, ForecastShape
 from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
-from trading.session import Strategy
+from trading.ports import Strategy
 from trading.strategy import forecast_columns
 
 PESSIMISTIC: Final = "risk_averse"

@@ -18,7 +18,7 @@ from market.events import Events
 from market.instrument import Instrument
 from market.orders import FILL, Reports
 from modeling.forecast import Floats as Forecasts
-from trading.session import Strategy
+from trading.ports import Strategy
 
 
 class Change(NamedTuple):

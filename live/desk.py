@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from market.orders import Reports
 from trading import account as own
-from trading.session import Gateway, Now, Session, Strategy, Turn, close_row, skip_row, take_ahead
+from trading.decisions import Turn
+from trading.ports import Gateway, Now, Strategy
+from trading.session import Session, close_row, skip_row, take_ahead
 from trading.strategy import is_missing
 
 
@@ -96,7 +98,7 @@ class Desk:
     def look_ahead(self) -> None:
         """Take in what has come of the open row, and forecast once for nothing, so that its close finds all at hand."""
         take_ahead(self.session, self.gateway)
-        self.session.rehearse()
+        self.session.forecasting.rehearse()
 
     def turn(self, row_ts: int, now: Now, notes: Notes) -> Turn:
         """Close one row; what it brought is written down before an order leaves."""

@@ -15,8 +15,8 @@ from live.plan import MODEL_DESK
 from live.runner import Runner
 from live.views import CurvePoint, DeskView, FillView, LatencyView, Percentiles, PositionView, SignalView
 from trading import account as own
+from trading.decisions import Turn
 from trading.records import DECISION, REASON_NAMES
-from trading.session import Turn
 
 RECENT_TURNS: Final = 4_096  # more than a second's at any speed that a loop can turn
 LATENCY_ROWS: Final = 3_000  # newest decisions that percentiles are taken of: a minute of 20 ms rows

@@ -16,7 +16,9 @@ from market.orders import CANCEL_REJECTED, FILL, MODIFY_REJECTED, ORDER_REJECTED
 from market.orders import REASON_NAMES as REFUSALS
 from monitoring.metrics import Meters, Tally
 from trading import account as own
+from trading.decisions import Turn
 from trading.limits import MAX_DRAWDOWN_USD
+from trading.ports import Gateway
 from trading.queue import joined
 from trading.records import (
     DECISION,
@@ -29,7 +31,6 @@ from trading.records import (
     REASON_NAMES,
     SKIPPED,
 )
-from trading.session import Gateway, Turn
 
 NEWEST_ROWS: Final = 3_000  # a minute, which infer_p95_ms speaks of
 _REFUSED: Final = (ORDER_REJECTED, CANCEL_REJECTED, MODIFY_REJECTED)

@@ -7,7 +7,7 @@ from live.desk import Desk
 from live.plan import MODEL_DESK, LivePlan
 from monitoring.metrics import Meters
 from storage.hot_cache import HotCache, Hottest
-from trading.session import Turn
+from trading.decisions import Turn
 
 
 class HotRows:

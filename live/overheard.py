@@ -18,8 +18,8 @@ from market.orders import FILL, REPORT
 from market.reader import FrameReader
 from storage.journal import KILL, Record
 from trading.intents import TRADED
+from trading.ports import Forecaster, Strategy
 from trading.records import DECISION, INTENT
-from trading.session import Forecaster, Strategy
 
 _NOTHING: Final = np.zeros(0, np.float32)
 
@@ -71,7 +71,7 @@ class Overhearing(Playback):
 
     def __init__(self, reader: FrameReader, desks: list[Desk], strategies: Strategies) -> None:
         for desk in desks:
-            desk.idle = desk.session.strategy = _overheard(desk.session.strategy)
+            desk.idle = desk.session.forecasting.strategy = _overheard(desk.session.strategy)
         super().__init__(reader, desks, lambda sha: _overheard(strategies(sha)))
         self._tape = [empty_events(0)]
         self._notes = [_Notes(desk) for desk in desks]

@@ -25,7 +25,8 @@ from market.reader import FrameReader
 from storage.bundle import Bundle, read_bundle
 from storage.journal import CHALLENGER_DESK, TRADING_DESK
 from trading.parameters import PolicyKind, TradingParameters
-from trading.session import Session, Strategy
+from trading.ports import Strategy
+from trading.session import Session
 from trading.strategy import idle_strategy, missing_strategy, model_strategy
 
 MODEL_DESK: Final = TRADING_DESK

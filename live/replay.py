@@ -17,9 +17,11 @@ from market.errors import JournalError
 from market.orders import REPORT, Reports
 from market.reader import FrameReader
 from storage.journal import CONNECTION, DECISION, FRAME, KILL, MODEL, REPORTS, Record
+from trading.decisions import Decision
+from trading.ports import Strategy
 from trading.records import DECISION as DECISION_RECORD
 from trading.records import INTENT, REASON_NAMES, SKIPPED, STOOD_DOWN
-from trading.session import Decision, Strategy, adopt_row, at, close_row, send, skip_row
+from trading.session import adopt_row, at, close_row, send, skip_row
 from trading.strategy import is_missing
 
 Strategies = Callable[[str], Strategy]  # bundle sha -> its strategy, or what stands in where the bundle is gone

@@ -17,7 +17,7 @@ from storage.bundle import MANIFEST, Golden, read_bundle
 from storage.deployment import signature, unpack
 from storage.files import temporary_beside
 from storage.promotions import PromotionLedger
-from trading.session import Strategy
+from trading.ports import Strategy
 
 LOG: Final = logging.getLogger(__name__)
 TIMED_STEPS: Final = 200

@@ -29,7 +29,8 @@ from monitoring.metrics import Meters
 from storage.journal import CONNECTION, KILL, MODEL, Record, read_headers
 from storage.journal_writer import JournalWriter
 from storage.snapshots import Arrays
-from trading.session import Strategy, Turn
+from trading.decisions import Turn
+from trading.ports import Strategy
 from trading.strategy import is_missing
 
 LOG: Final = logging.getLogger(__name__)

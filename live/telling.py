@@ -18,7 +18,7 @@ from monitoring.metrics import Meters
 from storage.consumer_thread import ConsumerThread
 from storage.live_tables import SCHEMAS, Sink
 from storage.outbox import Outbox, table_of
-from trading.session import Turn
+from trading.decisions import Turn
 
 BATCH_S: Final = 1.0  # between two batches
 MOST_ROWS: Final = 200_000  # gathered of a table while the thread is busy; more are dropped

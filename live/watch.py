@@ -32,7 +32,7 @@ from live.views import (
     SymbolView,
 )
 from market.book import BEST_ASK, BEST_BID, Book, is_open
-from trading.session import Turn
+from trading.decisions import Turn
 
 LOOK_S: Final = 1.0
 
@@ -94,7 +94,7 @@ class Watch:
         """The features of the newest second of rows, as models see them."""
         runner = self.runner
         session, parameters = runner.desks[0].session, runner.plan.features
-        rows = session.recent_rows(1_000 // parameters.row_interval_ms)
+        rows = session.forecasting.newest_rows(1_000 // parameters.row_interval_ms)
         valid = np.array([row[0] for row in rows if row[1]], np.float64)
         newest = rows[-1][0] if rows and rows[-1][1] else None
         return FeaturesView(

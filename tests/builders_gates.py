@@ -17,7 +17,8 @@ from tests.builders_trading import FEATURES, VENUE
 from tests.builders_venue import snapshot, tape
 from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
-from trading.session import Session, Strategy
+from trading.ports import Strategy
+from trading.session import Session
 
 ROW_MS: Final = 20
 FIRST_MS: Final = 100_000

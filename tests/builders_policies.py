@@ -25,7 +25,8 @@ from tests.builders_market import CLOCK, COINM_BTC
 from tests.builders_trading import FEATURES, VENUE
 from trading.limits import limits_of
 from trading.parameters import PolicyKind, TradingParameters
-from trading.session import Session, Strategy
+from trading.ports import Strategy
+from trading.session import Session
 
 START: Final = 1_723_161_600_000_000_000
 SECOND: Final = 1_000_000_000

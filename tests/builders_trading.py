@@ -27,7 +27,8 @@ from trading.parameters import (
     SizingParameters,
     TradingParameters,
 )
-from trading.session import Session, Strategy
+from trading.ports import Strategy
+from trading.session import Session
 
 FEATURES = FeatureParameters(
     row_interval_ms=20,

@@ -4,11 +4,8 @@ A session has no clock: ``now`` is an argument. It knows no venue: what it decid
 that it learns of its orders comes back as reports. ``close_row`` is the one loop body that everyone runs.
 """
 
-import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,106 +13,22 @@ from numpy.typing import NDArray
 from features.catalogue import VALID
 from features.layout import NS_PER_MS
 from features.stream import Arrays, Row, RowStream, as_kept
-from labeling.quotes import NO_QUOTE
 from market.errors import ConfigError, ModelError
 from market.events import Events, empty_events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, OPENING, Reports
-from modeling.certainty import SILENT, Certainty, Instant, Outlook, Outlooks, Worth
-from modeling.forecast import CLASSES
+from modeling.certainty import Outlook
 from trading import account as own
-from trading import intents as sent
-from trading import policy, records, view
+from trading import policy, view
 from trading.account import Account, new_account
-from trading.limits import INVERSE, LOSS_PAUSE_NS, LOSS_STREAK, LOT_VALUE, TAKER_FEE_BP, TICK_SIZE
+from trading.decisions import Decision, Slate, Turn, Weighed
+from trading.forecasting import Forecasting
+from trading.limits import LOSS_PAUSE_NS, LOSS_STREAK, TAKER_FEE_BP
 from trading.looking import note_events, note_row
-from trading.parameters import REMEMBERED_ROWS
 from trading.parent import ParentOrder
+from trading.ports import Books, Gateway, Now, Strategy
 from trading.queue import EventQueue, joined
-from trading.records import INTENT, NO_INTENTS, PLACE, SKIPPED, STOOD_DOWN
+from trading.records import PLACE, SKIPPED, STOOD_DOWN
 from trading.risk import watch, worst_fill_usd
-
-Now = Callable[[], int]  # this instant, ns UTC: a clock, or what a journal or a latency model says
-
-
-class Forecaster(Protocol):
-    """A model that is shown one row at a time; the last place of a forecast says whether it may be used."""
-
-    receptive_rows: int  # consecutive rows that a forecast depends on
-
-    def new_state(self) -> Any:
-        """Memory before the first row."""
-
-    def step(self, state: Any, values: NDArray[np.float32], valid: bool) -> NDArray[np.float32]:
-        """Forecast after one more row."""
-
-
-class Books(Protocol):
-    """Where fills become money; ``backtest.ledger.Ledger`` is one."""
-
-    @property
-    def cash(self) -> float:
-        """Settlement currency, the position not valued."""
-
-    @property
-    def funding(self) -> float:
-        """Paid less received so far, settlement currency."""
-
-    def on_events(self, events: Events) -> None:
-        """Book what the market's events bring: funding."""
-
-    def book_fill(self, side: int, price_ticks: int, lots: int, fee_fraction: float) -> None:
-        """Book one fill."""
-
-    def equity(self, mark_ticks: float) -> float:
-        """Settlement currency, the position valued at a mark in ticks."""
-
-    def dump(self) -> dict[str, NDArray[Any]]:
-        """The whole state as arrays."""
-
-    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from a ``dump``."""
-
-
-class Gateway(Protocol):
-    """Where orders go and reports come from: the simulated venue, a paper account, an exchange."""
-
-    def on_events(self, events: Events) -> None:
-        """What the market did; a real venue knows it already."""
-
-    def reports(self, until: int) -> Reports:
-        """Reports that are visible by ``until`` (ns UTC), each handed out once."""
-
-    def place(self, order_id: int, side: int, price: int, qty: int, tif: int, sent_ts: int) -> None:
-        """Send an order."""
-
-    def cancel(self, order_id: int, sent_ts: int) -> None:
-        """Ask for an order to be cancelled."""
-
-
-class Strategy(NamedTuple):
-    """Who decides: a model, where its traded cell lies in the forecast, the rules, the fees of our tier, and how sure
-    the model was of that cell when it was made."""
-
-    forecaster: Forecaster
-    columns: NDArray[np.intp]  # shape (7,): probabilities of down, none, up, the return of each, the members' spread
-    limits: NDArray[np.float64]  # see trading/limits.py
-    maker_fee: float  # fractions of notional
-    taker_fee: float
-    certainty: Certainty | None = None
-
-
-class Decision(NamedTuple):
-    """One row's decision and the orders that go with it."""
-
-    record: NDArray[np.void]  # shape (1,), DECISION
-    intents: NDArray[np.void]  # shape (orders,), INTENT
-
-
-class Turn(NamedTuple):
-    """What one row brought."""
-
-    decision: Decision
-    reports: Reports
 
 
 class Session:
@@ -123,24 +36,28 @@ class Session:
 
     def __init__(self, features: RowStream, strategy: Strategy, books: Books) -> None:
         self.features = features
-        self.strategy = strategy
         self.books = books
         self.queue = EventQueue()
         self.account = new_account()
         self.standing_down = False
         self.parents: deque[ParentOrder] = deque()  # those that wait for their start
         self.row: Row | None = None  # the newest that was closed
+        self.forecasting = Forecasting(strategy, features.parameters.row_interval_ms * NS_PER_MS)
         self._over_ts = 0  # the venue's time up to which all is heard, ns: just before the newest stamp
-        self._recent: deque[tuple[NDArray[np.float32], bool]] = deque(maxlen=REMEMBERED_ROWS)
-        self._memory = strategy.forecaster.new_state()
-        self.outlooks = self._new_outlooks()
-        self.outlook = SILENT  # of the newest row
-        self._rehearsal = strategy.forecaster, self._memory  # and a memory that nothing is decided by
         self._view = np.zeros(view.VIEW, np.int64)
         self._mark = 0.0
         self._ahead: list[Events] = []  # of the open row, taken already
-        self._intents = np.zeros((sent.MAX_INTENTS, sent.INTENT_COLUMNS), np.int64)
-        self._thoughts = np.zeros(sent.THOUGHTS)
+        self._slate = Slate()
+
+    @property
+    def strategy(self) -> Strategy:
+        """Who decides."""
+        return self.forecasting.strategy
+
+    @property
+    def outlook(self) -> Outlook:
+        """What the newest row's forecast says of the traded cell, and how sure it is."""
+        return self.forecasting.outlook
 
     @property
     def position(self) -> int:
@@ -166,20 +83,6 @@ class Session:
     def seen(self) -> NDArray[np.int64]:
         """The market view of the newest row that was decided on, see trading/view.py; a view of the state."""
         return self._view
-
-    def recent_rows(self, count: int) -> list[tuple[NDArray[np.float32], bool]]:
-        """The newest rows as models see them, oldest first, each with whether it is valid."""
-        skipped = max(0, len(self._recent) - count)
-        return list(islice(self._recent, skipped, None))
-
-    def member_forecasts(self) -> NDArray[np.float64]:
-        """What each network of the model forecast for the traded cell on the newest row, as ``Strategy.columns`` says.
-
-        Shape (members, columns); none where the model is no network.
-        """
-        told = getattr(self.strategy.forecaster, "member_forecasts", None)
-        columns = self.strategy.columns
-        return told(self._memory)[:, columns].astype(np.float64) if told else np.zeros((0, columns.size))
 
     @property
     def next_row_ts(self) -> int:
@@ -250,7 +153,7 @@ class Session:
 
     def observe(self, row_ts: int) -> None:
         """Close the row at ``row_ts`` without deciding: features and forecast go on, the account does not."""
-        self._forecast(self.features.close(row_ts))
+        self.forecasting.step(self.features.close(row_ts), self._over_ts, self.features.book)
 
     def skip(self, row_ts: int, now: Now) -> Decision:
         """Close the row at ``row_ts`` without deciding, for want of time; what is noted of it has no order.
@@ -258,9 +161,8 @@ class Session:
         Features, forecast and view go on as ever, so that the next decision knows all that it would have known.
         """
         traded, ready = self._see(row_ts)
-        self._thoughts[:] = 0.0
-        self._thoughts[sent.TARGET] = self.position
-        return self._record(now(), SKIPPED, ready, traded, self.books.equity(self._mark))
+        self._slate.wipe(self.position)
+        return self._read(now(), SKIPPED, ready, traded, self.books.equity(self._mark))
 
     def decide(self, row_ts: int, now: Now) -> Decision:
         """Close the row at ``row_ts``, forecast, and only then read ``now`` and decide: orders leave no earlier.
@@ -269,13 +171,13 @@ class Session:
         """
         traded, ready = self._see(row_ts)
         equity, moment = self.books.equity(self._mark), now()
-        rules, intents, thoughts = self.strategy.limits, self._intents, self._thoughts
+        rules, intents, thoughts = self.strategy.limits, self._slate.intents, self._slate.thoughts
         if self.standing_down:
             policy.cancel_all(self.account, rules, self._view, moment, intents, thoughts)
-            return self._record(moment, STOOD_DOWN, ready, traded, equity)
+            return self._read(moment, STOOD_DOWN, ready, traded, equity)
         self._begin_due(row_ts)
         reason = policy.decide(self.account, rules, traded, self._view, ready, equity, moment, intents, thoughts)
-        return self._record(moment, int(reason), ready, traded, equity)
+        return self._read(moment, int(reason), ready, traded, equity)
 
     def adopt(self, row_ts: int, written: Decision) -> Decision:
         """Close the row at ``row_ts`` and take a decision as it was written down, whose model is gone.
@@ -294,11 +196,10 @@ class Session:
 
     def stand_aside(self, idle: Strategy) -> None:
         """Decide without a model from the next row on: what is held is left at the first row that allows it."""
-        self.strategy, self._memory = idle, idle.forecaster.new_state()
+        self.forecasting.begin(idle)
         own.forget_forecast(self.account)
         self.account[1][own.SIGNAL_TS] = 0
-        self._thoughts[:] = 0.0
-        self.outlooks, self.outlook = self._new_outlooks(), SILENT
+        self._slate.wipe()
 
     def work(self, parents: Iterable[ParentOrder]) -> None:
         """Take parent orders on, each worked from its start if the strategy executes.
@@ -330,43 +231,17 @@ class Session:
         """
         if not self.flat:
             raise ModelError(f"a position of {self.position} lots or an open order is in the way of another model")
-        self._memory = strategy.forecaster.new_state()
-        for values, valid in list(self._recent)[-strategy.forecaster.receptive_rows :]:
-            strategy.forecaster.step(self._memory, values, valid)
+        self.forecasting.warm(strategy)
         own.forget_forecast(self.account)
-        self.strategy = strategy
-        self.outlooks, self.outlook = self._new_outlooks(), SILENT
-
-    def rehearse(self) -> None:
-        """Forecast the newest row once more on a memory of its own, so that code and weights are at hand for the next.
-
-        Nothing that decides is touched.
-        """
-        forecaster, memory = self._rehearsal
-        if forecaster is not self.strategy.forecaster or memory is self._memory:
-            forecaster = self.strategy.forecaster
-            self._rehearsal = forecaster, (memory := forecaster.new_state())
-        if self._recent:
-            forecaster.step(memory, *self._recent[-1])
-
-    def prepare(self) -> None:
-        """Begin the forecast of the next row with all that does not depend on it, where the model knows how to."""
-        if prepare := getattr(self.strategy.forecaster, "prepare", None):
-            prepare(self._memory)
-
-    def _new_outlooks(self) -> Outlooks:
-        row_ns = self.features.parameters.row_interval_ms * NS_PER_MS
-        return Outlooks(self.strategy.certainty, row_ns, _worth(self.strategy.limits))
 
     def _see(self, row_ts: int) -> tuple[NDArray[np.float64], bool]:
         """Close a row, look at it and forecast; returns the traded cell's forecast, and whether it may be used."""
         self.row = row = self.features.close(row_ts)
         self._look(row_ts, row.status, row.best_bid, row.best_ask)
-        return self._forecast(row)
+        return self.forecasting.step(row, self._over_ts, self.features.book)
 
     def dump(self) -> Arrays:
         """The whole state as arrays, so that ``load`` goes on to the same decisions, bit for bit."""
-        values = [values for values, _ in self._recent]
         own_state = {
             "orders": self.account[0],
             "integers": self.account[1],
@@ -374,14 +249,10 @@ class Session:
             "view": self._view,
             "mark": np.array(self._mark),
             "over_ts": np.array(self._over_ts),
-            "thoughts": self._thoughts,
+            "thoughts": self._slate.thoughts,
             "ahead": joined([empty_events(0), *self._ahead]),
-            "outlook": np.array(self.outlook, np.float64),
-            "outlooks": np.frombuffer(json.dumps(self.outlooks.as_dict()).encode(), np.uint8),
-            "recent": np.array(values, np.float32),
-            "valid": np.array([valid for _, valid in self._recent], np.bool_),
-        }
-        memory = {f"{place:03}": array for place, array in enumerate(_arrays_of(self._memory))}
+        } | self.forecasting.dump()
+        memory = self.forecasting.dump_memory()
         parts = {"own": own_state, "memory": memory, "features": as_kept(self.features).dump()}
         parts |= {"queue": self.queue.dump(), "books": self.books.dump()}
         return {f"{part}/{name}": np.array(array) for part, arrays in parts.items() for name, array in arrays.items()}
@@ -392,12 +263,7 @@ class Session:
         Raises DataError if it is of another feature catalogue, ModelError if it is of another model.
         """
         self.load_without_model(arrays, strategy)
-        _fill(_arrays_of(self._memory), _part(arrays, "memory"))
-        found = _part(arrays, "own")
-        *moments, classes = found["outlook"].tolist()
-        self.outlook = Outlook._make((*moments, int(classes)))
-        if told := json.loads(found["outlooks"].tobytes()):
-            self.outlooks.restore(told)
+        self.forecasting.load(_part(arrays, "own"), _part(arrays, "memory"))
 
     def load_without_model(self, arrays: Arrays, strategy: Strategy) -> None:
         """Go on from a ``dump`` whose model is gone: all but what that remembered, under a ``strategy`` in its place.
@@ -407,82 +273,22 @@ class Session:
         as_kept(self.features).restore(_part(arrays, "features"))
         self.books.load(_part(arrays, "books"))
         self.queue.load(_part(arrays, "queue"))
-        self.strategy, self._memory = strategy, strategy.forecaster.new_state()
-        self.outlooks, self.outlook = self._new_outlooks(), SILENT
+        self.forecasting.begin(strategy)
         found = _part(arrays, "own")
         self.account = (found["orders"].copy(), found["integers"].copy(), found["floats"].copy())
-        self._thoughts[:] = found["thoughts"]
+        self._slate.thoughts[:] = found["thoughts"]
         self._view[:], self._mark, self._over_ts = found["view"], float(found["mark"]), int(found["over_ts"])
         self._ahead = [found["ahead"].copy()] if found["ahead"].size else []
-        rows = zip(found["recent"], found["valid"].tolist(), strict=True)
-        self._recent = deque(rows, maxlen=REMEMBERED_ROWS)
-
-    def _forecast(self, row: Row) -> tuple[NDArray[np.float64], bool]:
-        """What the model says of the traded cell, and whether it may be used; the outlook goes on with it."""
-        valid = row.status == VALID
-        self._recent.append((row.values, valid))
-        forecast = self.strategy.forecaster.step(self._memory, row.values, valid)
-        traded, ready = forecast[self.strategy.columns].astype(np.float64), bool(forecast[-1] == 1.0)
-        newest = self.outlooks.quote(self.features.book) if valid else NO_QUOTE
-        self.outlook = self.outlooks.after(Instant(row.row_ts, self._over_ts), newest, ready, traded)
-        return traded, ready
+        self.forecasting.load_rows(found)
 
     def _look(self, row_ts: int, status: int, best_bid: int, best_ask: int) -> None:
         note_row(self._view, self.features.book, row_ts, status, best_bid, best_ask)
         if status == VALID:
             self._mark = 0.5 * (best_bid + best_ask)
 
-    def _record(self, now: int, reason: int, ready: bool, forecast: NDArray[np.float64], equity: float) -> Decision:
-        integers, outlook = self.account[1], self.outlook
-        number, position = integers.item(own.NEXT_DECISION), integers.item(own.POSITION)
-        seen, thoughts = self._view.tolist(), self._thoughts.tolist()
-        count = int(thoughts[sent.COUNT])
-        record = records.record_of(
-            (
-                number,
-                seen[view.ROW_TS],
-                now,
-                seen[view.EXCHANGE_TS],
-                seen[view.INGEST_TS],
-                reason,
-                int(thoughts[sent.HALVINGS]),
-                int(thoughts[sent.CAPPED]),
-                ready,
-                count,
-                seen[view.BEST_BID],
-                seen[view.BEST_ASK],
-                position,
-                int(thoughts[sent.TARGET]),
-                seen[view.DELAY_NS],
-                thoughts[sent.MU_BP],
-                thoughts[sent.SIGMA_BP],
-                outlook.spread_bp,
-                outlook.lower_bp,
-                outlook.upper_bp,
-                outlook.classes,
-                thoughts[sent.COST_BP],
-                *forecast[:CLASSES].tolist(),
-                equity,
-            )
-        )
-        integers[own.NEXT_DECISION] = number + 1
-        return Decision(record, self._intents_of(record, count, now))
-
-    def _intents_of(self, record: NDArray[np.void], count: int, now: int) -> NDArray[np.void]:
-        if count == 0:
-            return NO_INTENTS
-        intents = np.zeros(count, INTENT)
-        written = self._intents[:count]
-        intents["decision_id"], intents["sent_ts"] = record["decision_id"], now
-        for column, name in enumerate(records.WRITTEN):
-            intents[name] = written[:, column]
-        self._intents[:count] = 0
-        return intents
-
-
-def _worth(limits: NDArray[np.float64]) -> Worth:
-    inverse = bool(limits[INVERSE])
-    return Worth(float(limits[LOT_VALUE] * (1.0 if inverse else limits[TICK_SIZE])), inverse)
+    def _read(self, now: int, reason: int, ready: bool, forecast: NDArray[np.float64], equity: float) -> Decision:
+        weighed = Weighed(reason, ready, forecast, self.forecasting.outlook, equity)
+        return self._slate.read(now, self._view, self.account, weighed)
 
 
 def _enter(account: Account, limits: NDArray[np.float64], seen: NDArray[np.int64], intent: np.void) -> None:
@@ -525,7 +331,7 @@ def close_row(
     turn = _turn(session, gateway, row_ts, lambda: session.decide(row_ts, now))
     note(turn)
     send(gateway, turn.decision.intents)
-    session.prepare()
+    session.forecasting.prepare()
     return turn
 
 
@@ -555,18 +361,5 @@ def _turn(session: Session, gateway: Gateway, row_ts: int, decide: Callable[[], 
     return Turn(decide(), reports)
 
 
-def _arrays_of(memory: Any) -> tuple[NDArray[Any], ...]:
-    """The arrays that a forecaster's memory consists of."""
-    return memory if isinstance(memory, tuple) else (memory,)
-
-
 def _part(arrays: Arrays, part: str) -> Arrays:
     return {name.removeprefix(f"{part}/"): array for name, array in arrays.items() if name.startswith(f"{part}/")}
-
-
-def _fill(memory: tuple[NDArray[Any], ...], saved: Arrays) -> None:
-    found = [saved[name] for name in sorted(saved)]
-    if [(array.shape, array.dtype) for array in found] != [(array.shape, array.dtype) for array in memory]:
-        raise ModelError("the saved memory of a model is another model's")
-    for array, kept in zip(memory, found, strict=True):
-        array[...] = kept

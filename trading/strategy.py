@@ -14,7 +14,7 @@ from modeling.streaming import forecaster_from
 from trading.intents import TRADED
 from trading.limits import DEGENERATE_ROWS, limits_of
 from trading.parameters import REMEMBERED_ROWS, PolicyKind, TradingParameters
-from trading.session import Strategy
+from trading.ports import Strategy
 
 _IDLE_SIZE: Final = TRADED + 1
 

@@ -31,8 +31,8 @@ from market.events import empty_events
 from market.orders import ENDED, FILL, REPORT_NAMES, TIF_NAMES
 from storage.journal import read_headers, read_journal
 from trading.parameters import REMEMBERED_ROWS
+from trading.ports import Strategy
 from trading.records import REASON_NAMES
-from trading.session import Strategy
 
 
 def explain(journal: Path, bundles: Path, order: str, horizons_ms: Sequence[int]) -> Explanation:

@@ -198,7 +198,7 @@ def play(
 def _look(desk: Desk, pair: Pair) -> Looked:
     session = desk.session
     return Looked(
-        pair, session.seen.copy(), session.account[2].copy(), session.strategy.limits, session.member_forecasts(),
+        pair, session.seen.copy(), session.account[2].copy(), session.strategy.limits, session.forecasting.of_members(),
         desk.bundle_sha,
     )  # fmt: skip
 

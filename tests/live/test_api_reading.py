@@ -100,7 +100,7 @@ async def test_features_are_those_that_models_see(tmp_path: Path) -> None:
     site = Desktop(tmp_path)
     async with looking_at(site) as runner:
         told = (await site.client.get(f"/features/{site.symbol}")).json()
-        values, valid = runner.desks[0].session.recent_rows(1)[-1]
+        values, valid = runner.desks[0].session.forecasting.newest_rows(1)[-1]
         assert valid
         assert [feature["value"] for feature in told["features"]] == pytest.approx(values.tolist())
         assert told["rows"] == 50

@@ -12,9 +12,9 @@ from live.plan import desks_of
 from market.orders import FILL, ORDER_REJECTED, REPORT, WOULD_CROSS
 from tests.builders_runner import START, quick_plan
 from trading import account as own
+from trading.decisions import Decision, Turn
 from trading.limits import MAX_DRAWDOWN_USD
 from trading.records import DECISION, INTENT, LATE_DECISION, PLACE
-from trading.session import Decision, Turn
 
 
 class Case:

@@ -25,8 +25,8 @@ from tests.builders_runner import (
     synthetic_frames,
 )
 from trading import account as own
+from trading.decisions import Decision
 from trading.records import LATE_DECISION, PLACE, SKIPPED
-from trading.session import Decision
 
 CAP_LOTS: Final = 20  # 2,000 USD of contracts of 100
 SECONDS: Final = 8.0

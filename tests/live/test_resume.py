@@ -159,7 +159,12 @@ async def test_models_in_force_and_before_come_back_with_their_memory(tmp_path: 
         runner.desks[0].bundle_sha,
         runner.desks[0].previous.bundle_sha,
     )
-    assert differences(back.desks[0].session._memory, runner.desks[0].session._memory, "memory", set()) == []
+    assert (
+        differences(
+            back.desks[0].session.forecasting.memory, runner.desks[0].session.forecasting.memory, "memory", set()
+        )
+        == []
+    )
 
 
 def test_a_damaged_snapshot_is_passed_over_for_the_older_one_and_then_for_the_journal(tmp_path: Path) -> None:

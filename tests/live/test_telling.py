@@ -20,9 +20,9 @@ from storage.live_tables import SCHEMAS, LiveTables
 from storage.outbox import Outbox, table_of
 from tests.builders_clickhouse import PASSWORD, USER, embedded_parameters, http_front
 from tests.builders_runner import START, drive, new_runner, quick_plan, synthetic_frames
+from trading.decisions import Decision, Turn
 from trading.records import DECISION as DECISION_RECORD
 from trading.records import INTENT
-from trading.session import Decision, Turn
 
 ROOM = 10_000_000
 

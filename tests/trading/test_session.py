@@ -83,7 +83,7 @@ def test_what_is_taken_ahead_and_rehearsed_moves_no_decision(tape: Events, kind:
             before = trader.queue.next_ingest_ts
             take_ahead(trader, venue)
             ahead += trader.queue.next_ingest_ts != before
-            trader.rehearse()
+            trader.forecasting.rehearse()
         if rng.random() < 0.05:
             trader, before_kill = trading_session(tape, kind), trader.dump()
             trader.load(before_kill, trader.strategy)
@@ -173,13 +173,13 @@ def test_a_session_has_heard_as_much_at_a_row_as_the_rows_of_training(
     tape: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trader, heard = trading_session(tape, "take"), list[Instant]()
-    after = trader.outlooks.after
+    after = trader.forecasting.outlooks.after
 
     def noted(instant: Instant, *said: Any) -> Outlook:
         heard.append(instant)
         return after(instant, *said)
 
-    monkeypatch.setattr(trader.outlooks, "after", noted)
+    monkeypatch.setattr(trader.forecasting.outlooks, "after", noted)
     run_backtest(tape, trader, SimulatedVenue(COINM_BTC, VENUE), whole(tape), LATENCY)
     row_ts, over_ts = np.array(heard).T
     assert row_ts.size > 1_000
@@ -210,7 +210,7 @@ def test_orders_stay_within_the_caps(tape: Events) -> None:
 
 def test_makers_pay_the_makers_fee_and_takers_the_takers() -> None:
     trader = session("probe")
-    trader.strategy = trader.strategy._replace(maker_fee=1e-4, taker_fee=5e-4)
+    trader.forecasting.strategy = trader.strategy._replace(maker_fee=1e-4, taker_fee=5e-4)
     reports = np.zeros(2, REPORT)
     reports["kind"], reports["side"], reports["price"], reports["qty"] = FILL, BUY, 500_000, [5, 10]
     reports["maker"] = [1, 0]

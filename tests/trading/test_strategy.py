@@ -79,8 +79,8 @@ def test_a_model_swapped_in_forecasts_as_if_it_had_seen_every_row() -> None:
     valid[-100:] = True
     made = model_strategy(model, TRADING, COINM_BTC, "take", (0.0, 0.0))
     trader = Session(FeatureStream(FEATURES), strategy("take"), Ledger(COINM_BTC))
-    trader._recent.extend(zip(rows[:-1], valid[:-1].tolist(), strict=True))
+    trader.forecasting.recent.extend(zip(rows[:-1], valid[:-1].tolist(), strict=True))
     trader.swap(made)
-    after = made.forecaster.step(trader._memory, rows[-1], True)
+    after = made.forecaster.step(trader.forecasting.memory, rows[-1], True)
     assert np.array_equal(after, forecaster_from(model).run(rows, valid)[-1])
     assert after[-1] == 1.0
