@@ -10,7 +10,10 @@ from typing import Final
 from commands.command import Unread
 from commands.line import SILENT, command_line, settings_of
 from commands.waiting import at_work
+from config.refusals import RefusedKey, note_refusal
+from config.settings import Paths
 from market.errors import TickloopError
+from market.kernel_cache import var_folder
 
 INTERRUPTED: Final = 130
 UNREAD: Final = 141  # as of a program that a broken pipe has ended
@@ -28,8 +31,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
     except (TickloopError, OSError) as fault:
-        print(f"tickloop: {fault}", file=sys.stderr)
-        return 1
+        return _told(fault)
     return 0
 
 
@@ -37,6 +39,13 @@ def _run(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
     with at_work(arguments.command.__name__) if arguments.command in SILENT else nullcontext():
         arguments.command(settings, arguments)
+
+
+def _told(fault: Exception) -> int:
+    print(f"tickloop: {fault}", file=sys.stderr)
+    if isinstance(fault, RefusedKey):
+        note_refusal(Paths(var_folder()).refused_starts, fault)
+    return 1
 
 
 if __name__ == "__main__":

@@ -33,20 +33,17 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def live(settings: Settings, arguments: argparse.Namespace) -> None:
     """Trade one symbol or several, on paper unless told otherwise: journal, decide, and take pushed models."""
+    from live.lines import Ending, lines_of, places_of, secrets_from
     from live.plan import plan_of
-    from live.runner import Folders
-    from live.serve import Ending, lines_of, secrets_from, serve
+    from live.serve import serve
 
     tether(arguments)
-    paths, now = settings.paths, time.time_ns()
+    now = time.time_ns()
     symbols = tuple(dict.fromkeys(arguments.symbol or settings.live.floor))
     gateway, permits = _way_of_orders(settings, symbols, arguments)
-    folders = {symbol: Folders(paths.journal(symbol), paths.live_bundles(symbol)) for symbol in symbols}
+    plans = [plan_of(settings, symbol, now, gateway) for symbol in symbols]
     ending = Ending(arguments.until_end, arguments.ready_file)
-    serve(
-        *([plan_of(settings, symbol, now, gateway) for symbol in symbols], folders, paths.ledger),
-        *(lines_of(settings, permits), secrets_from(dict(os.environ)), ending),
-    )
+    serve(plans, places_of(settings.paths, symbols), lines_of(settings, permits), secrets_from(os.environ), ending)
 
 
 def record(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -67,8 +67,8 @@ class ConnectorSettings:
     first_retry_s: float  # wait after the first failure; doubles with each that follows, and is spread at random
     longest_retry_s: float  # that the doubling ends at
     snapshot_retry_s: float  # between two requests for a symbol's snapshot
-    rest_weight_per_minute: int  # of the venue's own request weights, that we use at most
-    connects_per_minute: int  # attempts, all sockets of a venue together
+    rest_weight_per_minute: int  # of the venue's own request weights, that we use of one address at most
+    connects_per_minute: int  # attempts at one address, all symbols and venues together
     most_frame_bytes: int  # of one message; a line that sends more is cut
     renew_s: float  # age at which a line is replaced before the venue ends it; venues do so after 24 hours
     renew_overlap_s: float  # how long the new line may take to join the old one without a gap

@@ -9,6 +9,7 @@ import yaml
 from dotenv import load_dotenv
 
 from config.instruments import instruments_of
+from config.refusals import RefusedKey
 from config.settings import Paths, Settings
 from config.typed import build
 from market.errors import ConfigError
@@ -112,10 +113,11 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _refuse_secrets(values: dict[Any, Any], path: Path) -> None:
-    """Raises ConfigError if a key names a secret, whatever it holds: the value is not repeated."""
+    """Raises RefusedKey if a key names a secret, whatever it holds: the value is not repeated."""
     for key, value in values.items():
         if str(key).lower() in SECRETS:
-            raise ConfigError(f"{path}: {key} is a secret; secrets come from the environment or .env, never from YAML")
+            line = f"{path}: {key} is a secret; secrets come from the environment or .env, never from YAML"
+            raise RefusedKey(line, "secret in YAML")
         if isinstance(value, dict):
             _refuse_secrets(value, path)
 

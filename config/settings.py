@@ -59,6 +59,11 @@ class Paths:
         return self.mlflow / "promotions.jsonl"
 
     @property
+    def refused_starts(self) -> Path:
+        """A line for each start that was refused for a key."""
+        return self.var / "refused_starts.txt"
+
+    @property
     def registry_index(self) -> Path:
         """Versions and feature partitions, by ``main.py registry index``."""
         return self.var / "registry_index.json"

@@ -120,6 +120,7 @@ _CONSUMERS: Final = (
 )
 _PROCESS: Final = (
     Metric("refused_requests", "counter", "", "requests to the pages that were refused", ("reason",), (), "process"),
+    Metric("refused_starts", "counter", "", "starts refused for a key, until this one", ("reason",), (), "process"),
     Metric("background_task_deaths", "counter", "", "background tasks that ended by a fault", ("task",), (), "process"),
     Metric("event_loop_lag_ms", "histogram", "ms", "how late a timer of the loop wakes", (), _FAST_MS, "process"),
     Metric("disk_free_bytes", "gauge", "bytes", "free for us on the disk of the journals", (), (), "process"),

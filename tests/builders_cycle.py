@@ -20,10 +20,10 @@ from assets.resources import resources_of
 from config.settings import Settings
 from live.api import Access, api
 from live.floor import Floor
+from live.pages import page_server
 from live.plan import MODEL_DESK, plan_of, strategy_of
 from live.rollout import Rollout
 from live.runner import Runner
-from live.serve import page_server
 from market.simulator import Turn, synthetic_capture
 from market.sources.capture import split_line
 from orchestration.definitions import build_definitions

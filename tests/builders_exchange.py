@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from live.connectors.pace import Hosts
 from live.exchange_account import Account
 from live.exchange_order_doors import AccountStreams, OrderDoors
 from live.exchange_orders import OrderVenue
 from live.gateways.client import Addresses, VenueClient
-from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
+from live.gateways.exchange import ExchangeGateway
+from live.gateways.line import Calls, Line, Patience
 from live.gateways.opening import journal_session
 from live.plan import LivePlan
 from live.runner import Runner
@@ -64,7 +66,8 @@ async def run_at_venue(
     doors = OrderDoors(venue, streams)
     await doors.open("127.0.0.1", 0, 0)
     ws, rest = doors.ports
-    client = VenueClient(COINM_BTC, KEYS, Addresses(f"http://127.0.0.1:{rest}", True), (2_000.0, 5_000.0))
+    addresses = Addresses(f"http://127.0.0.1:{rest}", True, Hosts(1_000_000, 1_000))
+    client = VenueClient(COINM_BTC, KEYS, addresses, (2_000.0, 5_000.0))
     session, patience = journal_session(folder / "journal"), Patience(5.0, 0.02, 10.0)
     calls = Calls(runner.stamps.now, lambda name, fault: pytest.fail(f"{name}: {fault}"))
     line = Line(client, f"ws://127.0.0.1:{ws}", session, calls, patience, np.random.default_rng(1))

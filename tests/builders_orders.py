@@ -14,10 +14,12 @@ import numpy as np
 
 from config.loading import load_settings
 from config.orders import OrderSettings
+from live.connectors.pace import Hosts
 from live.exchange_account import Account
 from live.exchange_order_doors import AccountStreams, OrderDoors
 from live.exchange_order_side import order_venue
-from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
+from live.gateways.exchange import ExchangeGateway
+from live.gateways.line import Calls, Line, Patience
 from live.gateways.opening import Permit, client_of
 from live.gateways.permission import Keys
 from market.events import BUY, Events
@@ -72,6 +74,7 @@ class Floor:
         self.doors = OrderDoors(self.venue, self.streams)
         self.seen: list[Reports] = []
         self.journals = tempfile.TemporaryDirectory()
+        self.hosts = Hosts(1_000_000, 1_000)
         self.deaths: list[BaseException] = []  # of tasks of the gateways
 
     @property
@@ -98,7 +101,7 @@ class Floor:
         adopts: bool = False,
     ) -> None:
         """Open a gateway at this venue."""
-        client = client_of(Permit(self.instrument, self.settings(), keys), self.journal(session))
+        client = client_of(Permit(self.instrument, self.settings(), keys), self.journal(session), self.hosts)
         try:
             ws_url = f"ws://127.0.0.1:{self.doors.ports[0]}"
             calls, generator = Calls(time.time_ns, self._note_death), np.random.default_rng(1)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from config.refusals import refusals_in
+from config.settings import Paths
 from tests.builders import recording
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +53,15 @@ def test_a_recording_that_nobody_knows_is_one_line(tmp_path: Path) -> None:
 def test_a_wrong_configuration_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "own.yaml").write_text(text)
     _assert_one_line(_run("--config", tmp_path / "own.yaml", "fetch"), said)
+
+
+def test_a_start_that_is_refused_for_a_secret_is_one_line_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("extends: dev\nlive: {orders: {api_key: abc123}}\n")
+    for _ in range(2):
+        done = _run("--config", tmp_path / "own.yaml", "live", TICKLOOP_VAR=tmp_path / "var")
+        _assert_one_line(done, "api_key is a secret; secrets come from the environment or .env, never from YAML")
+        assert "abc123" not in done.stderr
+    assert refusals_in(Paths(tmp_path / "var").refused_starts) == {"secret in YAML": 2}
 
 
 def test_an_unknown_profile_is_one_line() -> None:

@@ -1,6 +1,5 @@
 """Feeds of many symbols at once: what a process that listens to several asks for."""
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -11,7 +10,7 @@ from live.connectors.binance_api import DEPTH_LIMIT, REST_PREFIX
 from live.connectors.binance_dialect import BinanceDialect
 from live.connectors.bybit_dialect import CATEGORIES, BybitDialect
 from live.connectors.dialect import Dialect
-from live.connectors.pace import Bucket
+from live.connectors.pace import Hosts
 from live.connectors.rest import Rest
 from live.connectors.symbol_feed import SymbolFeed
 from live.connectors.trunk import Trunk
@@ -32,12 +31,23 @@ def require_connector(instrument: Instrument) -> None:
         raise ConfigError(f"venue={instrument.venue!r} of {instrument.name} is not one of {sorted(_DIALECTS)}")
 
 
+def hosts_of(wire: Wire) -> Hosts:
+    """What the settings let this process ask each address for."""
+    return Hosts(wire.settings.rest_weight_per_minute, wire.settings.connects_per_minute)
+
+
 def connect(
-    subscriptions: Sequence[Subscription], wire: Wire, generator: np.random.Generator, *, until_end: bool = False
+    subscriptions: Sequence[Subscription],
+    wire: Wire,
+    generator: np.random.Generator,
+    hosts: Hosts | None = None,
+    *,
+    until_end: bool = False,
 ) -> dict[str, Feed]:
     """A feed for each symbol, by the instrument's name. Sockets that symbols share open once all of them listen.
 
     generator : spreads the retries
+    hosts : shared with whoever else of the process asks the same addresses
     until_end : a feed stops when its venue closes the stream as complete, not when it is lost
 
     Raises ConfigError if an instrument is of a venue that no connector speaks to, or named twice.
@@ -47,8 +57,9 @@ def connect(
         require_connector(subscription.instrument)
         by_venue.setdefault(subscription.instrument.venue, []).append(subscription)
     feeds: dict[str, Feed] = {}
+    hosts = hosts or hosts_of(wire)
     for venue, members in by_venue.items():
-        for feed in _feeds(venue, members, wire, generator, until_end):
+        for feed in _feeds(venue, members, wire, (generator, hosts), until_end):
             if feed.instrument.name in feeds:
                 raise ConfigError(f"{feed.instrument.name} is subscribed twice")
             feeds[feed.instrument.name] = feed
@@ -56,12 +67,16 @@ def connect(
 
 
 def _feeds(
-    venue: str, members: list[Subscription], wire: Wire, generator: np.random.Generator, until_end: bool
+    venue: str,
+    members: list[Subscription],
+    wire: Wire,
+    pace: tuple[np.random.Generator, Hosts],
+    until_end: bool,
 ) -> list[SymbolFeed]:
     """The feeds of one venue: sockets by the dozen of symbols, and for each of the venue's addresses."""
     settings, place = wire.settings, wire.venue(venue)
-    rest = Rest(place.rest_url, settings.rest_weight_per_minute)
-    bucket = Bucket(settings.connects_per_minute, time.monotonic())
+    generator, hosts = pace
+    rest = Rest(place.rest_url, hosts.weights(place.rest_url))
     dialect = _DIALECTS[venue](members[0].instrument)
 
     async def ask_venue(feed: SymbolFeed) -> None:
@@ -74,7 +89,7 @@ def _feeds(
     for start in range(0, len(feeds), settings.symbols_per_socket):
         sharing = feeds[start : start + settings.symbols_per_socket]
         trunks = [
-            Trunk(dialect, socket, number, settings, bucket, ask_venue, generator, until_end)
+            Trunk(dialect, socket, number, settings, hosts.connects(socket.ws_url), ask_venue, generator, until_end)
             for number, socket in enumerate(place.sockets)
         ]
         for trunk in trunks:

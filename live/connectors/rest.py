@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from typing import Final
 
 import httpx
@@ -26,9 +25,10 @@ class UnknownSymbol(VenueError):
 class Rest:
     """Questions to one venue; usable inside ``async with``, by many at a time."""
 
-    def __init__(self, url: str, weight_per_minute: int) -> None:
+    def __init__(self, url: str, bucket: Bucket) -> None:
+        """``bucket``: the budget of the address, see ``live.connectors.pace.Hosts``."""
         self._url = url.rstrip("/")
-        self._bucket = Bucket(weight_per_minute, time.monotonic())
+        self._bucket = bucket
         self._users = 0
         self._client: httpx.AsyncClient | None = None
 

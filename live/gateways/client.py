@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from live.connectors.binance_api import decimals
+from live.connectors.pace import Hosts
 from live.connectors.rest import TOO_MANY, told_wait_s
 from live.gateways.life import OrderLife, Standing, Trade
 from live.gateways.news import Heard, OrderNews
@@ -37,6 +38,14 @@ _UNDECIDED: Final = (-1000, -1001, -1006, -1007)  # Binance: the order may or ma
 UNKNOWN_ORDER: Final = (-2011, -2013)  # Binance's codes, of a cancel and of a question
 DUPLICATE: Final = -4116  # a client order id that a working order bears
 OUTSIDE_WINDOW: Final = -1021  # Binance's code of a stamp that its clock does not take
+_WEIGHTS: Final = {  # Binance's own, of questions that cost more than 1, and of orders, which count apart
+    "PostOrder": 0,
+    "PostCountdownCancelAll": 10,
+    "GetUserTrades": 5,
+    "GetPositionRisk": 5,
+    "GetMyTrades": 20,
+    "GetAccount": 20,
+}
 LISTEN_KEY_S: Final = 3_600.0  # for which a listen key lives
 KEEP_S: Final = 1_500.0  # after which it is renewed
 
@@ -51,6 +60,7 @@ class Addresses(NamedTuple):
 
     rest_url: str
     testnet: bool
+    hosts: Hosts  # what each of them lets this process ask for
 
 
 class Open(NamedTuple):
@@ -117,11 +127,11 @@ class VenueClient:
         require_orders(instrument)
         timeout_ms, window_ms = limits
         self._instrument = instrument
-        self._private = f"{_PREFIX.get(instrument.venue, '')}Private"
+        prefix = _PREFIX.get(instrument.venue)
+        self._private = f"{prefix}Private" if prefix else "private"
         self._symbol = instrument.venue_symbol.upper()
         self._digits = decimals(instrument.tick_size), decimals(instrument.lot_size)
         self._failure = ccxt.BaseError
-        self._quiet_until = 0.0  # monotonic s, before which the venue wants to hear nothing
         self.clock = VenueClock(self._venue_ms, self._take_offset)
         self._ccxt = getattr(ccxt, _CLASSES[instrument.venue])(
             {
@@ -138,11 +148,16 @@ class VenueClient:
             self._ccxt.enable_demo_trading(True)
         if addresses.rest_url:
             self._point_to(addresses.rest_url.rstrip("/"))
+        self._budget = addresses.hosts.weights(self._address())
 
     @property
     def quiet_s(self) -> float:
-        """Seconds until the venue wants to hear of us again, 0 where it does."""
-        return max(0.0, self._quiet_until - time.monotonic())
+        """Seconds until the venue wants to hear of this process again, 0 where it does."""
+        return self._budget.closed_s(time.monotonic())
+
+    def turn_s(self) -> float:
+        """Seconds until it is our turn, where the venue has sent us away; 0 where it hears us, or that is over."""
+        return self._budget.reserve(1, time.monotonic()) if self.quiet_s else 0.0
 
     def _point_to(self, base: str) -> None:
         api = self._ccxt.urls["api"]
@@ -150,6 +165,10 @@ class VenueClient:
             for suffix, version in (("Public", 1), ("Private", 1), ("PrivateV2", 2)):
                 api[prefix + suffix] = f"{base}/{prefix}/v{version}"
         api["sapi"] = f"{base}/sapi/v1"
+
+    def _address(self) -> str:
+        """Where orders go."""
+        return str(self._ccxt.implode_hostname(self._ccxt.urls["api"][self._private]))
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -274,6 +293,7 @@ class VenueClient:
         """
         question: Callable[[dict[str, Any]], Any] = getattr(self._ccxt, name)
         readings = await self.clock.settled()
+        self._budget.reserve(weight_of(name), time.monotonic())  # an order does not wait; others leave it the room
         try:
             return await self._answer_to(question(parameters or {}))
         except OrderRefused as refusal:
@@ -292,7 +312,7 @@ class VenueClient:
 
     def _heeded(self, error: VenueError) -> VenueError:
         """The same error, once we know for how long it sends us away."""
-        self._quiet_until = max(self._quiet_until, time.monotonic() + wait_of(error))
+        self._budget.close(wait_of(error), time.monotonic())
         return error
 
     async def _venue_ms(self) -> float:
@@ -312,6 +332,15 @@ class VenueClient:
         if kind in ("DDoSProtection", "RateLimitExceeded"):
             return RefusedForNow(429, "the exchange refuses: too many requests")
         return NoAnswer(f"the exchange does not answer ({kind})")
+
+
+def weight_of(name: str) -> int:
+    """What a question costs of the budget, by the name that ccxt gives it.
+
+    >>> weight_of("fapiPrivateGetUserTrades"), weight_of("fapiPrivateGetOrder")
+    (5, 1)
+    """
+    return next((weight for ending, weight in _WEIGHTS.items() if name.endswith(ending)), 1)
 
 
 def side_of(word: str) -> int:

@@ -11,10 +11,12 @@ import numpy as np
 
 from config.orders import GatewayKind, OrderSettings
 from config.settings import Settings
+from live.connectors.pace import Hosts
 from live.desk import Desk
 from live.gateways.bybit import BybitClient
 from live.gateways.client import Addresses, VenueClient, require_countdown, require_orders
-from live.gateways.exchange import Calls, ExchangeGateway, Line, Patience
+from live.gateways.exchange import ExchangeGateway
+from live.gateways.line import Calls, Line, Patience
 from live.gateways.permission import Keys, gateway_of, keys_from, require_test_venue
 from live.gateways.spot import SpotClient
 from market.errors import ConfigError, VenueError
@@ -98,10 +100,10 @@ def journal_session(folder: Path) -> str:
     return name
 
 
-def client_of(permit: Permit, journal: Path) -> VenueClient:
+def client_of(permit: Permit, journal: Path, hosts: Hosts) -> VenueClient:
     """Who speaks with the instrument's venue, for the orders of that journal."""
     instrument, orders = permit.instrument, permit.settings
-    addresses, limits = Addresses(orders.rest_url, orders.testnet), (orders.timeout_ms, orders.recv_window_ms)
+    addresses, limits = Addresses(orders.rest_url, orders.testnet, hosts), (orders.timeout_ms, orders.recv_window_ms)
     if instrument.contract == "spot":
         return SpotClient(instrument, permit.keys, addresses, limits, journal)
     if instrument.venue.startswith("bybit"):
@@ -110,7 +112,9 @@ def client_of(permit: Permit, journal: Path) -> VenueClient:
 
 
 @asynccontextmanager
-async def orders_of(desk: Desk, journal: Path, permit: Permit | None, calls: Calls) -> AsyncIterator[None]:
+async def orders_of(
+    desk: Desk, journal: Path, permit: Permit | None, calls: Calls, hosts: Hosts
+) -> AsyncIterator[None]:
     """Open the gateway of a desk, whose journal has been replayed; at the end cancel what works and let go.
 
     Raises ConfigError if the key may do more than trade, VenueError if the venue cannot be reached or contradicts the
@@ -121,7 +125,7 @@ async def orders_of(desk: Desk, journal: Path, permit: Permit | None, calls: Cal
         yield
         return
     instrument, orders = permit.instrument, permit.settings
-    client = client_of(permit, journal)
+    client = client_of(permit, journal, hosts)
     ws_url = orders.ws_url or _STREAMS[instrument.venue, orders.testnet]
     patience = Patience(orders.recv_window_ms / 1e3, orders.poll_ms / 1e3, orders.open_s, orders.dead_man_s)
     generator = np.random.default_rng(os.getpid())

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from config.loading import LIVE_FILE, LIVE_KEYS
 from config.orders import GatewayKind
+from config.refusals import RefusedKey
 from market.errors import ConfigError
 
 KEY, SECRET = LIVE_KEYS
@@ -75,14 +76,18 @@ def keys_from(environment: Mapping[str, str]) -> Keys:
 
 
 def require_harmless(restrictions: Mapping[str, object], may_trade: str = "enableFutures") -> None:
-    """Raises ConfigError unless the venue says that a key may trade and cannot withdraw or move money.
+    """Raises RefusedKey unless the venue says that a key may trade and cannot withdraw or move money.
 
     may_trade : what the venue calls the permission to trade
     """
     for name in ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer"):
         if restrictions.get(name) is not False:
-            raise ConfigError(
-                f"the key of {KEY} is refused: {name}={restrictions.get(name)}; make one that only trades"
+            raise RefusedKey(
+                f"the key of {KEY} is refused: {name}={restrictions.get(name)}; make one that only trades",
+                "key may move money",
             )
     if restrictions.get(may_trade) is not True:
-        raise ConfigError(f"the key of {KEY} is refused: {may_trade}={restrictions.get(may_trade)}; it may not trade")
+        raise RefusedKey(
+            f"the key of {KEY} is refused: {may_trade}={restrictions.get(may_trade)}; it may not trade",
+            "key may not trade",
+        )

@@ -72,7 +72,6 @@ class SpotClient(VenueClient):
     ) -> None:
         """``journal`` : the folder whose stock is kept."""
         super().__init__(instrument, keys, addresses, limits)
-        self._private = "private"
         self._keys = keys
         self._window_ms = int(limits[1])
         self._path = journal / STOCK

@@ -18,9 +18,9 @@ from config.loading import load_settings
 from config.settings import Settings
 from live.api import Access, api
 from live.floor import Floor
+from live.pages import page_server
 from live.plan import CHALLENGER_DESK, MODEL_DESK
 from live.rollout import Rollout
-from live.serve import page_server
 from market.errors import BundleError, RegistryError
 from orchestration.instance import open_instance
 from storage.deployment import push

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from commands.line import command_line
-from live.serve import secrets_from
+from live.lines import secrets_from
 
 ROOT: Final = Path(__file__).parents[2]
 UNIT: Final = ROOT / "deploy" / "systemd" / "tickloop-runner.service"

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from config.loading import load_settings
+from live.connectors.pace import Hosts
 from live.exchange import Exchange
 from live.exchange_account import Account
 from live.exchange_order_side import Offer, OrderSide
@@ -32,7 +33,7 @@ UUIDS = ("00000000-0000-0000-0000-000000000007", "00000000-0000-0000-0000-000000
 
 
 def client() -> BybitClient:
-    return BybitClient(BYBIT, KEYS, Addresses("http://127.0.0.1:1", True), (500.0, 1_000.0))
+    return BybitClient(BYBIT, KEYS, Addresses("http://127.0.0.1:1", True, Hosts(1_000, 1_000)), (500.0, 1_000.0))
 
 
 @in_loop

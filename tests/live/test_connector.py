@@ -11,6 +11,7 @@ import pytest
 from live.clock import replay_clock
 from live.connectors.binance_api import stream_names
 from live.connectors.connect import connect
+from live.connectors.pace import Bucket
 from live.connectors.rest import Rest
 from live.connectors.symbol_feed import SymbolFeed
 from live.exchange import Exchange, Replay
@@ -23,6 +24,7 @@ from market.instrument import Instrument
 from tests.builders_live import (
     Reader,
     feed_of,
+    feeds_of,
     follow,
     in_loop,
     other_symbol,
@@ -284,12 +286,19 @@ class _Fixed:
         return 1
 
 
+def test_venues_at_one_address_share_its_budget() -> None:
+    perpetual, coin = feeds_of(wire_at((1, 2)), Reader(USDM_BTC), Reader(COINM_BTC))
+    assert perpetual._rest is not coin._rest
+    assert perpetual._rest._bucket is coin._rest._bucket
+    assert perpetual.wires[0]._bucket is coin.wires[0]._bucket
+
+
 @in_loop
 async def test_the_page_of_a_wrong_server_is_one_short_line() -> None:
     page = "<html>\n  <title>Not here</title>\n" + "<p>no\n" * 100
     async with await asyncio.start_server(_page(page), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with Rest(f"http://127.0.0.1:{port}", 60) as rest:
+        async with Rest(f"http://127.0.0.1:{port}", Bucket(60, 0.0)) as rest:
             with pytest.raises(VenueError, match="answers 404: <html> <title>Not here</title> <p>no <p>no") as refused:
                 await rest.depth(COINM_BTC, 1_000)
             assert rest._bucket._left == 60 / 2 - 20  # what the venue counts for so many levels

@@ -11,10 +11,11 @@ import httpx
 import numpy as np
 import pytest
 
+from config.refusals import RefusedKey
 from live.exchange_account import signed
 from live.gateways.exchange import ExchangeGateway
 from live.gateways.life import OrderLife
-from market.errors import ConfigError, VenueError
+from market.errors import VenueError
 from market.events import BUY, SELL
 from market.instrument import Instrument
 from market.orders import (
@@ -299,8 +300,9 @@ async def test_an_order_that_the_journal_does_not_know_stops_trading(instrument:
 @in_loop
 async def test_a_key_that_may_withdraw_is_refused(instrument: Instrument) -> None:
     async with floor(instrument, withdraws=True) as here:
-        with pytest.raises(ConfigError, match="enableWithdrawals=True"):
+        with pytest.raises(RefusedKey, match="enableWithdrawals=True") as refused:
             await here.connect(here.gateway())
+        assert refused.value.reason == "key may move money"
 
 
 @everywhere

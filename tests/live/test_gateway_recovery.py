@@ -140,8 +140,8 @@ async def test_an_order_that_arrives_behind_the_last_question_is_found(monkeypat
         async def just_before(client_id: str) -> Any:
             monkeypatch.setattr(client, "standing", ask)
             answer = await ask(client_id)
-            await place(gateway._lives[1], client_id)
-            gateway._deadlines[1] = time.monotonic()  # is over by the time we hear the answer
+            await place(gateway.orders._lives[1], client_id)
+            gateway.orders._deadlines[1] = time.monotonic()  # is over by the time we hear the answer
             return answer
 
         monkeypatch.setattr(client, "place", unanswered)

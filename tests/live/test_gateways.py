@@ -17,6 +17,7 @@ from live.gateways.life import OrderLife, Standing, Told, Trade
 from live.gateways.opening import chosen_gateway, journal_session, permits_of
 from live.gateways.permission import KEY, SECRET, gateway_of, keys_from, require_harmless, require_test_venue
 from live.gateways.shadow import ShadowGateway
+from live.lines import lines_of
 from market.errors import ConfigError, VenueError
 from market.events import BUY
 from market.orders import ACKED, ENDED, FILL, GTC, ORDER_CANCELLED, ORDER_REJECTED, SHADOWED
@@ -76,7 +77,7 @@ async def test_orders_on_a_recorded_market_never_leave_the_machine(
     settings = load_settings("dev")
     orders = replace(settings.live.orders, testnet=True, rest_url=urls[0], ws_url=urls[1])
     permits = permits_of("exchange", [COINM_BTC], orders, {KEY: "a", SECRET: "b"})
-    asking = serve._clocks([quick_plan()], serve.lines_of(settings, permits))
+    asking = serve._clocks([quick_plan()], lines_of(settings, permits))
     if refused:
         with pytest.raises(ConfigError, match="the market is a recording"):
             await asking

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from live.connectors.pace import Bucket, backoff_s, take
+from live.connectors.pace import Bucket, Hosts, backoff_s, take
 from tests.builders_live import in_loop
 
 questions = st.lists(st.tuples(st.floats(0, 30), st.integers(1, 30)), min_size=1, max_size=60)
@@ -28,8 +28,46 @@ def test_a_venue_that_keeps_us_out_is_asked_afterwards() -> None:
     bucket = Bucket(600, 0.0)
     bucket.close(7.0, 1.0)
     bucket.close(2.0, 1.0)
-    assert bucket.reserve(1, 2.0) == 6.0
-    assert bucket.reserve(1, 8.0) == 0.0
+    assert bucket.reserve(1, 2.0) == 6.2
+    assert bucket.reserve(1, 8.0) == 0.4
+    assert bucket.reserve(1, 20.0) == 0.0
+
+
+def test_after_a_ban_all_who_waited_go_one_after_another() -> None:
+    bucket = Bucket(600, 0.0)  # five a second
+    bucket.close(7.0, 1.0)
+    assert [round(bucket.reserve(1, 2.0), 9) for _ in range(4)] == [6.2, 6.4, 6.6, 6.8]
+    assert round(bucket.reserve(20, 3.0), 9) == 9.8
+    bucket.close(1.0, 3.0)  # sooner over than the one in force
+    assert bucket.closed_s(3.0) == 5.0
+
+
+def test_an_address_has_one_budget_whoever_asks_there() -> None:
+    hosts = Hosts(600, 60)
+    assert hosts.weights("https://api.venue.com/fapi/v1") is hosts.weights("https://api.venue.com")
+    assert hosts.weights("https://api.venue.com") is not hosts.weights("https://api.other.com")
+    assert hosts.weights("http://127.0.0.1:1") is not hosts.weights("http://127.0.0.1:2")
+    assert hosts.connects("wss://api.venue.com/ws") is hosts.connects("wss://api.venue.com/stream")
+    assert hosts.connects("wss://api.venue.com") is not hosts.weights("https://api.venue.com")
+
+
+@in_loop
+async def test_who_waited_when_the_venue_closed_takes_a_new_turn() -> None:
+    loop = asyncio.get_running_loop()
+    bucket, gone = Bucket(6_000, loop.time()), list[int]()
+    bucket.reserve(3_001, loop.time())
+
+    async def ask(number: int) -> None:
+        await take(bucket, 1)
+        gone.append(number)
+        assert bucket.closed_s(loop.time()) == 0
+
+    asking = [asyncio.create_task(ask(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    bucket.close(0.1, loop.time())
+    await asyncio.gather(*asking)
+    assert sorted(gone) == list(range(5))
+    assert bucket._left < 0  # each has paid again, after all that was left had gone
 
 
 @in_loop

@@ -9,6 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
+from config.refusals import RefusedKey, note_refusal
+from config.settings import Paths
 from live.exchange_tape import Tape
 from live.plan import desks_of, plan_from, reader_of
 from live.replay import Playback, decision_of, reports_of, resume
@@ -30,8 +32,12 @@ from tests.builders_runner import ROW
 from trading.records import SKIPPED, STOOD_DOWN
 
 
+def url_of(runner: Process) -> str:
+    return f"http://127.0.0.1:{runner.ready()['api_port']}"
+
+
 def status(runner: Process) -> dict[str, object]:
-    answer: dict[str, object] = httpx.get(f"http://127.0.0.1:{runner.ready()['api_port']}/status").json()["symbols"][0]
+    answer: dict[str, object] = httpx.get(f"{url_of(runner)}/status").json()["symbols"][0]
     return answer
 
 
@@ -59,6 +65,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def killed_and_back(recorded: Path) -> Path:
     """A folder whose runner was killed in mid-replay, came back, and was asked to end."""
+    refused = Paths(recorded / "var").refused_starts
+    for _ in range(2):
+        note_refusal(refused, RefusedKey("a line", "secret in YAML"))
     with ended_at_last(venue_process(recorded, "2024-08-08T23:54:18")) as venue:
         with ended_at_last(runner_at(recorded, venue)) as first:
             first.ready()
@@ -70,7 +79,8 @@ def killed_and_back(recorded: Path) -> Path:
             (recorded / "resumed").write_text(str(status(again)["resumed_decisions"]))
             (recorded / "replayed").write_text(str(status(again)["replayed_decisions"]))
             until(lambda: len(segments(journal_of(recorded))) == 2)
-            until(lambda: httpx.get(f"http://127.0.0.1:{again.ready()['api_port']}/health").status_code == 200)
+            until(lambda: httpx.get(f"{url_of(again)}/health").status_code == 200)
+            (recorded / "metrics").write_text(httpx.get(f"{url_of(again)}/metrics").text)
             begun = decided(recorded, 1)["row_ts"][-1]
             until(lambda: decided(recorded, 1)["row_ts"][-1] > begun + 3_000_000_000)
             assert again.end() == 0, again.lines()
@@ -143,6 +153,10 @@ def test_the_log_is_json_without_secrets_and_ends_with_the_latencies(killed_and_
     assert any(message.startswith("resumed from the journal: ") for message in messages)
     assert [SYMBOL in message and "close to decision p50" in message for message in messages[-2:]] == [True, True]
     assert not any(secret in text for secret in PLANTED.values())
+
+
+def test_starts_that_were_refused_for_a_key_are_counted_by_the_next_one(killed_and_back: Path) -> None:
+    assert 'refused_starts_total{reason="secret in YAML"} 2.0' in (killed_and_back / "metrics").read_text()
 
 
 def test_a_journal_with_a_restart_is_equal_at_both_levels(killed_and_back: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from live.connectors.pace import Hosts
 from live.gateways import client, dead_man, renewing
 from live.gateways.renewing import Insistence, Lapsed, renewed
 from market.errors import NoAnswer, OrderRefused, RefusedForNow, VenueError
@@ -209,6 +210,50 @@ async def test_cancels_wait_until_the_venue_wants_to_hear_of_us_again(monkeypatc
         await here.heard(gateway, ORDER_CANCELLED)
         assert gone == [0.0, 0.0]
         await gateway.close()
+
+
+@in_loop
+async def test_a_ban_keeps_every_symbol_of_an_address_away_and_their_cancels_leave_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with floor() as here:
+        here.hosts = Hosts(6_000, 1_000)
+        first, second = here.gateway(), here.gateway()
+        for gateway, session in ((first, "abc"), (second, "xyz")):
+            await here.connect(gateway, session)
+        turns, quiet = list[float](), list[float]()
+        for gateway in (first, second):
+            client = gateway._open.client
+            monkeypatch.setattr(client, "turn_s", _noting(turns, client.turn_s))
+            monkeypatch.setattr(client, "cancel", _noting(quiet, lambda _, c=client: c.quiet_s, client.cancel))
+            for number in (1, 2, 3):
+                gateway.place(number, BUY, BID, 5, POST_ONLY, 0)
+            await until(lambda gateway=gateway: all(life.acked for life in gateway.alive))
+        here.venue.faults.retry_after_s = 1
+        here.venue.faults.plan("place", "limit", 1)
+        first.place(4, BUY, BID, 5, POST_ONLY, 0)
+        await until(lambda: not first.up)
+        assert not second.up
+        for gateway in (first, second):
+            for number in (1, 2, 3):
+                gateway.cancel(number, 0)
+        await until(lambda: not first.alive and not second.alive)
+        waits = [wait_s for wait_s in turns if wait_s > 0]
+        assert len(waits) >= 6
+        assert len(set(waits)) == len(waits)  # each has a turn of its own
+        assert quiet == [0.0] * 6
+        for gateway in (first, second):
+            await gateway.close()
+
+
+def _noting(noted: list[float], figure: Callable[..., float], then: Callable[..., Any] | None = None) -> Any:
+    """Asks for a figure, notes it, and goes on to ``then``, if there is any."""
+
+    def ask(*asked: Any) -> Any:
+        noted.append(figure(*asked))
+        return then(*asked) if then else noted[-1]
+
+    return ask
 
 
 @in_loop

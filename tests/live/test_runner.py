@@ -73,6 +73,7 @@ UNUSED = {  # in a run without a pushed bundle, on a tape without refusals, outs
     "skipped_decisions",
     "refused_bundles",
     "refused_requests",
+    "refused_starts",
     "deployments",
     "rollbacks",
     "kills",

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from live.api import Access, stream
 from live.api.access import LARGEST_REQUEST
-from live.serve import page_server
+from live.pages import page_server
 from tests.builders_live import DEADLINE_S, in_loop, until
 from tests.builders_site import OPEN, Desktop, faults, looking_at
 

@@ -18,6 +18,8 @@ from live.exporter import PrometheusMeters
 from live.floor import Floor
 from live.gateways.account_stream import AccountStream
 from live.gateways.exchange import ExchangeGateway
+from live.gateways.hearing import Hearing
+from live.gateways.settling import Settling
 from live.replay import decision_of
 from live.supervision import consume, guard
 from live.telling import Teller
@@ -144,7 +146,7 @@ async def stops_trading(here: Venue, gateway: ExchangeGateway, said: str) -> Non
     assert [order.status for order in here.venue.orders.values()] == ["CANCELED"]
 
 
-@pytest.mark.parametrize("task", ["_watch_over", "_keep", "_on_news"])
+@pytest.mark.parametrize("task", ["watch_over", "_keep", "on_news"])
 @in_loop
 async def test_a_fault_in_the_way_to_the_exchange_stops_trading(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     async with floor() as here:
@@ -155,15 +157,15 @@ async def test_a_fault_in_the_way_to_the_exchange_stops_trading(monkeypatch: pyt
             await planted.wait()
             dies()
 
-        if task == "_watch_over":
-            monkeypatch.setattr(gateway, task, later)
+        if task == "watch_over":
+            monkeypatch.setattr(Settling, task, later)
         if task == "_keep":
             monkeypatch.setattr(AccountStream, task, later)
         await here.connect(gateway)
         gateway.place(1, BUY, BID, 5, POST_ONLY, 0)
         await here.heard(gateway, ACKED)
-        if task == "_on_news":
-            monkeypatch.setattr(gateway, "_life_of", dies)
+        if task == "on_news":
+            monkeypatch.setattr(Hearing, task, dies)
             news = {"s": "X", "c": "y", "x": "NEW", "X": "NEW", "i": 1, "z": "0", "T": 1}
             here.streams.send({"e": "ORDER_TRADE_UPDATE", "o": news})
         planted.set()
