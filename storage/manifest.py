@@ -1,6 +1,7 @@
 """What a partition of the lake is called, what its manifest says of it, and whether that lets it be used."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -85,8 +86,8 @@ def require_names(*names: str) -> None:
 
 
 def dump_manifest(manifest: Manifest) -> bytes:
-    """The bytes of ``manifest.json``."""
-    return json.dumps(asdict(manifest), indent=1).encode()
+    """The bytes of ``manifest.json``; a figure that is not finite, such as a share of no rows, is null in it."""
+    return json.dumps(_finite(asdict(manifest)), indent=1, allow_nan=False).encode()
 
 
 def load_manifest(content: bytes, place: Place) -> Manifest:
@@ -128,3 +129,11 @@ def require_one_schema(manifests: Sequence[Manifest]) -> None:
                 f"{manifest.name} has schema {manifest.schema_sha[:12]}, "
                 f"{first.name} has {first.schema_sha[:12]}: build them again"
             )
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

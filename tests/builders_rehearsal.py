@@ -12,16 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.live_journal import live_journal, live_journal_hold
+from assets.partitions import Part, day_key, symbols
 from assets.resources import resources_of
 from config.loading import load_settings
-from config.settings import Paths, Settings
+from config.settings import FileSource, Paths, Settings
 from live.gateways.permission import KEY as KEY_NAME
 from live.gateways.permission import SECRET as SECRET_NAME
 from live.ladder import Ladder, climb
 from market.sources.capture import split_line
+from orchestration.definitions import build_definitions
+from orchestration.instance import open_instance
 from storage.captures import capture_lines
 from storage.deployment import push
-from storage.journal import FRAME, read_journal
+from storage.journal import FRAME, finished_segments, read_journal
+from storage.lake import Lake, Manifest
 from storage.promotions import PromotionLedger
 from tests.builders_orders import KEYS
 from tests.builders_processes import SYMBOL, Process, ended_at_last, journal_of, settings_file, venue_process
@@ -93,6 +97,26 @@ def imported(settings: Settings) -> dict[str, Any]:
     assert all(check.passed for check in result.get_asset_check_evaluations())
     [made] = result.get_asset_materialization_events()
     return {name: entry.value for name, entry in made.materialization.metadata.items()}
+
+
+def labelled(settings: Settings, symbol: str, day: str) -> Manifest:
+    """The labels of what the runner has seen: the data job on its journal, every blocking check passed.
+
+    day : UTC date that all segments are of
+    """
+    segments = finished_segments(settings.paths.journal(symbol))
+    source = settings.paths.var / "segments"
+    source.mkdir()
+    for segment in segments:
+        (source / f"{segment.stem}_{day.replace('-', '')}{segment.suffix}").hardlink_to(segment)
+    sources = {symbol: FileSource("journal", str(source))}
+    data = replace(settings.data, symbols=(symbol,), sources=sources, hold_back_s=0)
+    alone = replace(settings, data=data, warehouse=replace(settings.warehouse, enabled=False))
+    with open_instance(alone.paths.dagster) as instance:
+        instance.add_dynamic_partitions(symbols.name, [symbol])
+        job = build_definitions(alone).resolve_job_def("data")
+        assert job.execute_in_process(instance=instance, partition_key=day_key(Part(symbol, day))).success
+    return Lake(alone.paths.lake).manifest("labels", symbol, day)
 
 
 def lost_of(folder: Path) -> tuple[float, int]:

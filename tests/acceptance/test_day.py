@@ -7,22 +7,17 @@ unless set; what was measured is printed (``pytest -s``).
 import gzip
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from assets.partitions import Part, day_key, symbols
 from market.simulator.capture import simulated_capture
 from market.simulator.parameters import SimulationParameters
-from orchestration.definitions import build_definitions
-from orchestration.instance import open_instance
-from storage.lake import Lake
 from tests.builders import recording
 from tests.builders_market import COINM_BTC
 from tests.builders_processes import SYMBOL
-from tests.builders_rehearsal import Rehearsed, rehearsed
+from tests.builders_rehearsal import Rehearsed, labelled, rehearsed
 from tests.builders_runner import START
 
 pytestmark = pytest.mark.acceptance
@@ -51,13 +46,7 @@ def test_a_simulated_day_goes_from_the_venue_to_the_backtest(tmp_path: Path) -> 
         file.writelines(lines)
     found = rehearsed(tmp_path, str(START + 500_000_000), SPEED, SECONDS / SPEED + SLACK_S)
     held(found)
-    settings = replace(found.settings, data=replace(found.settings.data, hold_back_s=0))
-    with open_instance(settings.paths.dagster) as instance:
-        instance.add_dynamic_partitions(symbols.name, [SYMBOL])
-        job = build_definitions(settings).resolve_job_def("data")
-        assert job.execute_in_process(instance=instance, partition_key=day_key(Part(SYMBOL, DAY))).success
-    labels = Lake(settings.paths.lake).manifest("labels", SYMBOL, DAY)
-    assert labels.rows > 40 * SECONDS
+    assert labelled(found.settings, SYMBOL, DAY).rows > 40 * SECONDS
 
 
 def test_a_recording_goes_the_same_way(tmp_path: Path) -> None:

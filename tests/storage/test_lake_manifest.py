@@ -137,3 +137,10 @@ def test_compaction_brings_a_partition_of_the_first_version_up_to_date(tmp_path:
     assert (new.columns, new.verdict) == ({"row_ts": "Int64", "x": "Float64"}, PASSED)
     assert new.rows_sha256 == old.sha256 == new.original_sha256
     assert lake.scan(*DAY[:2]).collect().equals(ROWS)
+
+
+def test_a_figure_that_is_not_finite_leaves_its_partition_readable(tmp_path: Path) -> None:
+    facts = {"no_trade": float("nan"), "figures": {"model": [1.5, float("inf")]}, "rows": 3}
+    Lake(tmp_path).write(*DAY, ROWS, schema_sha="s1", metadata=facts)
+    found = Lake(tmp_path).manifest(*DAY).metadata
+    assert found == {"no_trade": None, "figures": {"model": [1.5, None]}, "rows": 3}
