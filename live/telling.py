@@ -71,6 +71,7 @@ class Teller:
         while True:
             ending = self._ending.wait(self._batch_s)
             self._write_down()
+            self._meters.set("outbox_bytes", self._outbox.bytes)  # also while a server that hangs is waited for
             if ending or time.monotonic() >= quiet_until:
                 pause_s = 0.0 if self._send() else min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * pause_s))
                 quiet_until = time.monotonic() + pause_s

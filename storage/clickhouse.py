@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 USER: Final = "TICKLOOP_WAREHOUSE_USER"
 PASSWORD: Final = "TICKLOOP_WAREHOUSE_PASSWORD"
+LOAD_S: Final = 300.0  # that an answer may take while a day is loaded
+_CONNECT_S: Final = 10.0
 _POLL_S: Final = 0.1
 _INTERVAL_DAYS: Final = re.compile(r"toIntervalDay\((\d+)\)")
 
@@ -325,7 +327,8 @@ def _name_itself(folder: Path) -> None:
         replace_file(folder / "identity", uuid4().hex.encode())
 
 
-def connect(parameters: WarehouseParameters, folder: Path, login: Login) -> "Client":
+def connect(parameters: WarehouseParameters, folder: Path, login: Login, answer_s: float = LOAD_S) -> "Client":
+    """``answer_s``: how long a server may be silent. Raises WarehouseError if none answers."""
     from clickhouse_connect.driver.exceptions import OperationalError
 
     client_of = _client_of()
@@ -333,12 +336,12 @@ def connect(parameters: WarehouseParameters, folder: Path, login: Login) -> "Cli
         return client_of(interface="chdb", path=str(folder / "chdb"))
     parts = urlsplit(parameters.url)
     try:
-        return _server(client_of, parts, login)
+        return _server(client_of, parts, login, answer_s)
     except OperationalError as error:
         raise WarehouseError(f"no ClickHouse server answers at {parameters.url}") from error
 
 
-def _server(connect: "Callable[..., Client]", parts: SplitResult, login: Login) -> "Client":
+def _server(connect: "Callable[..., Client]", parts: SplitResult, login: Login, answer_s: float) -> "Client":
     return connect(
         interface=parts.scheme,
         host=parts.hostname,
@@ -347,6 +350,8 @@ def _server(connect: "Callable[..., Client]", parts: SplitResult, login: Login) 
         password=login.password,
         autogenerate_session_id=False,
         compress=False,
+        connect_timeout=min(answer_s, _CONNECT_S),
+        send_receive_timeout=answer_s,
     )
 
 

@@ -12,6 +12,7 @@ from storage.clickhouse_schema import rendered
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+ANSWER_S: Final = 5.0  # that a server may take for a batch; after that it is away
 _TIME: Final = pl.Datetime("ns", "UTC")
 _OF_DESK: Final = {"symbol": pl.String(), "ts": _TIME, "desk": pl.String()}
 SCHEMAS: Final[dict[str, dict[str, pl.DataType]]] = {
@@ -73,7 +74,7 @@ class LiveTables:
             client.insert_arrow(f"{self._parameters.database}.{table}", arrow, settings=settings)
 
     def _open(self) -> "Client":
-        client = connect(self._parameters, Path(), self._login)
+        client = connect(self._parameters, Path(), self._login, ANSWER_S)
         client.command(f"CREATE DATABASE IF NOT EXISTS {self._parameters.database}")
         window = f"non_replicated_deduplication_window = {self._parameters.token_window}"
         for table in SCHEMAS:

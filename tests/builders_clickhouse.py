@@ -1,9 +1,10 @@
 """ClickHouse for tests: an embedded warehouse, and a small HTTP front over the same engine in place of a server."""
 
 import re
+import socket
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
@@ -90,6 +91,73 @@ def http_front(folder: Path) -> Iterator[str]:
     engine = session()
     with closing(engine), serving(ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(engine, session))) as url:
         yield url
+
+
+class StoppableFront:
+    """The same server on one port through its stops and starts: connections are cut, and whoever comes is refused."""
+
+    def __init__(self, engine: "Client", session: "Callable[[], Client]") -> None:
+        self._handler = _handler_of(engine, session)
+        self._open = ExitStack()
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is, or was."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Answer again."""
+        self._open.close()
+        server = _Cut(("127.0.0.1", self.port), self._handler)
+        self.port = server.server_port
+        self._open.callback(server.cut)
+        self._open.enter_context(serving(server))
+
+    def stop(self) -> None:
+        """Be gone."""
+        self._open.close()
+
+    def hang(self) -> None:
+        """Take connections, and answer nobody."""
+        self._open.close()
+        self._open.enter_context(socket.create_server(("127.0.0.1", self.port)))
+
+
+class _Cut(ThreadingHTTPServer):
+    """A server whose clients can be cut off."""
+
+    def __init__(self, *where: Any) -> None:
+        self._clients: list[socket.socket] = []
+        super().__init__(*where)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._clients.append(request)
+        super().process_request(request, client_address)
+
+    def cut(self) -> None:
+        """Cut them."""
+        for client in self._clients:
+            with suppress(OSError):  # it is gone already
+                client.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def stoppable_front(folder: Path) -> Iterator[StoppableFront]:
+    """A front over chDB in ``folder``, as ``http_front``; gone when the block ends."""
+    from clickhouse_connect import get_client
+
+    def session() -> "Client":
+        return get_client(interface="chdb", path=str(folder))
+
+    engine = session()
+    with closing(engine):
+        front = StoppableFront(engine, session)
+        try:
+            yield front
+        finally:
+            front.stop()
 
 
 def _handler_of(engine: "Client", session: Callable[[], "Client"]) -> type[BaseHTTPRequestHandler]:

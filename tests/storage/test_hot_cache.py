@@ -1,11 +1,7 @@
 """The hot cache: one contract in process and in Redis, and a Redis that may be slow, stop and start."""
 
-import os
-import shutil
 import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +10,8 @@ from hypothesis import strategies as st
 
 from live.logs import JsonLines, secrets_of
 from storage.hot_cache import HotCache, Hottest, ProcessCache, RedisCache, hot_cache, redis_login_from
+from tests.builders_processes import until
+from tests.builders_redis import RedisServer, redis_server, require_redis
 
 MS = 1_000_000
 NOW = 1_723_161_600_000_000_000
@@ -22,49 +20,10 @@ SECRET = "correct-horse"
 LONG_MS = 600_000  # a time to live that no test outlives: only stamps then make a value stale
 
 
-class Server:
-    """A Redis of this test, on one port through its stops and starts."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self._folder, self._options = folder, options
-        self.start()
-
-    def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
-        self.process = subprocess.Popen([*command, str(self._folder), *self._options], stdout=subprocess.DEVNULL)
-        until(self.answers)
-
-    def answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.005)
-
-
-def require_redis() -> None:
-    if shutil.which("redis-server") is None:
-        assert not os.environ.get("TICKLOOP_REQUIRE_SERVICES"), "redis-server is missing"
-        pytest.skip("redis-server is missing: install Debian's package redis-server")
-
-
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Server]:
-    require_redis()
-    server = Server(tmp_path)
-    yield server
-    server.stop()
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(params=["process", "redis"])
@@ -100,7 +59,7 @@ def test_a_stale_value_and_one_from_the_future_are_refused_by_their_stamps(cache
     assert cache.get("x", NOW - 1) is None
 
 
-def test_redis_itself_forgets_a_value_after_its_time_to_live(redis: Server) -> None:
+def test_redis_itself_forgets_a_value_after_its_time_to_live(redis: RedisServer) -> None:
     cache = RedisCache(redis.url, 200)
     cache.put("x", VALUE, NOW)
     until(lambda: cache._reading.dbsize() == 1)
@@ -109,7 +68,7 @@ def test_redis_itself_forgets_a_value_after_its_time_to_live(redis: Server) -> N
     cache.close()
 
 
-def test_redis_may_stop_and_start_under_load(redis: Server) -> None:
+def test_redis_may_stop_and_start_under_load(redis: RedisServer) -> None:
     cache = RedisCache(redis.url, LONG_MS)
     cache.put("x", {"number": 0}, NOW)
     until(lambda: cache.get("x", NOW))
@@ -132,7 +91,7 @@ def test_redis_may_stop_and_start_under_load(redis: Server) -> None:
 )
 def test_a_redis_with_a_password_takes_it_from_the_environment(tmp_path: Path, options: tuple[str, ...]) -> None:
     require_redis()
-    server = Server(tmp_path, *options, *(["--user", "default", "off"] if "--user" in options else []))
+    server = RedisServer(tmp_path, *options, *(["--user", "default", "off"] if "--user" in options else []))
     environment = {"TICKLOOP_REDIS_PASSWORD": SECRET} | (
         {"TICKLOOP_REDIS_USER": "tickloop"} if "--user" in options else {}
     )
