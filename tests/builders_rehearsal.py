@@ -15,7 +15,8 @@ from assets.live_journal import live_journal, live_journal_hold
 from assets.partitions import Part, day_key, symbols
 from assets.resources import resources_of
 from config.loading import load_settings
-from config.settings import FileSource, Paths, Settings
+from config.settings import Paths, Settings
+from config.sources import FileSource
 from live.gateways.permission import KEY as KEY_NAME
 from live.gateways.permission import SECRET as SECRET_NAME
 from live.ladder import Ladder, climb
