@@ -8,6 +8,9 @@ from picows import WSCloseCode
 from live.exchange_faults import Fault, FaultPlan
 from live.exchange_sockets import Clients
 
+_TRADES: Final = "rade"  # in the names of streams of trades: @trade, @aggTrade, publicTrade
+_HELD: Final = frozenset(("reorder", "trade_late"))
+_DOUBLED: Final = frozenset(("duplicate", "trade_twice"))
 BURST: Final = 50  # times that each depth message leaves while a burst lasts
 _STAMP: Final = re.compile(rb'"(E|T|ts|cts)":(\d{13})')
 _OWN_STAMP: Final = re.compile(rb'"(E|ts)":(\d{13})')  # of mark prices: T is the next funding time
@@ -23,12 +26,12 @@ class Delivery:
         self._clients = clients
         self._plan = plan
         self._burst_until = 0  # ns UTC on the tape
-        self._held: dict[str, bytes] = {}  # by stream: depth that the next of its stream overtakes
+        self._held: dict[str, bytes] = {}  # by stream: what the next of its stream overtakes
 
     def deliver(self, ts: int, stream: str, data: bytes, depth: bool) -> int:
         """Let a message leave at an instant of the tape; how often somebody got it."""
         self.count += 1
-        faults = self._plan.due(ts, self.count, depth)
+        faults = self._plan.due(ts, self.count, depth, _TRADES in stream)
         for fault in faults:
             self._befall(fault, ts)
         if self.clock_step_ms:
@@ -55,10 +58,10 @@ class Delivery:
 
     def _messages(self, kinds: list[str], ts: int, stream: str, data: bytes, depth: bool) -> list[bytes]:
         """What goes over the line in place of one message."""
-        if "reorder" in kinds:
+        if not _HELD.isdisjoint(kinds):
             self._held[stream] = data
             return []
-        messages = [] if "gap" in kinds else [data, data] if "duplicate" in kinds else [data]
+        messages = [] if "gap" in kinds else [data] if _DOUBLED.isdisjoint(kinds) else [data, data]
         if depth and ts < self._burst_until:
             messages *= BURST
         if "malformed" in kinds:

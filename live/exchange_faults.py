@@ -10,11 +10,12 @@ import numpy as np
 from market.errors import ConfigError
 
 ON_DEPTH: Final = ("gap", "malformed", "duplicate", "reorder")  # committed on the first depth message from then on
+ON_TRADE: Final = ("trade_twice", "trade_late")  # likewise on the first message of trades
 ON_ANY: Final = ("disconnect", "expire", "slow", "mute")
 LASTING: Final = ("stall", "burst", "clock_step")  # these take seconds
 REFUSALS: Final = ("refuse", "limit", "ban", "turn_away")  # these take a number of times
 _WITH_AMOUNT: Final = (*LASTING, *REFUSALS)
-_KINDS: Final = (*ON_DEPTH, *ON_ANY, *_WITH_AMOUNT)
+_KINDS: Final = (*ON_DEPTH, *ON_TRADE, *ON_ANY, *_WITH_AMOUNT)
 _NS_PER_S: Final = 1e9
 
 
@@ -33,8 +34,9 @@ def parse_fault(text: str) -> Fault:
 
     disconnect drops every client, expire closes their lines as after a day, slow as if they read too slowly, mute
     says nothing on them any more, not even a pong; gap leaves out a depth message, malformed sends the first half of
-    one before it, duplicate sends one twice, reorder swaps one with the next of its symbol; stall sends nothing for
-    AMOUNT seconds and then all at once, burst sends each depth message fifty times, clock_step moves the venue's clock;
+    one before it, duplicate sends one twice, reorder swaps one with the next of its symbol; trade_twice and trade_late
+    do that to a message of trades; stall sends nothing for AMOUNT seconds and then all at once, burst sends each depth
+    message fifty times, clock_step moves the venue's clock;
     refuse, limit (429) and ban (418) answer AMOUNT questions for a book, turn_away as many handshakes.
 
     >>> parse_fault("stall:2.5:1")
@@ -54,8 +56,8 @@ def parse_fault(text: str) -> Fault:
         if at_s >= 0 and (kind == "clock_step" or amount >= 0):
             return Fault(kind, at_s, amount, int(numbers[0][1:]) if count else 0)
     raise ConfigError(
-        f"fault={text!r} is not like KIND:WHEN with KIND one of {sorted((*ON_DEPTH, *ON_ANY))}, or KIND:WHEN:AMOUNT "
-        f"with KIND one of {sorted(_WITH_AMOUNT)}; WHEN is seconds at or above 0, or #N"
+        f"fault={text!r} is not like KIND:WHEN with KIND one of {sorted((*ON_DEPTH, *ON_TRADE, *ON_ANY))}, "
+        f"or KIND:WHEN:AMOUNT with KIND one of {sorted(_WITH_AMOUNT)}; WHEN is seconds at or above 0, or #N"
     )
 
 
@@ -90,15 +92,18 @@ class FaultPlan:
         self._refused = dict.fromkeys((fault for _, fault in self._refusals), 0)
         self.asked = {"book": 0, "handshake": 0}  # questions so far
 
-    def due(self, ts: int, count: int, depth: bool) -> list[Fault]:
+    def due(self, ts: int, count: int, depth: bool, trades: bool = False) -> list[Fault]:
         """The faults to commit on the message of that number, each handed out once.
 
         ts : ns UTC on the tape
         depth : it changes the book
+        trades : it tells of trades
         """
         if not self._pending:
             return []
-        due = [(at, fault) for at, fault in self._pending if _is_due(at, fault, ts, count) and _fits(fault, depth)]
+        due = [
+            (at, fault) for at, fault in self._pending if _is_due(at, fault, ts, count) and _fits(fault, depth, trades)
+        ]
         self._pending = [entry for entry in self._pending if entry not in due]
         return [fault for _, fault in due]
 
@@ -121,5 +126,5 @@ def _is_due(at: int, fault: Fault, ts: int, count: int) -> bool:
     return count >= fault.at_count if fault.at_count else ts >= at or fault.at_s == 0  # also before the tape begins
 
 
-def _fits(fault: Fault, depth: bool) -> bool:
-    return depth or fault.kind not in ON_DEPTH
+def _fits(fault: Fault, depth: bool, trades: bool) -> bool:
+    return (depth or fault.kind not in ON_DEPTH) and (trades or fault.kind not in ON_TRADE)

@@ -16,6 +16,7 @@ class OrderFaults:
 
     answer_delay_s: float = 0.0  # acknowledgements over REST, which the stream then overtakes
     duplicate: bool = False  # every message of the account stream comes twice
+    backwards: bool = False  # what the account stream has to say after one message of the market, the last first
     split_fills: bool = False  # a fill of several lots comes in two
     mute: bool = False  # the account stream says nothing
     reject_all: bool = False

@@ -68,7 +68,8 @@ class OrderVenue:
         self._instrument = instrument
         self._account = account
         self._now = now
-        self._send = send
+        self._tell = send
+        self._said: list[dict[str, Any]] = []  # since the last message of the market
         here = replace(parameters, order_latency_ms=0.0, ack_latency_ms=0.0)
         self._kernel = SimulatedVenue(instrument, here)
         self._ids: dict[str, int] = {}  # client id -> newest order that bears it
@@ -82,6 +83,12 @@ class OrderVenue:
         self._kernel.on_events(events)
         for report in self._kernel.reports(_LATER):
             self._on_report(report)
+        said, self._said = self._said, []
+        for message in reversed(said) if self.faults.backwards else said:
+            self._tell(message)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._said.append(message)
 
     async def answer(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer | None:
         """Status and JSON of one request; None: the venue says nothing at all."""

@@ -77,11 +77,17 @@ _COUNTS: Final = (
     "too_old",  # snapshots that the buffered depth does not reach back to
     "stale",  # best bids and offers older than the newest depth; on the tape, passed over by the book
     "off_book",  # trades of the insurance fund and the like, left off the tape
-    "doubled",  # trades and aggregates of trades that the other of the two streams had told already
+    "doubled",  # trades and aggregates of trades that had been told already, by their own stream or the other
     "other_symbol",  # forced orders of other symbols
 )
 MOST_STREAMS: Final = 64  # whose names are remembered
 _WHOLE: Final = FIRST | LAST  # a message of one event
+_KEPT: Final = {  # of the compiled reader's state
+    "depth_ts": scanning.DEPTH_TS,
+    "traded": scanning.TRADED,
+    "aggregated": scanning.AGGREGATED,
+}
+_TOLD: Final = {"told": scanning.TOLD, "told_aggregates": scanning.TOLD_AGGREGATES}
 _SCANNED: Final = ("depth", "bookTicker", "trade", "stale")  # counts in the order of the scan's
 
 
@@ -176,6 +182,7 @@ class BinanceDecoder(VenueDecoder):
             "depth_ts": self._depth_ts,
             "traded": self._traded,
             "aggregated": self._aggregated,
+            **{name: int(self._state[place]) for name, place in _TOLD.items()},
             "buffer": [frame.decode(errors="replace") for frame in self._buffer],  # what is read of them is UTF-8
         }
 
@@ -184,9 +191,10 @@ class BinanceDecoder(VenueDecoder):
         self._sequence.newest = int(cast(int, state["newest"]))
         self._sequence.waiting = bool(state["waiting"])
         self._sequence.joined = bool(state["joined"])
-        places = {"depth_ts": scanning.DEPTH_TS, "traded": scanning.TRADED, "aggregated": scanning.AGGREGATED}
-        for name, place in places.items():
+        for name, place in _KEPT.items():
             self._state[place] = int(cast(int, state[name]))
+        for name, place in _TOLD.items():
+            self._state[place] = int(cast(int, state.get(name, 1)))  # an older state knows of the newest alone
         self._buffer = deque((text.encode() for text in cast(list[str], state["buffer"])), maxlen=BUFFERED)
 
     def _rows(self, frame: bytes, ingest_ts: int) -> bytes:
@@ -304,19 +312,18 @@ class BinanceDecoder(VenueDecoder):
             self.counts["off_book"] += 1
             return b""
         rows = self._taken(trade, trade.t, ingest_ts)
-        if trade.t <= self._aggregated:
+        if trade.t <= self._aggregated or not scanning.tell(self._state, trade.t, scanning.TRADED, scanning.TOLD):
             self.counts["doubled"] += 1
             return b""
-        self._state[scanning.TRADED] = max(self._traded, trade.t)
         return rows
 
     def _agg_trade(self, trade: AggTrade, ingest_ts: int) -> bytes:
         """One trade of the whole aggregate, unless the trade stream is in use and has told it, or its beginning."""
         rows = self._taken(trade, trade.l, ingest_ts)
-        if trade.f <= self._traded:
+        places = scanning.AGGREGATED, scanning.TOLD_AGGREGATES
+        if trade.f <= self._traded or not scanning.tell(self._state, trade.l, *places):
             self.counts["doubled"] += 1
             return b""
-        self._state[scanning.AGGREGATED] = max(self._aggregated, trade.l)
         return rows
 
     def _taken(self, trade: Trade | AggTrade, number: int, ingest_ts: int) -> bytes:

@@ -47,11 +47,14 @@ SEQUENCE: Final = slice(NEWEST_ID, JOINED + 1)  # laid out as market.sources.seq
 DEPTH_TS: Final = 8  # venue time of the newest depth, ns
 AGGREGATED: Final = 9  # last trade id told by an aggTrade
 TRADED: Final = 10  # newest id told by a trade
-DEPTHS: Final = 11  # counts from here on
-BOOK_TICKERS: Final = 12
-TRADES: Final = 13
-STALE: Final = 14
-PLACES: Final = 15
+TOLD: Final = 11  # which of the ids up to TRADED have been told: a bit each, the lowest of the newest
+TOLD_AGGREGATES: Final = 12  # likewise of the last ids of aggregates, up to AGGREGATED
+DEPTHS: Final = 13  # counts from here on
+BOOK_TICKERS: Final = 14
+TRADES: Final = 15
+STALE: Final = 16
+PLACES: Final = 17
+REMEMBERED: Final = 62  # ids below the newest; what comes later than that is taken as new
 
 
 _E, _T, _U, _LAST_U, _PU, _TRADE_ID, _MAKER = range(7)  # places of the integers of a message
@@ -83,6 +86,23 @@ def scan(block, end, head, grid, state, rows):
             return
         state[AT] = after
         state[LINES] += 1
+
+
+@njit(cache=True)
+def tell(state, number, newest, told):
+    """Note that an id has been told; whether it had not been before.
+
+    newest, told : places of the newest id and of the bits of those below it
+    """
+    ahead = number - state[newest]
+    if ahead > 0:
+        state[told] = ((state[told] << ahead) | 1) & ((1 << REMEMBERED) - 1) if ahead < REMEMBERED else 1
+        state[newest] = number
+        return True
+    bit = 1 << -ahead if -ahead < REMEMBERED else 0
+    known = state[told] & bit != 0
+    state[told] |= bit
+    return not known
 
 
 @njit(cache=True)
@@ -179,11 +199,11 @@ def _trade(block, at, ingest_ts, grid, state, rows, integers, decimals):
     if at < 0 or seen & _TRADE_NEEDS != _TRADE_NEEDS or exchange_ts < 0 or row + 1 > rows.shape[0]:
         return row, -1
     ticks, lots = _steps(decimals[4], grid[0]), _steps(decimals[5], grid[1])
-    if ticks < 1 or lots < 0 or number <= state[AGGREGATED]:
+    if ticks < 1 or lots < 0 or number <= state[AGGREGATED] or number <= state[TRADED]:
         return row, -1
     side = SELL if integers[_MAKER] else BUY
     _write(rows[row], _word0(TRADE, side, FIRST | LAST), exchange_ts, ingest_ts, ticks, lots, number)
-    state[TRADED] = max(state[TRADED], number)
+    tell(state, number, TRADED, TOLD)
     state[TRADES] += 1
     return row + 1, at
 

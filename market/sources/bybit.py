@@ -42,7 +42,9 @@ _COUNTS: Final = (
     "superseded",  # depth messages that the book already held
     "unjoined",  # depth messages that came while there was no book
     "off_book",  # block trades, left off the tape
+    "doubled",  # trades that had been told already
 )
+REMEMBERED: Final = 256  # trade ids
 
 
 class BybitDecoder(VenueDecoder):
@@ -54,6 +56,7 @@ class BybitDecoder(VenueDecoder):
         self._topic = ""  # of the book: the first deeper than the touch
         self._seq = 0  # of the newest book
         self._rate, self._next_ms = "", ""  # funding, as last told
+        self._told: dict[str, None] = {}  # ids of the newest trades, oldest first
         self._read_frame = JsonDecoder(Frame)
         self._read_book = JsonDecoder(OrderBook, strict=False)
         self._topics: dict[str, tuple[JsonDecoder[Any], Callable[[Any, Frame, int], bytes]]] = {
@@ -77,6 +80,7 @@ class BybitDecoder(VenueDecoder):
             "seq": self._seq,
             "rate": self._rate,
             "next_ms": self._next_ms,
+            "told": list(self._told),
         }
 
     def restore(self, state: DecoderState) -> None:
@@ -86,6 +90,7 @@ class BybitDecoder(VenueDecoder):
         self._topic = str(state["topic"])
         self._seq = int(cast(int, state["seq"]))
         self._rate, self._next_ms = str(state["rate"]), str(state["next_ms"])
+        self._told = dict.fromkeys(cast(list[str], state.get("told", [])))
 
     def _rows(self, frame: bytes, ingest_ts: int) -> bytes:
         message = self._read_frame.decode(frame)
@@ -152,10 +157,22 @@ class BybitDecoder(VenueDecoder):
         return message_of(rows)
 
     def _trades(self, trades: list[Trade], message: Frame, ingest_ts: int) -> bytes:
-        rows = [self._trade(trade, ingest_ts) for trade in trades if not trade.BT]
+        met = [trade for trade in trades if not trade.BT]
+        read = [(trade.i, self._trade(trade, ingest_ts)) for trade in met]  # all are sound before one counts as told
+        rows = [row for trade_id, row in read if self._is_new(trade_id)]
         self.counts["trade"] += len(rows)
-        self.counts["off_book"] += len(trades) - len(rows)
+        self.counts["off_book"] += len(trades) - len(met)
+        self.counts["doubled"] += len(met) - len(rows)
         return message_of(rows)
+
+    def _is_new(self, trade_id: str) -> bool:
+        """Whether a trade has not been told yet; it has from now on."""
+        if trade_id in self._told:
+            return False
+        self._told[trade_id] = None
+        if len(self._told) > REMEMBERED:
+            del self._told[next(iter(self._told))]
+        return True
 
     def _trade(self, trade: Trade, ingest_ts: int) -> bytes:
         side = BUY if trade.S == "Buy" else SELL

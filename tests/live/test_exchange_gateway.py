@@ -127,6 +127,24 @@ async def test_late_acknowledgements_and_duplicate_reports_are_told_once_and_in_
 
 @everywhere
 @in_loop
+async def test_reports_that_come_twice_and_the_last_first_are_told_once_and_in_order(instrument: Instrument) -> None:
+    async with floor(instrument) as here, connected(here) as gateway:
+        faults = here.venue.faults
+        faults.backwards = faults.duplicate = faults.split_fills = True
+        buy(gateway, 1, 7)
+        buy(gateway, 2, 3, BID, GTC)
+        reports = await here.heard(gateway, FILL, 2)
+        gateway.cancel(2, 0)
+        reports = await here.heard(gateway, ORDER_CANCELLED)
+        await until(lambda: gateway.counts["duplicates"] > 3)
+        assert kinds(reports, 1) == [ACKED, FILL, FILL]
+        assert kinds(reports, 2) == [ACKED, ORDER_CANCELLED]
+        assert sorted(int(row["qty"]) for row in reports if int(row["kind"]) == FILL) == [3, 4]
+        check(here, gateway, reports)
+
+
+@everywhere
+@in_loop
 async def test_an_order_that_was_executed_without_an_answer_is_found(instrument: Instrument) -> None:
     async with floor(instrument) as here, connected(here) as gateway:
         here.venue.faults.mute = True  # the stream says nothing either

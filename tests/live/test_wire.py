@@ -126,6 +126,24 @@ async def test_faults_that_lose_nothing_leave_no_gap(capture: Path, whole: Reade
 
 @VENUES
 @in_loop
+async def test_trades_that_come_twice_or_late_are_told_once(
+    capture: Path, whole: Reader, instrument: Instrument
+) -> None:
+    reader = Reader(instrument)
+    async with venue(replay_of(capture, "trade_twice:1", "trade_late:3", "trade_twice:5"), instrument) as exchange:
+        await read_out(exchange, reader)
+
+    told, played = (
+        [row[:4] for row in rows] for rows in (trades(reader.of_kind(TRADE)), played_trades(exchange, whole))
+    )
+    assert told != played
+    assert sorted(told) == sorted(played)
+    assert reader.counts["doubled"] >= 2  # a message may tell of several
+    assert (reader.counts["gaps"], reader.reader.malformed) == (0, 0)
+
+
+@VENUES
+@in_loop
 async def test_depth_that_is_missing_or_out_of_order_costs_a_gap_and_a_new_book(
     capture: Path, whole: Reader, instrument: Instrument
 ) -> None:

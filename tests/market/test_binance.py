@@ -74,7 +74,7 @@ def decoder() -> Decoder:
 
 
 def test_a_trade_is_signed_by_its_aggressor(decoder):
-    [sold], [bought] = decoded(decoder, trade(), trade(m=False))
+    [sold], [bought] = decoded(decoder, trade(), trade(t=8, m=False))
     assert (sold["kind"], sold["side"], bought["side"]) == (TRADE, SELL, BUY)
     assert (sold["price"], sold["qty"], sold["update_id"]) == (1_002, 3, 7)
     assert (sold["exchange_ts"], sold["ingest_ts"], sold["flags"]) == (1_000 * MS, NOW, FIRST | LAST)
@@ -241,6 +241,37 @@ def test_a_trade_is_told_once_where_both_streams_are_on(decoder):
     told = [int(events["update_id"][0]) for events in decoded(decoder, *frames) if events.size]
     assert told == [6, 7, 8, 12]
     assert decoder.counts["doubled"] == 3
+
+
+def test_a_trade_that_comes_twice_or_late_is_told_once(decoder):
+    ids = (70, 71, 71, 70, 73, 72, 73, 72, 3, 200, 73, 200)
+    told = [
+        int(events["update_id"][0]) for events in decoded(decoder, *(trade(t=number) for number in ids)) if events.size
+    ]
+    assert told == [70, 71, 73, 72, 3, 200, 73]  # 3, and 73 behind 200, are too far back to be known
+    assert (decoder.counts["doubled"], decoder.counts["trade"]) == (5, len(ids))
+    tomorrow = decoder_for(COINM_BTC)
+    tomorrow.restore(decoder.state())
+    assert [events.size for events in decoded(tomorrow, trade(t=200), trade(t=199), trade(t=199))] == [0, 1, 0]
+    tomorrow.restore({name: value for name, value in decoder.state().items() if not name.startswith("told")})
+    assert [events.size for events in decoded(tomorrow, trade(t=200), trade(t=201))] == [0, 1]
+
+
+def test_an_aggregate_that_comes_twice_or_late_is_told_once(decoder):
+    frames = agg_trade(1, 2), agg_trade(5, 6), agg_trade(3, 4), agg_trade(5, 6), agg_trade(3, 4), agg_trade(7, 9)
+    assert [int(events["update_id"][0]) for events in decoded(decoder, *frames) if events.size] == [2, 6, 4, 9]
+    assert decoder.counts["doubled"] == 2
+
+
+@given(st.lists(st.integers(0, 61), min_size=1, max_size=40))
+def test_of_ids_close_together_each_is_told_once(ids: list[int]) -> None:
+    decoder = decoder_for(COINM_BTC)
+    told = [
+        int(events["update_id"][0])
+        for events in decoded(decoder, *(trade(t=1_000 + number) for number in ids))
+        if events.size
+    ]
+    assert told == [1_000 + number for number in dict.fromkeys(ids)]
 
 
 def test_which_trades_were_told_is_remembered_overnight(decoder):

@@ -56,6 +56,16 @@ def decoder() -> Decoder:
     return decoder_for(BYBIT_BTC)
 
 
+def test_a_trade_that_comes_twice_is_told_once(decoder):
+    ids = [f"{number:08x}-0000-0000-0000-000000000000" for number in (1, 2, 3)]
+    first, again = trades(trade(i=ids[0]), trade(i=ids[1])), trades(trade(i=ids[1]), trade(i=ids[2]), trade(i=ids[0]))
+    assert [events.size for events in decoded(decoder, first, first, again)] == [2, 0, 1]
+    assert (decoder.counts["trade"], decoder.counts["doubled"]) == (3, 4)
+    tomorrow = decoder_for(BYBIT_BTC)
+    tomorrow.restore(decoder.state())
+    assert [events.size for events in decoded(tomorrow, again)] == [0]
+
+
 def test_a_snapshot_is_stamped_by_the_matching_engine_and_numbered_across_depths(decoder):
     [events] = decoded(decoder, snapshot(7))
     assert events[["kind", "side", "price", "qty", "flags"]].tolist() == [
