@@ -1,6 +1,6 @@
 """What the A/B of the live symbol starts: the end of a challenger that does harm, the page of one that is decided."""
 
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
@@ -18,11 +18,9 @@ def harmful_challenger(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(job=jobs.harm, minimum_interval_seconds=60, default_status=sensor_status(settings))
     def harmful_challenger(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        found = newest_report(context.instance, AB)
-        if isinstance(found, str):
-            return dg.SkipReason(found)
-        if found["verdict"] != HARM:
-            return dg.SkipReason(f"ab_test says {found['said']}")
+        found = _verdict_of(context, (HARM,))
+        if isinstance(found, dg.SkipReason):
+            return found
         key = f"harm|{settings.live.symbol}|{found['challenger_sha'][:12]}|{found['report_sha'][:12]}"
         return dg.RunRequest(key, tags={"harm/reason": str(found["said"])})
 
@@ -34,13 +32,19 @@ def decided_contest(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(job=jobs.registry, minimum_interval_seconds=60, default_status=sensor_status(settings))
     def decided_contest(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        found = newest_report(context.instance, AB)
-        if isinstance(found, str):
-            return dg.SkipReason(found)
-        if found["verdict"] not in WINNERS:
-            return dg.SkipReason(f"ab_test says {found['said']}")
+        found = _verdict_of(context, WINNERS)
+        if isinstance(found, dg.SkipReason):
+            return found
         arms = "|".join(str(found[f"{arm}_sha"])[:12] for arm in ("champion", "challenger"))
         key = f"contest|{settings.live.symbol}|{arms}|{found['verdict']}"
         return dg.RunRequest(key, tags={"contest/reason": str(found["said"])})
 
     return decided_contest
+
+
+def _verdict_of(context: dg.SensorEvaluationContext, wanted: tuple[str, ...]) -> dict[str, Any] | dg.SkipReason:
+    """The newest A/B, where it says one of these; else what it says, or why it may not be read."""
+    found = newest_report(context.instance, AB)
+    if isinstance(found, str):
+        return dg.SkipReason(found)
+    return found if found["verdict"] in wanted else dg.SkipReason(f"ab_test says {found['said']}")

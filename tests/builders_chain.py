@@ -1,19 +1,33 @@
 """A minute of synthetic market in two days, and settings small enough to run the whole chain on it in a test."""
 
 import gzip
+import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
 
 from config.loading import load_settings
 from config.settings import Paths, Settings
+from features.catalogue import catalogue_content
 from market.simulator import synthetic_capture
+from orchestration.instance import open_instance
+from orchestration.running import ChainReport, run_chain
 from orchestration.tapes import SEED, SYNTHETIC, write_days
+from storage.files import locked
 
 MIDNIGHT: Final = 1_723_161_600_000_000_000  # ns, 2024-08-09 UTC
 BEFORE_S: Final = 30
 SECONDS: Final = 64
 DAYS: Final = ("2024-08-08", "2024-08-09")
+PLANTED: Final = {  # all but TICKLOOP_STUDY_URL, which would be asked: see tests/storage/test_studies.py
+    f"TICKLOOP_{name}": f"planted-{name}"
+    for name in ("READ_TOKEN", "DEPLOY_TOKEN", "KILL_TOKEN", "DEPLOY_KEY", "WAREHOUSE_PASSWORD", "REDIS_PASSWORD")
+}
+
+Built = tuple[Settings, ChainReport]
 
 
 def tiny_settings(var: Path) -> Settings:
@@ -53,3 +67,41 @@ def spoil_lines(path: Path, every: int) -> None:
     lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
     spoiled = [b"not a stamp\n" if number % every == 0 else line for number, line in enumerate(lines)]
     path.write_bytes(gzip.compress(b"".join(spoiled), mtime=0))
+
+
+def catalogue_of(settings: Settings) -> dict[str, Any]:
+    """The feature catalogue of the synthetic market."""
+    return catalogue_content(settings.features_of(SYNTHETIC))
+
+
+def drive(settings: Settings) -> tuple[ChainReport, list[str]]:
+    """Run the chain; what it made, and what it said."""
+    said: list[str] = []
+    with open_instance(settings.paths.dagster) as instance:
+        return run_chain(settings, instance, said.append), said
+
+
+def built_in(folder: Path) -> Built:
+    """The finished chain of a folder that several processes share; who comes first builds it, secrets planted."""
+    kept = folder / "built.pickle"
+    with locked(folder / ".lock"):
+        if not kept.exists():
+            settings = tiny_settings(folder / "var")
+            report, said = _driven_with_secrets(settings)
+            assert not [line for line in said if "planted" in line]
+            kept.write_bytes(pickle.dumps((settings, report)))
+    found: Built = pickle.loads(kept.read_bytes())
+    return found
+
+
+def copy_of(built: Built, var: Path) -> Built:
+    """The same chain in a folder of its own, to be read or spoiled."""
+    shutil.copytree(built[0].paths.var, var)
+    return replace(built[0], paths=Paths(var)), built[1]
+
+
+def _driven_with_secrets(settings: Settings) -> tuple[ChainReport, list[str]]:
+    with pytest.MonkeyPatch.context() as planted:
+        for name, secret in PLANTED.items():
+            planted.setenv(name, secret)
+        return drive(settings)
