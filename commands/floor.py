@@ -14,7 +14,7 @@ from market.errors import ConfigError
 
 def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
     """Serve captures over loopback sockets as their venue would; by default what the chain never saw of one."""
-    from live.exchange import Replay, serve
+    from live.exchange import Opening, Replay, serve
     from live.exchange_faults import scripted_faults
     from live.exchange_order_side import offer_of
     from live.sources import held_back, listings_of, replay_ports
@@ -26,7 +26,7 @@ def exchange(settings: Settings, arguments: argparse.Namespace) -> None:
     replay = Replay(files, start, arguments.end, arguments.speed, faults, tape=tape)
     ports = replay_ports(settings) if None in (named := (arguments.ws_port, arguments.rest_port)) else named
     serve(
-        *(instrument, replay, ports, arguments.ready_file, say),
+        *(instrument, replay, Opening(ports, arguments.ready_file, say)),
         *(listings_of(settings, more, ()), offer_of(settings, os.environ)),
     )
 

@@ -11,6 +11,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
@@ -57,6 +58,15 @@ class Replay:
             raise ConfigError(f"speed={self.speed} must be above 0 and finite")
         if not self.lead_s >= 0:
             raise ConfigError(f"lead_s={self.lead_s} must be at or above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Where a venue listens, and whom it tells that it does."""
+
+    ports: tuple[int, int] = (0, 0)  # WebSocket and REST, 0 for a free one
+    ready_file: Path | None = None  # JSON of ws_port, rest_port and pid, written whole once both listen
+    announce: Callable[[str], None] = lambda line: None
 
 
 class Exchange:
@@ -216,59 +226,49 @@ class Exchange:
 def serve(
     instrument: Instrument,
     replay: Replay,
-    ports: tuple[int, int] = (0, 0),
-    ready_file: Path | None = None,
-    announce: Callable[[str], None] | None = None,
+    opening: Opening = Opening(),
     more: Sequence[Listing] = (),
     offer: "Offer | None" = None,
 ) -> None:
     """Run a venue on loopback until SIGTERM or SIGINT.
 
-    ports : WebSocket and REST, 0 for a free one
     more : what is traded there beside ``instrument``
-    ready_file : JSON of ws_port, rest_port and pid, written whole once both listen
     offer : whose orders in ``instrument`` it takes; the ready file then names order_ws_port and order_rest_port too
 
     Raises VenueError if a port is taken, and what ``stretch`` raises.
     """
     # epoll rounds every wait up to a millisecond, select waits for microseconds
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        runner.run(_serve(instrument, replay, ports, ready_file, announce, more, offer))
+        runner.run(_serve(instrument, replay, opening, more, offer))
 
 
 async def _serve(
-    instrument: Instrument,
-    replay: Replay,
-    ports: tuple[int, int],
-    ready_file: Path | None,
-    announce: Callable[[str], None] | None,
-    more: Sequence[Listing],
-    offer: "Offer | None",
+    instrument: Instrument, replay: Replay, opening: Opening, more: Sequence[Listing], offer: "Offer | None"
 ) -> None:
     from live.exchange_order_side import OrderSide
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    exchange = Exchange(instrument, replay, more)
-    side = OrderSide(exchange, instrument, offer) if offer else None
-    await exchange.open("127.0.0.1", *ports)
-    try:
-        ws_port, rest_port = exchange.ports
-        found = {"ws_port": ws_port, "rest_port": rest_port, "pid": os.getpid()}
+    with ExitStack() as closing:
+        exchange = Exchange(instrument, replay, more)
+        closing.callback(exchange.close)
+        side = OrderSide(exchange, instrument, offer) if offer else None
+        await exchange.open("127.0.0.1", *opening.ports)
+        found = dict(zip(("ws_port", "rest_port"), exchange.ports, strict=True))
         if side:
+            closing.callback(side.close)
             await side.open()
             found |= dict(zip(("order_ws_port", "order_rest_port"), side.doors.ports, strict=True))
-        if ready_file:
-            _write_whole(ready_file, found)
-        if announce:
-            names = ", ".join([instrument.name, *(listing.instrument.name for listing in more)])
-            announce(f"{names}: ws://127.0.0.1:{ws_port} and http://127.0.0.1:{rest_port}")
+        names = ", ".join([instrument.name, *(listing.instrument.name for listing in more)])
+        _tell_open(opening, names, found)
         await exchange.wait(stop)
-    finally:
-        if side:
-            side.close()
-        exchange.close()
+
+
+def _tell_open(opening: Opening, names: str, ports: dict[str, int]) -> None:
+    if opening.ready_file:
+        _write_whole(opening.ready_file, ports | {"pid": os.getpid()})
+    opening.announce(f"{names}: ws://127.0.0.1:{ports['ws_port']} and http://127.0.0.1:{ports['rest_port']}")
 
 
 def _write_whole(path: Path, content: dict[str, Any]) -> None:

@@ -66,9 +66,7 @@ class Runner:
         self, plan: LivePlan, folders: Folders, clock: Clock, meters: Meters, snapshot_s: float = float("inf")
     ) -> None:
         """``snapshot_s``: the state is kept at least that often, seconds of our own time, and with each segment."""
-        self.plan = plan
-        self.folders = folders
-        self.clock = clock
+        self.plan, self.folders, self.clock = plan, folders, clock
         self.stamps = Stamps(clock)  # frames and rows go by these, so that none is stamped inside a closed row
         self.meters = meters
         self.reader = reader_of(plan)
@@ -91,11 +89,16 @@ class Runner:
         self.resumed = self._resume()  # decisions that the journal holds
         self.swaps = Swaps(self.desks, self._note_model)
         self.fallback = Fallback(self.desks[ROLES["champion"]], self._note_model)
-        if self.desks[ROLES["champion"]].stood_aside:
+        self._figures = self._shown()
+
+    def _shown(self) -> list[DeskFigures]:
+        """Figures of desks, models and the way to an exchange."""
+        champion = self.desks[ROLES["champion"]]
+        if champion.stood_aside:
             self.fallback.champion_refused("corrupt")
-        self._figures = [DeskFigures(meters, desk) for desk in self.desks]
-        self._way = GatewayFigures(meters, self.desks[ROLES["champion"]].gateway)
-        self._models = ModelFigures(meters, self.desks, self.fallback)
+        self._way = GatewayFigures(self.meters, champion.gateway)
+        self._models = ModelFigures(self.meters, self.desks, self.fallback)
+        return [DeskFigures(self.meters, desk) for desk in self.desks]
 
     @property
     def next_row_ts(self) -> int:

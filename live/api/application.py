@@ -1,8 +1,8 @@
 """The application: every route of the floor, built once when the process starts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 
 from fastapi import APIRouter, FastAPI, Request
@@ -32,30 +32,35 @@ def api(
     explanations: Explanations | None = None,
 ) -> FastAPI:
     """The application; a symbol without a rollout takes no bundles, without ``explanations`` nothing is explained."""
-    watches = {symbol: Watch(floor[symbol]) for symbol in floor.symbols}
+    watches, refusals = {symbol: Watch(floor[symbol]) for symbol in floor.symbols}, Refusals(meters)
+    app = FastAPI(title="tickloop runner", docs_url=None, redoc_url=None, lifespan=_looking(watches, meters))
+    router, guarded = APIRouter(), (access, refusals)
+    add_site(router)
+    add_reading(router, floor, watches, meters, guarded)
+    add_rollout(router, floor, rollouts, meters, access)
+    add_killing(router, floor, guarded)
+    add_explanations(router, explanations, guarded)
+    add_stream(router, watches, guarded)
+    app.include_router(router, responses={422: {"model": Refused}})
+    _answer_in_one_line(app, refusals)
+    app.add_middleware(LocalOnly, refusals=refusals, host=access.host)
+    return app
+
+
+def _looking(
+    watches: Mapping[str, Watch], meters: PrometheusMeters
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The life of the application: the figures of the page are looked at for as long as it runs."""
 
     @asynccontextmanager
     async def looking(_: FastAPI) -> AsyncIterator[None]:
-        look = partial(keep_looking, watches.values())
-        task = asyncio.create_task(consume(meters, "figures", look))
+        task = asyncio.create_task(consume(meters, "figures", partial(keep_looking, watches.values())))
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
 
-    app = FastAPI(title="tickloop runner", docs_url=None, redoc_url=None, lifespan=looking)
-    refusals = Refusals(meters)
-    router = APIRouter()
-    add_site(router)
-    add_reading(router, floor, watches, meters, (access, refusals))
-    add_rollout(router, floor, rollouts, meters, access)
-    add_killing(router, floor, (access, refusals))
-    add_explanations(router, explanations, (access, refusals))
-    add_stream(router, watches, (access, refusals))
-    app.include_router(router, responses={422: {"model": Refused}})
-    _answer_in_one_line(app, refusals)
-    app.add_middleware(LocalOnly, refusals=refusals, host=access.host)
-    return app
+    return looking
 
 
 def _answer_in_one_line(app: FastAPI, refusals: Refusals) -> None:

@@ -37,7 +37,7 @@ def add_rollout(
 
     meters : of what is refused before it is clear which symbol it is for
     """
-    checking, patience_s = asyncio.Lock(), access.swap_patience_s
+    hatch = _Hatch(floor, rollouts, access)
 
     @router.post("/deploy", responses=_REFUSED)
     @router.post("/deploy/{role}", responses=_REFUSED)
@@ -45,16 +45,7 @@ def add_rollout(
         request: Request, role: Pushed = "champion", symbol: Symbol = "", authorization: Annotated[str, Header()] = ""
     ) -> Deployed:
         with _counted(meters):
-            _open(rollouts, access, authorization, checking)
-            runner = _runner_of(floor, symbol)
-            async with checking:
-                body, claimed = await _body(request), request.headers.get(SIGNATURE_HEADER, "")
-                rollout = rollouts[runner.plan.instrument.name]
-                with _told(runner, role):
-                    sha, strategy = await asyncio.to_thread(rollout.accept, body, claimed, role)
-                running = await _served(runner, role, Model(strategy, sha), patience_s)
-        runner.meters.count("deployments", role=role)
-        return Deployed(role, running, runner.next_row_ts)
+            return await hatch.take_in(request, role, symbol, authorization)
 
     @router.post("/rollback", responses=_REFUSED)
     @router.post("/rollback/{role}", responses=_REFUSED)
@@ -62,13 +53,42 @@ def add_rollout(
         role: Role = "champion", symbol: Symbol = "", authorization: Annotated[str, Header()] = ""
     ) -> Deployed:
         with _counted(meters):
-            _open(rollouts, access, authorization, checking)
-            runner, place = _runner_of(floor, symbol), ROLES[role]
-            async with checking:
-                rollouts[runner.plan.instrument.name].require_approval(runner.swaps.previous_sha(place), role)
-                running = await runner.swaps.roll_back(place, patience_s)
+            return await hatch.give_back(role, symbol, authorization)
+
+
+class _Hatch:
+    """Lets one model through at a time."""
+
+    def __init__(self, floor: Floor, rollouts: Mapping[str, Rollout], access: Access) -> None:
+        self._floor = floor
+        self._rollouts = rollouts
+        self._access = access
+        self._checking = asyncio.Lock()
+
+    async def take_in(self, request: Request, role: Pushed, symbol: str, authorization: str) -> Deployed:
+        """Prove a pushed bundle and give it its role. Raises Refusal, or ModelError if its desk does not get flat."""
+        runner = self._runner(symbol, authorization)
+        async with self._checking:
+            body, claimed = await _body(request), request.headers.get(SIGNATURE_HEADER, "")
+            rollout = self._rollouts[runner.plan.instrument.name]
+            with _told(runner, role):
+                sha, strategy = await asyncio.to_thread(rollout.accept, body, claimed, role)
+            running = await _served(runner, role, Model(strategy, sha), self._access.swap_patience_s)
+        runner.meters.count("deployments", role=role)
+        return Deployed(role, running, runner.next_row_ts)
+
+    async def give_back(self, role: Role, symbol: str, authorization: str) -> Deployed:
+        """Bring the model before back. Raises as ``take_in``."""
+        runner, place = self._runner(symbol, authorization), ROLES[role]
+        async with self._checking:
+            self._rollouts[runner.plan.instrument.name].require_approval(runner.swaps.previous_sha(place), role)
+            running = await runner.swaps.roll_back(place, self._access.swap_patience_s)
         runner.meters.count("rollbacks", role=role)
         return Deployed(role, running, runner.next_row_ts)
+
+    def _runner(self, symbol: str, authorization: str) -> Runner:
+        _open(self._rollouts, self._access, authorization, self._checking)
+        return _runner_of(self._floor, symbol)
 
 
 async def _served(runner: Runner, role: Pushed, model: Model, patience_s: float) -> str:

@@ -67,15 +67,10 @@ def connect(
 
 
 def _feeds(
-    venue: str,
-    members: list[Subscription],
-    wire: Wire,
-    pace: tuple[np.random.Generator, Hosts],
-    until_end: bool,
+    venue: str, members: list[Subscription], wire: Wire, pace: tuple[np.random.Generator, Hosts], until_end: bool
 ) -> list[SymbolFeed]:
     """The feeds of one venue: sockets by the dozen of symbols, and for each of the venue's addresses."""
-    settings, place = wire.settings, wire.venue(venue)
-    generator, hosts = pace
+    settings, place, (generator, hosts) = wire.settings, wire.venue(venue), pace
     rest = Rest(place.rest_url, hosts.weights(place.rest_url))
     dialect = _DIALECTS[venue](members[0].instrument)
 
@@ -83,9 +78,8 @@ def _feeds(
         if dialect.books_by_rest:
             await rest.depth(feed.instrument, _FEWEST_LEVELS)
 
-    feeds = [
-        SymbolFeed(member, rest, dialect.books_by_rest, settings.snapshot_retry_s, until_end) for member in members
-    ]
+    by_rest, retry_s = dialect.books_by_rest, settings.snapshot_retry_s
+    feeds = [SymbolFeed(member, rest, by_rest, retry_s, until_end) for member in members]
     for start in range(0, len(feeds), settings.symbols_per_socket):
         sharing = feeds[start : start + settings.symbols_per_socket]
         trunks = [
@@ -96,7 +90,7 @@ def _feeds(
             trunk.members.extend(sharing)
         for feed in sharing:
             feed.wires.extend(trunks)
-            feed.bring_book = _book_by_rest(rest) if dialect.books_by_rest else trunks[0].subscribe_again
+            feed.bring_book = _book_by_rest(rest) if by_rest else trunks[0].subscribe_again
     return feeds
 
 

@@ -1,5 +1,6 @@
 """The sizing of an order step by step, each number from the function that the decision itself called."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -51,35 +52,54 @@ def _lots(asked: Asked, usd: float) -> int:
 
 
 def _taken(asked: Asked) -> tuple[Step, ...]:
-    record, limits, view, floats = asked.record, asked.limits, asked.view, asked.account[2]
-    mu, sigma, cost = float(record["mu_bp"]), float(record["sigma_bp"]), float(record["cost_bp"])
-    if not np.isfinite(mu):
+    record = asked.record
+    if not np.isfinite(record["mu_bp"]):
         return (Step("target", float(record["target"]), "lots", "no forecast was believed on this row"),)
-    spread = float(record["spread_bp"])
+    share, expected = _expected(asked)
+    scales = _scales(asked)
+    usd = math.prod((float(asked.limits[rule.RISK_CAP_USD]), share, *(scale.value for scale in scales)))
+    target = Step("target", float(record["target"]), "lots", "as the decision recorded it")
+    return (*expected, *scales, *_met(asked, usd), target)
+
+
+def _expected(asked: Asked) -> tuple[float, tuple[Step, ...]]:
+    """The share of the risk cap that the forecast's edge asks for, and how it comes about."""
+    record, limits = asked.record, asked.limits
+    mu, sigma, cost, spread = (float(record[name]) for name in ("mu_bp", "sigma_bp", "cost_bp", "spread_bp"))
     left = edge(mu, spread, cost, limits[rule.LCB_Z])
     share, bound = cap_share(left, sigma * sigma, limits[rule.KAPPA_BP])
-    sure = max(float(record[name]) for name in ("p_down", "p_none", "p_up"))
-    confident = _confidence(asked)
-    calm = 0.5 if spiking(floats, limits) else 1.0
-    steady = jitter_scale(floats[own.JITTER_MS], limits[rule.JITTER_REF_MS])
-    usd = float(limits[rule.RISK_CAP_USD]) * share * confident * calm * steady
-    lots = _lots(asked, usd)
-    visible = int(limits[rule.DEPTH_SHARE] * view[ASK_QTY if mu > 0 else BID_QTY])
-    return (
+    return share, (
         Step("expected return", mu, "bp", "mean of the calibrated mixture"),
         Step("its deviation", sigma, "bp", "of the same mixture"),
         Step("spread of the members", spread, "bp", "of their expected returns"),
         Step("cost", cost, "bp", "of a round trip: spread and fees of the tier in force"),
         Step("edge", left, "bp", f"what is left after cost and {limits[rule.LCB_Z]:g} spreads"),
         Step("share of the cap", share, "", f"kappa {limits[rule.KAPPA_BP]:g} bp; " + _bound(bound)),
+    )
+
+
+def _scales(asked: Asked) -> tuple[Step, ...]:
+    """What that share is multiplied by."""
+    limits, floats = asked.limits, asked.account[2]
+    sure, confident = max(float(asked.record[name]) for name in ("p_down", "p_none", "p_up")), _confidence(asked)
+    calm = 0.5 if spiking(floats, limits) else 1.0
+    steady = float(jitter_scale(floats[own.JITTER_MS], limits[rule.JITTER_REF_MS]))
+    return (
         Step("confidence", confident, "times", f"largest probability {sure:.3f}"),
         Step("volatility", calm, "times", "halved: a spike" if calm < 1.0 else "no spike"),
         Step("latency jitter", steady, "times", f"{floats[own.JITTER_MS]:.2f} ms"),
+    )
+
+
+def _met(asked: Asked, usd: float) -> tuple[Step, ...]:
+    """What a worth comes to in lots, and in lots that the book shows."""
+    limits, side = asked.limits, float(np.sign(asked.record["mu_bp"]))
+    lots, visible = _lots(asked, usd), int(limits[rule.DEPTH_SHARE] * asked.view[ASK_QTY if side > 0 else BID_QTY])
+    return (
         Step("worth", usd, "USD", f"of a risk cap of {limits[rule.RISK_CAP_USD]:g} USD"),
         Step("lots", float(lots), "lots", "whole lots of that"),
         Step("visible depth", float(visible), "lots", f"{limits[rule.DEPTH_SHARE]:g} of the touch it would meet"),
-        Step("wanted", float(np.sign(mu) * min(lots, visible)), "lots", "the smaller of the two, signed"),
-        Step("target", float(record["target"]), "lots", "as the decision recorded it"),
+        Step("wanted", side * min(lots, visible), "lots", "the smaller of the two, signed"),
     )
 
 

@@ -125,7 +125,6 @@ class VenueClient:
         import ccxt.async_support as ccxt  # seconds
 
         require_orders(instrument)
-        timeout_ms, window_ms = limits
         self._instrument = instrument
         prefix = _PREFIX.get(instrument.venue)
         self._private = f"{prefix}Private" if prefix else "private"
@@ -133,15 +132,7 @@ class VenueClient:
         self._digits = decimals(instrument.tick_size), decimals(instrument.lot_size)
         self._failure = ccxt.BaseError
         self.clock = VenueClock(self._venue_ms, self._take_offset)
-        self._ccxt = getattr(ccxt, _CLASSES[instrument.venue])(
-            {
-                "apiKey": keys.key,
-                "secret": keys.secret,
-                "timeout": int(timeout_ms),
-                "enableRateLimit": False,  # the policy has a cap of its own; a queue would age orders
-                "options": {"recvWindow": int(window_ms)},
-            }
-        )
+        self._ccxt = _speaker(getattr(ccxt, _CLASSES[instrument.venue]), keys, limits)
         self._ccxt.handle_errors = _heeding_limits(self._ccxt.handle_errors)
         self.test_network = addresses.testnet and not addresses.rest_url
         if self.test_network:
@@ -332,6 +323,20 @@ class VenueClient:
         if kind in ("DDoSProtection", "RateLimitExceeded"):
             return RefusedForNow(429, "the exchange refuses: too many requests")
         return NoAnswer(f"the exchange does not answer ({kind})")
+
+
+def _speaker(venue: Callable[[dict[str, Any]], Any], keys: Keys, limits: tuple[float, float]) -> Any:
+    """ccxt's client of a venue."""
+    timeout_ms, window_ms = limits
+    return venue(
+        {
+            "apiKey": keys.key,
+            "secret": keys.secret,
+            "timeout": int(timeout_ms),
+            "enableRateLimit": False,  # the policy has a cap of its own; a queue would age orders
+            "options": {"recvWindow": int(window_ms)},
+        }
+    )
 
 
 def weight_of(name: str) -> int:

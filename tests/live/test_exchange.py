@@ -14,7 +14,7 @@ import httpx
 import pytest
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from live.exchange import Replay, serve
+from live.exchange import Opening, Replay, serve
 from live.exchange_faults import Fault, parse_fault
 from live.exchange_rest import exchange_info
 from live.exchange_tape import Tape, stretch
@@ -28,10 +28,10 @@ S = 1_000_000_000
 SERVE = """
 import sys
 from pathlib import Path
-from live.exchange import Replay, serve
+from live.exchange import Opening, Replay, serve
 from tests.builders_market import COINM_BTC
 capture, ready = map(Path, sys.argv[1:])
-serve(COINM_BTC, Replay([capture], start="last:1s", start_now=True), ready_file=ready)
+serve(COINM_BTC, Replay([capture], start="last:1s", start_now=True), Opening(ready_file=ready))
 """
 
 
@@ -224,7 +224,7 @@ async def test_an_occupied_port_is_one_clear_error_and_leaves_no_other_open(coin
 
 def test_serving_on_an_occupied_port_is_the_same_error(coinm: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(VenueError, match="Address already in use"):
-        serve(COINM_BTC, Replay([coinm]), (other.getsockname()[1], 0))
+        serve(COINM_BTC, Replay([coinm]), Opening((other.getsockname()[1], 0)))
 
 
 def test_a_served_venue_writes_its_ready_file_and_leaves_on_sigterm(coinm: Path, tmp_path: Path) -> None:
