@@ -7,10 +7,11 @@ import numpy as np
 from labeling.targets import NO_CLASS
 from modeling.calibration import fit_calibration
 from modeling.parameters import CalibrationParameters
-from modeling.sampling import TrainingSource, learnable
+from modeling.sampling import learnable
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 from modeling.told import forecasts_of, told_of
+from modeling.training_parts import TrainingSource
 
 
 def calibrated_on(

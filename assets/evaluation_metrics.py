@@ -5,8 +5,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from assets.judged import MODEL
 from assets.member_scores import member_metrics
-from assets.scores import MODEL, Evaluation
+from assets.scores import Evaluation
 from modeling.forecast import Cell
 
 SCORES: Final = (

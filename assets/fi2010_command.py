@@ -16,9 +16,10 @@ from modeling.evaluation import Prediction, baseline_prediction, evaluate, model
 from modeling.fi2010 import HORIZONS, IMBALANCE, NAMES, PUBLISHED, SPLITS, WINDOW, Parts, branch_bases, parts_of
 from modeling.learners import fit_learners
 from modeling.parameters import CnnParameters
-from modeling.sampling import InMemory, learnable
+from modeling.sampling import learnable
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
+from modeling.training_parts import InMemory
 from storage.fi2010 import VARIABLE, read_files
 
 MODEL = "tickloop"

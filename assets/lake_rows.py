@@ -17,7 +17,7 @@ from features.catalogue import feature_names
 from features.layout import NS_PER_MS
 from market.errors import NotEnoughData
 from modeling.forecast import Cell
-from modeling.sampling import TrainingSet, heard_until, training_set
+from modeling.training_rows import TrainingSet, heard_until, training_set
 from storage.lake import Lake
 
 _NS_PER_S = 1_000_000_000

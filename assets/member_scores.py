@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from modeling.evaluation import Prediction, evaluate, evaluate_regimes, model_prediction
 from modeling.forecast import Cell, Floats, ForecastShape
-from modeling.sampling import TrainingSet
+from modeling.training_rows import TrainingSet
 
 OVERALL: Final = "overall"
 FIGURES: Final = ("macro_f1", "mcc", "nll", "nll_skill")

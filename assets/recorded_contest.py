@@ -10,9 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assets.calibrating import calibrated_on
+from assets.conformal_tables import conformal_table
 from assets.fitting import mirror_of, network_of
+from assets.judged import Judged, likeliest, moments_of
 from assets.recorded_slices import PooledSlice, Windows
-from assets.scores import Judged, conformal_table, likeliest, moments_of
 from assets.shared_fit import Work, fit_on_devices
 from config.settings import Settings
 from features.catalogue import feature_names
@@ -21,9 +22,11 @@ from modeling.decision import fit_decision
 from modeling.evaluation import Prediction, baseline_prediction
 from modeling.learners import Learner, fit_learners
 from modeling.parameters import sibling
-from modeling.sampling import InMemory, TrainingSet, learnable
+from modeling.sampling import learnable
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
+from modeling.training_parts import InMemory
+from modeling.training_rows import TrainingSet
 
 if TYPE_CHECKING:
     from modeling.search import Trial

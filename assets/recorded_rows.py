@@ -17,7 +17,7 @@ from features.regimes import new_regime, regimes
 from features.step import new_state
 from labeling.targets import label_rows
 from market.events import Events
-from modeling.sampling import heard_until
+from modeling.training_rows import heard_until
 
 
 class Recorded(NamedTuple):

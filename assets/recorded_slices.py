@@ -10,7 +10,8 @@ from features.layout import NS_PER_MS
 from market.errors import NotEnoughData
 from modeling.gross_targets import Doubles, classified, gross_set, margins_bp, pooled
 from modeling.parameters import WalkForwardParameters
-from modeling.sampling import TrainingSet, weighted_by_uniqueness, window
+from modeling.sampling import weighted_by_uniqueness
+from modeling.training_rows import TrainingSet, window
 from modeling.walk_forward import Slice, assert_purged, split_validation, walk_forward
 
 HORIZONS_MS: Final = (250, 1000)

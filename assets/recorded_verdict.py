@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import polars as pl
 
+from assets.member_scores import OVERALL
 from assets.plots import markdown_table
 from assets.recorded_outcome import Outcome
 from assets.report import Report
-from assets.scores import OVERALL
 
 SKILL: Final = 0.15  # that a log-loss has to be better than the class prior's
 CALIBRATION_ERROR: Final = 0.04  # at most

@@ -15,8 +15,9 @@ from market.errors import ModelError, TickloopError
 from modeling.architecture import Architecture
 from modeling.augmentation import Mirror
 from modeling.parameters import TrainingParameters
-from modeling.sampling import TrainingSet, TrainingSource
 from modeling.snapshot import ModelSnapshot
+from modeling.training_parts import TrainingSource
+from modeling.training_rows import TrainingSet
 
 if TYPE_CHECKING:
     from modeling.training import Fit, Report

@@ -28,7 +28,8 @@ from market.errors import LakeError, NotEnoughData
 from market.events import EVENT, Events
 from market.latency import LatencyTable
 from market.schema import frame_to_events
-from modeling.sampling import TrainingSet, TrainingSource, kept, newest_rows
+from modeling.training_parts import TrainingSource, kept, newest_rows
+from modeling.training_rows import TrainingSet
 from modeling.walk_forward import Slice
 from storage.lake import Lake
 from storage.spool import Spool

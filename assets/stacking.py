@@ -16,10 +16,12 @@ from config.settings import Settings
 from labeling.targets import NO_CLASS
 from modeling.calibration import identity
 from modeling.ensemble import SliceForecasts, fit_stacking, require_earlier
-from modeling.sampling import NOTHING_HEARD, TrainingSource, learnable
+from modeling.sampling import learnable
 from modeling.snapshot import ENSEMBLE, ModelSnapshot
 from modeling.streaming import NetworkForecaster, forecaster_from
 from modeling.told import member_forecasts_of, told_of
+from modeling.training_parts import TrainingSource
+from modeling.training_rows import NOTHING_HEARD
 from storage.lake import Lake
 
 

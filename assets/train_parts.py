@@ -17,18 +17,9 @@ from labeling.targets import grid_of_counts, regression_target
 from labeling.uniqueness import uniqueness_by_horizon
 from market.errors import NotEnoughData
 from modeling.forecast import CLASSES, Cell, ForecastShape
-from modeling.sampling import (
-    Doubles,
-    LazyParts,
-    TrainingSet,
-    TrainingSource,
-    cells_of,
-    class_counts,
-    equal_spans,
-    kept,
-    weighted,
-    window,
-)
+from modeling.sampling import Doubles, class_counts, weighted
+from modeling.training_parts import LazyParts, TrainingSource, equal_spans, kept
+from modeling.training_rows import TrainingSet, cells_of, window
 from storage.lake import Lake
 
 _NS_PER_S = 1_000_000_000

@@ -10,7 +10,8 @@ from config.settings import Settings
 from features.layout import NS_PER_MS
 from market.errors import NotEnoughData
 from modeling.forecast import Cell, ForecastShape
-from modeling.sampling import LazyParts, TrainingSet, equal_spans, window
+from modeling.training_parts import LazyParts, equal_spans
+from modeling.training_rows import TrainingSet, window
 from storage.lake import Lake
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backtest.resampling import Interval, block_length, interval_of
 from modeling.evaluation import Prediction, macro_f1
 from modeling.forecast import CLASSES, Cell
-from modeling.sampling import TrainingSet
+from modeling.training_rows import TrainingSet
 
 Floats = NDArray[np.float64]
 BUCKET_NS: Final = 1_000_000_000

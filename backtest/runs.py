@@ -14,7 +14,7 @@ from backtest.performance import Figures, Performance, Steps, figures, performan
 from backtest.served import NOTHING_CAME, Came, Served, served
 from features.layout import NS_PER_MS
 from features.regimes import REGIME_NAMES
-from modeling.sampling import heard_until
+from modeling.training_rows import heard_until
 
 KEYS: Final = {"run": pl.String, "scope": pl.String, "group": pl.String}
 

@@ -34,9 +34,11 @@ from modeling.parameters import (
     TrainingParameters,
     TransformerParameters,
 )
-from modeling.sampling import InMemory, TrainingSet, survey
 from modeling.snapshot import NETWORKS
+from modeling.survey import survey
 from modeling.training import dense_loss, fit, start_of
+from modeling.training_parts import InMemory
+from modeling.training_rows import TrainingSet
 
 SETTINGS: Final = TrainingParameters(
     learning_rate=3e-4,

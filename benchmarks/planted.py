@@ -11,7 +11,7 @@ from features.regimes import HIGH_VOLATILITY, RANGE, TREND
 from market.simulator.fast import fast_rows
 from market.simulator.parameters import AlphaParameters, SimulationParameters
 from modeling.forecast import Cell, ForecastShape
-from modeling.sampling import TrainingSet
+from modeling.training_rows import TrainingSet
 
 ROW_MS: Final = 20
 WINDOWS_MS: Final = (50, 250, 1000)

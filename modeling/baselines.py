@@ -15,8 +15,10 @@ from market.errors import ModelError
 from modeling.calibration import identity
 from modeling.forecast import CLASSES, ForecastShape
 from modeling.parameters import BaselineParameters
-from modeling.sampling import TrainingSet, learnable, require_classes
+from modeling.sampling import learnable
 from modeling.snapshot import MEDIAN_BAND, ModelSnapshot
+from modeling.survey import require_classes
+from modeling.training_rows import TrainingSet
 
 Doubles = NDArray[np.float64]
 Classes = NDArray[np.int8]

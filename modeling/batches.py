@@ -17,14 +17,10 @@ from modeling.architecture import Architecture
 from modeling.augmentation import Mirror, cut_out, mixing_share, partner
 from modeling.forecast import Floats
 from modeling.parameters import TrainingParameters
-from modeling.sampling import (
-    Survey,
-    TrainingSet,
-    TrainingSource,
-    chunk_starts,
-    high_volatility_factor,
-    learnable,
-)
+from modeling.sampling import learnable
+from modeling.survey import Survey, chunk_starts, high_volatility_factor
+from modeling.training_parts import TrainingSource
+from modeling.training_rows import TrainingSet
 
 Batch = dict[str, Tensor]
 Chunk = dict[str, NDArray[Any]]

@@ -12,7 +12,7 @@ from features.regimes import REGIME_NAMES
 from market.errors import NotEnoughData
 from modeling.forecast import CLASSES, Cell, Floats, ForecastShape
 from modeling.risk_coverage import area_under_risks, risks
-from modeling.sampling import TrainingSet
+from modeling.training_rows import TrainingSet
 from modeling.uncertainty import calibration_error
 
 Doubles = NDArray[np.float64]

@@ -17,7 +17,7 @@ from features.regimes import UNKNOWN
 from market.errors import DataError, NotEnoughData
 from modeling.forecast import Cell, ForecastShape
 from modeling.parameters import CnnParameters
-from modeling.sampling import TrainingSet
+from modeling.training_rows import TrainingSet
 
 Doubles = NDArray[np.float64]
 

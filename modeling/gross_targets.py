@@ -1,7 +1,7 @@
 """The plain question of the requirement: down, flat or up by the gross return, on one or several symbols at once."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from market.instrument import Contract
 from modeling.forecast import Cell
-from modeling.sampling import TrainingSet, training_set
+from modeling.training_rows import TrainingSet, behind_each_other, training_set
 
 Doubles = NDArray[np.float64]
 BALANCED: Final = 1 / 3  # share of Train that a margin is to leave flat
@@ -68,7 +68,6 @@ def pooled(sets: Sequence[TrainingSet]) -> TrainingSet:
     if not sets or any(one.shape != sets[0].shape for one in sets):
         raise ModelError(f"{len(sets)} training sets to pool; they must be some, and of the same cells")
     seams = np.cumsum([0, *(len(one) for one in sets[:-1])])
-    names = [item.name for item in fields(TrainingSet) if item.name != "shape"]
-    joined = {name: np.concatenate([getattr(one, name) for one in sets]) for name in names}
-    joined["valid"][seams] = False
-    return TrainingSet(sets[0].shape, **joined)
+    joined = behind_each_other(sets)
+    joined.valid[seams] = False
+    return joined

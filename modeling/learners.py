@@ -15,7 +15,9 @@ from market.errors import NotEnoughData
 from modeling.boosting import CellRows, Doubles, Forecast, fit_boosted
 from modeling.forecast import CLASSES
 from modeling.parameters import LearnerParameters, SearchParameters
-from modeling.sampling import TrainingSet, learnable, require_classes
+from modeling.sampling import learnable
+from modeling.survey import require_classes
+from modeling.training_rows import TrainingSet
 
 if TYPE_CHECKING:
     from modeling.search import Trial

@@ -1,15 +1,16 @@
 """Windows larger than memory, read part by part: what is said of a row is kept, its features are not."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modeling.forecast import Floats
-from modeling.sampling import TrainingSet, TrainingSource
 from modeling.streaming import Forecaster, NetworkForecaster
+from modeling.training_parts import TrainingSource, own_rows
+from modeling.training_rows import TrainingSet, behind_each_other
 
 Asked = Callable[[TrainingSet], NDArray[Any]]  # what somebody says of each of the next rows, the first axis
 
@@ -25,11 +26,11 @@ def told_of(source: TrainingSource, *asked: Asked) -> Told:
     """What all that are asked say of a window, in one pass over its parts; memory holds the features of one."""
     rows, answers, last = list[TrainingSet](), list[tuple[NDArray[Any], ...]](), None
     for place in range(len(source)):
-        part, said = _ask(own_rows(source, place, last), asked)
+        part, said = _ask(own_rows(source.part(place), last), asked)
         last = int(part.row_ts[-1])
         rows.append(part)
         answers.append(said)
-    return Told(_behind_each_other(rows), tuple(map(np.concatenate, zip(*answers, strict=True))))
+    return Told(behind_each_other(rows), tuple(map(np.concatenate, zip(*answers, strict=True))))
 
 
 def _ask(part: TrainingSet, asked: tuple[Asked, ...]) -> tuple[TrainingSet, tuple[NDArray[Any], ...]]:
@@ -37,35 +38,15 @@ def _ask(part: TrainingSet, asked: tuple[Asked, ...]) -> tuple[TrainingSet, tupl
     return replace(part, values=np.empty((len(part), 0), np.float32)), tuple(ask(part) for ask in asked)
 
 
-def own_rows(source: TrainingSource, place: int, last: int | None) -> TrainingSet:
-    """A part without the context that repeats rows of the one before, which ended at ``last``, ns; None: all of it.
-
-    A part that repeats none begins behind missing rows: its first row is not valid.
-    """
-    part = source.part(place)
-    if last is None:
-        return part
-    own = part.rows(part.row_ts > last)
-    own.valid[0] &= len(own) < len(part)
-    return own
-
-
 def rows_between(source: TrainingSource, first: int, end: int) -> TrainingSet:
     """The rows of a window from one instant to another, both included, ns, with their features."""
     found, last = list[TrainingSet](), None
     for place in range(len(source)):
-        part = own_rows(source, place, last)
+        part = own_rows(source.part(place), last)
         last = int(part.row_ts[-1])
         found.append(part.rows((part.row_ts >= first) & (part.row_ts <= end)))
         del part
-    return _behind_each_other([part for part in found if len(part)])
-
-
-def _behind_each_other(parts: list[TrainingSet]) -> TrainingSet:
-    names = [item.name for item in fields(TrainingSet) if item.name != "shape"]
-    return TrainingSet(
-        parts[0].shape, **{name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
-    )
+    return behind_each_other([part for part in found if len(part)])
 
 
 def forecasts_of(forecaster: Forecaster) -> Asked:

@@ -27,9 +27,11 @@ from modeling.calibration import identity
 from modeling.losses import cost_loss, focal_loss, return_loss
 from modeling.networks.network import Network, load_weights, network_weights
 from modeling.parameters import TrainingParameters
-from modeling.sampling import InMemory, Survey, TrainingSet, TrainingSource, require_every_class, survey
 from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
+from modeling.survey import Survey, require_every_class, survey
+from modeling.training_parts import InMemory, TrainingSource
+from modeling.training_rows import TrainingSet
 
 Clock = Callable[[], float]
 Report = Callable[[int, float], None]  # epoch and its validation loss, nats; may raise to end the fit

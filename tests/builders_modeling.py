@@ -10,8 +10,8 @@ from modeling.architecture import Architecture, CnnArchitecture, GruArchitecture
 from modeling.calibration import Calibration
 from modeling.forecast import Cell, ForecastShape
 from modeling.parameters import TrainingParameters
-from modeling.sampling import TrainingSet
 from modeling.snapshot import ModelSnapshot
+from modeling.training_rows import TrainingSet
 from modeling.walk_forward import Slice, split_validation, walk_forward
 
 CELLS = (Cell(250, 0.0), Cell(250, 2.0), Cell(1000, 0.0))

@@ -12,7 +12,8 @@ import pytest
 
 from assets.shared_fit import Work, fit_on_devices
 from market.errors import ModelError
-from modeling.sampling import InMemory, TrainingSet
+from modeling.training_parts import InMemory
+from modeling.training_rows import TrainingSet
 from tests.builders_modeling import labelled_rows, quick_training, small_network
 
 pytestmark = pytest.mark.acceptance

@@ -25,11 +25,11 @@ from modeling.ensemble import fit_stacking, require_earlier
 from modeling.evaluation import log_loss
 from modeling.forecast import Cell
 from modeling.parameters import EnsembleParameters, GruParameters
-from modeling.sampling import InMemory
 from modeling.search_space import Candidate
 from modeling.snapshot import ENSEMBLE, ModelSnapshot, shares_of
 from modeling.streaming import forecaster_from
 from modeling.training import Report
+from modeling.training_parts import InMemory
 from modeling.uncertainty import AdaptiveConformal, class_scores, true_scores
 from modeling.walk_forward import Slice, ValParts
 from storage.lake import Lake

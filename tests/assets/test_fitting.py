@@ -18,9 +18,9 @@ from config.loading import load_settings
 from config.settings import Paths
 from features.catalogue import feature_names
 from modeling.parameters import TrainingParameters
-from modeling.sampling import InMemory
 from modeling.search import TrialPruned
 from modeling.search_space import Candidate
+from modeling.training_parts import InMemory
 from tests.builders_modeling import SHAPE, labelled_rows, quick_training, random_calibration, random_rows
 
 

@@ -30,7 +30,7 @@ from market.errors import DataError
 from market.events import Events
 from market.schema import events_to_frame, schema_sha
 from modeling.forecast import Cell
-from modeling.sampling import cells_of
+from modeling.training_rows import cells_of
 from storage.lake import Lake
 from tests.builders_labels import MS, START, random_tape
 

@@ -8,20 +8,12 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
+from assets.conformal_tables import conformal_table, interval_table
 from assets.evaluation_metrics import metrics_on_test, risk_metrics
 from assets.evaluation_page import evaluation_document, evaluation_pages
-from assets.member_scores import member_metrics, member_table
-from assets.scores import (
-    OVERALL,
-    Evaluation,
-    Judged,
-    chosen_on_val,
-    conformal_table,
-    headline,
-    interval_table,
-    moments_of,
-    verdict_of,
-)
+from assets.judged import Judged, chosen_on_val, moments_of
+from assets.member_scores import OVERALL, member_metrics, member_table
+from assets.scores import Evaluation, headline, verdict_of
 from backtest.comparison import compare
 from config.loading import load_settings
 from features.regimes import RANGE, TREND
@@ -29,7 +21,7 @@ from labeling.targets import NO_CLASS
 from modeling.evaluation import Prediction, evaluate, evaluate_coverage, evaluate_regimes, evaluate_risks
 from modeling.forecast import ForecastShape
 from modeling.parameters import ConformalParameters
-from modeling.sampling import NOTHING_HEARD
+from modeling.training_rows import NOTHING_HEARD
 from modeling.uncertainty import AdaptiveConformal, interval_scores
 from tests.builders_modeling import CELLS, labelled_rows
 

@@ -13,7 +13,8 @@ from assets import shared_fit
 from assets.shared_fit import Work, fit_on_devices
 from config.loading import load_settings
 from market.errors import ConfigError, ModelError
-from modeling.sampling import chunk_starts, learnable
+from modeling.sampling import learnable
+from modeling.survey import chunk_starts
 from tests.builders_modeling import labelled_rows, quick_training, small_network
 
 

@@ -27,18 +27,10 @@ from market.schema import events_to_frame, schema_sha
 from market.simulator import synthetic_capture
 from market.sources import decoder_for
 from modeling.parameters import TrainingParameters
-from modeling.sampling import (
-    InMemory,
-    LazyParts,
-    TrainingSet,
-    TrainingSource,
-    cells_of,
-    class_counts,
-    newest_rows,
-    weighted_by_uniqueness,
-    window,
-)
+from modeling.sampling import class_counts, weighted_by_uniqueness
 from modeling.training import fit
+from modeling.training_parts import InMemory, LazyParts, TrainingSource, newest_rows
+from modeling.training_rows import TrainingSet, cells_of, window
 from storage.lake import Lake
 from tests.builders_market import COINM_BTC, import_capture
 from tests.builders_modeling import quick_training

@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 
 from assets.calibrating import calibrated_on
+from assets.conformal_tables import conformal_table, interval_table
 from assets.fitting import network_of
+from assets.judged import Judged, judged_on
 from assets.lake_rows import heard_rows
 from assets.partitions import WHOLE, Part
-from assets.scores import Judged, conformal_table, interval_table, judged_on
 from assets.slice_data import SliceData, slice_data
 from assets.train_parts import train_source
 from assets.walk_forward_slices import slice_frame
@@ -24,10 +25,11 @@ from market.schema import schema_sha
 from modeling.baselines import fit_baselines
 from modeling.calibration import identity
 from modeling.parameters import GruParameters
-from modeling.sampling import InMemory, TrainingSet, TrainingSource, newest_rows, window
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import NetworkForecaster, forecaster_from
 from modeling.told import rows_between, told_of
+from modeling.training_parts import InMemory, TrainingSource, newest_rows
+from modeling.training_rows import TrainingSet, window
 from modeling.walk_forward import Slice, ValParts
 from tests.assets.test_train_parts import (
     MEMORY,

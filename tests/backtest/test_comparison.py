@@ -7,7 +7,7 @@ import pytest
 
 from backtest.comparison import bucket_counts, compare
 from modeling.evaluation import Prediction, confusion
-from modeling.sampling import TrainingSet
+from modeling.training_rows import TrainingSet
 from tests.builders_modeling import labelled_rows
 
 

@@ -9,8 +9,8 @@ from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from modeling.baselines import fit_baselines, fit_median_band, median_regression, persisting
 from modeling.parameters import BaselineParameters
-from modeling.sampling import NOTHING_HEARD
 from modeling.streaming import forecaster_from
+from modeling.training_rows import NOTHING_HEARD
 from tests.builders_modeling import SHAPE, labelled_rows
 
 NAMES = ("queue_imbalance", "b", "c", "d", "e")

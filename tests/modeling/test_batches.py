@@ -11,7 +11,10 @@ import pytest
 from features.regimes import HIGH_VOLATILITY, RANGE
 from labeling.targets import NO_CLASS
 from modeling.augmentation import Mirror
-from modeling.sampling import InMemory, LazyParts, TrainingSet, equal_spans, learnable, survey, window
+from modeling.sampling import learnable
+from modeling.survey import survey
+from modeling.training_parts import InMemory, LazyParts, equal_spans
+from modeling.training_rows import TrainingSet, window
 from tests.builders_modeling import ROW_NS, labelled_rows, quick_training, small_network
 
 torch = pytest.importorskip("torch")

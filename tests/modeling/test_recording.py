@@ -17,8 +17,9 @@ from modeling.architecture import architecture, base_dilations
 from modeling.baselines import fit_baselines
 from modeling.calibration import fit_calibration
 from modeling.evaluation import baseline_prediction, evaluate, model_prediction
-from modeling.sampling import TrainingSet, cells_of, learnable, training_set, window
+from modeling.sampling import learnable
 from modeling.streaming import forecaster_from
+from modeling.training_rows import TrainingSet, cells_of, training_set, window
 from modeling.walk_forward import Slice, assert_purged, walk_forward
 from storage.bundle import Bundle, golden_rows, read_bundle, write_bundle
 from storage.captures import capture_lines

@@ -12,17 +12,9 @@ from labeling.replay import OK, PAST_END
 from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from modeling.forecast import Cell
-from modeling.sampling import (
-    NOTHING_HEARD,
-    cells_of,
-    heard_until,
-    learnable,
-    ready_rows,
-    require_classes,
-    training_set,
-    weighted_by_uniqueness,
-    window,
-)
+from modeling.sampling import learnable, ready_rows, weighted_by_uniqueness
+from modeling.survey import require_classes
+from modeling.training_rows import NOTHING_HEARD, cells_of, heard_until, training_set, window
 from tests.builders_labels import label_parameters
 from tests.builders_modeling import ROW_NS, START, labelled_rows
 

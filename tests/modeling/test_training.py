@@ -16,8 +16,11 @@ from features.regimes import HIGH_VOLATILITY, RANGE
 from labeling.targets import NO_CLASS
 from market.errors import ModelError, NotEnoughData
 from modeling.augmentation import Mirror
-from modeling.sampling import InMemory, LazyParts, equal_spans, learnable, survey, window
+from modeling.sampling import learnable
 from modeling.streaming import forecaster_from
+from modeling.survey import survey
+from modeling.training_parts import InMemory, LazyParts, equal_spans
+from modeling.training_rows import window
 from tests.builders_modeling import (
     CELLS,
     ROW_NS,

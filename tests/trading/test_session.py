@@ -13,7 +13,7 @@ from labeling.targets import NO_CLASS, classes, label_rows
 from market.events import BUY, SELL, Events, aligned_ts
 from market.orders import FILL, REPORT
 from modeling.certainty import Instant, Outlook
-from modeling.sampling import heard_until
+from modeling.training_rows import heard_until
 from modeling.uncertainty import AdaptiveConformal, class_scores
 from tests.builders_labels import label_parameters
 from tests.builders_market import COINM_BTC, recorded_events

@@ -1,0 +1,126 @@
+"""What a slice's model and all that stand beside it say of Test, over the same rows, each by its own decision rule."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assets.bundles import NETWORK, slice_model
+from assets.fitting import longest_memory_rows
+from assets.member_scores import member_predictions
+from assets.partitions import Part
+from assets.slice_data import SliceData, slice_data
+from config.settings import Settings
+from features.catalogue import feature_names
+from modeling.baselines import Baseline, fit_baselines
+from modeling.decision import fit_decision
+from modeling.evaluation import Prediction, Predictor, model_prediction
+from modeling.forecast import Floats, ForecastShape
+from modeling.learners import Learner, fit_learners
+from modeling.sampling import learnable
+from modeling.streaming import NetworkForecaster, forecaster_from
+from modeling.told import Asked, forecasts_of, member_forecasts_of, told_of
+from modeling.training_parts import TrainingSource, newest_rows
+from modeling.training_rows import TrainingSet
+from modeling.uncertainty import return_moments
+from storage.lake import Lake
+
+if TYPE_CHECKING:
+    from modeling.search import Trial
+
+Moments = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and deviation, bp, both (N, H)
+Answers = Mapping[str, NDArray[Any]]  # of a window, by who gave them
+
+MODEL: Final = "model"
+_MEMBERS: Final = "members"  # of the model, all in one answer
+
+
+class Judged(NamedTuple):
+    """What everybody said of Test, and what the model said of the third part of Val before it."""
+
+    conformal: TrainingSet
+    test: TrainingSet
+    scored: NDArray[np.bool_]  # (N, C) rows of Test that all are scored on
+    said: tuple[Prediction, ...]  # the class prior first, the model last
+    before: Prediction  # of the model, on ``conformal``
+    expected: tuple[Moments, Moments]  # returns that the model expects, on ``conformal`` and on ``test``
+    memory_rows: int  # of the model
+    members: tuple[Prediction, ...] = ()  # of the model, each by itself, on ``test``
+    trials: "tuple[Trial, ...]" = ()  # of the searches for the settings of learners
+
+
+def judged(settings: Settings, lake: Lake, part: Part) -> Judged:
+    """The slice's model and all baselines, fitted on Train, on the same rows and features, asked about Test."""
+    return judged_beside(settings, lake, part, fit_learners)
+
+
+def judged_beside(settings: Settings, lake: Lake, part: Part, fit: Callable[..., Sequence[Learner]]) -> Judged:
+    """``judged`` with other learners than the configured ones, or with none."""
+    data, models = slice_data(settings, lake, part, longest_memory_rows(settings)), settings.models
+    model = forecaster_from(slice_model(settings, lake, part, NETWORK))
+    assert isinstance(model, NetworkForecaster)
+    rules, _ = fit_baselines(data.taught, feature_names(settings.features_of(part.symbol)), models.baselines)
+    val = newest_rows(data.search, models.learners.most_rows)
+    learners = fit(data.taught, val, models.learners, models.search, model.receptive_rows)
+    trials = tuple(trial for one in learners for trial in one.trials)
+    return judged_on(data, model, rules, learners)._replace(trials=trials)
+
+
+def judged_on(
+    data: SliceData, model: NetworkForecaster, rules: Sequence[Baseline], learners: Sequence[Predictor]
+) -> Judged:
+    """What a model and all that stand beside it say, of windows that are read part by part."""
+    shape, rows = model.shape, model.receptive_rows
+    third, (before,) = told_of(data.conformal, forecasts_of(model))
+    val, on_val = _answers(data.calibration, _everybody(model, learners))
+    by_row = {rule.name: rule.predict for rule in rules if rule.by_row}
+    test, on_test = _answers(data.test, _everybody(model, learners) | by_row)
+    usable, names = learnable(val, rows), [learner.name for learner in learners]
+    plain = [_by_rule(rule, on_test[rule.name] if rule.by_row else rule.predict(test)) for rule in rules]
+    chosen = [chosen_on_val(val, usable, *pair) for pair in _pairs(shape, names, on_val, on_test)]
+    apart = (member_predictions(shape, said[_MEMBERS]) for said in (on_val, on_test))
+    members = tuple(chosen_on_val(val, usable, *pair) for pair in zip(*apart, strict=True))
+    expected = moments_of(shape, before), moments_of(shape, on_test[MODEL])
+    earlier = model_prediction(MODEL, shape, before)
+    return Judged(third, test, learnable(test, rows), (*plain, *chosen), earlier, expected, rows, members)
+
+
+def _answers(window: TrainingSource, asked: Mapping[str, Asked]) -> tuple[TrainingSet, Answers]:
+    """A window without its features, and what everybody says of it."""
+    rows, said = told_of(window, *asked.values())
+    return rows, dict(zip(asked, said, strict=True))
+
+
+def _everybody(model: NetworkForecaster, learners: Sequence[Predictor]) -> dict[str, Asked]:
+    """The model, its members, the learners, before their first row."""
+    own = {MODEL: forecasts_of(model), _MEMBERS: member_forecasts_of(model)}
+    return own | {learner.name: learner.predict_proba for learner in learners}
+
+
+def _pairs(shape: ForecastShape, learners: Sequence[str], *windows: Answers) -> Iterator[tuple[Prediction, ...]]:
+    """What each learner, then the model, said of either window."""
+    for name in learners:
+        yield tuple(likeliest(name, said[name]) for said in windows)
+    yield tuple(model_prediction(MODEL, shape, said[MODEL]) for said in windows)
+
+
+def likeliest(name: str, probabilities: NDArray[np.floating]) -> Prediction:
+    """Who gives these probabilities says the likeliest class of every row."""
+    return Prediction(name, (probabilities.argmax(-1) - 1).astype(np.int8), probabilities)
+
+
+def _by_rule(rule: Baseline, answers: NDArray[np.int8]) -> Prediction:
+    return Prediction(rule.name, answers, rule.frequencies(answers))
+
+
+def chosen_on_val(
+    calibration: TrainingSet, usable: NDArray[np.bool_], before: Prediction, after: Prediction
+) -> Prediction:
+    """What somebody says of Test by the decision rule that their probabilities on the second part of Val chose."""
+    return fit_decision(before.probabilities, calibration.classes, usable).said(after.name, after.probabilities)
+
+
+def moments_of(shape: ForecastShape, forecasts: Floats) -> Moments:
+    """Mean and deviation of the returns that forecasts expect, by the classes of each horizon's cheapest cell."""
+    return return_moments(shape.probabilities(forecasts)[:, list(shape.anchors)], shape.returns_bp(forecasts))
