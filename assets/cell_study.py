@@ -60,7 +60,8 @@ def cell_trials(on: Bench, model: ModelSnapshot, study: str) -> Iterator["Trial"
     for number, cell in enumerate(on.shape.cells):
         earned = profit(replace(on, settings=at_cell(on.settings, cell)), model)
         asked = {"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp}
-        yield Trial(study, number, COMPLETE, asked, earned.net, skill[cell], earned.minute_ts, earned.minute_net, "")
+        told = earned.minute_ts, earned.minute_net, "", earned.held_minutes
+        yield Trial(study, number, COMPLETE, asked, earned.net, skill[cell], *told)
 
 
 def at_cell(settings: Settings, cell: Cell) -> Settings:

@@ -17,8 +17,10 @@ from assets.partitions import Part
 from assets.shared_fit import Work, fit_on_devices
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
 from assets.slice_data import SliceData, compiled_before, slice_data, slice_of
+from assets.walk_forward_slices import NS_PER_S
 from backtest.compiled import Compiled, forecasts_on
 from backtest.engine import Window
+from backtest.holding import longest_hold_ns
 from backtest.performance import minute_profits
 from backtest.runs import Run
 from backtest.surface import run_desk
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from modeling.training import Fit
 
 TIMED_STEPS = 500
+NS_PER_MINUTE: Final = 60 * NS_PER_S
 LEDGER: Final = "trials.jsonl"  # of a study, beside its journal
 
 Say = Callable[[str], None]
@@ -170,14 +173,17 @@ class Profit(NamedTuple):
     net: float
     minute_ts: tuple[int, ...]  # UTC minutes that were traded through, ns
     minute_net: tuple[float, ...]
+    held_minutes: float  # the longest position
 
 
 def profit(on: Bench, model: ModelSnapshot) -> Profit:
-    """Net profit of a model over the first part of Val, as a whole and minute by minute."""
+    """Net profit of a model over the first part of Val, as a whole and minute by minute, and its longest position."""
     run = earn(on, model)
-    minutes = minute_profits(run.result.decisions["row_ts"], run.result.decisions["equity"])
+    decisions = run.result.decisions
+    minutes = minute_profits(decisions["row_ts"], decisions["equity"])
     ts, net = (tuple(minutes[name].to_list()) for name in ("minute", "net"))
-    return Profit(run.performance.net_quote, ts, net)
+    held_ns = longest_hold_ns(decisions["row_ts"], decisions["position"])
+    return Profit(run.performance.net_quote, ts, net, held_ns / NS_PER_MINUTE)
 
 
 def skills(on: Bench, model: ModelSnapshot) -> dict[Cell, float]:
@@ -242,16 +248,17 @@ def searched_space(on: Bench) -> NetworkSpace:
 def judge_candidate(on: Bench, candidate: Candidate, report: Callable[[int, float], None]) -> "Score":
     """Net profit over the first part of Val, quote currency. Raises TrialPruned if one step is too slow to trade on.
 
-    How long a step takes does not depend on the weights: it is measured before they are learned.
+    How long a step takes does not depend on the weights: it is measured before they are learned. What trades is
+    calibrated as the served model is: focal loss flattens probabilities, by as much as the candidate asks for.
     """
     from modeling.search import Score, TrialPruned
 
     budget_us = on.settings.models.step_budget_us
     if (duration := step_us(untrained(network_of(on.features, candidate.network, on.shape)))) > budget_us:
         raise TrialPruned(f"a streaming step takes {duration:.0f} us, allowed are {budget_us:g}")
-    model = train(on, candidate, report=lambda epoch, val_nll: report(epoch, -val_nll)).model
+    model = calibrate(on, train(on, candidate, report=lambda epoch, val_nll: report(epoch, -val_nll)).model)
     earned = profit(on, model)
-    return Score(earned.net, skill(on, model), earned.minute_ts, earned.minute_net)
+    return Score(earned.net, skill(on, model), earned.minute_ts, earned.minute_net, earned.held_minutes)
 
 
 def untrained(network: Architecture) -> ModelSnapshot:

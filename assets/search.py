@@ -88,6 +88,7 @@ def trial_frame(trials: list[dict[str, object]]) -> pl.DataFrame:
         "settings": pl.String,
         "minute_ts": pl.List(pl.Int64),
         "minute_net": pl.List(pl.Float64),
+        "held_minutes": pl.Float64,
         "reason": pl.String,
     }
     rows = [{**trial, "settings": json.dumps(trial["settings"], sort_keys=True)} for trial in trials]

@@ -1,5 +1,6 @@
 """What the statistics say of a slice's search: the best trial beside every one that was ever begun on the slice."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +27,21 @@ def whole_ledger(folder: Path) -> list[dict[str, object]]:
 
 
 def verdict_of(settings: Settings, ledger: list[dict[str, object]]) -> SearchVerdict:
-    """Is the best trial better than not trading? A position of a trial is held to its horizon."""
+    """Is the best trial better than not trading, by blocks that hold the longest position of any that earned?"""
     horizon = settings.trading.horizon_ms / _MS_PER_MINUTE
-    return judge_search(trial_table(ledger), horizon, horizon, np.random.default_rng(0))
+    return judge_search(trial_table(ledger), horizon, longest_held(ledger, horizon), np.random.default_rng(0))
+
+
+def longest_held(ledger: Iterable[Mapping[str, Any]], horizon: float) -> float:
+    """The longest position of a trial that earned, minutes; ``horizon`` where none is known to be longer.
+
+    A forecast that keeps its sign keeps the position: who holds one side all along has made one bet on the drift.
+
+    >>> longest_held([{"value": 2.0, "held_minutes": 0.5}, {"value": -1.0, "held_minutes": 9.0}, {"value": 1.0}], 0.1)
+    0.5
+    """
+    earned = [trial for trial in ledger if (trial.get("value") or 0.0) > 0]
+    return max([horizon, *(float(trial.get("held_minutes") or 0.0) for trial in earned)])
 
 
 def facts_of(verdict: SearchVerdict) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Score:
     nll_skill: float  # breaks ties, as when nobody trades
     minute_ts: tuple[int, ...]  # UTC minutes that were traded through, ns
     minute_net: tuple[float, ...]  # net PnL of each, for the statistics of multiple testing
+    held_minutes: float = 0.0  # the longest position, likewise
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Trial:
     minute_ts: tuple[int, ...]
     minute_net: tuple[float, ...]
     reason: str  # why it has no value, empty where it has
+    held_minutes: float | None = None  # see Score
 
 
 C = TypeVar("C")  # a candidate: one point of the space that is searched

@@ -26,7 +26,7 @@ SYMBOL = "binance-coinm-btcusd_perp"
 def earned(on: Bench, _: ModelSnapshot) -> Profit:
     """More at a longer horizon, less at a higher budget."""
     trading = on.settings.trading
-    return Profit(trading.horizon_ms - trading.budget_bp, (60,), (float(trading.horizon_ms),))
+    return Profit(trading.horizon_ms - trading.budget_bp, (60,), (float(trading.horizon_ms),), 0.5)
 
 
 def test_every_cell_is_asked_by_itself_and_counts_as_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +40,7 @@ def test_every_cell_is_asked_by_itself_and_counts_as_a_trial(tmp_path: Path, mon
         {"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp} for cell in CELLS
     ]
     assert [trial.value for trial in trials] == [250.0, 248.0, 1000.0]
+    assert {trial.held_minutes for trial in trials} == {0.5}
     assert on.settings.trading.horizon_ms == load_settings("dev").trading.horizon_ms
     for trial in [*trials, *trials]:  # a second look at the same model is no further trial
         append_trial(tmp_path / "cells-a" / LEDGER, trial)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from assets import fitting, models
+from assets.calibrating import calibrated_on
 from assets.partitions import Part
 from config.loading import load_settings
 from config.settings import Paths
@@ -21,7 +22,14 @@ from modeling.parameters import TrainingParameters
 from modeling.search import TrialPruned
 from modeling.search_space import Candidate
 from modeling.training_parts import InMemory
-from tests.builders_modeling import SHAPE, labelled_rows, quick_training, random_calibration, random_rows
+from tests.builders_modeling import (
+    SHAPE,
+    labelled_rows,
+    quick_training,
+    random_calibration,
+    random_model,
+    random_rows,
+)
 
 
 def on_a_slice() -> Any:
@@ -43,6 +51,30 @@ def test_a_candidate_too_slow_to_trade_on_is_pruned_before_training(monkeypatch:
     on.settings = replace(on.settings, models=replace(dev, step_budget_us=0.001))
     with pytest.raises(TrialPruned, match=r"a streaming step takes \d+ us, allowed are 0.001"):
         fitting.judge_candidate(on, Candidate(dev.network, training), lambda *_: None)
+
+
+def test_a_candidate_trades_and_is_scored_by_the_probabilities_that_its_calibration_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By those of the served model's own step, on the second part of Val; learnt nowhere else."""
+    settings, val = load_settings("dev"), labelled_rows(900, seed=3)
+    raw = random_model(3)
+    data = SimpleNamespace(calibration=InMemory(val))
+    on = SimpleNamespace(settings=settings, features=settings.features, shape=SHAPE, data=data)
+    judged: list[Any] = []
+
+    def earned(_: Any, model: Any) -> fitting.Profit:
+        judged.append(model)
+        return fitting.Profit(1.0, (60,), (1.0,), 0.25)
+
+    monkeypatch.setattr(fitting, "train", lambda *_, **__: SimpleNamespace(model=raw))
+    monkeypatch.setattr(fitting, "profit", earned)
+    monkeypatch.setattr(fitting, "skill", lambda _, model: judged.append(model) or 0.5)
+    score = fitting.judge_candidate(on, Candidate(settings.models.network, settings.models.training), lambda *_: None)
+    served = calibrated_on(raw, InMemory(val), settings.models.calibration)
+    assert [model.calibration.as_dict() for model in judged] == [served.calibration.as_dict()] * 2
+    assert served.calibration.as_dict() != raw.calibration.as_dict()
+    assert (score.value, score.nll_skill, score.held_minutes) == (1.0, 0.5, 0.25)
 
 
 PART, SEED = Part("symbol", "k0"), 11
