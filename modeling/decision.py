@@ -14,6 +14,7 @@ from modeling.evaluation import Prediction, confusion, macro_f1
 
 Doubles = NDArray[np.float64]
 _TRIED: Final = np.linspace(0.0, 1.0, 21)  # 0: the likeliest class; 1: the one that most exceeds its share
+_BESIDE: Final = 3  # exponents on either side that one is judged with: seconds of market draw peaks that do not last
 _LEAST_SHARE: Final = 1e-6
 
 
@@ -44,7 +45,9 @@ class DecisionRule:
 def fit_decision(
     probabilities: NDArray[np.floating], classes: NDArray[np.int8], scored: NDArray[np.bool_]
 ) -> DecisionRule:
-    """The rule of largest macro-F1 on a window, the nearest to the likeliest class where several are equal.
+    """The rule of largest macro-F1 around it on a window, the nearest to the likeliest class where several are equal.
+
+    Each exponent is judged with those beside it, see ``smoothed``; none is chosen that the likeliest class beats there.
 
     probabilities : (N, C, 3); classes : (N, C); scored : (N, C) rows that count
     Raises NotEnoughData if a cell has no such row.
@@ -58,6 +61,23 @@ def fit_decision(
         share = given.mean((0, 1))
         rules = [DecisionRule(np.array([exponent]), share[None]) for exponent in _TRIED]
         heights = [macro_f1(confusion(truth, rule.classes(given)[:, 0].astype(np.int64))) for rule in rules]
-        exponents.append(_TRIED[int(np.argmax(heights))])
+        exponents.append(_chosen(np.array(heights)))
         shares.append(share)
     return DecisionRule(np.array(exponents), np.array(shares))
+
+
+def _chosen(heights: Doubles) -> float:
+    """The exponent to say by, of those that are no worse than the likeliest class on the window itself."""
+    kept = np.where(heights >= heights[0], smoothed(heights, _BESIDE), -np.inf)
+    return float(_TRIED[int(np.argmax(kept))])
+
+
+def smoothed(heights: Doubles, beside: int) -> Doubles:
+    """The mean of each height and of as many on either side, shape as given; beyond the ends the last one goes on.
+
+    >>> smoothed(np.array([0.0, 0.0, 3.0, 0.0, 2.0, 2.0]), 1).round(2).tolist()
+    [0.0, 1.0, 1.0, 1.67, 1.33, 2.0]
+    """
+    padded = np.pad(heights, beside, mode="edge")
+    means = np.convolve(padded, np.full(2 * beside + 1, 1.0 / (2 * beside + 1)), mode="valid")
+    return np.asarray(np.round(means, 12), np.float64)  # equal heights stay equal

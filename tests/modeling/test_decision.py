@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from market.errors import NotEnoughData
-from modeling.decision import DecisionRule, fit_decision
+from modeling.decision import DecisionRule, _chosen, fit_decision, smoothed
 from modeling.evaluation import confusion, macro_f1
 
 
@@ -36,6 +37,21 @@ def test_rule_is_at_least_as_good_as_the_likeliest_class_where_it_was_chosen(see
     chosen = rule.classes(probabilities)[:, 0].astype(np.int64)
     assert macro_f1(confusion(truth, chosen)) >= macro_f1(confusion(truth, likeliest))
     assert np.allclose(rule.shares[0], probabilities[:, 0].mean(0))
+
+
+def test_a_peak_that_its_neighbours_do_not_share_is_not_chosen():
+    heights = np.full(21, 0.40)
+    heights[2] = 0.50  # a few rows that lie just there
+    heights[10:17] = 0.48
+    assert _chosen(heights) == pytest.approx(0.65)
+    heights[13] = 0.39  # itself worse than the likeliest class
+    assert _chosen(heights) in (pytest.approx(0.6), pytest.approx(0.7))
+
+
+@given(heights=arrays(np.float64, 21, elements=st.floats(0, 1)), beside=st.integers(1, 5))
+def test_smoothed_heights_are_those_that_a_loop_finds(heights, beside):
+    places = [[min(max(place + step, 0), 20) for step in range(-beside, beside + 1)] for place in range(21)]
+    assert smoothed(heights, beside) == pytest.approx([heights[near].mean() for near in places])
 
 
 def test_rule_finds_rare_classes_and_passes_over_rows_that_do_not_count():
