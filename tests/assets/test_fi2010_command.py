@@ -4,11 +4,12 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import main
-from assets.fi2010_command import MODEL, fit_network, predictions
+from assets.fi2010_command import MODEL, fit_network, predictions, table_text
 from config.loading import load_settings
 from config.settings import Settings
 from modeling.fi2010 import Files, matrix_of, parts_of
@@ -53,6 +54,14 @@ def test_benchmark_prints_every_predictor_at_every_horizon(tmp_path, monkeypatch
     assert scores["imbalance", 10]["macro_f1"] > 0.8
     assert scores["logistic", 10]["nll_skill"] > 0.5
     assert scores[MODEL, 10]["nll"] < scores["class_prior", 10]["nll"]
+    head, *rows = table_text(found["scores"], SimpleNamespace(windows=found["windows"])).splitlines()  # type: ignore[arg-type]
+    assert head == "621 / 81 / 561 windows of 100 to train, validate and test"
+    table = {row[:30].rstrip(): row[30:].split() for row in rows}
+    horizons = (10, 20, 30, 50, 100)
+    assert table["macro-F1, %"] == [f"k={events}" for events in horizons]
+    assert table[MODEL] == [f"{100 * scores[MODEL, events]['macro_f1']:.1f}" for events in horizons]
+    assert table["TLOB (published)"] == ["82.0", "83.0", "-", "90.0", "93.0"]
+    assert len(table) == 1 + len(PREDICTORS) + 3
 
 
 def test_wrong_folder_and_wrong_file_are_told_in_one_line(tmp_path, monkeypatch, capsys) -> None:
