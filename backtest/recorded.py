@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.answers import legs_of_answers
+from backtest.arrivals import legs_as_agreed
 from backtest.venue import SimulatedVenue
 from market.events import Events, aligned_ts
 from market.latency import Legs
@@ -40,11 +40,11 @@ class OrderLegs:
     of its newest answered order that left no later, or of its first.
     """
 
-    def __init__(self, answers: NDArray[np.void], otherwise: Legs) -> None:
-        """``answers``: of one desk (``backtest.answers``); ``otherwise``: where none was ever answered."""
+    def __init__(self, answers: NDArray[np.void], tape: Events, otherwise: Legs) -> None:
+        """``answers``: of one desk (``backtest.answers``); ``otherwise``: where none was ever answered, and agreed."""
         told = answers[answers["kind"] != 0]
         told = told[np.argsort(told["sent_ts"], kind="stable")]
-        legs = [Legs(*row) for row in np.maximum(legs_of_answers(told), 0).tolist()]
+        legs = [Legs(*row) for row in np.maximum(legs_as_agreed(told, tape, otherwise.entry_ns), 0).tolist()]
         placed = [place for place in range(told.size) if told["verb"][place] == PLACE]
         self._own = dict(zip(told[["order_id", "sent_ts"]].tolist(), legs, strict=True))
         self._of_order = {int(told["order_id"][place]): legs[place] for place in placed}

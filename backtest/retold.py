@@ -88,7 +88,8 @@ class Backtests:
 
     def _as_recorded(self, fees: tuple[float, float], left: frozenset[int]) -> Floats:
         told, assumed = self.told, self.assumed.venue
-        legs = OrderLegs(told.answers, Legs(0, 0, assumed.order_latency_ns, assumed.ack_latency_ns))
+        agreed = Legs(0, 0, told.venue.order_latency_ns, told.venue.ack_latency_ns)
+        legs = OrderLegs(told.answers, told.tape, agreed)
         inner = SimulatedVenue(told.instrument, assumed, legs)
         venue = RecordedVenue(inner, told.tape, self._orders, left)
         skipped = frozenset(np.flatnonzero(told.decisions["reason"] == SKIPPED).tolist())

@@ -13,7 +13,7 @@ from live.desk import Desk
 from live.plan import LivePlan
 from live.replay import Pair, Playback, Strategies
 from market.errors import JournalError
-from market.events import empty_events
+from market.events import EVENT
 from market.orders import FILL, REPORT
 from market.reader import FrameReader
 from storage.journal import KILL, Record
@@ -22,6 +22,23 @@ from trading.ports import Forecaster, Strategy
 from trading.records import DECISION, INTENT
 
 _NOTHING: Final = np.zeros(0, np.float32)
+_ROW: Final = np.dtype([("row_ts", "i8"), ("status", "u1"), ("best_bid", "i8"), ("best_ask", "i8")])
+
+
+class _Records:
+    """Records of one kind, end to end: a day has millions of them, and an object each would not fit into memory."""
+
+    def __init__(self, dtype: Any) -> None:
+        self._dtype, self._bytes = np.dtype(dtype), bytearray()
+
+    def extend(self, records: NDArray[Any]) -> None:
+        """Append some; raises BufferError once the array has been asked for."""
+        self._bytes += records.astype(self._dtype, copy=False).tobytes()
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """All of them, no copy."""
+        return np.frombuffer(self._bytes, self._dtype)
 
 
 class _Overheard:
@@ -44,9 +61,10 @@ class _Notes:
 
     def __init__(self, desk: Desk) -> None:
         self.killed = False  # before the next row
-        self.pairs: list[Pair] = []
-        self.rows: list[Row] = []
-        self.forecasts: list[NDArray[np.float32]] = []
+        self.rows, self.forecasts = _Records(_ROW), _Records(np.float32)
+        self.decisions, self.intents = _Records(DECISION), _Records(INTENT)
+        self.reports, self.report_rows = _Records(REPORT), _Records(np.int64)
+        self.fills = 0
         self.changes: list[Change] = []
         self.opening = self._newest = desk.session.strategy
         self._desk = desk
@@ -60,10 +78,15 @@ class _Notes:
         if self.killed:
             self.changes.append(Change(pair.row_ts, None, False))
             self.killed = False
-        self.rows.append(_closed(session.row)._replace(raw=_NOTHING, values=_NOTHING))
+        row = _closed(session.row)
+        self.rows.extend(np.array([(row.row_ts, row.status, row.best_bid, row.best_ask)], _ROW))
         forecast = session.strategy.forecaster.newest  # type: ignore[attr-defined]
-        self.forecasts.append(np.append(forecast[session.strategy.columns], forecast[-1]))
-        self.pairs.append(pair)
+        self.forecasts.extend(np.append(forecast[session.strategy.columns], forecast[-1]))
+        self.decisions.extend(pair.written.record)
+        self.intents.extend(pair.written.intents)
+        self.reports.extend(pair.written_reports)
+        self.report_rows.extend(np.repeat(np.int64(pair.row_ts), pair.written_reports.size))
+        self.fills += int((pair.written_reports["kind"] == FILL).sum())
 
 
 class Overhearing(Playback):
@@ -73,7 +96,7 @@ class Overhearing(Playback):
         for desk in desks:
             desk.idle = desk.session.forecasting.strategy = _overheard(desk.session.strategy)
         super().__init__(reader, desks, lambda sha: _overheard(strategies(sha)))
-        self._tape = [empty_events(0)]
+        self._tape = _Records(EVENT)
         self._notes = [_Notes(desk) for desk in desks]
 
     def pairs(self, records: Iterable[Record]) -> Iterator[Pair]:
@@ -84,24 +107,22 @@ class Overhearing(Playback):
 
     def fills_of(self, place: int) -> int:
         """Fills that a desk was told of so far."""
-        return sum(int((pair.written_reports["kind"] == FILL).sum()) for pair in self._notes[place].pairs)
+        return self._notes[place].fills
 
     def told(self, place: int, plan: LivePlan) -> Told:
-        """A desk, as far as it has been played."""
+        """A desk, once it has been played to the end."""
         notes = self._notes[place]
-        written = [pair.written for pair in notes.pairs]
-        heard = [(pair.row_ts, pair.written_reports) for pair in notes.pairs if pair.written_reports.size]
         return Told(
             instrument=plan.instrument,
             features=plan.features,
             venue=plan.venue,
-            tape=np.concatenate(self._tape),
-            rows=_rows_of(notes.rows),
-            forecasts=np.array(notes.forecasts, np.float32).reshape(-1, TRADED + 1),
-            decisions=np.concatenate([np.zeros(0, DECISION), *(made.record for made in written)]),
-            intents=np.concatenate([np.zeros(0, INTENT), *(made.intents for made in written)]),
-            reports=np.concatenate([np.zeros(0, REPORT), *(reports for _, reports in heard)]),
-            report_rows=np.repeat([ts for ts, _ in heard], [reports.size for _, reports in heard]).astype(np.int64),
+            tape=self._tape.array,
+            rows=_rows_of(notes.rows.array),
+            forecasts=notes.forecasts.array.reshape(-1, TRADED + 1),
+            decisions=notes.decisions.array,
+            intents=notes.intents.array,
+            reports=notes.reports.array,
+            report_rows=notes.report_rows.array,
             opening=_known(notes.opening),
             changes=tuple(notes.changes),
         )
@@ -113,7 +134,7 @@ class Overhearing(Playback):
             yield record
 
     def _push(self, events: NDArray[np.void]) -> None:
-        self._tape.append(events)
+        self._tape.extend(events)
         super()._push(events)
 
 
@@ -133,12 +154,6 @@ def _known(strategy: Strategy) -> Strategy:
     return strategy._replace(forecaster=Known(), columns=np.arange(TRADED, dtype=np.intp), certainty=None)
 
 
-def _rows_of(rows: list[Row]) -> Rows:
-    return Rows(
-        row_ts=np.array([row.row_ts for row in rows], np.int64),
-        status=np.array([row.status for row in rows], np.uint8),
-        best_bid=np.array([row.best_bid for row in rows], np.int64),
-        best_ask=np.array([row.best_ask for row in rows], np.int64),
-        values=np.zeros((len(rows), 0), np.float32),
-        regime=np.zeros(len(rows), np.int8),
-    )
+def _rows_of(rows: NDArray[np.void]) -> Rows:
+    known = {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()}
+    return Rows(**known, values=np.zeros((rows.size, 0), np.float32), regime=np.zeros(rows.size, np.int8))
