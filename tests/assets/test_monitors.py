@@ -1,5 +1,6 @@
 """The monitors over a journal that a runner has written: rows as the runner made them, verdicts, and their checks."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from assets.journal_tables import EVENTS_TABLE
 from assets.live_journal import live_journal, live_journal_hold, live_table
 from assets.paid_cost import paid_cost, paid_cost_hold
 from assets.partitions import WHOLE, Part
-from assets.walk_forward_slices import slice_frame
+from assets.walk_forward_slices import frame_slices, slice_frame
 from config.settings import Paths, Settings
 from features.batch import feature_rows, rows_to_frame
 from features.catalogue import feature_names
@@ -129,6 +130,28 @@ def test_the_drift_of_a_market_from_itself_is_none(judged: Judged) -> None:
     samples = lake.scan(SAMPLES, COINM_BTC.name, [WHOLE]).collect()
     assert set(samples["side"]) == {"live", "reference"}
     assert samples.columns[1:] == list(names)
+
+
+def test_drift_is_held_against_train_and_nothing_after_it(judged: Judged, tmp_path: Path) -> None:
+    shutil.copytree(judged[0].paths.var, tmp_path / "var")
+    settings, lake = replace(judged[0], paths=Paths(tmp_path / "var")), Lake(tmp_path / "var" / "lake")
+    [piece] = frame_slices(lake.scan("walk_forward_slices", COINM_BTC.name, [WHOLE]).collect())
+    shorter = replace(piece, train=(piece.train[0], START + 5 * SECOND))
+    put(lake, "walk_forward_slices", COINM_BTC.name, WHOLE, slice_frame([shorter]))
+    names = feature_names(settings.features_of(COINM_BTC.name))
+    rows = lake.scan("features", COINM_BTC.name, [DAY]).collect()
+    moved = pl.when(pl.col("row_ts") < shorter.train[1]).then(pl.col(names[0]) + 50).otherwise(pl.col(names[0]) - 50)
+    put(lake, "features", COINM_BTC.name, DAY, rows.with_columns(moved.cast(pl.Float32)))
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([drift], resources={"settings": settings, "lake": lake}, instance=instance)
+    facts = lake.manifest("drift", COINM_BTC.name, WHOLE).metadata
+    raw = lake.scan("drift", COINM_BTC.name, [WHOLE], unchecked=True).collect().group_by("name").agg(pl.col("ks").max())
+    far = dict(raw.rows())
+    assert far[names[0]] == 1.0
+    assert max(far[name] for name in names[1:]) < 1.0
+    assert facts["reference_rows"] == reference_sample(settings, lake, Part(COINM_BTC.name, SLICE)).row_ts.size
+    samples = lake.scan(SAMPLES, COINM_BTC.name, [WHOLE], unchecked=True).collect()
+    assert samples.filter(side="reference")[names[0]].min() > samples.filter(side="live")[names[0]].max()
 
 
 def test_a_window_without_a_feature_does_not_hold(judged: Judged) -> None:
