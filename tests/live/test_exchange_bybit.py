@@ -92,8 +92,8 @@ def test_recorded_trades_come_out_again() -> None:
 def test_a_trade_and_a_mark_price_of_binance_in_bybits_words_by_hand() -> None:
     instrument = bybit_of(USDM_BTC)
     voice = BybitVoice(instrument, USDM_BTC, VenueBook(USDM_BTC))
-    [(_, data, _)] = voice.sayings(TapeFrame(NOW, "btcusdt@trade", TRADED), nobody)
-    [told] = json.loads(data)["data"]
+    [(_, traded, _)] = voice.sayings(TapeFrame(NOW, "btcusdt@trade", TRADED), nobody)
+    [told] = json.loads(traded)["data"]
     assert without_own([told]) == [
         {"T": 1_700_000_000_001, "s": "BTCUSDT", "S": "Sell", "v": "0.250", "p": "61000.1", "BT": False}
     ]
@@ -108,7 +108,7 @@ def test_a_trade_and_a_mark_price_of_binance_in_bybits_words_by_hand() -> None:
         "fundingRate": 0.0001,
         "nextFundingTime": 1_700_006_400_000,
     }
-    [event] = decoder_for(instrument).decode(voice.sayings(TapeFrame(NOW, "btcusdt@trade", TRADED), nobody)[0][1], NOW)
+    [event] = decoder_for(instrument).decode(traded, NOW)
     assert (event["kind"], event["update_id"], event["price"], event["qty"]) == (TRADE, 7, 610_001, 250)
 
 

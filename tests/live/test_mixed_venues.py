@@ -10,6 +10,7 @@ from config.loading import load_settings
 from live import serve
 from live.clock import ReplayClock
 from live.floor import Floor
+from live.lines import Lines, lines_of
 from live.parity import parity_of
 from live.plan import LivePlan
 from market.errors import ConfigError
@@ -27,14 +28,14 @@ def plans_of(venues: dict[str, str]) -> list[LivePlan]:
     ]
 
 
-def lines_to(monkeypatch: pytest.MonkeyPatch, played: dict[str, ReplayClock | None]) -> serve.Lines:
+def lines_to(monkeypatch: pytest.MonkeyPatch, played: dict[str, ReplayClock | None]) -> Lines:
     """Lines to venues at addresses of their own, each of which plays a recording by its clock, or none."""
 
     async def answered(url: str, _: float) -> ReplayClock | None:
         return played[url.removeprefix("http://127.0.0.1/")]
 
     monkeypatch.setattr(serve, "replay_clock", answered)
-    lines = serve.lines_of(load_settings("dev"), {})
+    lines = lines_of(load_settings("dev"), {})
     places = {
         venue: VenueSettings(f"http://127.0.0.1/{venue}", (SocketSettings("ws://127.0.0.1:1", ()),)) for venue in played
     }

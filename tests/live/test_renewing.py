@@ -229,7 +229,7 @@ async def test_a_ban_keeps_every_symbol_of_an_address_away_and_their_cancels_lea
             for number in (1, 2, 3):
                 gateway.place(number, BUY, BID, 5, POST_ONLY, 0)
             await until(lambda gateway=gateway: all(life.acked for life in gateway.alive))
-        here.venue.faults.retry_after_s = 1
+        here.venue.faults.retry_after_s = 3
         here.venue.faults.plan("place", "limit", 1)
         first.place(4, BUY, BID, 5, POST_ONLY, 0)
         await until(lambda: not first.up)
