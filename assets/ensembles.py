@@ -92,13 +92,16 @@ def mixed(
 
 
 def certain(on: Bench, model: ModelSnapshot) -> ModelSnapshot:
-    """The model with the conformal state that the third part of Val leads to, in the traded cell."""
+    """The model with the calibration and conformal state that the third part of Val leads to, in the traded cell."""
     forecaster = forecaster_from(model)
     data, (made,) = told_of(on.data.conformal, forecasts_of(forecaster))
     cell, shape = traded_cell(on.settings), on.shape
     place = shape.cells.index(cell)
     known = learnable(data, forecaster.receptive_rows)[:, place]
-    came = Labelled(data.classes[known, place], data.gross_bp[known, shape.horizon_of_cell[place]])
-    asked = on.settings.models.conformal.of_rows(cell.horizon_ms, on.settings.features.row_interval_ms)
+    horizon, models = shape.horizon_of_cell[place], on.settings.models
+    times = data.known_ts[known, horizon], data.over_ts[known]
+    came = Labelled(data.classes[known, place], data.gross_bp[known, horizon], *times)
+    shared = cell.horizon_ms, on.settings.features.row_interval_ms
+    asked, adaptive = models.conformal.of_rows(*shared), models.adaptive_calibration.of_rows(*shared)
     question = question_of(on.settings.labels, cell)
-    return replace(model, certainty=fit_certainty(shape, question, made[known], came, asked))
+    return replace(model, certainty=fit_certainty(shape, question, made[known], came, asked, adaptive))

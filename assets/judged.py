@@ -1,12 +1,14 @@
 """What a slice's model and all that stand beside it say of Test, over the same rows, each by its own decision rule."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assets.bundles import NETWORK, slice_model
+from assets.carried import going_on, said_by_rule
 from assets.fitting import longest_memory_rows
 from assets.member_scores import member_predictions
 from assets.partitions import Part
@@ -15,7 +17,7 @@ from config.settings import Settings
 from features.catalogue import feature_names
 from modeling.baselines import Baseline, fit_baselines
 from modeling.decision import fit_decision
-from modeling.evaluation import Prediction, Predictor, model_prediction
+from modeling.evaluation import Prediction, Predictor, likeliest, model_prediction
 from modeling.forecast import Floats, ForecastShape
 from modeling.learners import Learner, fit_learners
 from modeling.sampling import learnable
@@ -43,7 +45,7 @@ class Judged(NamedTuple):
     test: TrainingSet
     scored: NDArray[np.bool_]  # (N, C) rows of Test that all are scored on
     said: tuple[Prediction, ...]  # the class prior first, the model last
-    before: Prediction  # of the model, on ``conformal``
+    before: Prediction  # of the model, on ``conformal``; its probabilities go on learning from there, as those of Test
     expected: tuple[Moments, Moments]  # returns that the model expects, on ``conformal`` and on ``test``
     memory_rows: int  # of the model
     members: tuple[Prediction, ...] = ()  # of the model, each by itself, on ``test``
@@ -64,26 +66,32 @@ def judged_beside(settings: Settings, lake: Lake, part: Part, fit: Callable[...,
     val = newest_rows(data.search, models.learners.most_rows)
     learners = fit(data.taught, val, models.learners, models.search, model.receptive_rows)
     trials = tuple(trial for one in learners for trial in one.trials)
-    return judged_on(data, model, rules, learners)._replace(trials=trials)
+    return judged_on(settings, data, model, rules, learners)._replace(trials=trials)
 
 
 def judged_on(
-    data: SliceData, model: NetworkForecaster, rules: Sequence[Baseline], learners: Sequence[Predictor]
+    settings: Settings,
+    data: SliceData,
+    model: NetworkForecaster,
+    rules: Sequence[Baseline],
+    learners: Sequence[Predictor],
 ) -> Judged:
     """What a model and all that stand beside it say, of windows that are read part by part."""
     shape, rows = model.shape, model.receptive_rows
-    third, (before,) = told_of(data.conformal, forecasts_of(model))
     val, on_val = _answers(data.calibration, _everybody(model, learners))
+    third, on_third = _answers(data.conformal, _everybody(model, learners))
     by_row = {rule.name: rule.predict for rule in rules if rule.by_row}
     test, on_test = _answers(data.test, _everybody(model, learners) | by_row)
-    usable, names = learnable(val, rows), [learner.name for learner in learners]
+    names, heard = [learner.name for learner in learners], (on_val, on_third, on_test)
     plain = [_by_rule(rule, on_test[rule.name] if rule.by_row else rule.predict(test)) for rule in rules]
-    chosen = [chosen_on_val(val, usable, *pair) for pair in _pairs(shape, names, on_val, on_test)]
-    apart = (member_predictions(shape, said[_MEMBERS]) for said in (on_val, on_test))
-    members = tuple(chosen_on_val(val, usable, *pair) for pair in zip(*apart, strict=True))
-    expected = moments_of(shape, before), moments_of(shape, on_test[MODEL])
-    earlier = model_prediction(MODEL, shape, before)
-    return Judged(third, test, learnable(test, rows), (*plain, *chosen), earlier, expected, rows, members)
+    served = partial(served_on_test, settings, (val, third, test), rows)
+    chosen = [served(*said) for said in _triples(shape, names, *heard)]
+    apart = (member_predictions(shape, said[_MEMBERS]) for said in heard)
+    members = tuple(served(*said).after for said in zip(*apart, strict=True))
+    earlier, own = chosen[-1]
+    expected = moments_of(shape, earlier, on_third[MODEL]), moments_of(shape, own, on_test[MODEL])
+    said = (*plain, *(one.after for one in chosen))
+    return Judged(third, test, learnable(test, rows), said, earlier, expected, rows, members)
 
 
 def _answers(window: TrainingSource, asked: Mapping[str, Asked]) -> tuple[TrainingSet, Answers]:
@@ -98,29 +106,37 @@ def _everybody(model: NetworkForecaster, learners: Sequence[Predictor]) -> dict[
     return own | {learner.name: learner.predict_proba for learner in learners}
 
 
-def _pairs(shape: ForecastShape, learners: Sequence[str], *windows: Answers) -> Iterator[tuple[Prediction, ...]]:
-    """What each learner, then the model, said of either window."""
+def _triples(shape: ForecastShape, learners: Sequence[str], *windows: Answers) -> Iterator[tuple[Prediction, ...]]:
+    """What each learner, then the model, said of each window."""
     for name in learners:
         yield tuple(likeliest(name, said[name]) for said in windows)
     yield tuple(model_prediction(MODEL, shape, said[MODEL]) for said in windows)
-
-
-def likeliest(name: str, probabilities: NDArray[np.floating]) -> Prediction:
-    """Who gives these probabilities says the likeliest class of every row."""
-    return Prediction(name, (probabilities.argmax(-1) - 1).astype(np.int8), probabilities)
 
 
 def _by_rule(rule: Baseline, answers: NDArray[np.int8]) -> Prediction:
     return Prediction(rule.name, answers, rule.frequencies(answers))
 
 
-def chosen_on_val(
-    calibration: TrainingSet, usable: NDArray[np.bool_], before: Prediction, after: Prediction
-) -> Prediction:
-    """What somebody says of Test by the decision rule that their probabilities on the second part of Val chose."""
-    return fit_decision(before.probabilities, calibration.classes, usable).said(after.name, after.probabilities)
+class Served(NamedTuple):
+    """What somebody says of the third part of Val and of Test."""
+
+    before: Prediction
+    after: Prediction
 
 
-def moments_of(shape: ForecastShape, forecasts: Floats) -> Moments:
-    """Mean and deviation of the returns that forecasts expect, by the classes of each horizon's cheapest cell."""
-    return return_moments(shape.probabilities(forecasts)[:, list(shape.anchors)], shape.returns_bp(forecasts))
+def served_on_test(
+    settings: Settings, windows: tuple[TrainingSet, TrainingSet, TrainingSet], memory_rows: int, *said: Prediction
+) -> Served:
+    """What somebody says by the decision rule that their probabilities on the second part of Val chose.
+
+    windows, said : the second and third part of Val and Test, and what was said of each
+    """
+    val, *behind = windows
+    rule = fit_decision(said[0].probabilities, val.classes, learnable(val, memory_rows))
+    before, after = going_on(settings, behind, memory_rows, *said[1:])
+    return Served(before, said_by_rule(settings, rule, behind, memory_rows, before, after))
+
+
+def moments_of(shape: ForecastShape, said: Prediction, forecasts: Floats) -> Moments:
+    """Mean and deviation of the returns that forecasts expect, by what is said of each horizon's cheapest cell."""
+    return return_moments(said.probabilities[:, list(shape.anchors)], shape.returns_bp(forecasts))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -10,17 +11,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assets.calibrating import calibrated_on
+from assets.carried import going_on, said_by_rule
 from assets.conformal_tables import conformal_table
 from assets.fitting import mirror_of, network_of
-from assets.judged import Judged, likeliest, moments_of
+from assets.judged import Judged, moments_of
 from assets.recorded_slices import PooledSlice, Windows
 from assets.shared_fit import Work, fit_on_devices
 from config.settings import Settings
 from features.catalogue import feature_names
 from modeling.baselines import fit_baselines
 from modeling.decision import fit_decision
-from modeling.evaluation import Prediction, baseline_prediction
-from modeling.learners import Learner, fit_learners
+from modeling.evaluation import Prediction, baseline_prediction, likeliest
+from modeling.learners import fit_learners
 from modeling.parameters import sibling
 from modeling.sampling import learnable
 from modeling.snapshot import ModelSnapshot, ensemble_of
@@ -51,9 +53,10 @@ class Terms:
 
 
 class Heard(NamedTuple):
-    """What one predictor said of the second part of Val and of Test, symbols pooled."""
+    """What one predictor said of the later parts of Val and of Test, symbols pooled."""
 
     calibration: Probabilities  # (N, C, 3)
+    conformal: Probabilities
     test: Probabilities
 
 
@@ -74,10 +77,12 @@ def contest(settings: Settings, piece: PooledSlice, memory_rows: int, terms: Ter
     """Fit everybody on Train, choose on Val, ask about Test."""
     data = piece.whole
     scored = learnable(data.test, memory_rows)
-    usable = learnable(data.calibration, memory_rows)
     models = settings.models
     learners = fit_learners(data.train, data.search, models.learners, models.search, memory_rows)
-    said = rules_said(settings, piece.symbols) | learners_said(learners, data, usable)
+    served, decide = partial(carried, settings, piece, memory_rows), partial(decided, settings, piece, memory_rows)
+    said = rules_said(settings, piece.symbols)
+    for learner in learners:
+        said |= decide(learner.name, served(Heard(*(learner.predict_proba(part) for part in asked_of(data)))))
     say(f"{piece.piece.key}: rules and learners are fitted")
     members, missing = fitted(settings, data, terms, say)
     heard, tables, val = dict[str, Heard](), list[pl.DataFrame](), InMemory(data.calibration)
@@ -85,14 +90,14 @@ def contest(settings: Settings, piece: PooledSlice, memory_rows: int, terms: Ter
         models = list(by_seed.values())
         singles = [calibrated_on(model, val, settings.models.calibration, memory_rows) for model in models]
         for seed, model in zip(by_seed, singles, strict=True):
-            said |= decided(f"{kind} seed {seed}", forecasts_of(model, data), data, usable)
+            said |= decide(f"{kind} seed {seed}", served(forecasts_of(model, data)))
         ensemble = calibrated_on(ensemble_of(models), val, settings.models.calibration, memory_rows)
         name = f"{kind} ensemble"
-        heard[name] = forecasts_of(ensemble, data)
-        said |= decided(name, heard[name], data, usable)
+        heard[name] = served(forecasts_of(ensemble, data))
+        said |= decide(name, heard[name])
         tables.append(conformal_of(settings, name, ensemble, piece, memory_rows))
     if len(heard) > 1:
-        said |= decided(MEAN, mean_of(list(heard.values())), data, usable)
+        said |= decide(MEAN, mean_of(list(heard.values())))
     conformal = pl.concat(tables) if tables else pl.DataFrame()
     trials = tuple(trial for learner in learners for trial in learner.trials)
     return Contest(piece, data.test, scored, said, heard, conformal, missing, trials)
@@ -116,19 +121,38 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
     return Prediction(parts[0].name, classes, probabilities)
 
 
-def learners_said(learners: Sequence[Learner], data: Windows, usable: NDArray[np.bool_]) -> dict[str, Prediction]:
-    """Logistic and LightGBM on the rows that the networks learn from, saying by a rule that Val chose, as they do."""
-    said = dict[str, Prediction]()
-    for learner in learners:
-        heard = Heard(learner.predict_proba(data.calibration), learner.predict_proba(data.test))
-        said |= decided(learner.name, heard, data, usable)
-    return said
+def asked_of(data: Windows) -> tuple[TrainingSet, ...]:
+    """The windows that a ``Heard`` is of."""
+    return data.calibration, data.conformal, data.test
 
 
-def decided(name: str, heard: Heard, data: Windows, usable: NDArray[np.bool_]) -> dict[str, Prediction]:
-    """The predictor's answers about Test by the decision rule that its answers about Val chose."""
-    rule = fit_decision(heard.calibration, data.calibration.classes, usable)
-    return {name: rule.said(name, heard.test)}
+def by_symbol(piece: PooledSlice, heard: Heard) -> Iterator[Heard]:
+    """What was said of each symbol."""
+    ends = [np.cumsum([len(part) for part in parts])[:-1] for parts in zip(*map(asked_of, piece.symbols), strict=True)]
+    apart = (np.split(said, at) for said, at in zip(heard, ends, strict=True))
+    return map(Heard._make, zip(*apart, strict=True))
+
+
+def carried(settings: Settings, piece: PooledSlice, memory_rows: int, heard: Heard) -> Heard:
+    """The same, symbol by symbol, by probabilities that learn from the third part of Val on, as a session's do."""
+    made = []
+    for windows, said in zip(piece.symbols, by_symbol(piece, heard), strict=True):
+        behind = (likeliest("", part) for part in (said.conformal, said.test))
+        made.append(going_on(settings, (windows.conformal, windows.test), memory_rows, *behind))
+    joint = (np.concatenate([one.probabilities for one in parts]) for parts in zip(*made, strict=True))
+    return Heard(heard.calibration, *joint)
+
+
+def decided(settings: Settings, piece: PooledSlice, memory_rows: int, name: str, heard: Heard) -> dict[str, Prediction]:
+    """The predictor's answers about Test, symbol by symbol, by the decision rule that its answers about Val chose."""
+    val = [one.calibration for one in piece.symbols]
+    usable = np.concatenate([learnable(part, memory_rows) for part in val])
+    rule = fit_decision(heard.calibration, np.concatenate([part.classes for part in val]), usable)
+    answers = []
+    for windows, said in zip(piece.symbols, by_symbol(piece, heard), strict=True):
+        behind = (likeliest(name, part) for part in (said.conformal, said.test))
+        answers.append(said_by_rule(settings, rule, (windows.conformal, windows.test), memory_rows, *behind))
+    return {name: joined(answers)}
 
 
 def fitted(
@@ -153,9 +177,7 @@ def forecasts_of(model: ModelSnapshot, data: Windows) -> Heard:
     """Probabilities that a model gives the pooled windows."""
     forecaster = forecaster_from(model)
     shape = forecaster.shape
-    return Heard(
-        *(shape.probabilities(forecaster.run(part.values, part.valid)) for part in (data.calibration, data.test))
-    )
+    return Heard(*(shape.probabilities(forecaster.run(part.values, part.valid)) for part in asked_of(data)))
 
 
 def mean_of(heard: Sequence[Heard]) -> Heard:
@@ -169,18 +191,19 @@ def conformal_of(
     """How a model's adaptive conformal sets did on Test, symbol by symbol."""
     tables = []
     for number, data in enumerate(piece.symbols):
-        judged = judged_alone(model, data, memory_rows)
+        judged = judged_alone(settings, model, data, memory_rows)
         table = conformal_table(settings.models.conformal, settings.features.row_interval_ms, judged)
         tables.append(table.with_columns(pl.lit(name).alias("model"), pl.lit(number).alias("symbol")))
     return pl.concat(tables)
 
 
-def judged_alone(model: ModelSnapshot, data: Windows, memory_rows: int) -> Judged:
+def judged_alone(settings: Settings, model: ModelSnapshot, data: Windows, memory_rows: int) -> Judged:
     """One symbol's windows with what the model alone says of them."""
     forecaster = forecaster_from(model)
     shape, parts = forecaster.shape, (data.conformal, data.test)
     before, after = (forecaster.run(part.values, part.valid) for part in parts)
-    expected = moments_of(shape, before), moments_of(shape, after)
     scored = learnable(data.test, memory_rows)
-    earlier, said = (likeliest("model", shape.probabilities(made)) for made in (before, after))
+    raw = (likeliest("model", shape.probabilities(made)) for made in (before, after))
+    earlier, said = going_on(settings, parts, memory_rows, *raw)
+    expected = moments_of(shape, earlier, before), moments_of(shape, said, after)
     return Judged(data.conformal, data.test, scored, (said,), earlier, expected, memory_rows)

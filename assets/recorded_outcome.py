@@ -5,19 +5,20 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from assets.recorded_contest import MEAN, STACKED, Contest, joined
+from assets.recorded_contest import MEAN, STACKED, Contest, Heard, decided, joined
 from backtest.comparison import Comparison, compare
+from config.settings import Settings
 from labeling.targets import NO_CLASS
 from market.errors import NotEnoughData
-from modeling.decision import fit_decision
 from modeling.ensemble import SliceForecasts, StackingWeights, fit_stacking, stacked
-from modeling.evaluation import Prediction, evaluate, evaluate_regimes
+from modeling.evaluation import evaluate, evaluate_regimes
 from modeling.forecast import CLASSES
 from modeling.gross_targets import pooled
-from modeling.sampling import learnable
 
 PRIOR: Final = "class_prior"
+VAL: Final = ("calibration", "conformal")  # parts that something is said of before Test
 RIVALS: Final = (PRIOR, "persistence", "imbalance", "median_band", "logistic", "lightgbm")
 
 
@@ -32,13 +33,12 @@ class Outcome(NamedTuple):
     comparisons: list[Comparison]  # of each kind's ensemble with every rule and learner
 
 
-def outcome_of(contests: Sequence[Contest], memory_rows: int, seed: int) -> Outcome:
+def outcome_of(settings: Settings, contests: Sequence[Contest], memory_rows: int) -> Outcome:
     """Scores and comparisons over the Test rows of all slices.
 
-    seed : of the bootstrap
     Raises NotEnoughData if no kind was fitted on every slice.
     """
-    whole = [stacked_too(contests[:place], one, memory_rows) for place, one in enumerate(contests)]
+    whole = [stacked_too(settings, contests[:place], one, memory_rows) for place, one in enumerate(contests)]
     test, scored = pooled([one.test for one in whole]), np.concatenate([one.scored for one in whole])
     names = [name for name in whole[0].said if all(name in one.said for one in whole)]
     said = {name: joined([one.said[name] for one in whole]) for name in names}
@@ -46,7 +46,7 @@ def outcome_of(contests: Sequence[Contest], memory_rows: int, seed: int) -> Outc
     if not models:
         raise NotEnoughData("no network was fitted on every slice in the time given")
     others, rivals = [said[name] for name in names if name != PRIOR], [said[name] for name in RIVALS]
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(settings.models.training.seed)
     return Outcome(
         whole,
         evaluate(test, scored, said[PRIOR], others),
@@ -71,7 +71,7 @@ def coverage_over(contests: Sequence[Contest]) -> pl.DataFrame:
     return rows.group_by("model", "horizon_ms", "regime", maintain_order=True).agg(*means, pl.col("rows").sum())
 
 
-def stacked_too(earlier: Sequence[Contest], one: Contest, memory_rows: int) -> Contest:
+def stacked_too(settings: Settings, earlier: Sequence[Contest], one: Contest, memory_rows: int) -> Contest:
     """The slice with its kinds stacked by weights from earlier slices; as it is without any, or with a single kind."""
     ready = [before for before in earlier if before.heard.keys() == one.heard.keys()]
     if len(one.heard) < 2 or not ready:
@@ -80,15 +80,12 @@ def stacked_too(earlier: Sequence[Contest], one: Contest, memory_rows: int) -> C
     rows, later = scored_forecasts(one)
     test = np.full((*one.test.classes.shape, CLASSES), 1 / CLASSES)
     test[rows] = stacked(weights, later)
-    return one._replace(said=one.said | {STACKED: _decided(weights, one, test, memory_rows)})
+    val = (_mixture(weights, [getattr(heard, name) for heard in one.heard.values()]) for name in VAL)
+    return one._replace(said=one.said | decided(settings, one.slice, memory_rows, STACKED, Heard(*val, test)))
 
 
-def _decided(weights: StackingWeights, one: Contest, test: np.ndarray, memory_rows: int) -> Prediction:
-    """What the mixture says of Test, by the rule that its answers about Val chose."""
-    calibration = one.slice.whole.calibration
-    members = np.stack([heard.calibration for heard in one.heard.values()])
-    mixture = np.einsum("cm,mnck->nck", weights.weights, members)
-    return fit_decision(mixture, calibration.classes, learnable(calibration, memory_rows)).said(STACKED, test)
+def _mixture(weights: StackingWeights, members: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+    return np.asarray(np.einsum("cm,mnck->nck", weights.weights, np.stack(members)))
 
 
 def known_forecasts(one: Contest) -> SliceForecasts:

@@ -29,7 +29,7 @@ def recordings_report(settings: Settings, arguments: argparse.Namespace, say: Sa
     recordings, teachers = ([recorded(settings, name) for name in names] for names in (symbols, arguments.teach))
     pieces = recorded_slices(settings, recordings, teachers, memory_rows)
     contests = [contest(settings, piece, memory_rows, terms, say) for piece in pieces]
-    return report_of(symbols, outcome_of(contests, memory_rows, settings.models.training.seed))
+    return report_of(symbols, outcome_of(settings, contests, memory_rows))
 
 
 def terms_of(arguments: argparse.Namespace) -> Terms:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from market.errors import ConfigError
 from modeling.parameters import (
+    AdaptiveParameters,
     BaselineParameters,
     CalibrationParameters,
     CnnParameters,
@@ -28,6 +29,7 @@ class ModelSettings:
     walk_forward: WalkForwardParameters
     search: SearchParameters
     calibration: CalibrationParameters
+    adaptive_calibration: AdaptiveParameters
     conformal: ConformalParameters
     baselines: BaselineParameters
     learners: LearnerParameters

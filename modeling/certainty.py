@@ -17,9 +17,10 @@ from labeling.replay import Sizing
 from labeling.trips import NO_CLASS
 from market.book import Book
 from market.errors import ModelError
+from modeling.adaptive_calibration import AdaptiveCalibration
 from modeling.forecast import CLASSES, Cell, Floats, ForecastShape
 from modeling.moments import mixture
-from modeling.parameters import ConformalParameters
+from modeling.parameters import AdaptiveParameters, ConformalParameters
 from modeling.uncertainty import (
     LEAST_DEVIATION_BP,
     AdaptiveConformal,
@@ -70,12 +71,14 @@ def question_of(labels: LabelParameters, cell: Cell) -> Question:
 
 @dataclass(frozen=True)
 class Certainty:
-    """Where the adaptive interval of a row's return and the adaptive set of its class begin."""
+    """Where the calibration of a row's class, the adaptive interval of its return and the set of its class begin."""
 
     question: Question
     parameters: ConformalParameters
     interval: Mapping[str, Any]  # of an AdaptiveConformal, ``as_dict``
     sets: Mapping[str, Any]  # likewise
+    adaptive: AdaptiveParameters
+    calibration: Mapping[str, Any]  # of an AdaptiveCalibration, ``as_dict``
 
     @property
     def cell(self) -> Cell:
@@ -89,16 +92,19 @@ class Certainty:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, the inverse of ``from_dict``."""
-        states = {"interval": dict(self.interval), "sets": dict(self.sets)}
-        return {"question": self.question.as_dict(), "parameters": asdict(self.parameters), **states}
+        states = {"interval": dict(self.interval), "sets": dict(self.sets), "calibration": dict(self.calibration)}
+        rates = {"parameters": asdict(self.parameters), "adaptive": asdict(self.adaptive)}
+        return {"question": self.question.as_dict(), **rates, **states}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Certainty":
-        """What ``as_dict`` wrote. Raises ModelError if its scores do not fit their window."""
-        parameters = ConformalParameters(**stored["parameters"])
-        for state in (stored["interval"], stored["sets"]):
+        """What ``as_dict`` wrote. Raises ModelError if its scores do not fit their window, or a state is no numbers."""
+        parameters, adaptive = ConformalParameters(**stored["parameters"]), AdaptiveParameters(**stored["adaptive"])
+        interval, sets, calibration = stored["interval"], stored["sets"], stored["calibration"]
+        for state in (interval, sets):
             AdaptiveConformal.from_dict(parameters, state)
-        return cls(Question.from_dict(stored["question"]), parameters, stored["interval"], stored["sets"])
+        AdaptiveCalibration.from_dict(adaptive, calibration)
+        return cls(Question.from_dict(stored["question"]), parameters, interval, sets, adaptive, calibration)
 
 
 class Labelled(NamedTuple):
@@ -106,22 +112,32 @@ class Labelled(NamedTuple):
 
     classes: NDArray[np.int8]  # (N,) of the cell, NO_CLASS where unknown
     gross_bp: Floats  # (N,) of its horizon, NaN where unknown
+    known_ts: NDArray[np.int64]  # (N,) when both are over, ns UTC
+    over_ts: NDArray[np.int64]  # (N,) up to when each row had heard all, ns UTC
 
 
 def fit_certainty(
-    shape: ForecastShape, question: Question, forecasts: Floats, came: Labelled, parameters: ConformalParameters
+    shape: ForecastShape,
+    question: Question,
+    forecasts: Floats,
+    came: Labelled,
+    parameters: ConformalParameters,
+    adaptive: AdaptiveParameters,
 ) -> Certainty:
     """The certainty that forecasts of some rows, all of them ready, and what came of those rows lead to.
 
+    Scores are those of probabilities as they were bent at their row.
     Raises NotEnoughData if no label is known, ModelError if the forecasts are not of that cell.
     """
     cell = question.cell
     at, to = shape.probability_at(cell), shape.return_at(cell.horizon_ms)
-    probabilities, returns = forecasts[:, at : at + CLASSES], forecasts[:, to : to + CLASSES]
+    calibration = AdaptiveCalibration(adaptive)
+    probabilities = calibration.run(came.over_ts, forecasts[:, at : at + CLASSES], came.classes, came.known_ts)
+    returns = forecasts[:, to : to + CLASSES].astype(np.float64)
     scores = interval_scores(came.gross_bp, *return_moments(probabilities, returns))
     interval = AdaptiveConformal.started(parameters, scores)
     sets = AdaptiveConformal.started(parameters, true_scores(class_scores(probabilities), came.classes))
-    return Certainty(question, parameters, interval.as_dict(), sets.as_dict())
+    return Certainty(question, parameters, interval.as_dict(), sets.as_dict(), adaptive, calibration.as_dict())
 
 
 class Outlook(NamedTuple):
@@ -142,6 +158,13 @@ class Outlook(NamedTuple):
 SILENT: Final = Outlook(NAN, NAN, NAN, NAN, NAN, 0)
 
 
+class Sight(NamedTuple):
+    """What is served of one forecast of the traded cell."""
+
+    outlook: Outlook
+    traded: NDArray[np.float64]  # (7,) the forecast, its probabilities as what came before has bent them
+
+
 class Instant(NamedTuple):
     """When a row closed, and what it had heard by then."""
 
@@ -159,6 +182,7 @@ class Worth(NamedTuple):
 class Outlooks:
     """Outlooks of consecutive rows; what came of one is learnt at the first row that has heard the market to its end.
 
+    Both its probabilities and how sure they are go on learning.
     Returns and classes are those between the rows' own quotes: of the newest row that had heard of nothing later.
     Holds its state. Without a certainty there are no intervals and no sets.
     """
@@ -170,6 +194,7 @@ class Outlooks:
             asked, parameters = certainty.question, certainty.parameters
             self._interval = AdaptiveConformal.from_dict(parameters, certainty.interval)
             self._sets = AdaptiveConformal.from_dict(parameters, certainty.sets)
+            self._calibration = AdaptiveCalibration.from_dict(certainty.adaptive, certainty.calibration)
             horizon_ns = asked.cell.horizon_ms * NS_PER_MS
             spans = (Span(round(ms * NS_PER_MS), horizon_ns) for ms in (asked.delay_ms, asked.latency_ms))
             self._returns, self._trips = (UnderWay(span, row_ns) for span in spans)
@@ -180,27 +205,24 @@ class Outlooks:
         """What our own book offers the order that classes are of, at the end of a valid row."""
         return NO_QUOTE if self._certainty is None else quote(book, self._sizing)
 
-    def after(self, at: Instant, newest: Quote, ready: bool, traded: NDArray[np.float64]) -> Outlook:
-        """The outlook at the next row.
+    def after(self, at: Instant, newest: Quote, ready: bool, traded: NDArray[np.float64]) -> Sight:
+        """The outlook at the next row, on the forecast as it counts there.
 
         newest : see ``quote``; NO_QUOTE where the row is not valid
         traded : shape (7,), probabilities and returns of the traded cell's classes, and its members' spread
         """
         if self._certainty is None:
-            return _outlook(traded, NAN) if ready else SILENT
+            return Sight(_outlook(traded, NAN) if ready else SILENT, traded)
         self._learn(at.over_ts)
         self._newest = newest
         if not ready:
-            return SILENT
-        scores, limit, most = (
-            class_scores(traded[:CLASSES]).tolist(),
-            self._interval.threshold(),
-            self._sets.threshold(),
-        )
-        outlook = _outlook(traded, limit, _let_in(scores, most))
+            return Sight(SILENT, traded)
+        bent = np.concatenate((self._calibration.bend(traded), traded[CLASSES:]))
+        scores, limit, most = class_scores(bent[:CLASSES]).tolist(), self._interval.threshold(), self._sets.threshold()
+        outlook = _outlook(bent, limit, _let_in(scores, most))
         self._returns.remember(at.row_ts, outlook.mean_bp, outlook.deviation_bp, limit)
-        self._trips.remember(at.row_ts, *scores, most)
-        return outlook
+        self._trips.remember(at.row_ts, *scores, most, *traded[:CLASSES].tolist())
+        return Sight(outlook, bent)
 
     def _learn(self, over_ts: int) -> None:
         """Take in what is over by now; the newest quote, from before, was in force at each of their ends."""
@@ -208,9 +230,10 @@ class Outlooks:
             end = self._newest.mid
             gross_bp = 1e4 * (end - start.mid) / (end if self._inverse else start.mid)
             self._interval.expect(at, abs(gross_bp - mean_bp) / max(deviation_bp, LEAST_DEVIATION_BP), limit)
-        for at, (*scores, most), start in self._trips.over(over_ts, self._newest):
+        for at, (*scores, most, down, none, up), start in self._trips.over(over_ts, self._newest):
             came = class_between(start, self._newest, self._trip, self._inverse)
             self._sets.expect(at, NAN if came == NO_CLASS else scores[came + 1], most)
+            self._calibration.learn(np.array((down, none, up)), came)
         self._interval.learn(over_ts)
         self._sets.learn(over_ts)
 
@@ -222,8 +245,14 @@ class Outlooks:
         return {"of": self._identity, "newest": list(map(str, self._newest)), **parts}
 
     @property
-    def _parts(self) -> dict[str, AdaptiveConformal | UnderWay]:
-        return {"interval": self._interval, "sets": self._sets, "returns": self._returns, "trips": self._trips}
+    def _parts(self) -> dict[str, AdaptiveConformal | AdaptiveCalibration | UnderWay]:
+        return {
+            "interval": self._interval,
+            "sets": self._sets,
+            "calibration": self._calibration,
+            "returns": self._returns,
+            "trips": self._trips,
+        }
 
     @property
     def _identity(self) -> list[list[int]]:
@@ -236,6 +265,7 @@ class Outlooks:
         self._newest, parameters = Quote(*map(float, stored["newest"])), self._certainty.parameters
         self._interval = AdaptiveConformal.from_dict(parameters, stored["interval"])
         self._sets = AdaptiveConformal.from_dict(parameters, stored["sets"])
+        self._calibration = AdaptiveCalibration.from_dict(self._certainty.adaptive, stored["calibration"])
         self._returns.restore(stored["returns"])
         self._trips.restore(stored["trips"])
 

@@ -1,18 +1,21 @@
-"""Which class to say where one is rare: the one that stands out against its usual share, by as much as Val likes.
+"""Which class to say where one is rare: the one that stands out against its share of late, by as much as Val likes.
 
 The likeliest class of a market that mostly stands still is that it stands still: who says so is right and says nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from market.errors import NotEnoughData
 from modeling.evaluation import Prediction, confusion, macro_f1
 
 Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 _TRIED: Final = np.linspace(0.0, 1.0, 21)  # 0: the likeliest class; 1: the one that most exceeds its share
 _BESIDE: Final = 3  # exponents on either side that one is judged with: seconds of market draw peaks that do not last
 _LEAST_SHARE: Final = 1e-6
@@ -25,21 +28,48 @@ class DecisionRule:
     exponents: Doubles  # (C,) 0 to 1
     shares: Doubles  # (C, 3) mean probabilities of the window that it was chosen on
 
-    def classes(self, probabilities: NDArray[np.floating]) -> NDArray[np.int8]:
+    def classes(self, probabilities: NDArray[np.floating], shares: Doubles | None = None) -> NDArray[np.int8]:
         """-1, 0 or +1, shape (N, C), from probabilities of shape (N, C, 3).
+
+        shares : (N, C, 3) of each row, see ``shares_of_late``; its own where there are none
 
         >>> rule = DecisionRule(np.array([1.0]), np.array([[0.1, 0.8, 0.1]]))
         >>> rule.classes(np.array([[[0.2, 0.7, 0.1]], [[0.1, 0.85, 0.05]]])).ravel().tolist()
         [-1, 0]
         """
-        return (self._heights(probabilities).argmax(-1) - 1).astype(np.int8)
+        usual = np.maximum(self.shares if shares is None else shares, _LEAST_SHARE)
+        return (np.asarray(probabilities / usual ** self.exponents[:, None]).argmax(-1) - 1).astype(np.int8)
 
-    def _heights(self, probabilities: NDArray[np.floating]) -> Doubles:
-        return np.asarray(probabilities / np.maximum(self.shares, _LEAST_SHARE) ** self.exponents[:, None])
+    def said(self, name: str, windows: Sequence[tuple[Bools, NDArray[np.floating]]], rates: Doubles) -> Prediction:
+        """What it says of the last of consecutive windows, against the shares that they have had of late by then.
 
-    def said(self, name: str, probabilities: NDArray[np.floating]) -> Prediction:
-        """A prediction that keeps the probabilities and says by this rule."""
-        return Prediction(name, self.classes(probabilities), probabilities)
+        windows : rows that count, (N,), and probabilities, (N, C, 3); rates : see ``shares_of_late``
+        """
+        probabilities = windows[-1][1]
+        return Prediction(name, self.classes(probabilities, shares_of_late(self.shares, windows, rates)), probabilities)
+
+
+def shares_of_late(start: Doubles, windows: Sequence[tuple[Bools, NDArray[np.floating]]], rates: Doubles) -> Doubles:
+    """Mean probability of each class over the rows before, (N, C, 3) of the last window; old rows fade out.
+
+    start : (C, 3) before the first window; rates : (C,) what one row counts
+    """
+    newest = start.astype(np.float64)
+    for counts, probabilities in windows:
+        shares = np.empty(probabilities.shape)
+        _follow(newest, np.ascontiguousarray(probabilities, np.float64), counts, rates, shares)
+    return shares
+
+
+@njit(cache=True)
+def _follow(newest, probabilities, counts, rates, shares):
+    rows, cells, classes = probabilities.shape
+    for row in range(rows):
+        shares[row] = newest
+        if counts[row]:
+            for cell in range(cells):
+                for k in range(classes):
+                    newest[cell, k] += rates[cell] * (probabilities[row, cell, k] - newest[cell, k])
 
 
 def fit_decision(

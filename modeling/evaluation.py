@@ -50,6 +50,11 @@ def model_prediction(name: str, shape: ForecastShape, forecasts: Floats) -> Pred
     return Prediction(name, likeliest.astype(np.int8), probabilities)
 
 
+def likeliest(name: str, probabilities: NDArray[np.floating]) -> Prediction:
+    """Who gives these probabilities says the likeliest class of every row."""
+    return Prediction(name, (probabilities.argmax(-1) - 1).astype(np.int8), probabilities)
+
+
 def baseline_prediction(baseline: Predictor, data: TrainingSet) -> Prediction:
     """What a baseline says of the same rows."""
     return Prediction(baseline.name, baseline.predict(data), baseline.predict_proba(data))

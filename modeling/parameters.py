@@ -287,6 +287,27 @@ class CalibrationParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptiveParameters:
+    """How calibration goes on learning, in a session as on Test, from each label that becomes known."""
+
+    rate: float  # of the shifts of log-probabilities: how far one label moves them; 0: they stay
+    scale_rate: float  # of their scale, likewise
+
+    def __post_init__(self) -> None:
+        _within(self, "rate", 0.0, 0.5)
+        _within(self, "scale_rate", 0.0, 0.5)
+
+    def of_rows(self, horizon_ms: int, row_interval_ms: int) -> "AdaptiveParameters":
+        """The same for labels of every row: as many as overlap move both together as far as one alone would.
+
+        >>> AdaptiveParameters(0.05, 0.01).of_rows(1000, 20)
+        AdaptiveParameters(rate=0.001, scale_rate=0.0002)
+        """
+        overlapping = max(1.0, horizon_ms / row_interval_ms)
+        return AdaptiveParameters(self.rate / overlapping, self.scale_rate / overlapping)
+
+
+@dataclass(frozen=True, slots=True)
 class ConformalParameters:
     """Sets and intervals that hold what comes as often as asked, however the market drifts."""
 

@@ -13,7 +13,7 @@ from features.stream import FeatureStream
 from market.instrument import Instrument
 from modeling.certainty import Certainty, Question
 from modeling.forecast import Cell
-from modeling.parameters import ConformalParameters
+from modeling.parameters import AdaptiveParameters, ConformalParameters
 from modeling.uncertainty import AdaptiveConformal
 from tests.builders_market import COINM_BTC
 from trading.limits import limits_of
@@ -131,6 +131,8 @@ CERTAINTY = Certainty(  # of the traded cell; outcomes are measured from 11 ms b
     CONFORMAL,
     AdaptiveConformal.started(CONFORMAL, _SCORES).as_dict(),
     AdaptiveConformal.started(CONFORMAL, _SHARES).as_dict(),
+    AdaptiveParameters(rate=0.01, scale_rate=0.003),
+    {"scale": 1.0, "shifts": [0.0, 0.0, 0.0]},
 )
 
 

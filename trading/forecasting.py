@@ -56,7 +56,7 @@ class Forecasting:
         forecast = self.strategy.forecaster.step(self.memory, row.values, valid)
         traded, ready = forecast[self.strategy.columns].astype(np.float64), bool(forecast[-1] == 1.0)
         newest = self.outlooks.quote(book) if valid else NO_QUOTE
-        self.outlook = self.outlooks.after(Instant(row.row_ts, over_ts), newest, ready, traded)
+        self.outlook, traded = self.outlooks.after(Instant(row.row_ts, over_ts), newest, ready, traded)
         return traded, ready
 
     def rehearse(self) -> None:

@@ -20,6 +20,7 @@ from assets.warm_start import Start
 from config.loading import load_settings
 from market.errors import LeakageError
 from market.schema import schema_sha
+from modeling.adaptive_calibration import AdaptiveCalibration
 from modeling.calibration import identity
 from modeling.ensemble import fit_stacking, require_earlier
 from modeling.evaluation import log_loss
@@ -140,8 +141,13 @@ def test_the_whole_is_calibrated_together_and_knows_how_sure_it_is() -> None:
     assert certainty is not None
     assert (certainty.cell, certainty.delay_ms) == (Cell(1000, 0.0), 11.0)
     assert certainty.parameters.rate == pytest.approx(0.05 / 50)  # fifty rows a second share one return
-    said = SHAPE.probabilities(forecaster.run(rows.values, rows.valid))[forecaster.receptive_rows :]
-    scores = true_scores(class_scores(said[:, 2]), rows.classes[forecaster.receptive_rows :, 2])[-1_000:]
+    ready = slice(forecaster.receptive_rows - 1, None)
+    said = SHAPE.probabilities(forecaster.run(rows.values, rows.valid))[ready, 2]
+    assert certainty.adaptive == on.settings.models.adaptive_calibration.of_rows(1000, 20)
+    learnt, came = AdaptiveCalibration(certainty.adaptive), rows.classes[ready, 2]
+    bent = learnt.run(rows.over_ts[ready], said, came, rows.known_ts[ready, 1])
+    assert certainty.calibration == learnt.as_dict()
+    scores = true_scores(class_scores(bent), came)[-1_000:]
     begins = AdaptiveConformal.from_dict(certainty.parameters, certainty.sets).threshold()
     assert np.mean(scores <= begins) == pytest.approx(0.9, abs=0.005)
 

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 import main
-from assets.recorded_contest import decided, forecasts_of, judged_alone
+from assets.recorded_contest import carried, decided, forecasts_of, judged_alone
 from assets.recorded_rows import recorded
-from assets.recorded_slices import Windows, recorded_slices
+from assets.recorded_slices import PooledSlice, Windows, recorded_slices
 from market.errors import NotEnoughData
-from modeling.sampling import learnable
 from tests.builders_chain import tiny_settings
-from tests.builders_modeling import labelled_rows, random_model
+from tests.builders_modeling import labelled_rows, random_model, split_slices
 
 pytest.importorskip("torch")
 RULES = {"class_prior", "persistence", "imbalance", "median_band", "logistic", "lightgbm"}
@@ -100,19 +99,26 @@ def test_too_short_a_span_is_refused(settings):
         recorded_slices(settings, [short], [], 50)
 
 
-def test_test_decides_nothing_and_conformal_scores_begin_behind_the_calibration():
+def test_test_decides_nothing_and_conformal_scores_begin_behind_the_calibration(settings):
     train, search, calibration, conformal, test = (labelled_rows(400, seed=seed) for seed in range(5))
     windows, model = Windows(train, search, calibration, conformal, test), random_model()
     heard = forecasts_of(model, windows)
     turned = windows._replace(test=replace(test, classes=-test.classes, gross_bp=-test.gross_bp))
-    usable = learnable(calibration, 50)
-    (found,), (blind,) = (decided("cnn", heard, data, usable).values() for data in (windows, turned))
+    piece = PooledSlice(split_slices(0, 200, 40, 80, 40, 1)[0], (windows,), ())
+
+    def answers(data):
+        (found,) = decided(settings, piece._replace(symbols=(data,)), 50, "cnn", heard).values()
+        return found
+
+    found, blind = map(answers, (windows, turned))
     assert np.array_equal(found.classes, blind.classes)
     other = windows._replace(calibration=replace(calibration, classes=np.abs(calibration.classes)))
-    (moved,) = decided("cnn", heard, other, usable).values()
+    moved = answers(other)
     assert not np.array_equal(found.classes, moved.classes)
-    alone = judged_alone(model, windows, 50)
+    alone = judged_alone(settings, model, windows, 50)
     assert alone.conformal is conformal
-    said = forecasts_of(model, windows._replace(calibration=conformal)).calibration
-    assert np.array_equal(alone.said[0].probabilities, heard.test)
-    assert np.array_equal(alone.before.probabilities, said)
+    served = carried(settings, piece, 50, heard)
+    assert np.array_equal(served.calibration, heard.calibration)
+    assert np.array_equal(alone.before.probabilities, served.conformal)
+    assert np.array_equal(alone.said[0].probabilities, served.test)
+    assert not np.allclose(served.test, heard.test)

@@ -1,17 +1,16 @@
 """What an evaluation says beyond its scores: conformal coverage, headline figures, and the verdict in plain words."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
-from numpy.typing import NDArray
 
+from assets.carried import share_rates
 from assets.conformal_tables import conformal_table, interval_table
 from assets.evaluation_metrics import metrics_on_test, risk_metrics
 from assets.evaluation_page import evaluation_document, evaluation_pages
-from assets.judged import Judged, chosen_on_val, moments_of
+from assets.judged import Judged, moments_of, served_on_test
 from assets.member_scores import OVERALL, member_metrics, member_table
 from assets.scores import Evaluation, headline, verdict_of
 from backtest.comparison import compare
@@ -111,8 +110,11 @@ def test_expected_returns_are_those_of_the_cheapest_cell() -> None:
     forecasts = np.zeros((1, shape.size), np.float32)
     forecasts[0, :9] = (0.5, 0.0, 0.5, 0.1, 0.8, 0.1, 0.0, 0.0, 1.0)
     forecasts[0, 9:15] = (-2.0, 0.0, 4.0, -5.0, 0.0, 6.0)
-    mean, deviation = moments_of(shape, forecasts)
+    said = Prediction("model", np.zeros((1, 3), np.int8), shape.probabilities(forecasts))
+    mean, deviation = moments_of(shape, said, forecasts)
     assert (mean.tolist(), deviation.tolist()) == ([[1.0, 6.0]], [[3.0, 0.0]])
+    bent = replace(said, probabilities=np.array([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]]))
+    assert moments_of(shape, bent, forecasts)[0].tolist() == [[-2.0, 0.0]]
 
 
 def test_labels_that_nobody_is_scored_on_are_not_covered_either(found: Judged) -> None:
@@ -212,15 +214,14 @@ def test_pages_hold_the_verdicts_and_every_table(evaluation: Evaluation) -> None
     assert "breakeven_fee_bp |" in pages["scores"]  # names stand whole
 
 
-class _Calibration(NamedTuple):
-    classes: NDArray[np.int8]
-
-
 def test_where_standing_still_is_likeliest_val_chooses_when_a_move_is_said() -> None:
-    tilted = np.array([[[0.25, 0.7, 0.05]], [[0.05, 0.7, 0.25]], [[0.1, 0.8, 0.1]], [[0.1, 0.8, 0.1]]])
-    came = _Calibration(np.array([[-1], [1], [0], [0]], np.int8))
-    before = Prediction("model", np.zeros((4, 1), np.int8), tilted)
-    later = Prediction("model", np.zeros((2, 1), np.int8), tilted[[1, 2]])
-    said = chosen_on_val(came, np.ones((4, 1), np.bool_), before, later)  # type: ignore[arg-type]
-    assert said.classes.ravel().tolist() == [1, 0]
-    assert said.probabilities is later.probabilities
+    tilted = np.array([[0.25, 0.7, 0.05], [0.05, 0.7, 0.25], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
+    val, third, test = (replace(labelled_rows(4, seed=seed), classes=np.zeros((4, 3), np.int8)) for seed in range(3))
+    val = replace(val, classes=np.tile(np.array([[-1], [1], [0], [0]], np.int8), 3))
+    before = Prediction("model", np.zeros((4, 3), np.int8), np.repeat(tilted[:, None], 3, 1))
+    later = Prediction("model", np.zeros((4, 3), np.int8), np.repeat(tilted[[1, 2, 1, 2], None], 3, 1))
+    said = served_on_test(load_settings("dev"), (val, third, test), 1, before, before, later)
+    assert said.after.classes.tolist() == [[1] * 3, [0] * 3] * 2
+    assert np.allclose(said.after.probabilities, later.probabilities)  # no label of 80 ms is known yet
+    assert said.before.classes.tolist() == [[0] * 3] * 4
+    assert share_rates(load_settings("dev"), val.shape).tolist() == pytest.approx([0.004, 0.004, 0.001])

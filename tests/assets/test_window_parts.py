@@ -24,7 +24,7 @@ from market.errors import NotEnoughData
 from market.schema import schema_sha
 from modeling.baselines import fit_baselines
 from modeling.calibration import identity
-from modeling.parameters import GruParameters
+from modeling.parameters import AdaptiveParameters, GruParameters
 from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import NetworkForecaster, forecaster_from
 from modeling.told import rows_between, told_of
@@ -74,15 +74,20 @@ def ensemble(stored: Stored, source: TrainingSource) -> ModelSnapshot:
     return ensemble_of(members)
 
 
-def said_of(stored: Stored, *windows: Any) -> tuple[ModelSnapshot, Judged]:
+STILL = AdaptiveParameters(0.0, 0.0)
+
+
+def said_of(stored: Stored, *windows: Any, adaptive: AdaptiveParameters | None = None) -> tuple[ModelSnapshot, Judged]:
     """A model calibrated on the first window, judged on the last."""
+    models = stored.settings.models
+    learning = replace(models, adaptive_calibration=adaptive or models.adaptive_calibration)
     train = train_source(train_of(stored, 1_000_000))
     model = calibrated_on(ensemble(stored, train), windows[0], stored.settings.models.calibration)
     data = SliceData(train, newest_rows(train, 1), train, *windows)
     names, forecaster = feature_names(stored.settings.features), forecaster_from(model)
     assert isinstance(forecaster, NetworkForecaster)
     rules, _ = fit_baselines(data.taught, names, stored.settings.models.baselines)
-    return model, judged_on(data, forecaster, rules, ())
+    return model, judged_on(replace(stored.settings, models=learning), data, forecaster, rules, ())
 
 
 def test_what_is_said_of_parts_is_what_is_said_of_the_whole(stored: Stored) -> None:
@@ -114,18 +119,36 @@ def turned(rows: TrainingSet) -> TrainingSet:
 
 def test_test_decides_nothing_and_each_part_of_val_only_what_it_is_for(stored: Stored) -> None:
     val, third, test = (whole(stored, later(stored, span, PART_ROWS)) for span in SPANS)
-    model, found = said_of(stored, *map(InMemory, (val, third, test)))
-    same, blind = said_of(stored, *map(InMemory, (val, turned(third), turned(test))))
+    model, found = said_of(stored, *map(InMemory, (val, third, test)), adaptive=STILL)
+    same, blind = said_of(stored, *map(InMemory, (val, turned(third), turned(test))), adaptive=STILL)
     assert model.calibration.as_dict() == same.calibration.as_dict()
     for one, other in zip(
         (*found.said, *found.members, found.before), (*blind.said, *blind.members, blind.before), strict=True
     ):
         assert (one.classes.tobytes() == other.classes.tobytes()) == (one.name != "persistence"), one.name
-    other, moved = said_of(stored, *map(InMemory, (turned(val), third, test)))
+    other, moved = said_of(stored, *map(InMemory, (turned(val), third, test)), adaptive=STILL)
     assert model.calibration.as_dict() != other.calibration.as_dict()
     assert found.said[-1].classes.tobytes() != moved.said[-1].classes.tobytes()
     assert np.array_equal(found.conformal.row_ts, third.row_ts)
     assert len(found.before.classes) == len(found.expected[0][0]) == len(third)
+
+
+def test_what_is_said_learns_from_a_label_of_test_when_it_is_known_and_from_those_of_the_third_part(
+    stored: Stored,
+) -> None:
+    val, third, test = (whole(stored, later(stored, span, PART_ROWS)) for span in SPANS)
+    (_, plain), (_, found), (_, warned) = (
+        said_of(stored, *map(InMemory, windows))
+        for windows in ((val, third, test), (val, third, turned(test)), (val, turned(third), test))
+    )
+    heard = test.over_ts >= test.known_ts[test.classes[:, 0] != NO_CLASS, 0].min()
+    for one, other in zip((plain.said[-1], *plain.members), (found.said[-1], *found.members), strict=True):
+        same = (one.probabilities[:, 0] == other.probabilities[:, 0]).all(-1)
+        assert same[~heard].all(), one.name
+        assert not same[heard].all(), one.name
+    assert plain.before.probabilities.tobytes() == found.before.probabilities.tobytes()
+    assert not np.array_equal(plain.before.probabilities, warned.before.probabilities)
+    assert not np.array_equal(plain.said[-1].probabilities[0], warned.said[-1].probabilities[0])
 
 
 def test_a_slice_reads_each_part_of_val_where_it_lies(stored: Stored) -> None:

@@ -15,9 +15,10 @@ from labeling.quotes import NO_QUOTE, Quote
 from labeling.targets import NO_CLASS
 from market.book import apply_events, new_book
 from market.errors import ModelError, NotEnoughData
+from modeling.adaptive_calibration import AdaptiveCalibration
 from modeling.certainty import SILENT, Certainty, Instant, Labelled, Outlooks, Question, Worth, fit_certainty
 from modeling.forecast import Cell, ForecastShape
-from modeling.parameters import ConformalParameters
+from modeling.parameters import AdaptiveParameters, ConformalParameters
 from modeling.uncertainty import (
     AdaptiveConformal,
     class_scores,
@@ -32,6 +33,8 @@ from tests.builders_labels import snapshot, tape
 CELL = Cell(100, 0.0)
 SHAPE = ForecastShape((Cell(100, 2.0), CELL, Cell(250, 0.0)))
 PARAMETERS = ConformalParameters(0.1, 0.02, 60)
+ADAPTIVE = AdaptiveParameters(0.02, 0.01)
+STILL = AdaptiveParameters(0.0, 0.0)
 ROW_MS = 20
 ROW_NS = ROW_MS * 1_000_000
 HALF = 10.0  # ticks from the mid to what an order gets
@@ -59,11 +62,16 @@ def question(delay_ms: float = 11.0, latency_ms: float = 11.0, exit: Exit = "wal
 ASKED = question()
 
 
-def fitted(asked: Question = ASKED, rows: int = 80, seed: int = 5) -> Certainty:
-    """From labels drawn with fat tails."""
-    rng, table = np.random.default_rng(seed), forecasts(rows, seed)
-    came = Labelled(rng.integers(-1, 2, rows).astype(np.int8), rng.standard_t(3, rows).astype(np.float32))
-    return fit_certainty(SHAPE, asked, table, came, PARAMETERS)
+def drawn(rows: int, seed: int) -> Labelled:
+    """Labels with fat tails, each known 100 ms behind its row."""
+    rng, row_ts = np.random.default_rng(seed), np.arange(rows, dtype=np.int64) * ROW_NS
+    classes, gross = rng.integers(-1, 2, rows).astype(np.int8), rng.standard_t(3, rows).astype(np.float32)
+    return Labelled(classes, gross, row_ts + 100_000_000, row_ts - 15_000_000)
+
+
+def fitted(asked: Question = ASKED, rows: int = 80, seed: int = 5, adaptive: AdaptiveParameters = STILL) -> Certainty:
+    """From labels as they are drawn."""
+    return fit_certainty(SHAPE, asked, forecasts(rows, seed), drawn(rows, seed), PARAMETERS, adaptive)
 
 
 def mids(rows: int, seed: int) -> np.ndarray:
@@ -111,27 +119,33 @@ def outcomes(at: list[Instant], path: np.ndarray, delay_ms: float) -> tuple[np.n
 def test_outlooks_row_by_row_are_intervals_and_sets_of_the_batch(
     seed: int, delay_ms: float, latency_ms: float, worth: Worth
 ) -> None:
-    certainty, rows = fitted(question(delay_ms, latency_ms)), 240
+    certainty, rows = fitted(question(delay_ms, latency_ms), adaptive=ADAPTIVE), 240
     table, path = traded(forecasts(rows, seed)), mids(rows, seed)
     ready, at = np.random.default_rng(seed).random(rows) > 0.1, instants(rows, seed)
     over, kept = np.array([one.over_ts for one in at]), np.flatnonzero(ready)
     start, end, tx = outcomes(at, path, delay_ms)
     gross = 1e4 * (end - start) / (end if worth.inverse else start)
-    mean, deviation = return_moments(table[:, :3], table[:, 3:6])
     states = (AdaptiveConformal.from_dict(PARAMETERS, state) for state in (certainty.interval, certainty.sets))
     interval, sets = states
-    expected = return_intervals(interval, over[kept], (mean[kept], deviation[kept]), gross[kept], tx[kept])
+    came, ended = gross, tx
     start, end, tx = outcomes(at, path, latency_ms)
     long, short = (end - HALF) / (start + HALF), (end + HALF) / (start - HALF)
     nets = (1 - 1 / long, 1 / short - 1) if worth.inverse else (long - 1, 1 - short)
     sides = np.where(np.maximum(*nets) > 0.2e-4, np.where(nets[0] >= nets[1], 1, -1), 0)
     classes = np.where(np.isfinite(long), sides, NO_CLASS).astype(np.int8)
-    let_in = conformal_sets(sets, over[kept], table[kept, :3], classes[kept], tx[kept])
+    calibration = AdaptiveCalibration.from_dict(ADAPTIVE, certainty.calibration)
+    bent = calibration.run(over[kept], table[kept, :3], classes[kept], tx[kept])
+    mean, deviation = return_moments(bent, table[kept, 3:6])
+    expected = return_intervals(interval, over[kept], (mean, deviation), came[kept], ended[kept])
+    let_in = conformal_sets(sets, over[kept], bent, classes[kept], tx[kept])
     outlooks, around = Outlooks(certainty, ROW_NS, worth), quotes(path)
-    found = [outlooks.after(at[row], around[row], bool(ready[row]), table[row]) for row in range(rows)]
+    seen = [outlooks.after(at[row], around[row], bool(ready[row]), table[row]) for row in range(rows)]
+    found = [one.outlook for one in seen]
+    assert np.array_equal([seen[row].traded for row in kept], np.column_stack((bent, table[kept, 3:])))
+    assert np.abs(bent - table[kept, :3]).max() > 0.05
     assert np.array_equal([found[row][3:5] for row in kept], expected, equal_nan=True)
     assert np.array_equal([[found[row].classes & bit for bit in (1, 2, 4)] for row in kept], let_in * [1, 2, 4])
-    assert np.array_equal([found[row].mean_bp for row in kept], mean[kept])
+    assert np.array_equal([found[row].mean_bp for row in kept], mean)
     assert all(found[row] is SILENT for row in np.flatnonzero(~ready))
     assert {-1, 0, 1} <= set(classes[kept].tolist())
 
@@ -139,7 +153,7 @@ def test_outlooks_row_by_row_are_intervals_and_sets_of_the_batch(
 def served(path: np.ndarray, at: list[Instant]) -> list[Any]:
     """Outlooks of ready rows at these mids."""
     outlooks, table, around = Outlooks(fitted(), ROW_NS, LINEAR), traded(forecasts(len(path), 1)), quotes(path)
-    return [outlooks.after(at[row], around[row], True, table[row]) for row in range(len(path))]
+    return [outlooks.after(at[row], around[row], True, table[row]).outlook for row in range(len(path))]
 
 
 def test_a_return_is_learnt_at_the_first_row_that_has_heard_the_market_to_its_end() -> None:
@@ -169,7 +183,8 @@ def test_a_class_is_learnt_at_the_first_row_that_has_heard_the_market_to_the_tri
 
     def let_in(path: np.ndarray) -> list[int]:
         outlooks = Outlooks(fitted(), ROW_NS, LINEAR)
-        return [outlooks.after(*pair, True, certain).classes for pair in zip(punctual(300), quotes(path), strict=True)]
+        steps = zip(punctual(300), quotes(path), strict=True)
+        return [outlooks.after(*step, True, certain).outlook.classes for step in steps]
 
     calm = np.full(300, 500_000.0)
     falling = calm.copy()
@@ -189,13 +204,24 @@ def test_a_session_that_cannot_see_its_class_keeps_the_sets_that_it_begins_with(
     limit = AdaptiveConformal.from_dict(PARAMETERS, fitted().sets).threshold()
     inside = (class_scores(table[:, :3]) <= limit) @ [1, 2, 4]
     steps = list(zip(punctual(rows), quotes(path), table, strict=True))
-    assert [vwap.after(at, around, True, row).classes for at, around, row in steps] == inside.tolist()
-    assert [walk.after(at, around, True, row).classes for at, around, row in steps] != inside.tolist()
+    assert [vwap.after(at, around, True, row).outlook.classes for at, around, row in steps] == inside.tolist()
+    assert [walk.after(at, around, True, row).outlook.classes for at, around, row in steps] != inside.tolist()
 
 
 def test_sets_begin_at_the_quantile_of_the_labels_that_they_were_fitted_on() -> None:
     scores = true_scores(class_scores(forecasts(80, 5)[:, 3:6]), np.random.default_rng(5).integers(-1, 2, 80))
-    assert fitted().sets == AdaptiveConformal.started(PARAMETERS, scores[-60:]).as_dict() | {"learnt": 60}
+    begins = AdaptiveConformal.started(PARAMETERS, scores[-60:]).as_dict()
+    assert fitted().sets == begins | {"newest": pytest.approx(begins["newest"])}
+
+
+def test_sets_begin_with_scores_of_probabilities_as_they_were_bent_at_their_row() -> None:
+    came, said = drawn(80, 5), forecasts(80, 5)[:, 3:6]
+    calibration = AdaptiveCalibration(ADAPTIVE)
+    bent = calibration.run(came.over_ts, said, came.classes, came.known_ts)
+    found = fitted(adaptive=ADAPTIVE)
+    assert found.calibration == calibration.as_dict() != AdaptiveCalibration(ADAPTIVE).as_dict()
+    assert found.sets["newest"] == true_scores(class_scores(bent), came.classes)[-60:].tolist()
+    assert Certainty.from_dict(json.loads(json.dumps(found.as_dict()))) == found
 
 
 def test_a_quote_is_that_of_an_order_of_the_labels_size() -> None:
@@ -211,28 +237,30 @@ def test_interval_begins_at_the_quantile_of_the_labels_that_it_was_fitted_on() -
     rng.integers(-1, 2, 80)
     scores = interval_scores(rng.standard_t(3, 80).astype(np.float32), *return_moments(table[:, 3:6], table[:, 9:12]))
     limit = np.sort(scores[-60:])[math.ceil(61 * 0.9) - 1]
-    outlook = Outlooks(certainty, ROW_NS, LINEAR).after(Instant(ROW_NS, 0), quotes(np.array([5e5]))[0], True, row)
+    outlook, _ = Outlooks(certainty, ROW_NS, LINEAR).after(Instant(ROW_NS, 0), quotes(np.array([5e5]))[0], True, row)
     assert outlook.upper_bp - outlook.mean_bp == pytest.approx(limit * outlook.deviation_bp)
     assert outlook.spread_bp == pytest.approx(0.1)
 
 
 def test_outlooks_go_on_after_a_restart_where_they_were() -> None:
-    certainty, table, around = fitted(), traded(forecasts(90, 4)), quotes(mids(90, 4))
+    certainty, table, around = fitted(adaptive=ADAPTIVE), traded(forecasts(90, 4)), quotes(mids(90, 4))
     whole, half = Outlooks(certainty, ROW_NS, LINEAR), Outlooks(certainty, ROW_NS, LINEAR)
     at = instants(90, 4)
-    expected = [whole.after(at[row], around[row], True, table[row]) for row in range(90)]
+    expected = [repr(whole.after(at[row], around[row], True, table[row])) for row in range(90)]
     for row in range(40):
         half.after(at[row], around[row], True, table[row])
     again = Outlooks(Certainty.from_dict(json.loads(json.dumps(certainty.as_dict()))), ROW_NS, LINEAR)
     again.restore(json.loads(json.dumps(half.as_dict())))
-    assert [again.after(at[row], around[row], True, table[row]) for row in range(40, 90)] == expected[40:]
+    assert [repr(again.after(at[row], around[row], True, table[row])) for row in range(40, 90)] == expected[40:]
     with pytest.raises(ModelError, match="of another model"):
         Outlooks(fitted(question(latency_ms=100.0)), ROW_NS, LINEAR).restore(half.as_dict())
 
 
 def test_without_a_certainty_there_is_a_mean_and_no_interval() -> None:
     outlooks = Outlooks(None, ROW_NS, LINEAR)
-    outlook = outlooks.after(Instant(ROW_NS, 0), NO_QUOTE, True, np.array([0.25, 0.5, 0.25, -1.0, 0.0, 3.0, 0.2]))
+    given = np.array([0.25, 0.5, 0.25, -1.0, 0.0, 3.0, 0.2])
+    outlook, same = outlooks.after(Instant(ROW_NS, 0), NO_QUOTE, True, given)
+    assert same is given
     assert (outlook.mean_bp, outlook.spread_bp, outlook.classes) == (0.5, 0.2, 0)
     assert math.isnan(outlook.lower_bp)
     assert math.isnan(outlook.upper_bp)
@@ -241,11 +269,11 @@ def test_without_a_certainty_there_is_a_mean_and_no_interval() -> None:
 
 def test_a_certainty_needs_labels_and_the_cell() -> None:
     table = forecasts(20, 1)
-    unknown = Labelled(np.full(20, NO_CLASS, np.int8), np.full(20, np.nan, np.float32))
+    unknown = drawn(20, 1)._replace(classes=np.full(20, NO_CLASS, np.int8), gross_bp=np.full(20, np.nan, np.float32))
     with pytest.raises(NotEnoughData, match="none of 20 scores"):
-        fit_certainty(SHAPE, question(), table, unknown, PARAMETERS)
+        fit_certainty(SHAPE, question(), table, unknown, PARAMETERS, ADAPTIVE)
     with pytest.raises(ModelError, match="no cell h5000_b0"):
-        fit_certainty(SHAPE, replace(question(), cell=Cell(5000, 0.0)), table, unknown, PARAMETERS)
+        fit_certainty(SHAPE, replace(question(), cell=Cell(5000, 0.0)), table, unknown, PARAMETERS, ADAPTIVE)
 
 
 def test_a_question_that_no_label_answers_is_refused() -> None:

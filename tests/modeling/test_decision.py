@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from market.errors import NotEnoughData
-from modeling.decision import DecisionRule, _chosen, fit_decision, smoothed
+from modeling.decision import DecisionRule, _chosen, fit_decision, shares_of_late, smoothed
 from modeling.evaluation import confusion, macro_f1
 
 
@@ -63,6 +63,30 @@ def test_rule_finds_rare_classes_and_passes_over_rows_that_do_not_count():
     spoilt[2_000:] = 1
     half = fit_decision(probabilities[:2_000], classes[:2_000], scored[:2_000])
     assert fit_decision(probabilities, spoilt, scored).exponents == half.exponents
+
+
+def test_shares_follow_the_rows_that_count_by_hand_and_know_no_later_one():
+    start, first = np.array([[0.2, 0.6, 0.2]]), np.array([[[1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]]])
+    second, counts = np.array([[[0.0, 1.0, 0.0]], [[0.4, 0.4, 0.2]]]), np.array([True, False])
+    shares = shares_of_late(start, [(counts, first), (~counts, second)], np.array([0.5]))
+    assert np.allclose(shares, [[[0.6, 0.3, 0.1]], [[0.6, 0.3, 0.1]]])
+    both = np.array([True, True])
+    followed = shares_of_late(start, [(both, first), (both, second)], np.array([0.5]))
+    assert np.allclose(followed, [[[0.3, 0.15, 0.55]], [[0.15, 0.575, 0.275]]])
+    assert start.tolist() == [[0.2, 0.6, 0.2]]
+    still = shares_of_late(start, [(both, second)], np.array([0.0]))
+    assert np.array_equal(still, np.repeat(start[None], 2, 0))
+
+
+def test_a_class_that_has_become_usual_no_longer_stands_out():
+    rule, row = DecisionRule(np.array([1.0]), np.array([[0.1, 0.8, 0.1]])), np.array([0.3, 0.5, 0.2])
+    probabilities = np.tile(row, (400, 1, 1))
+    said = rule.said("model", [(np.ones(400, np.bool_), probabilities)], np.array([0.02]))
+    assert said.classes[0].item() == -1
+    assert rule.classes(probabilities, np.tile([0.3, 0.4, 0.3], (400, 1, 1)))[0].item() == 0
+    lively = np.tile([0.45, 0.1, 0.45], (400, 1, 1))
+    lively[-1] = [[0.4, 0.2, 0.4]]
+    assert rule.said("model", [(np.ones(400, np.bool_), lively)], np.array([0.02])).classes[-1].item() == 0
 
 
 def test_rule_without_a_row_is_refused():

@@ -218,7 +218,7 @@ def test_export_that_was_changed_or_never_promised_is_refused(folder):
         read_bundle(folder, CATALOGUE)
 
 
-@pytest.mark.parametrize("version", [1, 3, 5])
+@pytest.mark.parametrize("version", [1, 4, 6])
 def test_bundle_of_another_version_is_refused(folder, version):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "bundle_version": version}))
@@ -233,6 +233,10 @@ def test_certainty_comes_back_as_written_and_one_that_cannot_be_used_is_refused(
     fitted["certainty"]["parameters"]["window"] = 60
     _forge(folder, "calibration.json", json.dumps(fitted).encode())
     with pytest.raises(BundleError, match="100 scores for a conformal window of 60"):
+        read_bundle(folder, CATALOGUE)
+    fitted["certainty"] = CERTAINTY.as_dict() | {"calibration": {"scale": 1.0, "shifts": [0.0, 0.0]}}
+    _forge(folder, "calibration.json", json.dumps(fitted).encode())
+    with pytest.raises(BundleError, match="is no state of a calibration"):
         read_bundle(folder, CATALOGUE)
 
 
