@@ -16,10 +16,12 @@ from market.instrument import Instrument
 from market.reader import FrameReader
 from market.simulator import synthetic_capture
 from market.sources.capture import split_line
+from modeling.adaptive_calibration import AdaptiveCalibration
 from modeling.architecture import CnnArchitecture
 from modeling.calibration import identity
 from modeling.forecast import CLASSES, Cell, ForecastShape
 from modeling.moments import mixture
+from modeling.parameters import AdaptiveParameters
 from modeling.snapshot import CNN, MEDIAN_BAND, ModelSnapshot
 from modeling.streaming import forecaster_from
 from modeling.uncertainty import class_scores
@@ -53,6 +55,8 @@ def warm(plan: LivePlan) -> None:
         session.decide(session.next_row_ts, at(TAPE_START))
     mixture(np.zeros(CLASSES), np.zeros(CLASSES))  # of a model that is sure of something
     class_scores(np.zeros(CLASSES))  # and says how sure
+    learning = AdaptiveCalibration(AdaptiveParameters(0.0, 0.0))
+    learning.learn(learning.bend(np.ones(CLASSES)), 0)
     _round_trip(session.features.book, plan.instrument)
     _show(desks, plan.instrument)
     columns = len(catalogue(plan.features))

@@ -62,7 +62,8 @@ def _forecast(told: Explanation) -> Iterator[str]:
     yield f"forecast over {forecast.horizon_ms} ms: down, none, up {numbers}; {_number(forecast.mu_bp)} bp"
     yield f"  interval {_number(forecast.lower_bp)} to {_number(forecast.upper_bp)} bp"
     for place, member in enumerate(forecast.members):
-        yield f"  member {place}: {member.p_down:.3f} {member.p_none:.3f} {member.p_up:.3f}; {member.mu_bp:+.3f} bp"
+        said = f"{member.p_down:.3f} {member.p_none:.3f} {member.p_up:.3f}; {member.mu_bp:+.3f} bp"
+        yield f"  member {place}: {said}, before labels of late bend it"
 
 
 def _life(told: Explanation) -> Iterator[str]:
