@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from assets.partitions import Part, day_key, symbols
@@ -144,7 +145,6 @@ def with_a_stall_at_the_end(tape: list[Line]) -> list[Line]:
 
 FAULTS: list[tuple[Fault, str, str]] = [
     (without_a_depth_message, "raw_ticks", "gap_ratio"),
-    (with_trades_twice, "raw_ticks", "duplicates"),
     (with_a_part_sent_again, "raw_ticks", "duplicates"),
     (with_the_clock_set_back, "raw_ticks", "ordered"),
     (with_a_renamed_stream, "raw_ticks", "unparsed_share"),
@@ -160,6 +160,19 @@ def test_a_clean_capture_passes_every_check(settings: Settings, instance: dg.Dag
     assert result.success
     lake = Lake(settings.paths.lake)
     assert [lake.manifest(name, *PART).verdict for name in ("raw_ticks", "aligned_events")] == [PASSED, PASSED]
+
+
+def test_trades_that_are_told_twice_are_told_once(settings: Settings, instance: dg.DagsterInstance) -> None:
+    lake = Lake(settings.paths.lake)
+
+    def imported(tape: list[Line]) -> pl.DataFrame:
+        assert run_data(settings, instance, tape).success
+        return lake.scan("raw_ticks", PART.symbol, [PART.key]).collect().select("kind", "side", "price", "qty", "update_id")
+
+    once = imported(lines(16))
+    facts = lake.manifest("raw_ticks", *PART).metadata
+    assert imported(with_trades_twice(lines(16))).equals(once)
+    assert lake.manifest("raw_ticks", *PART).metadata["doubled"] == facts["doubled"] + 10
 
 
 @pytest.mark.parametrize(("fault", "dataset", "check"), FAULTS, ids=[fault.__name__ for fault, _, _ in FAULTS])
