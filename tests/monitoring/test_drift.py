@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp
+from scipy.stats import false_discovery_control, ks_2samp
 
 from market.errors import ConfigError, NotEnoughData
 from monitoring.drift import DriftReport, Reference, Sample, drift_report, judged_window, should_retrain
@@ -64,6 +64,16 @@ def test_one_feature_in_many_can_pass_the_correction() -> None:
     live[:, 17] += 1.0
     report = drift_report(tuple(map(str, range(40))), sample(live), sample(reference), PARAMETERS)
     assert [shift.name for shift in report.newest.features if shift.drifted] == ["17"]
+
+
+def test_a_feature_counts_by_its_p_value_among_those_of_all_others() -> None:
+    generator = np.random.default_rng(21)
+    live, reference = (generator.standard_normal((rows, 12)).astype(np.float32) for rows in (ROWS + 1, 2_000))
+    live[:, 3] += 1.0
+    features = drift_report(tuple(map(str, range(12))), sample(live), sample(reference), PARAMETERS).newest.features
+    p_values = [shift.p for shift in features]
+    assert [shift.q for shift in features] == pytest.approx(false_discovery_control(p_values).tolist())
+    assert features[3].q > features[3].p  # type: ignore[operator]
 
 
 def test_a_shift_below_the_floor_is_certain_and_of_no_consequence() -> None:
