@@ -13,8 +13,8 @@ from market.errors import ConfigError, DataError
 from monitoring.ab import judge_ab
 from monitoring.ab_boundaries import HARM_LEVEL, LEAST_DAYS, first_reach, harm_share, winner_reach
 from monitoring.ab_design import CHALLENGER, CHAMPION, WASHED_OUT, Switchback, side_by_side, switched
-from monitoring.ab_figures import FIGURES, Arm, ab_columns, figures_of, influences, quantiles_of
-from monitoring.ab_looks import MINUTES_A_DAY, Look, over_looks, sharpe_difference
+from monitoring.ab_figures import FIGURES, Arm, Pair, ab_columns, figures_of, influences, quantiles_of
+from monitoring.ab_looks import MINUTES_A_DAY, Look, harm_day, look_at, over_looks, sharpe_difference
 
 
 def arm(net: list[float], cost: float = 1.0, turnover: float = 1e4) -> Arm:
@@ -131,6 +131,22 @@ def test_the_looks_for_harm_share_one_level() -> None:
         assert sum(shares) == pytest.approx(HARM_LEVEL)
         assert all(share >= 0 for share in shares)
         assert harm_share(days + 1, days) == 0
+
+
+def so_far(deviations: float) -> Pair:
+    """Three days in which the challenger's Sharpe ratio lies so many standard errors off the champion's."""
+    rng, minutes = np.random.default_rng(13), 3 * MINUTES_A_DAY
+    nets = [rng.normal(size=minutes) for _ in range(2)]
+    look = look_at(side_by_side(*(arm(net.tolist()) for net in nets), (1.0, 1.0)), 1.0)
+    assert isinstance(look, Look)
+    nets[1] += (deviations * look.error - look.difference) * nets[1].std()
+    return side_by_side(*(arm(net.tolist()) for net in nets), (1.0, 1.0))
+
+
+def test_what_one_look_would_call_harm_is_not_yet_harm_on_the_third_day() -> None:
+    assert harm_day(so_far(-2.8), 1.0, 14) is None  # 0.3 % by itself; the third day may take less than a millionth
+    assert harm_day(so_far(-2.8), 1.0, 3) == 3  # the last of three planned looks may take nearly all
+    assert harm_day(so_far(-9.0), 1.0, 14) is not None
 
 
 def test_a_week_is_drawn_as_its_truth_says() -> None:
