@@ -63,6 +63,7 @@ def labels(
     frame = label_rows(tape, row_ts, settings.labels, instrument, book, latency_ns=latency_ns)
     grid = tradeable_grid(frame, settings.labels, instrument.contract)
     facts: dict[str, object] = {"seam": lake.holds("aligned_events", *day_beside(part, 1)), **label_facts(frame, grid)}
+    context.log.info(worth_a_trade(grid, settings.trading.budget_bp))
     table = Table(frame, facts, pages={"cells": dg.MetadataValue.md(grid_page(grid))})
     return publish(lake, "labels", part, table, labels_inputs(settings, lake, part))
 
@@ -109,6 +110,14 @@ def label_facts(frame: pl.DataFrame, grid: pl.DataFrame) -> dict[str, float | st
     cells = grid.select("horizon_ms", "budget_bp", "no_trade").iter_rows()
     shares = {f"no_trade_{horizon}ms_{budget:g}bp": share for horizon, budget, share in cells}
     return facts | shares | {"untradeable": untradeable(grid)}
+
+
+def worth_a_trade(grid: pl.DataFrame, budget_bp: float) -> str:
+    """The share of labelled rows that a round trip pays at a fee budget, at each horizon, for whoever waits."""
+    cells = grid.filter((pl.col("budget_bp") == budget_bp) & pl.col("no_trade").is_not_nan())
+    shares = zip(cells["horizon_ms"], cells["no_trade"], strict=True)
+    told = ", ".join(f"{100 * (1 - no_trade):.1f} % at {horizon} ms" for horizon, no_trade in shares)
+    return f"rows worth a trade after {budget_bp:g} bp of fees: {told or 'no row has a label'}"
 
 
 def untradeable(grid: pl.DataFrame) -> str:

@@ -1,20 +1,28 @@
 """The chain as a whole, and its pages: demo, run, ui, kernels."""
 
 import argparse
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from commands.command import Command, nothing_more, say, tether
+from commands.command import Command, add_json, nothing_more, say, say_aside, show, tether
 from config.settings import Settings
+from storage.lake_report import Report
+
+Say = Callable[[str], None]
 
 
-def demo(settings: Settings, _: argparse.Namespace) -> None:
+def demo(settings: Settings, arguments: argparse.Namespace) -> None:
     """Run the whole chain on a real sample recording, or on a synthetic tape where none can be had; then trade live."""
+    from orchestration.facts import demo_facts
+    from orchestration.live_demo import live_lines
     from orchestration.summary import demo_summary
     from orchestration.tapes import recorded_or_synthetic
 
-    chosen = recorded_or_synthetic(settings, say)
-    _run_chain(chosen)
-    say(demo_summary(chosen, _run_live(chosen)))
+    progress = say_aside if arguments.json else say
+    chosen = recorded_or_synthetic(settings, progress)
+    _run_chain(chosen, progress)
+    live, facts = _run_live(chosen, progress), demo_facts(chosen)
+    show(Report(demo_summary(facts, live_lines(live)), facts | {"live": live}), arguments.json)
 
 
 def run(settings: Settings, _: argparse.Namespace) -> None:
@@ -22,7 +30,7 @@ def run(settings: Settings, _: argparse.Namespace) -> None:
     from orchestration.tapes import fetch_recordings
 
     fetch_recordings(settings)
-    _run_chain(settings)
+    _run_chain(settings, say)
 
 
 def ui(settings: Settings, _: argparse.Namespace) -> None:
@@ -51,22 +59,22 @@ def kernels(settings: Settings, arguments: argparse.Namespace) -> None:
     compile_kernels(settings)
 
 
-def _run_chain(settings: Settings) -> None:
+def _run_chain(settings: Settings, progress: Say) -> None:
     from orchestration.compiling import compiled_ahead
     from orchestration.instance import open_instance
     from orchestration.running import run_chain
 
-    with compiled_ahead(settings, say), open_instance(settings.paths.dagster) as instance:
-        report = run_chain(settings, instance, say)
-    say(f"{len(report.made)} tables made, {len(report.reused)} reused")
+    with compiled_ahead(settings, progress), open_instance(settings.paths.dagster) as instance:
+        report = run_chain(settings, instance, progress)
+    progress(f"{len(report.made)} tables made, {len(report.reused)} reused")
 
 
-def _run_live(settings: Settings) -> list[str]:
+def _run_live(settings: Settings, progress: Say) -> dict[str, Any]:
     from orchestration.instance import open_instance
-    from orchestration.live_demo import Playing, live_lines, run_live
+    from orchestration.live_demo import Playing, live_facts, run_live
 
     with open_instance(settings.paths.dagster) as instance:
-        return live_lines(run_live(settings, instance, say, Playing(settings.data.hold_back_s)))
+        return live_facts(run_live(settings, instance, progress, Playing(settings.data.hold_back_s)))
 
 
 def _add_kernels(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +82,7 @@ def _add_kernels(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: Final = (
-    Command(demo, nothing_more),
+    Command(demo, add_json),
     Command(run, nothing_more),
     Command(ui, nothing_more),
     Command(metrics, nothing_more),

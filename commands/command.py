@@ -93,6 +93,43 @@ def _finite(plain: Any) -> Any:
     return [_finite(value) for value in plain] if isinstance(plain, list | tuple) else plain
 
 
+def finite(text: str) -> float:
+    """A number of the command line. Raises ArgumentTypeError, which the parser reports, if it is none or not finite.
+
+    >>> finite("1.5")
+    1.5
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number")
+    return number
+
+
+def positive(text: str) -> float:
+    """A number above 0, likewise.
+
+    >>> positive("1e-3")
+    0.001
+    """
+    if not (number := finite(text)) > 0:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0")
+    return number
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1, likewise.
+
+    >>> count("3")
+    3
+    """
+    if not (number := positive(text)).is_integer():
+        raise argparse.ArgumentTypeError(f"{text} is no whole number")
+    return int(number)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """``--json``, for every command that prints more than a line."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")

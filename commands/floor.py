@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from commands.command import Command, add_json, json_of, say, tether
+from commands.command import Command, add_json, finite, json_of, positive, say, tether
 from config.loading import PROFILES
 from config.settings import Settings
 from market.errors import ConfigError
@@ -115,7 +115,7 @@ def _add_exchange(venue: argparse.ArgumentParser) -> None:
     venue.add_argument("--recording", action="append", default=[], metavar="NAME", help=named)
     venue.add_argument("--start", help="ISO time, ns UTC, or last:120s")
     venue.add_argument("--end", help="likewise")
-    venue.add_argument("--speed", type=float, default=1.0, help="seconds of tape a second")
+    venue.add_argument("--speed", type=positive, default=1.0, help="seconds of tape a second")
     _add_faults(venue)
     for side in ("ws", "rest"):
         about = "0: a free one; where the runner looks for it unless given"
@@ -126,7 +126,7 @@ def _add_faults(venue: argparse.ArgumentParser) -> None:
     about = "see live/exchange_faults.py; repeatable"
     venue.add_argument("--fault", action="append", default=[], metavar="KIND:AT_S", help=about)
     about = "COUNT faults at random instants of the first SECONDS, the same for the same SEED"
-    venue.add_argument("--chaos", type=float, nargs=3, metavar=("SEED", "COUNT", "SECONDS"), help=about)
+    venue.add_argument("--chaos", type=finite, nargs=3, metavar=("SEED", "COUNT", "SECONDS"), help=about)
 
 
 def _add_process(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +154,7 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
 def _add_record(parser: argparse.ArgumentParser) -> None:
     _add_listening(parser)
     parser.add_argument("--journal", type=Path, help="folder to record in; below var/recorded unless given")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="how long; until it is ended")
+    parser.add_argument("--seconds", type=positive, default=float("inf"), help="how long; until it is ended")
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from commands.command import Command, add_json, say_aside, show
+from commands.command import Command, add_json, count, positive, say_aside, show
 from config.settings import Settings
 
 _REGISTRY: Final = {
@@ -100,7 +100,7 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", default="take", help="take, quote or probe")
     parser.add_argument("--fees", metavar="MAKER,TAKER|TIER", help="bp a leg, or vip3; as configured unless given")
     parser.add_argument("--sweep", nargs="+", metavar="AXIS=V,V", help="fee (round trip, bp), latency and size (times)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that share the points of a sweep")
+    parser.add_argument("--jobs", type=count, default=1, help="processes that share the points of a sweep")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write the tear sheet there")
     add_json(parser)
 
@@ -110,7 +110,9 @@ def _add_seats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", **many, help="folder, champion, challenger, or digits of its sha; one, or one each")
     parser.add_argument("--symbol", **many, help="an instrument that the lake holds; repeatable: all on one clock")
     parser.add_argument("--deposit", action="append", metavar="CURRENCY=AMOUNT", help="of one account for all symbols")
-    parser.add_argument("--margin", type=float, default=1.0, help="initial margin of that account, share of notional")
+    parser.add_argument(
+        "--margin", type=positive, default=1.0, help="initial margin of that account, share of notional"
+    )
 
 
 def _add_benchmark(parser: argparse.ArgumentParser) -> None:
@@ -129,9 +131,9 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
 def _add_recordings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="judged together; data.symbols unless given")
     parser.add_argument("--teach", nargs="+", default=[], metavar="SYMBOL", help="whose rows are in Train alone")
-    parser.add_argument("--seeds", type=int, default=3, help="of each kind; together they are its ensemble")
+    parser.add_argument("--seeds", type=count, default=3, help="of each kind; together they are its ensemble")
     parser.add_argument("--kinds", default="cnn", help="of networks, as cnn,gru,transformer")
-    parser.add_argument("--budget-minutes", type=float, default=float("inf"), help="after which no fit begins")
+    parser.add_argument("--budget-minutes", type=positive, default=float("inf"), help="after which no fit begins")
 
 
 COMMANDS: Final = (

@@ -178,17 +178,33 @@ def _venue_arguments(settings: Settings, playing: Playing) -> list[str]:
     return ["exchange", "--symbol", settings.live.symbol, *start, "--ws-port", "0", "--rest-port", "0"]
 
 
-def live_lines(figures: LiveFigures) -> list[str]:
-    """The live half on the demo's screen."""
+def live_facts(figures: LiveFigures) -> dict[str, Any]:
+    """The live half as plain values."""
     journal, drift, parity = figures.journal, figures.drift, figures.parity
-    desks = ", ".join(f"{desk} {count}" for desk, count in sorted(figures.fills.items()))
+    told = ("fills", "lost_by_sequence", "ingest_lag_p95_ms", "batch_to_decision_p95_ms")
+    judged = ("verdict", "retrain_reason", "judged", "worst_feature", "feature_shift_ks")
+    levels = (parity.orders, parity.decisions)
+    return {
+        **{name: journal[name] for name in told},
+        "fills_by_desk": figures.fills,
+        "running_sha": figures.running_sha,
+        "drift": {name: drift[name] for name in judged},
+        "parity": [{"exact": level.exact, "told": str(level)} for level in levels],
+    }
+
+
+def live_lines(facts: dict[str, Any]) -> list[str]:
+    """The live half on the demo's screen, from its plain values."""
+    drift = facts["drift"]
+    desks = ", ".join(f"{desk} {count}" for desk, count in sorted(facts["fills_by_desk"].items()))
     why = drift["retrain_reason"] or f"{drift['judged']} features judged, farthest {drift['worst_feature']}"
+    orders, decisions = (level["told"] for level in facts["parity"])
     return [
-        f"  live       fills {journal['fills']} ({desks}), lost by sequence {journal['lost_by_sequence']}",
-        f"             ingest lag p95 {journal['ingest_lag_p95_ms']:.1f} ms, "
-        f"batch to decision p95 {journal['batch_to_decision_p95_ms']:.2f} ms",
-        f"             the runner answered with bundle {figures.running_sha}",
+        f"  live       fills {facts['fills']} ({desks}), lost by sequence {facts['lost_by_sequence']}",
+        f"             ingest lag p95 {facts['ingest_lag_p95_ms']:.1f} ms, "
+        f"batch to decision p95 {facts['batch_to_decision_p95_ms']:.2f} ms",
+        f"             the runner answered with bundle {facts['running_sha']}",
         f"  drift      {drift['verdict']}: {why}, raw KS {drift['feature_shift_ks']:.2f}",
-        f"  parity     {parity.orders}",
-        f"             {parity.decisions}",
+        f"  parity     {orders}",
+        f"             {decisions}",
     ]

@@ -1,97 +1,65 @@
-"""What a run of the chain came to, on one screen: read from the manifests, computed nowhere else."""
+"""What a run of the chain came to, on one screen."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
 
-import polars as pl
-
-from assets.partitions import WHOLE, Part
-from assets.resources import lake_of
-from assets.tables import passed
-from assets.walk_forward_slices import frame_slices
-from config.settings import Settings
-from modeling.walk_forward import Slice
-from storage.lake import Lake
+from orchestration.facts import SCORES, Facts
 from storage.registry import CHALLENGER, CHAMPION
 
-TABLES: Final = ("raw_ticks", "aligned_events", "features", "labels")
 
-
-def demo_summary(settings: Settings, live: Sequence[str] = ()) -> str:
+def demo_summary(facts: Facts, live: Sequence[str] = ()) -> str:
     """Rows, slices, scores beside the baselines, backtest figures, bundle sha, report, and the command for the UIs.
 
+    facts : of ``demo_facts``
     live : lines about the live half
-
-    Raises LakeError if the chain has not run.
     """
-    lake = lake_of(settings)
-    lines = [line for symbol in settings.data.symbols for line in symbol_lines(settings, lake, symbol)]
-    return "\n".join([*lines, *registry_lines(lake), *live, "  pages      make ui"])
+    lines = [line for symbol in facts["symbols"] for line in symbol_lines(symbol)]
+    return "\n".join([*lines, *registry_lines(facts["decisions"]), *live, "  pages      make ui"])
 
 
-def symbol_lines(settings: Settings, lake: Lake, symbol: str) -> list[str]:
+def symbol_lines(facts: Facts) -> list[str]:
     """The chain of one symbol, from its rows to the figures of its newest slice."""
-    pieces = frame_slices(lake.scan("walk_forward_slices", symbol, [WHOLE]).collect())
-    newest = Part(symbol, pieces[-1].key)
-    report = lake.manifest("backtests", *newest).metadata["report"]
     return [
-        f"{symbol}   {source_line(settings, symbol)}",
-        *row_lines(lake, symbol),
-        *slice_lines(lake, symbol, pieces),
-        *score_lines(settings, lake, newest),
-        *figure_lines(lake, newest),
-        f"  report     {from_here(report)}",
+        f"{facts['symbol']}   {facts['source']}",
+        *(row_line(day) for day in facts["days"]),
+        f"  slices     {len(facts['slices'])}, trials {facts['trials']}; newest {facts['slices'][-1]}",
+        *score_lines(facts),
+        *figure_lines(facts["backtests"]),
+        f"  report     {from_here(facts['report'])}",
     ]
 
 
-def source_line(settings: Settings, symbol: str) -> str:
-    """Where the ticks come from."""
-    return settings.data.described(symbol)
+def row_line(day: Facts) -> str:
+    """Rows of every table of a day, and what the clock found."""
+    rows = "  ".join(f"{table} {count:,}" for table, count in day["rows"].items())
+    if "offset_ms" not in day:
+        return f"  {day['date']} {rows}"
+    return f"  {day['date']} {rows}  offset {day['offset_ms']:,.0f} ms  delay p95 {day['delay_p95_ms']:.1f} ms"
 
 
-def row_lines(lake: Lake, symbol: str) -> list[str]:
-    """Rows of every table, day by day, and what the clock found."""
-    lines = []
-    for day in lake.dates("raw_ticks", symbol):
-        found = {table: passed(lake, table, Part(symbol, day)) for table in TABLES}
-        rows = "  ".join(f"{table} {manifest.rows:,}" for table, manifest in found.items() if manifest)
-        events = found["aligned_events"]
-        clock = events.metadata if events else {}
-        offset = f"  offset {clock['offset_ms']:,.0f} ms  delay p95 {clock['delay_p95_ms']:.1f} ms" if clock else ""
-        lines.append(f"  {day} {rows}{offset}")
-    return lines
-
-
-def slice_lines(lake: Lake, symbol: str, pieces: list[Slice]) -> list[str]:
-    """How many slices there are, and what the search tried on each."""
-    trials = [manifest.rows for piece in pieces if (manifest := passed(lake, "search", Part(symbol, piece.key)))]
-    return [f"  slices     {len(pieces)}, trials {sum(trials)}; newest {pieces[-1].key}"]
-
-
-def score_lines(settings: Settings, lake: Lake, part: Part) -> list[str]:
+def score_lines(facts: Facts) -> list[str]:
     """The traded cell's scores on Test, one line a predictor."""
-    cell = (pl.col("horizon_ms") == settings.trading.horizon_ms) & (pl.col("budget_bp") == settings.trading.budget_bp)
-    scores = lake.scan("evaluation", part.symbol, [part.key]).filter(cell).collect()
-    traded = f"{settings.trading.horizon_ms} ms, {settings.trading.budget_bp:g} bp"
+    traded = f"{facts['cell']['horizon_ms']} ms, {facts['cell']['budget_bp']:g} bp"
     lines = [f"  {f'Test, {traded}':<26}macro-F1      MCC  NLL skill  hit rate  gross edge bp"]
-    for row in scores.iter_rows(named=True):
-        numbers = (row["macro_f1"], row["mcc"], row["nll_skill"], row["hit_rate"], row["gross_edge_bp"])
-        lines.append(f"    {row['model']:<24}" + "  ".join(_number(number, 8) for number in numbers))
-    better = beaten_by(scores)
+    for row in facts["scores"]:
+        lines.append(f"    {row['model']:<24}" + "  ".join(_number(row[name], 8) for name in SCORES[1:]))
+    better = beaten_by(facts["scores"])
     return [*lines, f"    here {', '.join(better)} score no less than the model in macro-F1"] if better else lines
 
 
-def beaten_by(scores: pl.DataFrame) -> list[str]:
-    """The baselines whose macro-F1 in one cell is at least the model's."""
-    own = scores.filter(pl.col("model") == "model")["macro_f1"]
-    others = scores.filter(pl.col("model") != "model")
-    return others.filter(pl.col("macro_f1") >= own[0])["model"].to_list() if own.len() else []
+def beaten_by(scores: Sequence[Facts]) -> list[str]:
+    """The baselines whose macro-F1 in one cell is at least the model's.
+
+    >>> beaten_by([{"model": "prior", "macro_f1": 0.2}, {"model": "model", "macro_f1": 0.2}])
+    ['prior']
+    """
+    macro_f1 = {row["model"]: row["macro_f1"] for row in scores}
+    own = macro_f1.pop("model", None)
+    return [name for name, score in macro_f1.items() if score >= own] if own is not None else []
 
 
-def figure_lines(lake: Lake, part: Part) -> list[str]:
+def figure_lines(figures: dict[str, Facts]) -> list[str]:
     """The backtests of Test, one line a policy."""
-    figures: dict[str, dict[str, Any]] = lake.manifest("backtests", *part).metadata["figures"]
     lines = [f"  {'Backtest':<26}   fills    trips  net quote    net bp  max drawdown"]
     for name, run in figures.items():
         counts = f"{run['fills']:>8,}  {run['round_trips']:>7,}"
@@ -109,11 +77,11 @@ def from_here(path: str) -> str:
     return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 
 
-def registry_lines(lake: Lake) -> list[str]:
+def registry_lines(decisions: Sequence[Facts]) -> list[str]:
     """The versions that were registered, what the gates let them become, and the page to approve them from."""
     return [
         line
-        for row in lake.manifest("promotion", WHOLE, WHOLE).metadata["decisions"]
+        for row in decisions
         for line in (
             f"  {CHAMPION if row['champion'] else CHALLENGER:<10} {row['model']} version {row['version']}, "
             f"bundle {row['bundle_sha']}",

@@ -38,6 +38,17 @@ def bar(have: int, total: int) -> str:
     return f"[{'#' * filled}{'.' * (WIDTH - filled)}] {100 * share:3.0f} % of {total / 1e6:.1f} MB"
 
 
+def remaining(done: int, count: int, seconds: float) -> str:
+    """About how long the rest takes, as the end of a line, once something is done.
+
+    >>> remaining(2, 10, 30.0)
+    ', about 120 s to go'
+    >>> remaining(0, 10, 30.0)
+    ''
+    """
+    return f", about {seconds / done * (count - done):.0f} s to go" if done else ""
+
+
 def progress_of(name: str) -> Progress:
     """What prints the bar of ``name`` to stderr, in place, and ends its line when all has come."""
 
@@ -77,16 +88,17 @@ class Reading:
 
 
 class Counting:
-    """Says every few seconds how many of some things are done, where the stream is a terminal."""
+    """Says every few seconds how many of some things are done, and how long the rest takes, on a terminal."""
 
     def __init__(self, what: str, stream: TextIO | None = None, every_s: float = EVERY_S) -> None:
         self._what, self._stream, self._every_s = what, stream or sys.stderr, every_s
 
     def __call__(self, items: Iterable[Item], count: int) -> Iterator[Item]:
         """The things, one by one."""
-        said = time.monotonic()
+        begun = said = time.monotonic()
         for done, item in enumerate(items):
             if done and self._stream.isatty() and time.monotonic() - said >= self._every_s:
                 said = time.monotonic()
-                self._stream.write(f"{CLEAR}{done} of {count} {self._what}\n")
+                left = remaining(done, count, said - begun)
+                self._stream.write(f"{CLEAR}{done} of {count} {self._what}{left}\n")
             yield item

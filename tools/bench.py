@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from benchmarks.harness import FIGURES_FILE, Figure, save, table, verdict
+from storage.progress import remaining
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -38,9 +40,10 @@ def run_all(benchmarks: Sequence[Path], output: int | None = None) -> tuple[list
 
     output : descriptor that they print to, None for our own
     """
-    figures, failed = list[Figure](), list[str]()
-    for benchmark in benchmarks:
-        print(f"== {benchmark.stem}", file=sys.stderr, flush=True)
+    figures, failed, begun = list[Figure](), list[str](), time.monotonic()
+    for done, benchmark in enumerate(benchmarks):
+        left = remaining(done, len(benchmarks), time.monotonic() - begun)
+        print(f"== {done + 1} of {len(benchmarks)}, {benchmark.stem}{left}", file=sys.stderr, flush=True)
         found = _run(benchmark, output)
         if found is None:
             failed.append(benchmark.stem)

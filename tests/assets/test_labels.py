@@ -19,6 +19,7 @@ from assets.labels import (
     stretches,
     taker_budget_bp,
     untradeable,
+    worth_a_trade,
 )
 from assets.partitions import Part
 from assets.plots import heat_map
@@ -145,6 +146,14 @@ def test_the_poison_lies_behind_the_exit_that_the_market_follows_soonest() -> No
 
 def test_a_day_without_rows_proves_nothing(day: Day) -> None:
     assert not leakage(*day[:2], PART, day[2][:0]).passed
+
+
+def test_who_waits_is_told_what_share_of_rows_pays_its_costs() -> None:
+    cells = {"horizon_ms": [250, 250, 1000], "budget_bp": [0.0, 2.0, 2.0], "no_trade": [0.2, 0.9, float("nan")]}
+    grid = pl.DataFrame(cells)
+    assert worth_a_trade(grid, 2.0) == "rows worth a trade after 2 bp of fees: 10.0 % at 250 ms"
+    assert worth_a_trade(grid, 0.0) == "rows worth a trade after 0 bp of fees: 80.0 % at 250 ms"
+    assert worth_a_trade(grid, 4.0) == "rows worth a trade after 4 bp of fees: no row has a label"
 
 
 def test_untradeable_cells_are_named_drawn_and_not_trained_on(day: Day) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import string
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 import uvicorn
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -179,3 +182,48 @@ async def test_a_client_who_takes_nothing_is_dropped_and_rows_go_on(
         async with connect(url) as quick:
             await quick.send("{}")
             assert (await pulse(quick))["sequence"] == 1
+
+
+WORD = st.sampled_from(["token", "symbol", "hz", "more", "read", "", "\ud7ff", "x" * 5_000])
+VALUE = st.none() | st.booleans() | st.floats() | st.integers(-(2**70), 2**70) | WORD | st.lists(WORD, max_size=2)
+FRAMES = (
+    st.dictionaries(WORD, VALUE, max_size=4).map(json.dumps)
+    | st.text(string.printable + "é\u0000", max_size=40)
+    | st.binary(max_size=40)
+    | st.sampled_from(['{"hz": 1e999}', '{"hz": -1}', '{"symbol": null}', "[" * 2_000, '{"hz": NaN}', b"\xff{}"])
+)
+
+
+@in_loop
+async def test_whatever_a_client_says_first_or_later_ends_in_words_of_ours_or_a_pulse(tmp_path: Path) -> None:
+    """100 clients, 1 to 3 frames each; the last finds the stream as the first did."""
+    drawn: list[list[str | bytes]] = []
+
+    @settings(max_examples=100, database=None, derandomize=True, phases=[Phase.generate])
+    @given(frames=st.lists(FRAMES, min_size=1, max_size=3))
+    def draw(frames: list[str | bytes]) -> None:
+        drawn.append(frames)
+
+    draw()
+    ended = []
+    async with listening(tmp_path) as (site, url):
+        for frames in [*drawn, ["{}"]]:
+            async with connect(url) as client:
+                ended.append(await outcome(client, frames))
+        assert ended[-1] == "pulse"
+        assert {"pulse", "1008"} <= set(ended) <= {"pulse", "1007", "1008", "1009"}, set(ended)
+        assert site.refused("malformed") >= 10
+        assert site.refused("clients") == 0
+
+
+async def outcome(client: ClientConnection, frames: list[str | bytes]) -> str:
+    """``pulse`` where the stream goes on after these frames, else the code that it was closed with, one line said."""
+    try:
+        for frame in frames:
+            await client.send(frame)
+        assert (await pulse(client))["sequence"] == 1
+    except ConnectionClosed:
+        code, told = await refusal(client)
+        assert "\n" not in told
+        return str(code)
+    return "pulse"

@@ -1,10 +1,14 @@
 """The whole chain on a synthetic minute: every table is made, nothing of the future is seen, no secret is kept."""
 
+import json
+
 import dagster as dg
 import pytest
 
 from assets.partitions import Part
 from assets.tables import passed
+from commands.command import json_of
+from orchestration.facts import demo_facts
 from orchestration.instance import CHAIN_TAG, open_instance
 from orchestration.summary import demo_summary
 from orchestration.tapes import SYNTHETIC
@@ -56,9 +60,13 @@ def test_the_held_back_seconds_are_never_seen(built: Built) -> None:
 
 
 def test_the_summary_fits_on_a_screen_and_names_the_bundle(built: Built) -> None:
-    summary = demo_summary(built[0])
+    facts = demo_facts(built[0])
+    [symbol], [decision] = (json.loads(json_of(facts))[name] for name in ("symbols", "decisions"))
+    summary = demo_summary(facts)
     row = Lake(built[0].paths.lake).scan("registered_model", "all", ["all"]).collect().row(0, named=True)
     assert row["bundle_sha"] in summary
+    assert decision["bundle_sha"] == row["bundle_sha"]
+    assert {"class_prior", "model"} < {score["model"] for score in symbol["scores"]}
     assert all(word in summary for word in ("class_prior", "median_band", "probe", ".html", "make ui"))
     assert len(summary.splitlines()) <= 40
     assert max(map(len, summary.splitlines())) <= 140

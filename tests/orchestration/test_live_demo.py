@@ -1,5 +1,6 @@
 """The live half on a synthetic minute: real processes, a real deployment, and a journal that comes out as written."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +8,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from commands.command import json_of
 from config.settings import Settings
 from market.errors import TickloopError, VenueError
 from orchestration.instance import open_instance
-from orchestration.live_demo import LiveFigures, Playing, live_lines, run_job, run_live
+from orchestration.live_demo import LiveFigures, Playing, live_facts, live_lines, run_job, run_live
 from orchestration.live_processes import settings_file, started
 from orchestration.running import run_chain
 from storage.lake import PASSED, Lake
 from storage.registry import Registry
 from tests.builders_chain import tiny_settings
 
-PLAYING = Playing(seconds=21.0, speed=3.0)
+PLAYING = Playing(seconds=21.0)  # a busy machine takes seconds to push a bundle, and the tape waits for nobody
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +49,14 @@ def test_the_runner_answered_with_the_approved_bundle(
 ) -> None:
     approved = [entry.bundle_sha for entry in Registry(settings.paths.mlflow).ledger.promotions()]
     assert traded[0].running_sha in approved
-    assert any(traded[0].running_sha in line for line in live_lines(traded[0]))
+    assert any(traded[0].running_sha in line for line in live_lines(live_facts(traded[0])))
 
 
 def test_progress_is_shown_and_the_summary_is_short(traded: tuple[LiveFigures, list[str]]) -> None:
     assert sum("fills:" in line for line in traded[1]) >= 2
-    lines = live_lines(traded[0])
+    facts = json.loads(json_of(live_facts(traded[0])))
+    assert [level["exact"] for level in facts["parity"]] == [True, True]
+    lines = live_lines(facts)
     assert len(lines) <= 8
     assert max(map(len, lines)) <= 140
 
