@@ -21,11 +21,11 @@ from features.step import new_state
 from market.errors import DataError
 from market.events import Events
 from market.schema import frame_to_events
+from market.units import NS_PER_MS
 from monitoring.drift import Sample
 from storage.lake import Lake
 
 NS_PER_S: Final = 1_000_000_000
-NS_PER_MS: Final = 1_000_000
 
 
 def live_sample(settings: Settings, lake: Lake, symbol: str) -> Sample:

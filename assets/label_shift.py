@@ -22,10 +22,10 @@ from config.settings import Settings
 from features.regimes import REGIME_NAMES, UNKNOWN
 from labeling.targets import DOWN, NO_TRADE, UP, classes
 from market.errors import NotEnoughData
+from market.units import NS_PER_MS
 from monitoring.label_shift import DailyCounts, LabelShiftReport, label_shift_report, should_retrain
 from storage.lake import FAILED, Lake
 
-NS_PER_MS: Final = 1_000_000
 REGIMES: Final = tuple(name for code, name in REGIME_NAMES.items() if code != UNKNOWN)
 KINDS: Final = (DOWN, NO_TRADE, UP)
 CHAMPION: Final = "champion_slice"  # column: which training the days of a row were held against

@@ -18,9 +18,10 @@ from assets.plots import heat_map, markdown_table
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings
 from labeling.leakage import LeakReport, labels_ignore_beyond_exit
-from labeling.replay import DEPTH_SHORT, OK, Tape, venue_tape
+from labeling.replay import DEPTH_SHORT, OK
 from labeling.targets import label_rows, tradeable_grid
 from labeling.uniqueness import effective_size
+from labeling.venue_order import Tape, venue_tape
 from market.book import Book, apply_events
 from market.counter_hash import draw
 from market.events import Events, empty_events, venue_ts

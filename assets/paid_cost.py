@@ -15,7 +15,7 @@ from assets.partitions import WHOLE, Part
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from backtest.parameters import VenueParameters
 from config.settings import Settings
-from labeling.replay import venue_tape
+from labeling.venue_order import venue_tape
 from market.book import BEST_ASK, BEST_BID, apply_events, is_open, new_book
 from market.errors import JournalError
 from market.events import Events

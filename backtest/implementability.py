@@ -18,6 +18,7 @@ from backtest.markouts import move_bp
 from backtest.mids import MidPath
 from market.instrument import Instrument
 from market.orders import POST_ONLY
+from market.units import NS_PER_MS
 from trading.records import (
     BAD_INPUT,
     DEGENERATE,
@@ -136,17 +137,14 @@ def implementability(
     decisions: NDArray[np.void],
 ) -> Implementability:
     """What became of ``asked`` (see ``signals``) in a run's ``decisions`` and ``fills`` (see ``fills_frame``)."""
-    horizon_mid = mids.at(asked["decided_ts"].to_numpy() + horizon_ms * 1_000_000)
-    asked = asked.with_columns(
-        at_mid_bp=_moved(asked, horizon_mid, instrument) - asked["cost_bp"].to_numpy(), later=horizon_mid
-    )
+    later = mids.at(asked["decided_ts"].to_numpy() + horizon_ms * NS_PER_MS)
+    asked = asked.with_columns(at_mid_bp=_moved(asked, later, instrument) - asked["cost_bp"].to_numpy(), later=later)
     got = opened_by(asked, fills, instrument)
     total, inside = int(asked["opens"].sum()), int(got.filter("inside")["lots"].sum())
     judged = asked.filter(pl.col("at_mid_bp").is_not_nan())
-    weight = float(judged["opens"].sum())
-    at_mid = float((judged["at_mid_bp"] * judged["opens"]).sum())
+    weight, at_mid = _weighed(judged["at_mid_bp"], judged["opens"])
     known = got.filter(pl.col("kept_bp").is_not_nan())
-    survived = float((known["kept_bp"] * known["lots"]).sum())
+    _, survived = _weighed(known["kept_bp"], known["lots"])
     return Implementability(
         signals=asked.height,
         signalled_lots=total,
@@ -160,6 +158,11 @@ def implementability(
         gated_rows=gated_rows(decisions),
         cap_bound_share=cap_bound_share(decisions),
     )
+
+
+def _weighed(values_bp: pl.Series, lots: pl.Series) -> tuple[float, float]:
+    """Lots in all, and the sum of a figure over them."""
+    return float(lots.sum()), float((values_bp * lots).sum())
 
 
 def opened_by(asked: pl.DataFrame, fills: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:

@@ -201,14 +201,6 @@ class Ledger:
         """Traded notional, both sides."""
         return float(self.money[VOLUME]) * self.unit
 
-    @property
-    def entry_ticks(self) -> float:
-        """Average entry price of the open position in ticks, NaN when flat."""
-        if self.position == 0:
-            return float("nan")
-        per_lot = float(self.money[BASIS]) / self.position
-        return -1.0 / per_lot if self.instrument.inverse else per_lot
-
     def equity(self, mark_ticks: float) -> float:
         """Profit since the start after fees, the position valued at ``mark_ticks``.
 

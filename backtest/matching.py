@@ -1,372 +1,48 @@
 """The matching kernel: the venue's book and our orders in it, one compiled state machine for every way of trading.
 
-What fills an order, and what is unrealistic about it, is written in docs/fills.md. The kernel reads a tape as a tuple
-of columns (``columns_of``), so that event records and the columns of a compiled tape meet the same functions.
+What fills an order, and what is unrealistic about it, is written in docs/fills.md.
+``backtest.requests`` meets what we send.
 """
 
-from typing import Any, Final
-
 from numba import njit
-from numpy.typing import NDArray
 
+from backtest.columns import (
+    ALIGNED_TS,
+    EVENT_PRICE,
+    EVENT_QTY,
+    FLAGS,
+    INGEST_TS,
+    KIND,
+    SIDE,
+    UPDATE_ID,
+    aligned_at,
+    event_at,
+)
 from backtest.orders import (
-    ACK_NS,
-    ARRIVAL,
-    CANCEL,
-    CANCELS_LATE,
-    CANCELS_MET,
-    CANCELS_REFUSED,
-    CANCELS_UNANSWERED,
     CAUSE,
     CLOCK,
     CROSSED_BOOK,
-    FATE,
-    FORGOTTEN,
-    LOST,
     META,
-    MODIFY,
-    NEVER,
     NEXT_ARRIVAL,
-    ORDER_ID,
     ORDERS,
-    ORDERS_MET,
-    ORDERS_REFUSED,
     OWED,
-    PLACE,
     POWERS,
-    PRICE,
-    QTY,
     QUEUE_MODEL,
-    RECONCILE,
-    REFUSED,
     REPORT_COUNT,
     REPORTS,
-    REQUEST_COUNT,
-    REQUEST_SIZE,
-    REQUESTS,
     RESTING,
     RESTING_COUNT,
     RESYNCED,
-    SLOT,
-    VERB,
     WHOLE,
     drop_filled,
     fill,
-    finish,
-    leave,
     reaches,
-    report,
-    rest,
-    standing,
-    tell,
 )
 from backtest.queue import front_after_depth, lots_through
-from market.book import RESYNCS, VALID, apply, next_level, quantity, row_of, set_level
+from backtest.requests import deliver
+from market.book import RESYNCS, VALID, apply, quantity, row_of, set_level
 from market.borrowing import BORROWING
-from market.events import LAST, LEVEL, NO_SIDE, TRADE, Events
-from market.orders import (
-    ACKED,
-    ALREADY_DONE,
-    BAD_PRICE,
-    BAD_QTY,
-    BOOK_CLOSED,
-    CANCEL_REJECTED,
-    CANCELLED,
-    EXPIRED,
-    FOK,
-    FOK_SHORT,
-    GTC,
-    IN_FLIGHT,
-    LARGEST,
-    MODIFIED,
-    MODIFY_REJECTED,
-    NO_ANSWER,
-    NO_REASON,
-    NOT_FILLED,
-    ORDER_CANCELLED,
-    ORDER_EXPIRED,
-    ORDER_REJECTED,
-    POST_ONLY,
-    REJECTED,
-    SELF_CROSS,
-    UNKNOWN_ORDER,
-    VENUE_REFUSED,
-    WOULD_CROSS,
-)
-
-Tape = tuple[NDArray[Any], ...]
-COLUMNS: Final = ("kind", "side", "flags", "price", "qty", "update_id", "ingest_ts", "delay_ns")
-
-# places in an event, as ``_event`` reads it
-_KIND: Final = 0
-_SIDE: Final = 1
-_FLAGS: Final = 2
-_PRICE: Final = 3
-_QTY: Final = 4
-_UPDATE_ID: Final = 5
-_INGEST_TS: Final = 6
-_ALIGNED_TS: Final = 7
-
-
-def columns_of(events: Events) -> Tape:
-    """The columns that the kernel reads, as views of event records."""
-    return tuple(events[name] for name in COLUMNS)
-
-
-@njit(**BORROWING, forceinline=True)
-def _aligned(tape, i):
-    return tape[6][i] - tape[7][i]
-
-
-@njit(**BORROWING, forceinline=True)
-def _event(tape, i):
-    return (
-        tape[0][i],
-        tape[1][i],
-        tape[2][i],
-        tape[3][i],
-        tape[4][i],
-        tape[5][i],
-        tape[6][i],
-        tape[6][i] - tape[7][i],
-    )
-
-
-@njit(**BORROWING)
-def _within_reach(state, side, limit, wanted):
-    """Displayed lots that an order could take, counted no further than it needs, and the levels that hold them."""
-    book = (state[0], state[1], state[2])
-    other = 1 - row_of(side)
-    lots, levels, price = 0, 0, book[2][other]
-    while price != 0 and lots < wanted and reaches(side, limit, price):
-        lots += quantity(book, other, price)
-        levels += 1
-        price = next_level(book, other, price)
-    return lots, levels
-
-
-@njit(**BORROWING)
-def _take(state, order, now):
-    """Walk the other side; what is taken is gone from the venue's book until the feed sets that level again."""
-    book = (state[0], state[1], state[2])
-    other = 1 - row_of(order.side)
-    while order.leaves > 0:
-        price = book[2][other]
-        if price == 0 or not reaches(order.side, order.price, price):
-            return
-        displayed = quantity(book, other, price)
-        lots = min(order.leaves, displayed)
-        set_level(book, other, price, displayed - lots)
-        fill(state, order, price, lots, 0, now)
-
-
-@njit(**BORROWING)
-def _refusal(state, side, price, tif):
-    """Why the book does not take a limit on, NO_REASON if it does."""
-    head, orders, resting, meta = state[2], state[ORDERS], state[RESTING], state[META]
-    if head[VALID] == 0:
-        return BOOK_CLOSED
-    other = 1 - row_of(side)
-    if meta[RESTING_COUNT + other] > 0 and reaches(side, price, orders[resting[other, 0]].price):
-        return SELF_CROSS
-    if tif == POST_ONLY and head[other] != 0 and reaches(side, price, head[other]):
-        return WOULD_CROSS
-    return NO_REASON
-
-
-@njit(**BORROWING)
-def _trade_and_rest(state, slot, now):
-    """Take what the limit reaches; what is left rests."""
-    order = state[ORDERS][slot]
-    _take(state, order, now)
-    if order.leaves > 0:
-        rest(state, slot)
-
-
-@njit(**BORROWING)
-def _accept(state, slot, now):
-    """An order meets the book."""
-    order, meta = state[ORDERS][slot], state[META]
-    meta[ORDERS_MET] += 1
-    meta[ORDERS_REFUSED] += order.reason == VENUE_REFUSED
-    reason = order.reason
-    if reason == NO_REASON:
-        reason = _refusal(state, order.side, order.price, order.tif)
-    if reason != NO_REASON:
-        finish(state, order, REJECTED, ORDER_REJECTED, reason, now)
-        return
-    order.accepted_ts = now[0]
-    order.status = standing(order)
-    tell(state, order, ACKED, NO_REASON, order.qty, now)
-    if order.tif == FOK and _within_reach(state, order.side, order.price, order.leaves)[0] < order.leaves:
-        finish(state, order, EXPIRED, ORDER_EXPIRED, FOK_SHORT, now)
-    elif order.tif == GTC or order.tif == POST_ONLY:
-        _trade_and_rest(state, slot, now)
-    else:
-        _take(state, order, now)
-        if order.leaves > 0:
-            finish(state, order, EXPIRED, ORDER_EXPIRED, NOT_FILLED, now)
-
-
-@njit(**BORROWING)
-def _stands(state, slot, order_id, kind, now):
-    """Whether the order is there to be changed; otherwise a report of ``kind`` says why it is not."""
-    if slot < 0 or state[ORDERS][slot].status == IN_FLIGHT:
-        dropped = slot < 0 and 0 < order_id <= state[META][FORGOTTEN]
-        report(state, order_id, kind, ALREADY_DONE if dropped else UNKNOWN_ORDER, now)
-        return False
-    order = state[ORDERS][slot]
-    if order.order_id != order_id:  # its row was given to a later order
-        report(state, order_id, kind, ALREADY_DONE, now)
-        return False
-    if order.leaves == 0:
-        tell(state, order, kind, ALREADY_DONE, 0, now)
-        return False
-    return True
-
-
-@njit(**BORROWING)
-def _cancel(state, slot, order_id, fate, now):
-    """A cancel meets the book: the order ends, or was gone before; or the venue refuses, or never hears of it."""
-    meta = state[META]
-    meta[CANCELS_MET] += 1
-    known = slot >= 0 and state[ORDERS][slot].order_id == order_id
-    if known:
-        state[ORDERS][slot].cancel_ts = 0
-    if fate == LOST:
-        meta[CANCELS_UNANSWERED] += 1
-        if known and state[ORDERS][slot].leaves > 0:
-            _leave_unanswered(state[ORDERS][slot])
-        return
-    if not _stands(state, slot, order_id, CANCEL_REJECTED, now):
-        meta[CANCELS_LATE] += 1
-        return
-    order = state[ORDERS][slot]
-    if fate == REFUSED:
-        meta[CANCELS_REFUSED] += 1
-        order.status = standing(order)
-        tell(state, order, CANCEL_REJECTED, VENUE_REFUSED, 0, now)
-        return
-    finish(state, order, CANCELLED, ORDER_CANCELLED, NO_REASON, now)
-    leave(state, row_of(order.side), slot)
-
-
-@njit(**BORROWING)
-def _leave_unanswered(order):
-    order.unanswered += 1
-    if order.status != IN_FLIGHT:
-        order.status = standing(order)
-
-
-@njit(**BORROWING)
-def _reconcile(state, slot, order_id, now):
-    """We look at the venue, and find the order of a lost cancel as it is."""
-    if slot >= 0 and state[ORDERS][slot].order_id == order_id:
-        state[ORDERS][slot].unanswered = max(state[ORDERS][slot].unanswered - 1, 0)
-    if _stands(state, slot, order_id, CANCEL_REJECTED, now):
-        order = state[ORDERS][slot]
-        order.status = standing(order)
-        tell(state, order, CANCEL_REJECTED, NO_ANSWER, 0, now)
-
-
-@njit(**BORROWING)
-def _modify(state, slot, request, now):
-    """A new price and total quantity meet the book: less of it at the same price keeps the place, all else loses it."""
-    known = slot >= 0 and state[ORDERS][slot].order_id == request[ORDER_ID]
-    if known:
-        state[ORDERS][slot].modify_ts = 0
-    if not _stands(state, slot, request[ORDER_ID], MODIFY_REJECTED, now):
-        return
-    order = state[ORDERS][slot]
-    price, qty, filled = request[PRICE], request[QTY], order.qty - order.leaves
-    keeps_place = price == order.price and qty <= order.qty
-    reason = _flaw(price, qty)
-    if reason == NO_REASON and not keeps_place:
-        reason = _refusal(state, order.side, price, order.tif)
-    if (reason == NO_REASON and qty <= filled) or reason == WOULD_CROSS:
-        finish(state, order, CANCELLED, ORDER_CANCELLED, reason, now)
-        leave(state, row_of(order.side), slot)
-        return
-    if reason != NO_REASON:
-        order.status = standing(order)
-        tell(state, order, MODIFY_REJECTED, reason, 0, now)
-        return
-    order.price, order.qty, order.leaves = price, qty, qty - filled
-    order.status = standing(order)
-    tell(state, order, MODIFIED, NO_REASON, qty, now)
-    if not keeps_place:
-        order.stands_since = request[ARRIVAL]
-        leave(state, row_of(order.side), slot)
-        _trade_and_rest(state, slot, now)
-
-
-@njit(**BORROWING)
-def _flaw(price, qty):
-    """What is wrong with a price in ticks or a quantity in lots."""
-    if not 1 <= price <= LARGEST:
-        return BAD_PRICE
-    return NO_REASON if 1 <= qty <= LARGEST else BAD_QTY
-
-
-@njit(**BORROWING)
-def _next_request(state, until):
-    """Place of the request that arrives first, the earlier sent of two at once; -1 if none arrives by ``until``."""
-    requests, meta = state[REQUESTS], state[META]
-    first = -1
-    for place in range(meta[REQUEST_COUNT]):
-        if requests[place, ARRIVAL] <= until and (first < 0 or requests[place, ARRIVAL] < requests[first, ARRIVAL]):
-            first = place
-    return first
-
-
-@njit(**BORROWING)
-def _reports_needed(state, request):
-    """Reports that a request may cause, at most."""
-    slot = request[SLOT]
-    if slot < 0 or request[VERB] == CANCEL or request[VERB] == RECONCILE:
-        return 1
-    order = state[ORDERS][slot]
-    if order.reason != NO_REASON:
-        return 1
-    if request[VERB] == MODIFY:
-        return 2 + _within_reach(state, order.side, request[PRICE], request[QTY])[1]
-    return 2 + _within_reach(state, order.side, order.price, order.leaves)[1]
-
-
-@njit(**BORROWING)
-def _take_out(state, place):
-    """Remove a request, the others keep their turn."""
-    requests, meta = state[REQUESTS], state[META]
-    meta[REQUEST_COUNT] -= 1
-    meta[NEXT_ARRIVAL] = NEVER
-    for row in range(meta[REQUEST_COUNT]):
-        if row >= place:
-            for column in range(REQUEST_SIZE):
-                requests[row, column] = requests[row + 1, column]
-        meta[NEXT_ARRIVAL] = min(meta[NEXT_ARRIVAL], requests[row, ARRIVAL])
-
-
-@njit(**BORROWING)
-def _deliver(state, until, cause_ts):
-    """Let every request that has arrived by ``until`` meet the book as it is; False where reports ran out of room."""
-    requests, reports, meta = state[REQUESTS], state[REPORTS], state[META]
-    while meta[NEXT_ARRIVAL] <= until:
-        place = _next_request(state, until)
-        request = requests[place]
-        if reports.size - meta[REPORT_COUNT] < _reports_needed(state, request):
-            return False
-        verb, slot = request[VERB], request[SLOT]
-        now = (max(request[ARRIVAL], meta[CLOCK]), request[ACK_NS], cause_ts)
-        if verb == PLACE:
-            _accept(state, slot, now)
-        elif verb == CANCEL:
-            _cancel(state, slot, request[ORDER_ID], request[FATE], now)
-        elif verb == MODIFY:
-            _modify(state, slot, request, now)
-        else:
-            _reconcile(state, slot, request[ORDER_ID], now)
-        _take_out(state, place)
-    return True
+from market.events import LAST, LEVEL, NO_SIDE, TRADE
 
 
 @njit(**BORROWING)
@@ -376,13 +52,13 @@ def _print(state, event):
     Passed over: orders that came to their place after the venue printed it, whenever we heard of it.
     """
     orders, resting, meta = state[ORDERS], state[RESTING], state[META]
-    row, price = row_of(-event[_SIDE]), event[_PRICE]
-    left, ahead, filled = float(event[_QTY]), 0.0, False  # lots not yet used; displayed lots used up at this price
+    row, price = row_of(-event[SIDE]), event[EVENT_PRICE]
+    left, ahead, filled = float(event[EVENT_QTY]), 0.0, False  # lots not yet used; displayed lots used up at this price
     for place in range(meta[RESTING_COUNT + row]):
         order = orders[resting[row, place]]
         if not reaches(-order.side, price, order.price):
             break
-        if order.stands_since > event[_ALIGNED_TS]:
+        if order.stands_since > event[ALIGNED_TS]:
             continue
         if order.price != price:
             order.front = 0.0
@@ -391,12 +67,12 @@ def _print(state, event):
             ahead += used
             left -= used
             order.front = max(order.front - ahead, 0.0)
-            order.traded += event[_QTY]
+            order.traded += event[EVENT_QTY]
         lots = min(lots_through(left), order.leaves)
         if order.front == 0.0 and lots > 0:
             left -= lots
             filled = True
-            fill(state, order, order.price, lots, 1, (meta[CLOCK], order.ack_ns, event[_INGEST_TS]))
+            fill(state, order, order.price, lots, 1, (meta[CLOCK], order.ack_ns, event[INGEST_TS]))
     if filled:
         drop_filled(state, row)
 
@@ -405,10 +81,10 @@ def _print(state, event):
 def _mark_level(state, event):
     """A level set to the lots that it showed before has been refilled: what was printed there is in it."""
     orders, resting, meta = state[ORDERS], state[RESTING], state[META]
-    row = row_of(event[_SIDE])
+    row = row_of(event[SIDE])
     for place in range(meta[RESTING_COUNT + row]):
         order = orders[resting[row, place]]
-        if order.price == event[_PRICE] and order.shown == event[_QTY]:
+        if order.price == event[EVENT_PRICE] and order.shown == event[EVENT_QTY]:
             order.traded = 0
 
 
@@ -455,12 +131,12 @@ def _cross(state, event):
         filled = False
         for place in range(meta[RESTING_COUNT + row]):
             order = orders[resting[row, place]]
-            if order.stands_since > event[_ALIGNED_TS]:
+            if order.stands_since > event[ALIGNED_TS]:
                 continue
             lots = _consume(state, order)
             if lots > 0:
                 filled = True
-                fill(state, order, order.price, lots, 1, (meta[CLOCK], order.ack_ns, event[_INGEST_TS]))
+                fill(state, order, order.price, lots, 1, (meta[CLOCK], order.ack_ns, event[INGEST_TS]))
         if filled:
             drop_filled(state, row)
 
@@ -476,16 +152,16 @@ def _has_room(state):
 def _meet(state, event):
     """One event changes the book, or prints; a closed book fills nobody."""
     head, meta = state[2], state[META]
-    meta[CLOCK] = max(meta[CLOCK], event[_ALIGNED_TS])
+    meta[CLOCK] = max(meta[CLOCK], event[ALIGNED_TS])
     resting = meta[RESTING_COUNT] + meta[RESTING_COUNT + 1] > 0
-    if event[_KIND] != TRADE:
+    if event[KIND] != TRADE:
         book = (state[0], state[1], state[2])
-        apply(book, event[_KIND], event[_SIDE], event[_PRICE], event[_QTY], event[_UPDATE_ID], event[_FLAGS])
-        if resting and event[_KIND] == LEVEL:
+        apply(book, event[KIND], event[SIDE], event[EVENT_PRICE], event[EVENT_QTY], event[UPDATE_ID], event[FLAGS])
+        if resting and event[KIND] == LEVEL:
             _mark_level(state, event)
-    elif resting and head[VALID] != 0 and event[_SIDE] != NO_SIDE:
+    elif resting and head[VALID] != 0 and event[SIDE] != NO_SIDE:
         _print(state, event)
-    meta[WHOLE] = 1 if event[_FLAGS] & LAST else 0
+    meta[WHOLE] = 1 if event[FLAGS] & LAST else 0
     if resting and meta[WHOLE] != 0 and head[VALID] != 0:
         _follow_depth(state)
         if meta[CROSSED_BOOK] != 0:
@@ -499,16 +175,16 @@ def follow_trace(state, tape, start):
     Returns the first event not taken; stops early where reports ran out of room, OWED telling whether requests wait.
     """
     meta = state[META]
-    if meta[OWED] != 0 and not _deliver(state, meta[CLOCK], meta[CAUSE]):
+    if meta[OWED] != 0 and not deliver(state, meta[CLOCK], meta[CAUSE]):
         return start
     meta[OWED] = 0
     for i in range(start, tape[0].size):
         if not _has_room(state):
             return i
-        _meet(state, _event(tape, i))
+        _meet(state, event_at(tape, i))
         if meta[WHOLE] != 0:
-            meta[CAUSE] = tape[_INGEST_TS][i]
-            if meta[NEXT_ARRIVAL] <= meta[CLOCK] and not _deliver(state, meta[CLOCK], meta[CAUSE]):
+            meta[CAUSE] = tape[INGEST_TS][i]
+            if meta[NEXT_ARRIVAL] <= meta[CLOCK] and not deliver(state, meta[CLOCK], meta[CAUSE]):
                 meta[OWED] = 1
                 return i + 1
     return tape[0].size
@@ -522,15 +198,15 @@ def follow_aligned(state, tape, start, until):
     """
     meta, i = state[META], start
     meta[OWED] = 1
-    while i < tape[0].size and _aligned(tape, i) <= until:
-        before = _aligned(tape, i) - 1
+    while i < tape[0].size and aligned_at(tape, i) <= until:
+        before = aligned_at(tape, i) - 1
         if not _has_room(state):
             return i
-        if meta[NEXT_ARRIVAL] <= before and meta[WHOLE] != 0 and not _deliver(state, before, 0):
+        if meta[NEXT_ARRIVAL] <= before and meta[WHOLE] != 0 and not deliver(state, before, 0):
             return i
-        _meet(state, _event(tape, i))
+        _meet(state, event_at(tape, i))
         i += 1
-    if meta[WHOLE] != 0 and not _deliver(state, until, 0):
+    if meta[WHOLE] != 0 and not deliver(state, until, 0):
         return i
     meta[CLOCK] = max(meta[CLOCK], until)
     meta[OWED] = 0

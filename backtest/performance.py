@@ -158,11 +158,9 @@ def off_mid(fills: pl.DataFrame, mids: MidPath, instrument: Instrument) -> pl.Se
 
 def figures(steps: Steps) -> Figures:
     """Figures of some rows."""
-    fills, trips, net = steps.fills, steps.trips, float(steps.rows["net"].sum())
+    fills, trips = steps.fills, steps.trips
+    net, funding = (float(steps.rows[name].sum()) for name in ("net", "funding"))
     volume, fees, lots = (float(fills[name].sum()) for name in ("notional", "fee", "qty"))
-    funding = float(steps.rows["funding"].sum())
-    net_trips, known = trips["net"].to_numpy(), fills.filter(pl.col("off_mid").is_not_null())
-    cost = (known["fee"] + known["off_mid"]).sum()
     minutes = minute_sums(steps)
     ratio, breakeven = minute_intervals(minutes, steps)
     return Figures(
@@ -170,8 +168,10 @@ def figures(steps: Steps) -> Figures:
         fills=fills.height,
         maker_share=float(fills.filter("maker")["qty"].sum()) / lots if lots else None,
         round_trips=trips.height,
-        hit_rate=float(np.mean(net_trips > 0)) if trips.height else None,
-        average_r_bp=float(np.mean(1e4 * net_trips / trips["entry"].to_numpy())) if trips.height else None,
+        hit_rate=float((trips["net"] > 0).to_numpy().mean()) if trips.height else None,
+        average_r_bp=float(np.mean(1e4 * trips["net"].to_numpy() / trips["entry"].to_numpy()))
+        if trips.height
+        else None,
         net=net,
         trading=net - funding + fees,
         funding=funding,
@@ -181,13 +181,21 @@ def figures(steps: Steps) -> Figures:
         breakeven_fee_bp=1e4 * (net + fees) / volume if volume else None,
         breakeven_low_bp=_scaled(breakeven.low, 1e4),
         breakeven_high_bp=_scaled(breakeven.high, 1e4),
-        cost_pct=100 * float(cost) / float(known["notional"].sum()) if known.height else None,
+        cost_pct=_cost_pct(fills),
         max_drawdown=drawdown(steps.rows["net"].cum_sum().to_numpy()),
         information_ratio=ratio.estimate if minutes.height >= FEWEST_BUCKETS else None,
         information_ratio_low=ratio.low,
         information_ratio_high=ratio.high,
         effective_minutes=_effective(minutes["net"].to_numpy(), ratio.block),
         minutes=minutes.height,
+    )
+
+
+def _cost_pct(fills: pl.DataFrame) -> float | None:
+    """Fees and distance from the mid, % of the notional of fills whose mid is known; None without any."""
+    known = fills.filter(pl.col("off_mid").is_not_null())
+    return (
+        100 * float((known["fee"] + known["off_mid"]).sum()) / float(known["notional"].sum()) if known.height else None
     )
 
 

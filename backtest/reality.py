@@ -102,6 +102,13 @@ class StepTest:
         return f"StepM: better are {found}, of {len(self.alternatives)}; blocks of {self.block}"
 
 
+def _fit_to_judge(table: Floats, block: int) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of each alternative the buckets that are there, whether all are 0, and whether enough are not."""
+    counts = np.count_nonzero(~np.isnan(table), axis=0)
+    idle = (counts > 0) & ~np.any(np.nan_to_num(table) != 0.0, axis=0)
+    return counts, idle, np.array([not shortage(count, block) for count in counts], bool) & ~idle
+
+
 def resample(
     names: Sequence[str], differences: Floats, block: int, generator: np.random.Generator, draws: int = DRAWS
 ) -> Resamples:
@@ -115,9 +122,7 @@ def resample(
         raise DataError(f"{len(names)} names for finite differences of shape {table.shape}: one column a name")
     if block < 1 or draws < 99:
         raise ConfigError(f"block={block} must be 1 or more, draws={draws} 99 or more")
-    counts = np.count_nonzero(~np.isnan(table), axis=0)
-    idle = (counts > 0) & ~np.any(np.nan_to_num(table) != 0.0, axis=0)
-    judged = np.array([not shortage(count, block) for count in counts], bool) & ~idle
+    counts, idle, judged = _fit_to_judge(table, block)
     means = np.where(judged, np.nansum(table, axis=0) / np.maximum(counts, 1), 0.0)
     off = np.where(np.isnan(table), 0.0, table - means)
     judged &= np.sum(off**2, axis=0) > NIL**2 * means**2 * counts

@@ -1,7 +1,7 @@
 """A compiled tape: the market's events as columns of integers, made once, for runs that follow nothing else.
 
 Two views of one recording: what the venue did, in the order of its own time, and the touch as we saw it, in the order
-received. The kernel of ``backtest.matching`` reads the first as it reads event records.
+received. ``backtest.matching`` reads the first as it reads event records.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from backtest.matching import COLUMNS, Tape
+from backtest.columns import COLUMNS, Tape
 from market.book import BEST_ASK, BEST_BID, VALID, Book, apply, new_book
 from market.borrowing import BORROWING
 from market.errors import BacktestError

@@ -6,8 +6,9 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.columns import columns_of
 from backtest.latency import ConstantLatency, LatencyModel, arrival
-from backtest.matching import columns_of, follow_aligned, follow_trace
+from backtest.matching import follow_aligned, follow_trace
 from backtest.orders import (
     ARRIVAL,
     CANCEL,

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from backtest.matching import COLUMNS
+from backtest.columns import COLUMNS
 from backtest.parameters import VenueParameters
 from backtest.quoting import QuoteResult, QuoteRules, quote_along
 from backtest.tape import compile_tape

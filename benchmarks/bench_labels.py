@@ -29,8 +29,9 @@ import polars as pl
 from benchmarks.harness import Figure, medians_of, print_figures
 from config.loading import load_settings
 from labeling.parameters import LabelParameters
-from labeling.replay import OK, venue_tape
+from labeling.replay import OK
 from labeling.targets import classes_by_budget, label_rows
+from labeling.venue_order import venue_tape
 from market.clock import align, new_clock
 from market.events import Events
 from market.instrument import Instrument

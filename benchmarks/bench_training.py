@@ -319,7 +319,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fit-chunks", type=int, help="in a batch, of --mode networks")
     parser.add_argument("--peak-tflops", type=float, help="of the device, where it is not known here")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    options = parser.parse_args(arguments)
+    return _sized(parser.parse_args(arguments))
+
+
+def _sized(options: argparse.Namespace) -> argparse.Namespace:
+    """The options with whatever was left out as large as the device takes it."""
     if options.device == "auto":
         options.device = "cuda" if torch.cuda.is_available() else "cpu"
     large = options.device == "cuda"

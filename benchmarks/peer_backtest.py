@@ -66,15 +66,29 @@ def open_peer(
     return getattr(peer, engine)([asset])
 
 
+def quoted_prices(rules: QuoteRules) -> Callable[[int, int, int], tuple[int, int]]:
+    """Our bid and ask, ticks, by the touch and the position; 0 on a side where none is quoted."""
+    half, skew, qty, most = rules.half_spread_ticks, rules.skew_ticks, rules.qty, rules.most_lots
+    none = 1 << 40  # best prices of an empty side lie beyond
+
+    @njit
+    def prices(bid, ask, position):
+        if not 0 < bid < ask < none:
+            return 0, 0
+        shift = skew * position // qty
+        our_bid = min((bid + ask) // 2 - half - shift, bid) if position + qty <= most else 0
+        our_ask = max((bid + ask + 1) // 2 + half - shift, ask) if position - qty >= -most else 0
+        return our_bid, our_ask
+
+    return prices
+
+
 def peer_quotes(rules: QuoteRules, instrument: Instrument) -> Callable[[Any], int]:
     """Our market maker's rules in the peer's words; answers how many steps it took."""
     order = peer_module("hftbacktest.order")
     buy, gtx, limit = order.BUY, order.GTX, order.LIMIT
-    step_ns, half, skew, qty, most = (
-        rules.step_ns, rules.half_spread_ticks, rules.skew_ticks, rules.qty, rules.most_lots,
-    )  # fmt: skip
+    step_ns, qty, prices = rules.step_ns, rules.qty, quoted_prices(rules)
     tick, lot = instrument.tick_size, instrument.lot_size
-    none = 1 << 40  # best prices of an empty side lie beyond
 
     @njit
     def quote(backtest):
@@ -83,15 +97,7 @@ def peer_quotes(rules: QuoteRules, instrument: Instrument) -> Callable[[Any], in
             steps += 1
             backtest.clear_inactive_orders(0)
             depth = backtest.depth(0)
-            bid, ask = depth.best_bid_tick, depth.best_ask_tick
-            position = round(backtest.position(0) / lot)
-            our_bid, our_ask = 0, 0
-            if 0 < bid < ask < none:
-                shift = skew * position // qty
-                if position + qty <= most:
-                    our_bid = min((bid + ask) // 2 - half - shift, bid)
-                if position - qty >= -most:
-                    our_ask = max((bid + ask + 1) // 2 + half - shift, ask)
+            our_bid, our_ask = prices(depth.best_bid_tick, depth.best_ask_tick, round(backtest.position(0) / lot))
             bids, asks = 0, 0
             values = backtest.orders(0).values()
             while values.has_next():

@@ -60,11 +60,6 @@ class Feature:
     source: str  # the literature that it follows, empty where it is plain arithmetic
     stream: str  # what it is made from: the book, trades, funding ...
 
-    @property
-    def warm_up_ms(self) -> int:
-        """Ms of open book that the raw value needs."""
-        return self.window_ms
-
     def bound(self, parameters: FeatureParameters) -> float:
         """Largest absolute value that a model sees."""
         return parameters.normalizer_clip if self.normalization == "median_mad" else 1.0

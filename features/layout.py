@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.parameters import BUCKET_MS, WINDOW_COUNT
+from market.units import NS_PER_MS
 
-NS_PER_MS: Final = 1_000_000
 BUCKET_NS: Final = BUCKET_MS * NS_PER_MS
 TOP: Final = 5  # best levels a side that sizes, offsets and deep flow are read from
 LIQUIDATIONS: Final = 64  # forced orders remembered, the newest

@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Final
 
 from market.errors import ConfigError
+from market.units import NS_PER_MS
 
 BUCKET_MS: Final = 10  # windows are exact on this grid, so every interval is a multiple of it
 WINDOW_COUNT: Final = 3  # one network branch each
 LONGEST_WINDOW_MS: Final = 60_000
-_NS_PER_MS: Final = 1_000_000
 _CLOCK_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -88,7 +88,7 @@ class FeatureParameters:
 
     def row_at_or_after(self, ts: int) -> int:
         """The first instant, ns UTC, at or after ``ts`` at which a row closes."""
-        row_ns, phase_ns = self.row_interval_ms * _NS_PER_MS, self.phase_ms * _NS_PER_MS
+        row_ns, phase_ns = self.row_interval_ms * NS_PER_MS, self.phase_ms * NS_PER_MS
         return -((phase_ns - ts) // row_ns) * row_ns + phase_ns
 
 

@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 from numba import njit
 
 from labeling.parameters import Exit
-from labeling.replay import KERNEL, Sizing, lots_of, side_price, touch
 from labeling.trips import NO_CLASS, class_of
+from labeling.venue_order import KERNEL
+from labeling.walks import Sizing, lots_of, side_price, touch
 from market.book import ASK, BID, Book
 from market.costs import leg_fee
 

@@ -5,16 +5,16 @@ gross anchor) and te + h. Each of these is a stream of rows in the order of its 
 due before each event from the book in force.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from market.book import ASK, BEST_ASK, BEST_BID, BID, Book, apply, is_open, quantity, row_of
-from market.borrowing import BORROWING
-from market.costs import walk_to
-from market.events import FUNDING, GAP, LEVEL, MARK, TRADE, Events, venue_ts
+from labeling.venue_order import KERNEL, Tape
+from labeling.walks import FAR, WALKS, Sizing, Walks, forget, lots_of, spoils, touch, walked
+from market.book import ASK, BID, Book, apply
+from market.events import FUNDING, GAP, MARK
 from market.spill import require_room
 
 # status of a label, and what it says
@@ -40,20 +40,7 @@ CROSSING: Final = 3  # half the spread, a fraction of the mid
 WALKING: Final = 4  # what the order pays beyond the touch, the mean of both sides, a fraction of the mid
 OVER: Final = 5  # 1 / mid, 1 / sell_at, 1 / buy_at of the entry
 UNDER_WAY: Final = 8
-
-WALKS: Final = 4  # walks of one book that are kept, a power of two; rows of one minute differ by a lot or two
-FAR: Final = 2**62
 STRIDE_NS: Final = 1_000_000_000  # longest time that is read at once: it bounds how many rows are under way
-MOST_MOVES: Final = 64  # of an event, on average, before a general sort is the faster one
-KERNEL: Final[dict[str, Any]] = BORROWING | {"error_model": "numpy"}  # x / 0 is inf or NaN, unchecked
-
-
-class Tape(NamedTuple):
-    """Events, and the order and times in which the venue's book took them."""
-
-    events: Events
-    order: NDArray[np.int64]  # indices of events
-    times: NDArray[np.int64]  # ns, of the events in that order
 
 
 class Schedule(NamedTuple):
@@ -68,15 +55,6 @@ class Schedule(NamedTuple):
     horizons: NDArray[np.int64]  # ns
     due: NDArray[np.int64]  # of each stream: how many of its rows were read ...
     due_ts: NDArray[np.int64]  # ... and when the next one is due
-
-
-class Sizing(NamedTuple):
-    """How many lots a row trades: ``notional`` at the mid of the decision, in whole lots, at least one."""
-
-    notional: float  # quote currency
-    lot_value: float  # quote currency of a lot; linear, spot: of a lot and a tick of price
-    inverse: bool
-    walks_out: bool  # the exit walks the book; else it is at the mid
 
 
 class Rows(NamedTuple):
@@ -107,45 +85,6 @@ class Labels(NamedTuple):
     long_ratio: NDArray[np.float64]  # exit over entry price; a label equals the ledger to 1e-12
     short_ratio: NDArray[np.float64]
     status: NDArray[np.uint8]
-
-
-class Walks(NamedTuple):
-    """The newest walks of the book as it stands; one is good until a level changes that it, or another, took."""
-
-    lots: NDArray[np.int64]  # (WALKS,) 0: none kept
-    prices: NDArray[np.float64]  # (WALKS, 2) by side of the book, NaN where it holds too little
-    walking: NDArray[np.float64]  # (WALKS,) as the entry's WALKING
-    deepest: NDArray[np.int64]  # (2,) the last price that any of them needed; FAR and 0: none is kept
-
-
-def venue_tape(events: Events) -> Tape:
-    """The tape in the order of the venue's book; ties keep the order of arrival."""
-    times = venue_ts(events)
-    order = np.arange(times.size)
-    if not _inserted(order, times, MOST_MOVES * times.size):
-        times = venue_ts(events)
-        rank = np.argsort(times, kind="stable")
-        return Tape(events, rank, times[rank])
-    return Tape(events, order, times)
-
-
-@njit(**KERNEL)
-def _inserted(order, times, most_moves):
-    """Sort both by time, each event moved past the later ones just before it; False, unfinished, after too many moves.
-
-    A feed is out of order by a few events, which a general sort does not know.
-    """
-    moves = 0
-    for place in range(1, times.size):
-        at, index, hole = times[place], order[place], place
-        while hole > 0 and times[hole - 1] > at:
-            times[hole], order[hole] = times[hole - 1], order[hole - 1]
-            hole -= 1
-        times[hole], order[hole] = at, index
-        moves += place - hole
-        if moves > most_moves:
-            return False
-    return True
 
 
 def label_tape(
@@ -218,8 +157,8 @@ def _replay(tape, schedule, sizing, book, rows, under_way, labels, walks, told):
         event = tape.events[tape.order[place]]
         apply(book, event.kind, event.side, event.price, event.qty, event.update_id, event.flags)
         gaps += event.kind == GAP
-        if _spoils(walks.deepest, event):
-            _forget(walks)
+        if spoils(walks.deepest, event):
+            forget(walks)
         if event.kind == MARK or event.kind == FUNDING:
             told[count] = place
             count += 1
@@ -233,22 +172,6 @@ def _next_due(due_ts):
     for stream in range(1, due_ts.size):
         earliest = min(earliest, due_ts[stream])
     return earliest
-
-
-@njit(**KERNEL, forceinline=True)
-def _spoils(deepest, event):
-    """Whether an event may have changed a level that a kept walk took."""
-    if event.kind == LEVEL:
-        row = row_of(event.side)
-        return event.price >= deepest[BID] if row == BID else event.price <= deepest[ASK]
-    return event.kind < TRADE or event.kind == GAP
-
-
-@njit(**KERNEL, forceinline=True)
-def _forget(walks):
-    for slot in range(WALKS):
-        walks.lots[slot] = 0
-    walks.deepest[BID], walks.deepest[ASK] = FAR, 0
 
 
 @njit(**KERNEL, forceinline=True)
@@ -270,15 +193,6 @@ def _read_before(instant, gaps, schedule, sizing, book, rows, under_way, labels,
 
 
 @njit(**KERNEL, forceinline=True)
-def touch(book):
-    """Mid and half the spread, ticks; NaN while the book may not be traded on."""
-    if not is_open(book):
-        return np.nan, np.nan
-    bid, ask = book[2][BEST_BID], book[2][BEST_ASK]
-    return (bid + ask) / 2, (ask - bid) / 2
-
-
-@njit(**KERNEL, forceinline=True)
 def _decide(instant, gaps, mid, schedule, sizing, rows, under_way):
     row_ts, i = schedule.row_ts, schedule.due[0]
     lots, inverse, last = lots_of(mid, sizing), 1 / mid, under_way.gaps.size - 1
@@ -293,15 +207,6 @@ def _decide(instant, gaps, mid, schedule, sizing, rows, under_way):
 
 
 @njit(**KERNEL, forceinline=True)
-def lots_of(mid, sizing):
-    """Whole lots of an order, at least one; 0 without a mid."""
-    if np.isnan(mid):
-        return np.int64(0)
-    each = sizing.lot_value if sizing.inverse else sizing.lot_value * mid
-    return max(np.int64(1), np.int64(np.rint(sizing.notional / each)))
-
-
-@njit(**KERNEL, forceinline=True)
 def _enter(instant, mid, crossing, schedule, sizing, book, rows, known, walks):
     te, by_entry, k = schedule.te, schedule.by_entry, schedule.due[1]
     entry, last = rows.entry, known.shape[0] - 1
@@ -309,7 +214,7 @@ def _enter(instant, mid, crossing, schedule, sizing, book, rows, known, walks):
         i = by_entry[k]
         lots, ours = rows.lots[i], known[i & last]
         if lots > 0 and not np.isnan(mid):
-            slot = _walked(book, lots, sizing.inverse, walks)
+            slot = walked(book, lots, sizing.inverse, walks)
             entry[MID, i], entry[SELL_AT, i], entry[BUY_AT, i] = mid, walks.prices[slot, BID], walks.prices[slot, ASK]
             ours[ENTRY_MID], ours[CROSSING], ours[WALKING] = mid, crossing, walks.walking[slot]
             for price in range(3):
@@ -320,38 +225,6 @@ def _enter(instant, mid, crossing, schedule, sizing, book, rows, known, walks):
         k += 1
     schedule.due[1] = k
     schedule.due_ts[1] = te[by_entry[k]] if k < by_entry.size else FAR
-
-
-@njit(**KERNEL, forceinline=True)
-def _walked(book, lots, inverse, walks):
-    """Slot of the walk of so many lots through both sides of the book as it stands."""
-    slot = lots & (WALKS - 1)
-    if walks.lots[slot] != lots:
-        _walk_both(book, lots, inverse, walks, slot)
-    return slot
-
-
-@njit(**KERNEL)
-def _walk_both(book, lots, inverse, walks, slot):
-    walks.lots[slot] = lots
-    for row in (BID, ASK):
-        walks.prices[slot, row], last = side_price(book, row, lots, inverse)
-        if row == BID:
-            walks.deepest[BID] = min(walks.deepest[BID], last)
-        else:
-            walks.deepest[ASK] = max(walks.deepest[ASK], last if last > 0 else FAR)
-    mid, half_spread = touch(book)
-    walks.walking[slot] = ((walks.prices[slot, ASK] - walks.prices[slot, BID]) / 2 - half_spread) / mid
-
-
-@njit(**KERNEL, forceinline=True)
-def side_price(book, row, lots, inverse):
-    """Average price of taking lots from a side, NaN where it holds too little; and the last price that this needs."""
-    last = book[2][row]
-    if quantity(book, row, last) >= lots:
-        return float(last), last
-    average, filled, last = walk_to(book, row, lots, inverse)
-    return average if filled == lots else np.nan, last
 
 
 @njit(**KERNEL, forceinline=True)
@@ -381,7 +254,7 @@ def _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, under_
         else:
             sell_at, buy_at, spread, slippage = mid, mid, ours[CROSSING], ours[WALKING]
             if sizing.walks_out:
-                slot = _walked(book, rows.lots[i], sizing.inverse, walks)
+                slot = walked(book, rows.lots[i], sizing.inverse, walks)
                 sell_at, buy_at = walks.prices[slot, BID], walks.prices[slot, ASK]
                 spread += crossing
                 slippage += walks.walking[slot]

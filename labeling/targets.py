@@ -30,17 +30,16 @@ from labeling.replay import (
     SELL_AT,
     Labels,
     Rows,
-    Sizing,
-    Tape,
     label_tape,
-    venue_tape,
 )
 from labeling.trips import DOWN as DOWN
 from labeling.trips import NO_CLASS as NO_CLASS
 from labeling.trips import NO_TRADE as NO_TRADE
 from labeling.trips import UP as UP
 from labeling.trips import both_nets, classify, classify_unfunded
+from labeling.venue_order import Tape, venue_tape
 from labeling.vwap import traded_vwap
+from labeling.walks import Sizing
 from market.book import Book, new_book
 from market.costs import leg_fee
 from market.errors import DataError

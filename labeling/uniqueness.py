@@ -52,13 +52,3 @@ def mean_weights(uniqueness: Floats, known: NDArray[np.bool_], means: Floats) ->
     scaled = np.where(known, uniqueness / np.where(means > 0, means, 1.0), 0.0)
     weights: Floats = scaled.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     return weights
-
-
-def uniqueness_weights(te: NDArray[np.int64], tx: NDArray[np.int64], known: NDArray[np.bool_]) -> Floats:
-    """Weight of each row over H horizons, shape (N,): the mean of its uniqueness at each, which averages 1 over labels.
-
-    te : (N,); tx and known : (N, H). A label that is not known weighs nothing and is not alive; where none of a row's
-    is known the weight is 0.
-    """
-    found = uniqueness_by_horizon(te, tx, known)
-    return mean_weights(found, known, found.sum(axis=0) / np.maximum(known.sum(axis=0), 1))

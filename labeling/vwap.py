@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.replay import Tape
+from labeling.venue_order import Tape
 from market.events import TRADE
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ import numpy as np
 
 from features.catalogue import branch_columns, catalogue
 from labeling.quotes import RoundTrip, class_between, quote
-from labeling.replay import Sizing
+from labeling.walks import Sizing
 from live.desk import Desk
 from live.desk_views import book_view
 from live.plan import LivePlan, desks_of

@@ -75,11 +75,6 @@ class Instrument:
             return lots * self.lot_value / (ticks * self.tick_size)
         return lots * self.lot_value * ticks * self.tick_size
 
-    def lots_for(self, quote_value: float, ticks: float) -> int:
-        """Whole lots, at least one, nearest to ``quote_value`` of quote currency at ``ticks``."""
-        per_lot = self.lot_value if self.inverse else self.lot_value * ticks * self.tick_size
-        return max(1, round(quote_value / per_lot))
-
 
 def whole_steps(value: float, step: float, what: str) -> int:
     """How many steps ``value`` is.

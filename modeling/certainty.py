@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from labeling.parameters import EXITS, Exit, LabelParameters
 from labeling.quotes import NO_QUOTE, Quote, RoundTrip, class_between, quote
-from labeling.replay import Sizing
 from labeling.trips import NO_CLASS
+from labeling.walks import Sizing
 from market.book import Book
 from market.errors import ModelError
+from market.units import NS_PER_MS
 from modeling.adaptive_calibration import AdaptiveCalibration
 from modeling.forecast import CLASSES, Cell, Floats, ForecastShape
 from modeling.moments import mixture
@@ -31,7 +32,6 @@ from modeling.uncertainty import (
 )
 from modeling.underway import Span, UnderWay
 
-NS_PER_MS: Final = 1_000_000
 NAN: Final = math.nan
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from market.units import NS_PER_MS
 from storage.consumer_thread import ConsumerThread
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ _PREFIX: Final = "tickloop:hot:"
 _ANSWER_S: Final = 0.25  # that Redis may take
 _FIRST_PAUSE_S: Final = 0.05  # after a failure; doubles with each that follows ...
 _LONGEST_PAUSE_S: Final = 1.0  # ... up to this
-_NS_PER_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class Hottest:
 
     def now(self, ts: int) -> frozenset[str]:
         """The hot symbols at an instant, ns UTC."""
-        second = ts // (1_000 * _NS_PER_MS)
+        second = ts // (1_000 * NS_PER_MS)
         if not self._named and second != self._second:
             ranked = sorted(self._counts, key=lambda symbol: (-self._counts[symbol], symbol))
             self._hot, self._second, self._counts = frozenset(ranked[: self._top]), second, {}
@@ -230,5 +230,5 @@ def _fresh(packed: bytes | None, now: int, ttl_ms: int) -> Hot | None:
     if packed is None:
         return None
     ts, value = msgspec.msgpack.decode(packed, type=tuple[int, dict[str, Any]])
-    age_ms = (now - ts) / _NS_PER_MS
+    age_ms = (now - ts) / NS_PER_MS
     return Hot(value, age_ms) if 0 <= age_ms <= ttl_ms else None

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.matching import COLUMNS, Tape
+from backtest.columns import COLUMNS, Tape
 from backtest.tape import TOUCH, CompiledTape, touches_of, venue_columns, what_matters
 from market.book import new_book
 from market.errors import BacktestError, CorruptFile

@@ -65,11 +65,6 @@ class EventQueue:
         """Receive stamp of the next event that waits, ns UTC."""
         return int(self._chunks[0][1][self._cursor]) if self._chunks else None
 
-    @property
-    def last_ingest_ts(self) -> int | None:
-        """Receive stamp of the newest event that waits, ns UTC."""
-        return int(self._chunks[-1][1][-1]) if self._chunks else None
-
 
 def joined(parts: list[Events]) -> Events:
     """The parts one after another, copied as bytes: numpy compares field by field what it joins as records."""

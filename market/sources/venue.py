@@ -21,12 +21,12 @@ from market.events import (
 )
 from market.instrument import Instrument, whole_steps
 from market.sources.decoder import Stamp, event_row, tape_events
+from market.units import NS_PER_MS
 
 MOST_MILLIS: Final = 9_000_000_000_000  # to the year 2255, where int64 nanoseconds end
 Millis = Annotated[int, Meta(ge=0, le=MOST_MILLIS)]
 Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 NumberPairs = list[tuple[float, float]]
-NS_PER_MS: Final = 1_000_000
 _FLAGS: Final = 2  # place of the low byte of an event's flags
 
 

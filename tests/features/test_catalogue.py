@@ -37,7 +37,6 @@ def test_names_are_unique():
 def test_feature_is_described(feature):
     assert feature.unit
     assert feature.definition
-    assert feature.warm_up_ms == feature.window_ms
     assert (feature.floor > 0) == (feature.normalization == "median_mad")
 
 

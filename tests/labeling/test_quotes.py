@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from labeling.parameters import Exit
 from labeling.quotes import NO_QUOTE, Quote, RoundTrip, class_between, quote
-from labeling.replay import Sizing
 from labeling.targets import DOWN, NO_CLASS, NO_TRADE, UP, classes, label_rows
+from labeling.walks import Sizing
 from market.book import apply_events, new_book
 from tests.builders_labels import (
     INSTRUMENTS,

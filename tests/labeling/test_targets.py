@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from labeling.parameters import LabelParameters
-from labeling.replay import BOOK_CLOSED, DEPTH_SHORT, GAP_INSIDE, NO_PRINT, OK, PAST_END, venue_tape
+from labeling.replay import BOOK_CLOSED, DEPTH_SHORT, GAP_INSIDE, NO_PRINT, OK, PAST_END
 from labeling.targets import (
     DOWN,
     NO_CLASS,
@@ -18,6 +18,7 @@ from labeling.targets import (
     regression_target,
     tradeable_grid,
 )
+from labeling.venue_order import venue_tape
 from labeling.vwap import traded_vwap
 from market.errors import ConfigError, DataError
 from market.events import BUY, GAP, LEVEL, SELL, TRADE

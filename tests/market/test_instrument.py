@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from market.errors import ConfigError, OffGrid
 from market.instrument import whole_steps
-from tests.builders_market import COINM_BTC, SPOT_BTC, USDM_BTC
+from tests.builders_market import COINM_BTC, USDM_BTC
 
 steps = st.sampled_from([1.0, 0.5, 0.1, 0.01, 0.001, 0.00001, 1e-8])
 
@@ -40,14 +40,6 @@ def test_a_linear_notional_is_in_quote_currency():
 def test_an_inverse_notional_is_in_the_base_coin():
     assert (COINM_BTC.inverse, COINM_BTC.settlement) == (True, "BTC")
     assert COINM_BTC.notional(500_000, 5) == pytest.approx(0.01)
-
-
-@pytest.mark.parametrize(("instrument", "ticks"), [(USDM_BTC, 600_000), (COINM_BTC, 600_000), (SPOT_BTC, 6_000_000)])
-def test_lots_for_a_value_are_worth_about_that_value(instrument, ticks):
-    lots = instrument.lots_for(10_000.0, ticks)
-    worth = instrument.notional(ticks, lots) * (instrument.price(ticks) if instrument.inverse else 1.0)
-    assert worth == pytest.approx(10_000, rel=0.01)
-    assert instrument.lots_for(1e-12, ticks) == 1
 
 
 def test_only_a_name_that_says_so_is_synthetic():

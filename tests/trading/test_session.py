@@ -60,8 +60,8 @@ def test_micro_batches_decide_and_fill_as_the_whole_tape_does(tape: Events, kind
     records, intents = [], []
     for batch in micro_batches(tape, np.random.default_rng(3)):
         trader.queue.push(batch.copy())
-        newest = trader.queue.last_ingest_ts
-        while newest is not None and 0 < (row_ts := trader.next_row_ts) < newest:
+        newest = int(batch["ingest_ts"][-1]) if batch.size else 0
+        while 0 < (row_ts := trader.next_row_ts) < newest:
             decision = close_row(trader, venue, row_ts, at(row_ts + LATENCY)).decision
             records.append(decision.record)
             intents.append(decision.intents)
