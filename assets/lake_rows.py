@@ -14,8 +14,8 @@ from backtest.compiled import Rows
 from backtest.engine import Window
 from config.settings import Settings
 from features.catalogue import feature_names
-from features.layout import NS_PER_MS
 from market.errors import NotEnoughData
+from market.units import NS_PER_MS
 from modeling.forecast import Cell
 from modeling.training_rows import TrainingSet, heard_until, training_set
 from storage.lake import Lake

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from assets.recorded_rows import Recorded
 from config.settings import Settings
-from features.layout import NS_PER_MS
 from market.errors import NotEnoughData
+from market.units import NS_PER_MS
 from modeling.gross_targets import Doubles, classified, gross_set, margins_bp, pooled
 from modeling.parameters import WalkForwardParameters
 from modeling.sampling import weighted_by_uniqueness

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from assets.lake_rows import labelled_rows, stored_labels
 from backtest.engine import Window
 from config.settings import Settings
-from features.layout import NS_PER_MS
 from labeling.targets import class_counts as label_counts
 from labeling.targets import grid_of_counts, regression_target
 from labeling.uniqueness import uniqueness_by_horizon
 from market.errors import NotEnoughData
+from market.units import NS_PER_MS
 from modeling.forecast import CLASSES, Cell, ForecastShape
 from modeling.sampling import Doubles, class_counts, weighted
 from modeling.training_parts import LazyParts, TrainingSource, equal_spans, kept

@@ -7,8 +7,8 @@ import polars as pl
 from assets.lake_rows import days_of, heard_rows
 from backtest.engine import Window
 from config.settings import Settings
-from features.layout import NS_PER_MS
 from market.errors import NotEnoughData
+from market.units import NS_PER_MS
 from modeling.forecast import Cell, ForecastShape
 from modeling.training_parts import LazyParts, equal_spans
 from modeling.training_rows import TrainingSet, window

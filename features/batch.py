@@ -8,12 +8,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.catalogue import VALID, feature_names
-from features.layout import ALONE, BOUND, FLOOR, NEXT_ROW, NS_PER_MS, LeaderRows, State
+from features.layout import ALONE, BOUND, FLOOR, NEXT_ROW, LeaderRows, State
 from features.parameters import FeatureParameters
 from features.step import advance, limits, plan
 from market.errors import DataError
 from market.events import Events, empty_events
 from market.spill import require_room
+from market.units import NS_PER_MS
 
 MOST_ROWS: Final = 50_000  # that are made at once of a stretch of batches
 

@@ -28,7 +28,6 @@ from features.layout import (
     LEADER_MID2,
     MESSAGES,
     MID2,
-    NS_PER_MS,
     PRICED,
     REMOVED,
     SIGNED,
@@ -41,6 +40,7 @@ from features.layout import (
 from features.parameters import WINDOW_COUNT
 from features.sessions import session_flags
 from market.book import ASK, BEST_ASK, BEST_BID, BID, next_level, quantity
+from market.units import NS_PER_MS
 
 DEPTH = 10  # levels a side that the widest imbalance looks at
 INSTANT_COLUMNS = 37

@@ -16,7 +16,7 @@ from features.catalogue import (
     catalogue,
 )
 from features.intake import absorb, begin, bucket_at, follow, seal
-from features.layout import BUCKET_NS, CLOCK, NEWEST_EVENT, NEXT_ROW, NS_PER_MS, OPEN_SINCE, State
+from features.layout import BUCKET_NS, CLOCK, NEWEST_EVENT, NEXT_ROW, OPEN_SINCE, State
 from features.measure import (
     BURST_COLUMN,
     INSTANT_COLUMNS,
@@ -30,6 +30,7 @@ from features.parameters import WINDOW_COUNT, FeatureParameters
 from features.sessions import session_table
 from market import book as books
 from market.book import ASK, BEST_ASK, BEST_BID, BID, new_book
+from market.units import NS_PER_MS
 
 LEAST_BURST = 0.5  # log lots: volumes that hardly vary make no burst of a trade more
 BASE_COLUMNS = INSTANT_COLUMNS + WINDOW_COUNT * WINDOW_COLUMNS  # without a leader

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from features.batch import divide, open_row_ts, require_plan
 from features.intake import absorb
-from features.layout import ALONE, NEXT_ROW, NS_PER_MS, LeaderRows, State
+from features.layout import ALONE, NEXT_ROW, LeaderRows, State
 from features.parameters import FeatureParameters
 from features.step import advance, new_state
 from market.book import SLOTS, Book
@@ -15,6 +15,7 @@ from market.errors import DataError
 from market.events import Events, empty_events
 from market.packing import packed
 from market.spill import SPILL, require_room
+from market.units import NS_PER_MS
 
 Arrays = dict[str, NDArray[Any]]
 _WHOLE: Final = ("head", "clock", "ring", "plan", "history", "scales")  # dumped as they are

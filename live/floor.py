@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
-from features.layout import NS_PER_MS
 from live.feed import Feed
 from live.figures import FeedFigures
 from live.runner import CATCH_UP_ROWS, FOREVER, Runner
 from market.errors import BackgroundError, JournalError
+from market.units import NS_PER_MS
 
 LOG: Final = logging.getLogger(__name__)
 STAND_DOWN_S: Final = 1.0  # how long cancels may take to be acknowledged at a shutdown

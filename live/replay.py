@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.layout import NS_PER_MS
 from live.desk import Desk
 from market.errors import JournalError
 from market.orders import REPORT, Reports
 from market.reader import FrameReader
+from market.units import NS_PER_MS
 from storage.journal import CONNECTION, DECISION, FRAME, KILL, MODEL, REPORTS, Record
 from trading.decisions import Decision
 from trading.ports import Strategy

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from features.layout import NS_PER_MS
 from live.challenger import ShadowFigures
 from live.clock import Clock
 from live.connectors.line import Stamps
@@ -25,6 +24,7 @@ from live.resume import resumed, state_of, tail_of
 from live.swaps import Swaps
 from market.errors import JournalError, ModelError
 from market.events import Events
+from market.units import NS_PER_MS
 from monitoring.metrics import Meters
 from storage.journal import CONNECTION, KILL, MODEL, Record, read_headers
 from storage.journal_writer import JournalWriter

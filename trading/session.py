@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import VALID
-from features.layout import NS_PER_MS
 from features.stream import Arrays, Row, RowStream, as_kept
 from market.errors import ConfigError, ModelError
 from market.events import Events, empty_events
 from market.orders import ACKED, ALREADY_DONE, CANCEL_REJECTED, ENDED, FILL, OPENING, Reports
+from market.units import NS_PER_MS
 from modeling.certainty import Outlook
 from trading import account as own
 from trading import policy, view

@@ -8,7 +8,6 @@ import numpy as np
 
 from backtest.mids import MidPath, mid_path
 from backtest.venue import SimulatedVenue
-from features.layout import NS_PER_MS
 from live.desk_views import book_view, side_name
 from live.explain.answer import Explanation, OrderAsked
 from live.explain.finding import Found, OrderName, find, order_name
@@ -29,6 +28,7 @@ from live.resume import playback_since
 from market.errors import JournalError
 from market.events import empty_events
 from market.orders import ENDED, FILL, REPORT_NAMES, TIF_NAMES
+from market.units import NS_PER_MS
 from storage.journal import read_headers, read_journal
 from trading.parameters import REMEMBERED_ROWS
 from trading.ports import Strategy

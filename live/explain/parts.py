@@ -11,7 +11,6 @@ from backtest.engine import fills_frame
 from backtest.markouts import move_bp
 from backtest.mids import MidPath
 from features.catalogue import VALID, catalogue
-from features.layout import NS_PER_MS
 from features.parameters import FeatureParameters
 from features.stream import Row
 from live.desk_views import class_names
@@ -31,6 +30,7 @@ from live.plan import LivePlan
 from live.views import GateView
 from market.instrument import Instrument
 from market.orders import FILL, Reports
+from market.units import NS_PER_MS
 from modeling.moments import mixture
 from trading.account import Account
 from trading.lights import Moment, gates

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.venue import SimulatedVenue
-from features.layout import NS_PER_MS
 from features.stream import Row, as_kept
 from live.desk import Desk, DeskGateway, Recalling
 from live.explain.finding import Found
@@ -17,6 +16,7 @@ from market.book import Book
 from market.errors import JournalError
 from market.events import LAST, Events, empty_events
 from market.orders import FILL, IN_FLIGHT, Reports
+from market.units import NS_PER_MS
 from storage.journal import Record
 from trading.account import Account
 from trading.parameters import REMEMBERED_ROWS

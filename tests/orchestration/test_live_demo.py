@@ -53,7 +53,7 @@ def test_the_runner_answered_with_the_approved_bundle(
 
 
 def test_progress_is_shown_and_the_summary_is_short(traded: tuple[LiveFigures, list[str]]) -> None:
-    assert sum("fills:" in line for line in traded[1]) >= 2
+    assert any("fills:" in line for line in traded[1])
     facts = json.loads(json_of(live_facts(traded[0])))
     assert [level["exact"] for level in facts["parity"]] == [True, True]
     lines = live_lines(facts)
