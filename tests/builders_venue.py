@@ -209,3 +209,16 @@ def sessions(draw: st.DrawFn, aligned: bool = False) -> list[Action]:
     end_ns = now_ns + 100 * MS
     actions.append(("match_research", tape(), end_ns) if aligned else ("on_events", level(end_ns // MS, BUY, 50, 1)))
     return [*actions, ("reports", FOREVER)]
+
+
+def told_by(reports: Reports) -> list[tuple[int, int, int]]:
+    """Order, kind and reason of each report."""
+    return [(int(row["order_id"]), int(row["kind"]), int(row["reason"])) for row in reports]
+
+
+def resting_bid(qty: int = 5, **changes: Any) -> SimulatedVenue:
+    """A venue where order 1 bids 100 behind 10 displayed lots, accepted at 10 ms."""
+    venue = new_venue(**changes)
+    venue.place(1, BUY, 100, qty, POST_ONLY, 1 * MS)
+    venue.on_events(tape(opened(), level(10, BUY, 90, 1)))
+    return venue
