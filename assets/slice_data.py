@@ -22,12 +22,12 @@ from backtest.mids import mid_path
 from backtest.venue import SimulatedVenue
 from config.settings import Settings
 from features.batch import feature_rows, seen_by_rows
-from features.layout import NS_PER_MS
 from market.book import Book
 from market.errors import LakeError, NotEnoughData
 from market.events import EVENT, Events
 from market.latency import LatencyTable
 from market.schema import frame_to_events
+from market.units import NS_PER_MS
 from modeling.training_parts import TrainingSource, kept, newest_rows
 from modeling.training_rows import TrainingSet
 from modeling.walk_forward import Slice

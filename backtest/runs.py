@@ -12,8 +12,8 @@ from backtest.implementability import Implementability, implementability, signal
 from backtest.markouts import markouts
 from backtest.performance import Figures, Performance, Steps, figures, performance, steps_of, valuation
 from backtest.served import NOTHING_CAME, Came, Served, served
-from features.layout import NS_PER_MS
 from features.regimes import REGIME_NAMES
+from market.units import NS_PER_MS
 from modeling.training_rows import heard_until
 
 KEYS: Final = {"run": pl.String, "scope": pl.String, "group": pl.String}

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from labeling.targets import NO_CLASS
 from labeling.uniqueness import mean_weights, uniqueness_by_horizon
+from market.units import NS_PER_MS
 from modeling.forecast import CLASSES
-from modeling.training_rows import NS_PER_MS, TrainingSet
+from modeling.training_rows import TrainingSet
 
 Doubles = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from labeling.parameters import LabelParameters
 from labeling.targets import NO_CLASS, classes, regression_target
 from market.errors import ModelError, NotEnoughData
 from market.instrument import Contract
+from market.units import NS_PER_MS
 from modeling.forecast import Cell, Floats, ForecastShape
 
 BP: Final = 1e4
-NS_PER_MS: Final = 1_000_000
 NOTHING_HEARD: Final = np.iinfo(np.int64).min  # over_ts of rows that nobody asks what they knew: no label ever is
 
 

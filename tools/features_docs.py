@@ -73,7 +73,7 @@ def regime_table(settings: Settings) -> str:
     """Share and mean duration of each regime on every recording of the profile, as Markdown."""
     named = [name for code, name in REGIME_NAMES.items() if code != UNKNOWN]
     header = ["recording", "minutes", *(f"{name}, {what}" for name in named for what in ("share", "mean s"))]
-    return markdown_table(header, (_regime_line(settings, symbol) for symbol in settings.data.sources))
+    return markdown_table(header, (list(_regime_line(settings, symbol)) for symbol in settings.data.sources))
 
 
 def _regime_line(settings: Settings, symbol: str) -> Iterator[str]:
@@ -88,7 +88,9 @@ def _regime_line(settings: Settings, symbol: str) -> Iterator[str]:
 
 def recorded(settings: Settings, symbol: str) -> Events:
     """Aligned events of the recordings that the profile names for a symbol."""
-    return aligned(settings, symbol, tuple(settings.data.sources[symbol]))
+    names = settings.data.sources[symbol]
+    assert isinstance(names, tuple), f"{symbol} comes from {names}, which is no recording"
+    return aligned(settings, symbol, names)
 
 
 def aligned(settings: Settings, symbol: str, names: Sequence[str]) -> Events:

@@ -27,7 +27,7 @@ it ([security](security.md)). An empty one is explained in `tests/security/test_
 def licence_of(found: Distribution) -> str:
     """What a distribution says of its licence, in its classifiers first; empty if nothing."""
     classed = [line for line in found.metadata.get_all("Classifier") or () if line.startswith("License ::")]
-    told = [found.metadata.get(field) or "" for field in FIELDS]
+    told = [text for field in FIELDS for text in found.metadata.get_all(field) or ()]
     return "; ".join([*classed, *(text.splitlines()[0] for text in told if text.strip())])
 
 
