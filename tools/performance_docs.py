@@ -114,6 +114,13 @@ def _across(times: float) -> int:
     return round(_LEFT - 50 + share * (_WIDTH - _LEFT - _RIGHT + 50))
 
 
+def unmeasured(found: Sequence[Measured]) -> str:
+    """A line that names the benchmarks of which a machine holds no figure."""
+    without = {path.stem for path in HISTORY.parent.glob("bench_*.py")} - {one.figure.benchmark for one in found}
+    told = ", ".join(f"`{name}`" for name in sorted(without))
+    return f"No figure was saved here of {told}." if told else "Every benchmark has a figure here."
+
+
 def _machine(file: Path) -> str:
     runs = _runs(file)
     found, newest = measured_in(runs), runs[-1]
@@ -123,7 +130,8 @@ def _machine(file: Path) -> str:
         f"## {newest['cpu']}, {newest['cores']} cores\n",
         f"{len(found)} figures, runs: {len(runs)}, {sum(judged)} of {len(judged)} bars met. Newest run: {versions}.\n",
         f"![how many times better than its bar each figure is](images/{_picture_name(file)})\n",
-        "How many times better than its bar each judged figure is, to ten times; red: the bar is not met.",
+        "How many times better than its bar each judged figure is, to ten times; red: the bar is not met.\n",
+        unmeasured(found),
     ]
     names = dict.fromkeys(one.figure.benchmark for one in found)
     tables = (_table(name, [one for one in found if one.figure.benchmark == name]) for name in names)
