@@ -167,7 +167,11 @@ def test_trades_that_are_told_twice_are_told_once(settings: Settings, instance: 
 
     def imported(tape: list[Line]) -> pl.DataFrame:
         assert run_data(settings, instance, tape).success
-        return lake.scan("raw_ticks", PART.symbol, [PART.key]).collect().select("kind", "side", "price", "qty", "update_id")
+        return (
+            lake.scan("raw_ticks", PART.symbol, [PART.key])
+            .collect()
+            .select("kind", "side", "price", "qty", "update_id")
+        )
 
     once = imported(lines(16))
     facts = lake.manifest("raw_ticks", *PART).metadata
