@@ -30,7 +30,7 @@ from tests.builders_market import COINM_BTC, SPOT_BTC, import_capture
 STAMP = 1_723_161_600_000_000_000
 TRADE = b'{"stream":"btcusd_perp@trade","data":{"E":1,"T":1,"t":7,"p":"100.2","q":"3","m":true}}'
 GOOD = capture_line(STAMP, TRADE)
-LATER = GOOD.replace(b'"t":7', b'"t":8')
+EARLIER, LATER = (GOOD.replace(b'"t":7', b'"t":%d' % number) for number in (6, 8))
 BAD_LINES = {
     "half a line": GOOD[:70] + b"\n",
     "a number as garbage": GOOD.replace(b'"100.2"', b'"a hundred"'),
@@ -45,6 +45,11 @@ BAD_LINES = {
     "a stamp alone": b"1723161600000000000\n",
 }
 TAPE = tuple(synthetic_capture(COINM_BTC, 5, STAMP, 3.0))
+
+
+def numbered(trade_id: int) -> bytes:
+    """The trade with another id."""
+    return TRADE.replace(b'"t":7', b'"t":%d' % trade_id)
 
 
 def file(lines: Sequence[bytes], name: str = "tape") -> InputFile:
@@ -80,9 +85,9 @@ def test_a_line_reads_back_what_was_written(stamp, frame):
 @pytest.mark.parametrize("bad", BAD_LINES.values(), ids=BAD_LINES)
 def test_a_bad_line_is_quarantined_with_file_and_number_and_the_rest_goes_on(importer_of, bad):
     importer = importer_of()
-    events = imported(importer, [file([GOOD], "a.dat"), file([GOOD, bad, LATER], "b.dat")])
+    events = imported(importer, [file([GOOD], "a.dat"), file([EARLIER, bad, LATER], "b.dat")])
     account = importer.account
-    assert events["update_id"].tolist() == [7, 7, 8]
+    assert events["update_id"].tolist() == [7, 6, 8]
     assert (account.events, account.lines, account.bad, account.bad_share) == (3, 4, 1, 0.25)
     [line] = account.quarantined
     assert (line.file.endswith("b.dat"), line.number, line.line) == (True, 2, bad.decode())
@@ -131,7 +136,7 @@ def test_the_quarantine_is_bounded_and_the_count_is_not():
 def test_a_stamp_that_falls_is_counted_and_raised_to_the_newest(importer_of):
     importer = importer_of()
     stamps = [STAMP + 500, STAMP, STAMP + 200, STAMP + 900]
-    events = imported(importer, [file([capture_line(stamp, TRADE) for stamp in stamps])])
+    events = imported(importer, [file([capture_line(stamp, numbered(place)) for place, stamp in enumerate(stamps)])])
     assert (events["ingest_ts"] - STAMP).tolist() == [500, 500, 500, 900]
     counts = importer.account.counts
     assert (counts[CLOCK_BACKWARDS], counts[WORST_STEP_BACK_NS]) == (2, 500)
@@ -140,7 +145,7 @@ def test_a_stamp_that_falls_is_counted_and_raised_to_the_newest(importer_of):
 @BOTH
 def test_an_import_stops_before_the_first_line_that_is_too_new(importer_of):
     importer = importer_of()
-    files = [file([capture_line(STAMP + place, TRADE) for place in range(9)])]
+    files = [file([capture_line(STAMP + place, numbered(place)) for place in range(9)])]
     assert importer.newest_ts(files) == STAMP + 8
     assert imported(importer, files, STAMP + 4)["ingest_ts"].tolist() == [STAMP + place for place in range(5)]
     assert (importer.account.lines, importer.account.events) == (5, 5)
