@@ -13,8 +13,10 @@ HTTP: Final = ("http", "https")
 
 
 def require_address(key: str, url: str, schemes: tuple[str, ...]) -> None:
-    """Raise ConfigError unless ``url`` names one of the schemes and a host."""
+    """Raise ConfigError unless ``url`` names one of the schemes and a host, and nobody."""
     parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ConfigError(f"{key} holds a user or a password; they belong into the environment")
     if parts.scheme not in schemes or not parts.hostname:
         raise ConfigError(f"{key}={url!r} is no address of the kind {schemes[0]}://HOST:PORT")
 

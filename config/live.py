@@ -17,10 +17,10 @@ class HotSettings:
     top: int  # how many of them
 
     def __post_init__(self) -> None:
-        if self.redis_url:
-            require_address("redis_url", self.redis_url, ("redis", "rediss"))
         if "@" in self.redis_url or "?" in self.redis_url:
             raise ConfigError("redis_url holds a user, a password or a query; they belong into TICKLOOP_REDIS_PASSWORD")
+        if self.redis_url:
+            require_address("redis_url", self.redis_url, ("redis", "rediss"))
         for key in ("ttl_ms", "top"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key}={getattr(self, key)} must be at least 1")

@@ -1,7 +1,7 @@
 """Settings from a YAML profile and the environment: ``APP_ENV`` picks the profile, ``.env`` adds what is not set."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,14 +112,20 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return _overlay(_resolve(_base_of(path, base), (*seen, path)), values)
 
 
-def _refuse_secrets(values: dict[Any, Any], path: Path) -> None:
-    """Raises RefusedKey if a key names a secret, whatever it holds: the value is not repeated."""
-    for key, value in values.items():
+def _refuse_secrets(values: object, path: Path) -> None:
+    """Raises RefusedKey if a key at any depth names a secret, whatever it holds: the value is not repeated."""
+    for key in values if isinstance(values, dict) else ():
         if str(key).lower() in SECRETS:
             line = f"{path}: {key} is a secret; secrets come from the environment or .env, never from YAML"
             raise RefusedKey(line, "secret in YAML")
-        if isinstance(value, dict):
-            _refuse_secrets(value, path)
+    for value in _held_by(values):
+        _refuse_secrets(value, path)
+
+
+def _held_by(values: object) -> Iterable[object]:
+    if isinstance(values, dict):
+        return values.values()
+    return values if isinstance(values, list) else ()
 
 
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -141,11 +147,20 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as binary:
         raise ConfigError(f"{path} is no text: {binary}") from binary
     except yaml.YAMLError as broken:
-        raise ConfigError(f"{path}: {' '.join(str(broken).split())}") from broken
+        raise ConfigError(f"{path}: {_place_of(broken)}") from None  # its traceback quotes the line
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold keys and values")
     _refuse_secrets(values, path)
     return values
+
+
+def _place_of(broken: yaml.YAMLError) -> str:
+    """What is wrong where, without the line itself, which may hold a secret."""
+    if not isinstance(broken, yaml.MarkedYAMLError):
+        return f"no YAML: {type(broken).__name__}"
+    mark = broken.problem_mark or broken.context_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return ", ".join(filter(None, (broken.context, broken.problem, place)))
 
 
 class _OnceLoader(yaml.SafeLoader):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from config.connectors import HTTP, require_address
 from market.errors import ConfigError
@@ -16,6 +17,8 @@ class LakeSettings:
     def __post_init__(self) -> None:
         if self.url and "://" not in self.url:
             raise ConfigError(f"url={self.url!r} is no URL of the kind SCHEME://BUCKET/FOLDER")
+        if urlsplit(self.url).password:
+            raise ConfigError("url holds a password; the object store's library reads keys from the environment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,10 @@ class RegistrySettings:
         for key in ("model", "experiment"):
             if not getattr(self, key):
                 raise ConfigError(f"{key}='' must name something")
-        if self.url:
-            require_address("url", self.url, HTTP)
         if "@" in self.url:
             raise ConfigError("url holds a user or a password; MLflow reads MLFLOW_TRACKING_USERNAME and _PASSWORD")
+        if self.url:
+            require_address("url", self.url, HTTP)
         if not self.evidence_days > 0:
             raise ConfigError(f"evidence_days={self.evidence_days} must be above 0")
 

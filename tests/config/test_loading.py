@@ -164,6 +164,38 @@ def test_a_wrong_value_is_one_line_that_names_it(tmp_path: Path, text: str, said
     assert said in _refusal(_file(tmp_path, f"extends: dev\n{text}\n"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "live:\n  api_secret: 'planted",
+        "data: {symbols: [{password: planted}]}",
+        "live: {ws_url: 'ws://me:planted@host'}",
+        "live: {rest_url: 'http://me:planted@'}",
+        "live: {orders: {rest_url: 'https://me:planted@host'}}",
+        "live: {hot: {redis_url: 'redis://:planted@'}}",
+        "connectors: {venues: {v: {rest_url: 'https://h', sockets: [{ws_url: 'wss://me:planted@h', topics: []}]}}}",
+        "orchestration: {dask_address: 'tls://me:planted@host:8786'}",
+        "registry: {url: 'http://me:planted@'}",
+        "lake: {url: 's3://key:planted@bucket/folder'}",
+        "warehouse: {url: 'http://me:planted@'}",
+        "models: {search: {storage: 'postgresql://me:planted@host/name'}}",
+    ],
+)
+def test_a_secret_in_a_file_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    assert "planted" not in _refusal(_file(tmp_path, f"extends: dev\n{text}\n"))
+
+
+def test_a_file_that_is_no_yaml_is_refused_with_the_place(tmp_path: Path) -> None:
+    assert _refusal(_file(tmp_path, "extends: dev\nlive:\n  symbol: 'x\n")).endswith(
+        "while scanning a quoted scalar, found unexpected end of stream, line 4, column 1"
+    )
+
+
+def test_an_account_in_the_url_of_a_lake_is_no_secret(tmp_path: Path) -> None:
+    url = "abfs://container@account.dfs.core.windows.net/folder"
+    assert load_settings(path=_file(tmp_path, f"extends: dev\nlake: {{url: '{url}'}}\n")).lake.url == url
+
+
 def test_a_file_that_is_missing_or_extends_itself_is_refused(tmp_path: Path) -> None:
     assert "No such file" in _refusal(tmp_path / "none.yaml")
     assert "extends itself" in _refusal(_file(tmp_path, "extends: own.yaml\n"))

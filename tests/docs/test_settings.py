@@ -1,6 +1,7 @@
 """Every setting and environment variable that a page names is one that is read, and every example of settings loads."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +15,8 @@ from tests.builders_pages import PAGES, ROOT, Said, fenced, inline_code, name_of
 
 SECTIONS = {field.name for field in fields(Settings)}
 KEY = re.compile(rf"((?:{'|'.join(SECTIONS)})(?:\.[\w*-]+)+)(?:[:=] ?\S.*)?")
-SUFFIXES = ("py", "yaml", "yml", "md", "json", "sql")
+SHORT = re.compile(r"(\w+)\.([\w*.-]+)(?:[:=] ?\S.*)?")
+SUFFIXES = ("py", "jsonl", "yaml", "yml", "md", "json", "sql")
 SOURCES = "".join(
     path.read_text()
     for pattern in ("*.py", "*.sh", ".env*", "Makefile")
@@ -49,6 +51,24 @@ def test_settings_that_pages_name_exist() -> None:
     named = {(said.page, key) for said in inline_code() for key in names_of(said)}
     assert len(named) > 60
     assert sorted((page, key) for page, key in named if not below(Settings, key.split("."))) == []
+
+
+def groups(kind: Any) -> Iterator[tuple[str, Any]]:
+    """Name and type of every group of settings inside of another one, as ``risk`` of ``trading``."""
+    for name, hint in get_type_hints(kind).items():
+        for inner in (hint, *get_args(hint)):
+            if is_dataclass(inner):
+                yield name, inner
+                yield from groups(inner)
+
+
+def test_settings_that_pages_name_by_their_group_alone_exist() -> None:
+    inner = [(name, kind) for name, kind in groups(Settings) if name not in SECTIONS]
+    named = {(said.page, found[1], found[2]) for said in inline_code() if (found := SHORT.fullmatch(said.text))}
+    shown = [said for said in named if said[1] in dict(inner) and said[2].rpartition(".")[2] not in SUFFIXES]
+    assert len(shown) > 10
+    there = [said for said in shown if any(below(k, said[2].split(".")) for name, k in inner if name == said[1])]
+    assert sorted(set(shown) - set(there)) == []
 
 
 @pytest.mark.parametrize(

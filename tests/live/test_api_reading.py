@@ -134,6 +134,18 @@ async def test_reading_needs_the_read_token_where_there_is_one(tmp_path: Path) -
 
 
 @in_loop
+async def test_no_route_but_health_answers_without_a_token(tmp_path: Path) -> None:
+    site = Desktop(tmp_path, OPEN._replace(read_token="read", deploy_token="deploy", metrics_token="scrape"))
+    async with looking_at(site):
+        asked = [(path, method) for path, methods in site.app.openapi()["paths"].items() for method in methods]
+        assert len(asked) > 14
+        words = {"symbol": site.symbol, "order": "probe-1", "role": "champion"}
+        for path, method in asked:
+            answer = await site.client.request(method, path.format(**words))
+            assert (path, method, answer.status_code in (401, 403)) == (path, method, path != "/health")
+
+
+@in_loop
 async def test_the_page_itself_is_free_and_holds_no_figure(tmp_path: Path) -> None:
     site = Desktop(tmp_path, OPEN._replace(read_token="read"))
     async with looking_at(site):
