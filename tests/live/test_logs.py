@@ -3,11 +3,15 @@
 import io
 import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
 from live.logs import JsonLines, secrets_of, write_json_lines
 
+ROOT = Path(__file__).parents[2]
+PLAIN = {"TICKLOOP_CONFIG", "TICKLOOP_RECORDINGS", "TICKLOOP_WAREHOUSE_USER", "TICKLOOP_REDIS_USER"}
 TOKEN = 'pl4nted "t0ken"\\'
 
 
@@ -72,3 +76,12 @@ def test_the_password_of_an_address_is_hidden_wherever_it_is_told() -> None:
     }
     assert secrets_of(environment) == ["correct-horse"]
     assert JsonLines(secrets_of(environment)).scrubbed("no such user: me, correct-horse") == "no such user: me, ***"
+
+
+def test_every_secret_that_the_examples_name_is_hidden() -> None:
+    examples = (ROOT / ".env.example").read_text() + (ROOT / ".env.live.example").read_text()
+    named = set(re.findall(r"^# (TICKLOOP_\w+)=", examples, re.M)) - PLAIN
+    assert len(named) > 8
+    planted = {name: f"planted-{name}" for name in named}
+    environment = planted | {"TICKLOOP_STUDY_URL": f"postgresql://me:{planted['TICKLOOP_STUDY_URL']}@db/studies"}
+    assert set(planted.values()) == set(secrets_of(environment))
