@@ -14,8 +14,6 @@ from labeling.quotes import NO_QUOTE
 from market.book import Book
 from market.errors import ModelError
 from modeling.certainty import SILENT, Instant, Outlook, Outlooks, Worth
-from trading import account as own
-from trading.account import Account
 from trading.limits import INVERSE, LOT_VALUE, TICK_SIZE
 from trading.parameters import REMEMBERED_ROWS
 from trading.ports import Strategy
@@ -115,12 +113,6 @@ class Forecasting:
         self.outlook = Outlook._make((*moments, int(classes)))
         if told := json.loads(found["outlooks"].tobytes()):
             self.outlooks.restore(told)
-
-
-def forget_model(account: Account) -> None:
-    """Another model forecasts from now on, and has asked for no position yet."""
-    own.forget_forecast(account)
-    account[1][own.SIGNAL_TS] = 0
 
 
 def _worth(limits: NDArray[np.float64]) -> Worth:
