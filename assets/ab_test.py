@@ -95,7 +95,7 @@ def end_challenger(registry: Registry, model: str, facts: dict[str, Any]) -> Pro
     sha = str(facts["challenger_sha"])
     if (known := registry.ledger.rejection(sha, model)) is not None:
         return known
-    version = next((one for one in registry.versions(model) if one.bundle_sha == sha), None)
+    version = registry.holding(model, sha)
     if version is None:
         raise RegistryError(f"{model} has no version with bundle {sha[:12]}, which the A/B has stopped")
     if version == registry.aliased(model, CHAMPION):

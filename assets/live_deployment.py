@@ -52,16 +52,17 @@ def pushed(url: str, registry: Registry, version: Version, symbol: str, role: st
 
 
 def approved_version(settings: Settings, registry: Registry, symbol: str, alias: str = CHAMPION) -> Version:
-    """A symbol's champion or challenger.
+    """A symbol's champion or challenger, as the promotion ledger says: after a kill the alias may still be on another.
 
-    Raises RegistryError if it has none, or one that does not stand in the promotion ledger.
+    Raises RegistryError if the ledger names none, or one that the registry does not hold.
     """
     name = model_name(settings, symbol)
-    version = registry.aliased(name, alias)
-    if version is None:
+    line = registry.ledger.newest(name, alias)
+    if line is None:
         raise RegistryError(f"{name} has no {alias} to deploy; approve a version first")
-    if not registry.ledger.approves(version.bundle_sha, name, alias):
-        raise RegistryError(f"{name} version {version.version} bears the alias, but the ledger holds no approval of it")
+    version = registry.holding(name, line.bundle_sha)
+    if version is None:
+        raise RegistryError(f"the registry does not hold the {alias} of {name}, bundle {line.bundle_sha[:12]}")
     return version
 
 

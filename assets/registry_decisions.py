@@ -64,13 +64,16 @@ def reject(registry: Registry, arguments: argparse.Namespace) -> Promotion:
 def rollback(registry: Registry, arguments: argparse.Namespace) -> Promotion:
     """Make the champion before the present one champion again, and its median band the fallback.
 
-    Raises RegistryError if nobody is named, no reason is given, or there is no champion before that still stands.
+    Raises RegistryError if nobody is named, no reason is given, or there is no champion before that still stands and
+    that the registry holds.
     """
     require_person(arguments)
     before = registry.ledger.before(arguments.model, CHAMPION)
     if before is None:
         raise RegistryError(f"{arguments.model} has no champion before the present one that still stands")
-    version = registry.version(arguments.model, before.to_version)
+    version = registry.holding(arguments.model, before.bundle_sha)
+    if version is None:
+        raise RegistryError(f"the registry has lost the champion before, bundle {before.bundle_sha[:12]}")
     promote(registry, version, CHAMPION, f"{ROLLBACK}{arguments.reason}", before.gates, arguments.by)
     if FALLBACK in registry.artifacts(version):
         _give_fallback(registry, version, arguments.by)

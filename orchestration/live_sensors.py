@@ -1,10 +1,13 @@
 """What an approval and a finished journal segment start."""
 
+import time
+
 import dagster as dg
 
 from assets.registered_model import model_name
 from config.settings import Settings
 from orchestration import jobs
+from orchestration.attempts import Clock, attempts
 from orchestration.switches import sensor_status
 from storage.journal import finished_segments
 from storage.promotions import Promotion
@@ -14,24 +17,24 @@ Answer = dg.RunRequest | dg.SkipReason
 Answers = list[dg.RunRequest] | dg.SkipReason
 
 
-def new_approval(settings: Settings) -> dg.SensorDefinition:
-    """Deploys whatever the promotion ledger names as champion of each live symbol, once for each of its lines."""
+def new_approval(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
+    """Deploys whatever the promotion ledger names as champion of each live symbol, each of its lines until it ran."""
 
     @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=sensor_status(settings))
-    def new_approval(registry: dg.ResourceParam[Registry]) -> Answers:
-        return _deploying(settings, registry, CHAMPION)
+    def new_approval(context: dg.SensorEvaluationContext, registry: dg.ResourceParam[Registry]) -> Answers:
+        return _deploying(settings, context.instance, registry, CHAMPION, clock)
 
     return new_approval
 
 
-def new_challenger(settings: Settings) -> dg.SensorDefinition:
+def new_challenger(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
     """Deploys whatever the ledger names as challenger of each live symbol, where live.challenger gives it a desk."""
 
     @dg.sensor(job=jobs.deployment, minimum_interval_seconds=60, default_status=sensor_status(settings))
-    def new_challenger(registry: dg.ResourceParam[Registry]) -> Answers:
+    def new_challenger(context: dg.SensorEvaluationContext, registry: dg.ResourceParam[Registry]) -> Answers:
         if not settings.live.challenger:
             return dg.SkipReason("live.challenger is off: the runner has no desk for one")
-        return _deploying(settings, registry, CHALLENGER)
+        return _deploying(settings, context.instance, registry, CHALLENGER, clock)
 
     return new_challenger
 
@@ -52,11 +55,15 @@ def finished_journal(settings: Settings) -> dg.SensorDefinition:
     return finished_journal
 
 
-def _deploying(settings: Settings, registry: Registry, role: str) -> Answers:
+def _deploying(
+    settings: Settings, instance: dg.DagsterInstance, registry: Registry, role: str, clock: Clock
+) -> Answers:
     names = {symbol: model_name(settings, symbol) for symbol in settings.live.floor}
     found = {symbol: registry.ledger.newest(name, role) for symbol, name in names.items()}
     asked = [_pushing(symbol, role, approval) for symbol, approval in found.items() if approval is not None]
-    return asked or dg.SkipReason(f"the promotion ledger names no {role} of {', '.join(names.values())}")
+    if not asked:
+        return dg.SkipReason(f"the promotion ledger names no {role} of {', '.join(names.values())}")
+    return attempts(instance, asked, clock)
 
 
 def _pushing(symbol: str, role: str, approval: Promotion) -> dg.RunRequest:

@@ -10,6 +10,7 @@ from assets.tables import passed
 from assets.walk_forward_slices import frame_slices
 from config.settings import Settings
 from orchestration import jobs
+from orchestration.attempts import attempts
 from orchestration.retraining import NEW_SLICES, Clock, Wish, ask
 from orchestration.switches import sensor_status
 from storage.lake import Lake
@@ -83,7 +84,9 @@ def evaluated_model(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=60,
         default_status=sensor_status(settings),
     )
-    def evaluated_model(lake: dg.ResourceParam[Lake]) -> dg.RunRequest | dg.SkipReason:
+    def evaluated_model(
+        context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
         waiting = unregistered_models(settings, lake)
         if not waiting:
             known = newest_slices(settings, lake)
@@ -92,6 +95,6 @@ def evaluated_model(settings: Settings) -> dg.SensorDefinition:
             )
             return dg.SkipReason(said)
         found = "|".join(f"{part.symbol}|{part.key}|{sha[:12]}" for part, sha in waiting)
-        return dg.RunRequest(f"registry|{found}")
+        return attempts(context.instance, [dg.RunRequest(f"registry|{found}")])
 
     return evaluated_model

@@ -108,7 +108,7 @@ class Registry:
 
     def register(self, model: str, run_id: str, bundle_sha: str, tags: Mapping[str, str]) -> Version:
         """The version that holds the bundle of a run; an equal bundle that is there already keeps its version."""
-        known = next((version for version in self.versions(model) if version.bundle_sha == bundle_sha), None)
+        known = self.holding(model, bundle_sha)
         if known is not None:
             return known
         with _as_registry_error(f"register {model}"):
@@ -129,6 +129,10 @@ class Registry:
             found = self.client.search_model_versions(f"name = '{model}'")
         return sorted(map(_version, found), key=lambda version: -int(version.version))
 
+    def holding(self, model: str, bundle_sha: str) -> Version | None:
+        """The newest version of a model that holds a bundle, None if no version does."""
+        return next((version for version in self.versions(model) if version.bundle_sha == bundle_sha), None)
+
     def aliased(self, model: str, alias: str) -> Version | None:
         """The version that bears an alias, None if no version does."""
         with _as_registry_error(f"read the alias {alias} of {model}"):
@@ -140,10 +144,12 @@ class Registry:
     def promote(self, promotion: Promotion) -> bool:
         """Enter a promotion into the ledger, then move the alias; False if that version bears it already.
 
-        The ledger comes first: a kill in between leaves an approval whose alias the next call moves.
+        The ledger comes first: a kill in between leaves an approval whose alias the next call moves. A registry that
+        was lost and made anew counts from 1 again: only with the same bundle is it the same version.
         """
         in_force = self.ledger.newest(promotion.model, promotion.alias)
-        known = in_force is not None and in_force.to_version == promotion.to_version
+        given = (promotion.to_version, promotion.bundle_sha)
+        known = in_force is not None and (in_force.to_version, in_force.bundle_sha) == given
         if not known:
             self.ledger.append(promotion)
         with _as_registry_error(f"move {promotion.alias} of {promotion.model}"):

@@ -29,8 +29,8 @@ class Shelf:
     def __init__(self, folder: Path, champion: Version | None = None) -> None:
         self.ledger, self.champion = PromotionLedger(folder / "promotions.jsonl"), champion
 
-    def versions(self, model: str) -> list[Version]:
-        return [replace(CHALLENGER, model=model)]
+    def holding(self, model: str, bundle_sha: str) -> Version | None:
+        return replace(CHALLENGER, model=model) if bundle_sha == CHALLENGER.bundle_sha else None
 
     def aliased(self, model: str, alias: str) -> Version | None:
         return self.champion

@@ -51,10 +51,9 @@ class Registered:
         self.name = model_name(settings, SYMBOL)
         self.client = SimpleNamespace(download_artifacts=lambda run_id, name, _: str(folder / run_id / name))
 
-    def aliased(self, model: str, alias: str) -> Version | None:
-        """The version, where the ledger has ever given it the alias."""
-        entry = self.ledger.newest(model, alias)
-        return Version(model, "1", "run", self.sha, "") if entry else None
+    def holding(self, model: str, bundle_sha: str) -> Version | None:
+        """The version, if it has that bundle."""
+        return Version(model, "1", "run", self.sha, "") if bundle_sha == self.sha else None
 
     def approve(self, alias: str) -> None:
         """Give the version an alias."""

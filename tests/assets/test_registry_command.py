@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from assets.live_deployment import approved_version
 from assets.promotion import GATE_TAG
 from assets.registered_model import promote
 from assets.registry_command import COMMANDS
@@ -138,3 +139,33 @@ def test_one_version_is_shown_whole_and_the_index_holds_all(settings: Settings, 
     assert json.loads(settings.paths.registry_index.read_text()) == indexed.plain
     assert [one["version"] for one in indexed.plain["versions"]] == ["3", "2", "1"]
     assert indexed.plain["versions"][2]["params"]["network.width"] == "32"
+
+
+def test_what_is_deployed_is_what_the_ledger_says_and_not_where_a_kill_left_the_alias(
+    settings: Settings, registry: Registry
+) -> None:
+    symbol, tags = "lagging", {"config_sha": "config8"}
+    run_id = registry.record("lagging", RunRecord("cnn", {}, {}, tags))
+    name = settings.registry.model_of(symbol)
+    first, second = (registry.register(name, run_id, sha, tags) for sha in ("sha81", "sha82"))
+    with pytest.raises(RegistryError, match="has no champion to deploy"):
+        approved_version(settings, registry, symbol)
+    promote(registry, first, CHAMPION, "the first one")
+    [line] = [one for one in registry.ledger.promotions() if one.model == name]
+    registry.ledger.append(replace(line, to_version=second.version, bundle_sha="sha82"))
+    assert registry.aliased(name, CHAMPION) == first
+    assert approved_version(settings, registry, symbol) == second
+    registry.ledger.append(replace(line, to_version="3", bundle_sha="gone"))
+    with pytest.raises(RegistryError, match="does not hold the champion of .*, bundle gone"):
+        approved_version(settings, registry, symbol)
+
+
+def test_going_back_is_to_the_bundle_and_not_to_whatever_bears_its_number_now(
+    settings: Settings, registry: Registry
+) -> None:
+    tags = {"config_sha": "config9"}
+    made = registry.register("tickloop-anew", registry.record("anew", RunRecord("cnn", {}, {}, tags)), "sha9", tags)
+    gone = replace(made, bundle_sha="gone")
+    assert promote(registry, gone, CHAMPION, "before the database was lost")
+    assert promote(registry, made, CHAMPION, "after it")
+    assert "has lost the champion before, bundle gone" in refused(settings, registry, "rollback", made.model, *PERSON)

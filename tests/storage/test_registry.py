@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,15 @@ def test_a_repeated_promotion_adds_no_line_but_repairs_the_alias(registry: Regis
     assert not registry.promote(entry)
     assert registry.aliased("again", CHAMPION) == version
     assert len(registry.ledger.promotions()) == before
+
+
+def test_a_version_of_the_same_number_is_another_if_its_bundle_is(registry: Registry, tmp_path: Path) -> None:
+    """As after a database that was lost and made anew beside the ledger."""
+    version = registry.register("anew", recorded(registry, tmp_path), "ee", TAGS)
+    lost = replace(promotion(version.version, "dd"), model="anew")
+    registry.ledger.append(lost)
+    assert registry.promote(replace(lost, bundle_sha="ee"))
+    assert registry.ledger.approves("ee", "anew")
 
 
 def test_a_run_that_was_killed_is_not_left_running(registry: Registry) -> None:
