@@ -26,7 +26,7 @@ SIDE: Final = "side"
 def drift(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
     """One line a window and feature: how far it went, and whether chance could have brought that."""
     part, rules = Part(settings.live.symbol, WHOLE), settings.drift
-    champion, names = champion_slice(lake, part.symbol), feature_names(settings.features_of(part.symbol))
+    champion, names = champion_slice(settings, lake, part.symbol), feature_names(settings.features_of(part.symbol))
     live, reference = live_sample(settings, lake, part.symbol), reference_sample(settings, lake, champion)
     report = drift_report(names, live, reference, rules)
     newest = live.between(report.newest.start_ts, report.newest.end_ts)

@@ -51,7 +51,7 @@ DAYS: Final = {
 def execution_drift(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
     """One line a measure and day: what was seen, what was expected, and whether the day is off."""
     part = Part(settings.live.symbol, WHOLE)
-    champion = champion_slice(lake, part.symbol)
+    champion = champion_slice(settings, lake, part.symbol)
     report = execution_report(observed(lake, part, champion), settings.execution_drift)
     slices = {"champion_slice": champion.key, "newest_slice": newest_slice(lake, part.symbol)}
     tables = ("live_journal", "paid_cost")

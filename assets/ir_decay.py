@@ -39,7 +39,7 @@ PLACES: Final = (("minutes", COUNT), ("net", SUM), ("net_squared", SQUARES))
 def ir_decay(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
     """One line a side, day and regime: its minutes and their profits; the verdict on the newest month is metadata."""
     part, rules = Part(settings.live.symbol, WHOLE), settings.ir_decay
-    champion = champion_slice(lake, part.symbol)
+    champion = champion_slice(settings, lake, part.symbol)
     live, base = live_net(settings, lake, part.symbol), base_net(lake, champion)
     report = ir_report(live, base, rules)
     slices = {"champion_slice": champion.key, "newest_slice": newest_slice(lake, part.symbol)}

@@ -35,7 +35,7 @@ CHAMPION: Final = "champion_slice"  # column: which training the days of a row w
 def label_shift(settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
     """One line a day and regime: how far its classes went from training, the verdict of that day, and the reason."""
     part = Part(settings.live.symbol, WHOLE)
-    champion = champion_slice(lake, part.symbol)
+    champion = champion_slice(settings, lake, part.symbol)
     start, end = slice_of(lake, champion).train
     training, live = (daily_counts(settings, lake, part.symbol, *span) for span in ((start, end), (end, None)))
     report = label_shift_report(live, training, REGIMES, settings.label_shift)
