@@ -18,6 +18,7 @@ AbVerdict = Literal["challenger", "champion", "not told apart", "stopped for har
 
 HARM: Final = "stopped for harm"
 WINNERS: Final = ("challenger", "champion")
+HELD_UP: Final = ("tail_loss", "cost_bp")  # figures that a challenger may not win at the price of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,10 @@ def _verdict(found: dict[str, Interval], sharpe: Interval, stopped: int | None) 
         return "champion", f"the challenger's Sharpe ratio is lower, {_shown(sharpe)} a minute over all looks"
     if sharpe.verdict != "above zero":
         return "not told apart", f"difference of Sharpe ratios {_shown(sharpe)} a minute over all looks"
-    dearer = [name for name in ("tail_loss", "cost_bp") if found[name].verdict == "above zero"]
+    unknown = [f"{name} ({found[name].note})" for name in HELD_UP if found[name].low is None]
+    if unknown:
+        return "not told apart", f"a higher Sharpe ratio, {_shown(sharpe)}, at an unknown {' and '.join(unknown)}"
+    dearer = [name for name in HELD_UP if found[name].verdict == "above zero"]
     if dearer:
         return "not told apart", f"a higher Sharpe ratio, {_shown(sharpe)}, at a larger {' and '.join(dearer)}"
     return "challenger", f"its Sharpe ratio is higher, {_shown(sharpe)} a minute over all looks"

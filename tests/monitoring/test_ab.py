@@ -99,6 +99,15 @@ def test_a_better_sharpe_ratio_at_a_larger_cost_is_no_win() -> None:
     assert (found.verdict, "cost_bp" in found.why) == ("not told apart", True)
 
 
+def test_a_better_sharpe_ratio_at_a_cost_that_nobody_knows_is_no_win() -> None:
+    """As where the lake holds no ``paid_cost`` that passed its check."""
+    minutes = LEAST_DAYS * MINUTES_A_DAY
+    free = [Arm(one.net, *np.zeros((2, minutes))) for one in two_arms(np.random.default_rng(0), Truth(0.2), minutes)]
+    found = judge_ab(side_by_side(*free), 1.0, np.random.default_rng(0), draws=200)
+    assert (found.verdict, found.differences["cost_bp"].low) == ("not told apart", None)
+    assert "at an unknown cost_bp (an arm never traded)" in found.why
+
+
 def test_arms_that_never_move_or_do_not_fit_are_no_test() -> None:
     still = side_by_side(arm([0.0] * 3000), arm(np.random.default_rng(0).normal(size=3000).tolist()))
     found = judge_ab(still, 1.0, np.random.default_rng(0))
