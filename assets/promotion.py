@@ -22,6 +22,7 @@ from config.settings import Settings
 from market.errors import RegistryError
 from storage.files import replace_file
 from storage.lake import Lake
+from storage.promotions import Promotion
 from storage.registry import CHAMPION, Registry, Version
 
 GATE_COLUMNS: Final = ("gate", "verdict", "figure", "why")
@@ -129,9 +130,9 @@ def decide(settings: Settings, registry: Registry, version: Version, gates: Sequ
     rejection = registry.ledger.rejection(version.bundle_sha, version.model)
     if rejection is not None:
         return Decision(False, f"rejected by {rejection.who}: {rejection.reason}")
-    reign = registry.ledger.newest(version.model, CHAMPION)
-    if reign is not None and reign.from_version == version.version and reign.reason.startswith(ROLLBACK):
-        return Decision(False, f"a person went back from it, {reign.who}: {reign.reason}")
+    left = left_behind(registry, version)
+    if left is not None:
+        return Decision(False, f"a person went back from it, {left.who}: {left.reason}")
     if settings.registry.promotion == "by_person":
         return Decision(False, f"waits for a person: main.py registry approve {version.model} {version.version}")
     if promotable(gates):
@@ -140,6 +141,14 @@ def decide(settings: Settings, registry: Registry, version: Version, gates: Sequ
     if short and not failed:
         return Decision(True, f"demo approval, gates: {INSUFFICIENT} ({short})")
     return Decision(False, "stays challenger, " + summary_of(gates))
+
+
+def left_behind(registry: Registry, version: Version) -> Promotion | None:
+    """The line by which a person went back from a version; None if nobody did, or it became champion again since."""
+    lines = [one for one in registry.ledger.promotions() if (one.model, one.alias) == (version.model, CHAMPION)]
+    back = [one.from_version == version.version and one.reason.startswith(ROLLBACK) for one in lines]
+    told = [one for one, left in zip(lines, back, strict=True) if left or one.to_version == version.version]
+    return told[-1] if told and told[-1].to_version != version.version else None
 
 
 def pages_exist(settings: Settings, lake: Lake, _: Part) -> bool:

@@ -53,13 +53,17 @@ class Candidate(NamedTuple):
     version: Version
     part: Part
     champion: Version | None
+    lost: str = ""  # the champion, in words, where the ledger names one that the registry does not hold
 
 
 def candidate_of(registry: Registry, version: Version, part: Part) -> Candidate:
     """A version beside whoever was champion last, itself and the rejected apart."""
     line = reigning(registry, version)
-    known = {one.bundle_sha: one for one in registry.versions(version.model)} if line else {}
-    return Candidate(version, part, known.get(line.bundle_sha) if line else None)
+    if line is None:
+        return Candidate(version, part, None)
+    champion = registry.holding(version.model, line.bundle_sha)
+    lost = "" if champion else f"champion {line.bundle_sha[:12]} (the registry does not hold it)"
+    return Candidate(version, part, champion, lost)
 
 
 def reigning(registry: Registry, version: Version) -> Promotion | None:
@@ -97,7 +101,7 @@ def evidence_of(settings: Settings, lake: Lake, registry: Registry, candidate: C
 def rival_models(
     settings: Settings, lake: Lake, registry: Registry, candidate: Candidate
 ) -> dict[str, ModelSnapshot | None]:
-    """Who trades against the candidate; None where the champion cannot be run on today's features."""
+    """Who trades against the candidate; None where the champion is lost or cannot be run on today's features."""
     found: dict[str, ModelSnapshot | None] = {BAND: slice_model(settings, lake, candidate.part, MEDIAN_BAND)}
     if candidate.champion is not None:
         name = champion_name(candidate.champion)
@@ -105,7 +109,7 @@ def rival_models(
             found[name] = _registered_model(settings, registry, candidate.part.symbol, candidate.champion)
         except BundleError as error:
             found[f"{name} ({error})"] = None  # which the gates call insufficient data, by this name
-    return found
+    return found | ({candidate.lost: None} if candidate.lost else {})
 
 
 def champion_name(champion: Version) -> str:

@@ -76,7 +76,7 @@ def _facts(lake: Lake, judged: Judged) -> dict[str, str]:
         "Test": f"{judged.evidence.days:.4g} days",
         "network": ", ".join(f"{key} {value}" for key, value in made["network"].items()),
         "trials tried": str(made["statistics"]["trials"]),
-        "champion": champion_name(champion) if champion else "none to replace",
+        "champion": champion_name(champion) if champion else candidate.lost or "none to replace",
         "bundle sha": candidate.version.bundle_sha,
     }
 

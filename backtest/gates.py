@@ -3,6 +3,7 @@
 Every gate fails closed: what cannot be judged is "insufficient data", and that is no pass.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
@@ -167,8 +168,8 @@ def survives_surface(evidence: Evidence) -> Gate:
     if evidence.short:
         return _insufficient(SURFACE, "bp", evidence.short)
     points = harsher_points(evidence.surface, evidence.fee_bp)
-    if not points or any(point["net_bp"] is None for point in points):
-        lacking = "no point of it lies" if not points else "the candidate does not trade everywhere"
+    lacking = _lacking(points)
+    if lacking:
         return _insufficient(SURFACE, "bp", f"{lacking} at {evidence.fee_bp:g} bp")
     least = min(points, key=lambda point: float(point["net_bp"]))
     at = f"latency x {least['latency']:g}, size x {least['size']:g}"
@@ -193,6 +194,17 @@ def harsher_points(surface: Sequence[Mapping[str, Any]], fee_bp: float) -> list[
     at_fee = [point for point in surface if point["fee_bp"] == fee_bp]
     most = {axis: _next_above_one(point[axis] for point in at_fee) for axis in ("latency", "size")}
     return [point for point in at_fee if all(1 <= point[axis] <= most[axis] for axis in most)]
+
+
+def _lacking(points: Sequence[Mapping[str, Any]]) -> str:
+    """Why points are not the terms in force and what is one step worse; empty if they are."""
+    if not points:
+        return "no point of it lies"
+    tame = [axis for axis in ("latency", "size") if max(point[axis] for point in points) <= 1]
+    if tame:
+        return f"no point of it is worse in {' or '.join(tame)}"
+    known = all(point["net_bp"] is not None and math.isfinite(point["net_bp"]) for point in points)
+    return "" if known else "the candidate does not trade everywhere"
 
 
 def worst(verdicts: Sequence[GateVerdict]) -> GateVerdict:

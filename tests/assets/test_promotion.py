@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from assets.ab_test import ab_verdict
-from assets.partitions import WHOLE
+from assets.partitions import WHOLE, Part
 from assets.promotion import ROLLBACK, decide, decided, gate_check
-from assets.promotion_evidence import long_share, parity_of, reigning
+from assets.promotion_evidence import candidate_of, long_share, parity_of, reigning, rival_models
 from assets.promotion_pages import unknowns
 from backtest.gates import FAILED, GATES, INSUFFICIENT, PASSED, Gate
 from backtest.promotion_page import PromotionPage, promotion_html
@@ -66,6 +66,35 @@ def test_the_gates_do_not_overrule_a_person(registry: Any) -> None:
     assert decide(DEV, registry, VERSION, gates(), "") == (False, f"a person went back from it, Ada: {ROLLBACK}slow")
     registry.ledger.append(replace(LINE, alias=REJECTED, reason="loses at night"))
     assert decide(DEV, registry, VERSION, gates(), "") == (False, "rejected by Ada: loses at night")
+
+
+def test_going_back_further_does_not_forget_whom_a_person_went_back_from(registry: Any) -> None:
+    newest = replace(VERSION, version="3", bundle_sha="cc")
+    for number, sha in (("1", "aa"), ("2", "bb"), ("3", "cc")):
+        registry.ledger.append(replace(LINE, from_version=None, to_version=number, bundle_sha=sha))
+    back = replace(LINE, from_version="3", to_version="2", reason=f"{ROLLBACK}slow")
+    registry.ledger.append(back)
+    registry.ledger.append(replace(LINE, from_version="2", to_version="1", bundle_sha="aa", reason=f"{ROLLBACK}worse"))
+    assert decide(DEV, registry, newest, gates(), "") == (False, f"a person went back from it, Ada: {ROLLBACK}slow")
+    registry.ledger.append(replace(LINE, alias=REJECTED))
+    assert not decide(DEV, registry, newest, gates(), "").champion
+    registry.ledger.append(replace(LINE, from_version="1", to_version="3", bundle_sha="cc"))
+    assert decide(DEV, registry, newest, gates(), "").champion
+
+
+def test_a_champion_that_the_registry_has_lost_is_a_rival_that_nobody_can_run(
+    registry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Part("coin", "k1")
+    first, held = replace(VERSION, version="1", bundle_sha="aa"), [VERSION]
+    registry.holding = lambda model, sha: next((one for one in held if one.bundle_sha == sha), None)
+    registry.ledger.append(replace(LINE, from_version=None, to_version="1", bundle_sha="aa"))
+    monkeypatch.setattr("assets.promotion_evidence.slice_model", lambda *_: "band")
+    rivals = rival_models(DEV, Lake(tmp_path), registry, candidate_of(registry, VERSION, part))
+    assert rivals == {"median band": "band", "champion aa (the registry does not hold it)": None}
+    held.append(first)
+    known = candidate_of(registry, VERSION, part)
+    assert (known.champion, known.lost) == (first, "")
 
 
 def test_the_rival_stays_the_champion_that_the_candidate_has_replaced(registry: Any) -> None:

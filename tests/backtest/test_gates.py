@@ -1,5 +1,6 @@
 """Each planted fault turns its own gate, whatever cannot be judged is no pass, and a good model passes them all."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -178,6 +179,21 @@ def test_a_model_that_loses_one_step_beyond_the_terms_in_force_turns_the_surface
 def test_the_surface_is_read_from_the_terms_in_force_to_one_step_worse() -> None:
     read = {(point["fee_bp"], point["latency"], point["size"]) for point in harsher_points(points(), 4.0)}
     assert read == {(4.0, latency, size) for latency in (1.0, 2.0) for size in (1.0, 2.0)}
+
+
+@pytest.mark.parametrize("axis", ["latency", "size"])
+def test_a_surface_that_holds_nothing_worse_is_no_pass(axis: str) -> None:
+    tame = [point for point in points() if point[axis] == 1.0]
+    [gate] = [gate for gate in judge_gates(replace(GOOD, surface=tame)) if gate.name == SURFACE]
+    assert (gate.verdict, gate.why) == (INSUFFICIENT, f"no point of it is worse in {axis} at 0 bp")
+
+
+def test_a_point_of_the_surface_that_is_no_number_is_no_pass() -> None:
+    for place in range(24):
+        holed = [point | ({"net_bp": math.nan} if at == place else {}) for at, point in enumerate(points())]
+        found = harsher_points(points(), 0.0)
+        expected = INSUFFICIENT if points()[place] in found else PASSED
+        assert verdicts(replace(GOOD, surface=holed))[SURFACE] == expected
 
 
 def test_a_short_test_says_nothing_of_profit_but_of_speed_and_parity_it_does() -> None:
