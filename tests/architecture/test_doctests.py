@@ -1,0 +1,23 @@
+"""Examples stand in rooms that pytest does not gather as well: these are run here, or nobody would."""
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ELSEWHERE = ("assets", "live", "orchestration", "tools", "benchmarks")  # pyproject's testpaths has the other rooms
+SHOWING = sorted(
+    path.relative_to(ROOT).with_suffix("")
+    for room in ELSEWHERE
+    for path in (ROOT / room).rglob("*.py")
+    if "\n    >>> " in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("path", SHOWING, ids=str)
+def test_examples_come_out_as_they_are_written(path: Path) -> None:
+    found = doctest.testmod(import_module(".".join(path.parts)))
+    assert found.attempted > 0
+    assert found.failed == 0
