@@ -1,6 +1,7 @@
 """Examples stand in rooms that pytest does not gather as well: these are run here, or nobody would."""
 
 import doctest
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +13,7 @@ SHOWING = sorted(
     path.relative_to(ROOT).with_suffix("")
     for room in ELSEWHERE
     for path in (ROOT / room).rglob("*.py")
-    if "\n    >>> " in path.read_text(encoding="utf-8")
+    if re.search(r"^ +>>> ", path.read_text(encoding="utf-8"), re.MULTILINE)
 )
 
 
