@@ -44,7 +44,7 @@ EMPTY = {  # query -> why it brings nothing in this run
 }
 UNSEEN = {"journal_failures", "ignored_snapshots", "order_line_up", "unsettled_orders"}  # likewise
 UNSEEN |= {"order_events", "account_stream_events", "venue_clock_offset_ms", "venue_clock_readings"}  # likewise
-UNSEEN |= {"untold_rows", "background_task_deaths", "kills"}  # no warehouse, nobody who kills
+UNSEEN |= {"untold_rows", "background_task_deaths", "kills", "refused_starts"}  # no warehouse, nobody who kills
 
 
 class Watched(NamedTuple):
