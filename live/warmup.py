@@ -53,10 +53,7 @@ def warm(plan: LivePlan) -> None:
         close_trip(*session.account[1:], session.books.cash, 0, 1, ingest_ts)
         session.standing_down = True
         session.decide(session.next_row_ts, at(TAPE_START))
-    mixture(np.zeros(CLASSES), np.zeros(CLASSES))  # of a model that is sure of something
-    class_scores(np.zeros(CLASSES))  # and says how sure
-    learning = AdaptiveCalibration(AdaptiveParameters(0.0, 0.0))
-    learning.learn(learning.bend(np.ones(CLASSES)), 0)
+    _be_sure()
     _round_trip(session.features.book, plan.instrument)
     _show(desks, plan.instrument)
     columns = len(catalogue(plan.features))
@@ -66,6 +63,14 @@ def warm(plan: LivePlan) -> None:
         forecaster.prepare(memory)
         forecaster.step(memory, np.zeros(columns, np.float32), True)
         forecaster.run(np.zeros((2, columns), np.float32), np.ones(2, np.bool_))
+
+
+def _be_sure() -> None:
+    """What a model that is sure of something says how sure by, and learns from."""
+    mixture(np.zeros(CLASSES), np.zeros(CLASSES))
+    class_scores(np.zeros(CLASSES))
+    learning = AdaptiveCalibration(AdaptiveParameters(0.0, 0.0))
+    learning.learn(learning.bend(np.ones(CLASSES)), 0)
 
 
 def _round_trip(book: Book, instrument: Instrument) -> None:
