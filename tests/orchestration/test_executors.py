@@ -1,6 +1,8 @@
 """Where the steps of a run work: by what the profile names, and for true on a Dask cluster of two workers."""
 
+import multiprocessing
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +55,16 @@ def test_what_no_executor_can_take_is_one_line(wrong: dict[str, object], line: s
         running_on("dask", **wrong)
 
 
+@pytest.fixture
+def own_clusters() -> Iterator[None]:
+    """Ends what a Dask cluster of this process leaves behind; elsewhere the run's process ends, and that with it."""
+    from distributed.deploy.spec import close_clusters
+
+    yield
+    close_clusters()
+    assert multiprocessing.active_children() == []
+
+
 def on_two_dask_workers(settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ReconstructableJob:
     """The data job as a worker finds it: by a file, under settings that name a cluster of this machine."""
     chosen = replace(settings, orchestration=running_on("dask", workers=2))
@@ -64,6 +76,7 @@ def on_two_dask_workers(settings: Settings, folder: Path, monkeypatch: pytest.Mo
     return found.get_reconstructable_job("data")
 
 
+@pytest.mark.usefixtures("own_clusters")
 def test_events_are_made_by_a_dask_cluster_of_two_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = tiny_settings(tmp_path / "var")
     part = Part(settings.data.symbols[0], DAYS[0])
