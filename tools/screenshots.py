@@ -34,8 +34,10 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 TARGET: Final = ROOT / "docs" / "images"
 WIDTH: Final = 1280  # pixels
 MOST_BYTES: Final = 150_000  # of a picture
+INVITATIONS: Final = (("innerText", "Skip"), ("ariaLabel", "Close"))  # to a newsletter, to a chat: they come late
 LOOK_S: Final = 3.0  # between two looks at a page, which is kept once they are alike
 MOST_LOOKS: Final = 60
+FEW_LOOKS: Final = 4  # at a page whose clock counts
 READY_S: Final = 300.0  # that a server may take to answer
 SENSOR: Final = "feature_drift"  # started for its picture, and stopped again
 RESEARCH: Final = ("lineage", "partitions", "checks", "sensor", "compare")
@@ -76,11 +78,13 @@ def take(page: Page, shots: dict[str, Shot]) -> None:
         page.show(WIDTH, shot.height, "light")
         page.open(shot.url)
         page.wait_for(says(shot.shown))
-        for what, text in (("innerText", "Skip"), ("ariaLabel", "Close")):  # invitations to a newsletter, a chat
-            page.run(f"{_STEP.format(what=what, text=json.dumps(text))}?.click()")
         if not shot.click:
             keep(name, still(page))
         else:
+            for _ in range(FEW_LOOKS):
+                if declined(page):
+                    break
+                time.sleep(LOOK_S)
             there = _STEP.format(what="innerText", text=json.dumps(shot.click))
             page.wait_for(f"!!{there}")
             page.run(f"{there}.click()")
@@ -98,11 +102,19 @@ def still(page: Page) -> bytes:
     """A picture of a page that has not changed from one look to the next. Raises TimeoutError if it never does."""
     before = b""
     for _ in range(MOST_LOOKS):
-        if (now := page.screen()) == before:
+        invited = declined(page)
+        if (now := page.screen()) == before and not invited:
             return now
         before = now
         time.sleep(LOOK_S)
     raise TimeoutError(f"{page.run('location.href')} does not stand still")
+
+
+def declined(page: Page) -> bool:
+    """Whether the page invited us to something, which we have declined."""
+    steps = (_STEP.format(what=what, text=json.dumps(text)) for what, text in INVITATIONS)
+    answers = [bool(page.run(f"!!{step} && !{step}.click()")) for step in steps]
+    return any(answers)
 
 
 def keep(name: str, picture: bytes) -> None:
