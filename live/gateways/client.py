@@ -303,7 +303,8 @@ class VenueClient:
 
     def _heeded(self, error: VenueError) -> VenueError:
         """The same error, once we know for how long it sends us away."""
-        self._budget.close(wait_of(error), time.monotonic())
+        if wait_s := wait_of(error):
+            self._budget.close(wait_s, time.monotonic())
         return error
 
     async def _venue_ms(self) -> float:

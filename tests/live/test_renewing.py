@@ -1,6 +1,7 @@
 """What a venue grants for a while is renewed within its life, at the venue's own pace, and lost only at its end."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -244,6 +245,22 @@ async def test_a_ban_keeps_every_symbol_of_an_address_away_and_their_cancels_lea
         assert quiet == [0.0] * 6
         for gateway in (first, second):
             await gateway.close()
+
+
+@in_loop
+async def test_an_order_that_is_refused_costs_the_address_nothing_but_its_weight() -> None:
+    async with floor() as here:
+        here.hosts = Hosts(6_000, 1_000)
+        gateway = here.gateway()
+        await here.connect(gateway, "abc")
+        budget = gateway._open.client._budget
+        assert budget.closures == 0
+        here.venue.faults.reject_all = True
+        gateway.place(1, BUY, BID, 5, POST_ONLY, 0)
+        await here.heard(gateway, ORDER_REJECTED)
+        assert budget.closures == 0
+        assert budget.reserve(1, time.monotonic()) == 0.0
+        await gateway.close()
 
 
 def _noting(noted: list[float], figure: Callable[..., float], then: Callable[..., Any] | None = None) -> Any:
