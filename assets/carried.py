@@ -6,30 +6,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import Settings
-from modeling.adaptive_calibration import carried_on
+from modeling.adaptive_calibration import Doubles, carried_on
 from modeling.decision import DecisionRule
-from modeling.evaluation import Prediction, likeliest
+from modeling.evaluation import Prediction
 from modeling.forecast import ForecastShape
 from modeling.sampling import ready_rows
 from modeling.training_rows import TrainingSet
 
+Probabilities = NDArray[np.floating]
+
 
 def going_on(
-    settings: Settings, windows: Sequence[TrainingSet], memory_rows: int, *said: Prediction
-) -> tuple[Prediction, ...]:
-    """What is said of consecutive windows of a symbol by probabilities that learn from labels as a session's do."""
+    settings: Settings, windows: Sequence[TrainingSet], memory_rows: int, *said: Probabilities
+) -> list[Doubles]:
+    """Probabilities of consecutive windows of a symbol, (N, C, 3) each, that learn from labels as a session's do."""
     parameters, row_ms = settings.models.adaptive_calibration, settings.features.row_interval_ms
-    asked = [(rows, one.probabilities) for rows, one in zip(windows, said, strict=True)]
-    bent = carried_on(parameters, row_ms, asked, memory_rows)
-    return tuple(likeliest(one.name, probabilities) for one, probabilities in zip(said, bent, strict=True))
+    return carried_on(parameters, row_ms, list(zip(windows, said, strict=True)), memory_rows)
 
 
 def said_by_rule(
-    settings: Settings, rule: DecisionRule, windows: Sequence[TrainingSet], memory_rows: int, *said: Prediction
+    settings: Settings,
+    rule: DecisionRule,
+    windows: Sequence[TrainingSet],
+    memory_rows: int,
+    name: str,
+    *said: Probabilities,
 ) -> Prediction:
     """What somebody says of the last of consecutive windows of a symbol by a decision rule, against shares of late."""
-    heard = [(ready_rows(rows.valid, memory_rows), one.probabilities) for rows, one in zip(windows, said, strict=True)]
-    return rule.said(said[-1].name, heard, share_rates(settings, windows[-1].shape))
+    heard = [(ready_rows(rows.valid, memory_rows), given) for rows, given in zip(windows, said, strict=True)]
+    return rule.said(name, heard, share_rates(settings, windows[-1].shape))
 
 
 def share_rates(settings: Settings, shape: ForecastShape) -> NDArray[np.float64]:

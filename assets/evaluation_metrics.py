@@ -7,13 +7,10 @@ import polars as pl
 
 from assets.judged import MODEL
 from assets.member_scores import member_metrics
-from assets.scores import Evaluation
+from assets.scores import HEADLINE, Evaluation
 from modeling.forecast import Cell
 
-SCORES: Final = (
-    *("macro_f1", "mcc", "nll", "nll_skill", "ece", "hit_rate"),
-    *("gross_edge_bp", "breakeven_fee_bp", "p_t", "aurc"),
-)
+SCORES: Final = (*HEADLINE, "nll")
 OF_BASELINES: Final = ("macro_f1", "nll_skill")  # by regime
 RISK_STEP: Final = 5  # percent of the rows between two points of a curve
 STUDIES: Final = {

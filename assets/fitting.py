@@ -17,11 +17,10 @@ from assets.partitions import Part
 from assets.shared_fit import Work, fit_on_devices
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
 from assets.slice_data import SliceData, compiled_before, slice_data, slice_of
-from assets.walk_forward_slices import NS_PER_S
 from backtest.compiled import Compiled, forecasts_on
 from backtest.engine import Window
 from backtest.holding import longest_hold_ns
-from backtest.performance import minute_profits
+from backtest.performance import MINUTE_NS, minute_profits
 from backtest.runs import Run
 from backtest.surface import run_desk
 from config.settings import Settings
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
     from modeling.training import Fit
 
 TIMED_STEPS = 500
-NS_PER_MINUTE: Final = 60 * NS_PER_S
 LEDGER: Final = "trials.jsonl"  # of a study, beside its journal
 
 Say = Callable[[str], None]
@@ -183,7 +181,7 @@ def profit(on: Bench, model: ModelSnapshot) -> Profit:
     minutes = minute_profits(decisions["row_ts"], decisions["equity"])
     ts, net = (tuple(minutes[name].to_list()) for name in ("minute", "net"))
     held_ns = longest_hold_ns(decisions["row_ts"], decisions["position"])
-    return Profit(run.performance.net_quote, ts, net, held_ns / NS_PER_MINUTE)
+    return Profit(run.performance.net_quote, ts, net, held_ns / MINUTE_NS)
 
 
 def skills(on: Bench, model: ModelSnapshot) -> dict[Cell, float]:

@@ -1,6 +1,6 @@
 """What a slice's model and all that stand beside it say of Test, over the same rows, each by its own decision rule."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from assets.bundles import NETWORK, slice_model
 from assets.carried import going_on, said_by_rule
 from assets.fitting import longest_memory_rows
-from assets.member_scores import member_predictions
+from assets.member_scores import member_probabilities
 from assets.partitions import Part
 from assets.slice_data import SliceData, slice_data
 from config.settings import Settings
 from features.catalogue import feature_names
 from modeling.baselines import Baseline, fit_baselines
 from modeling.decision import fit_decision
-from modeling.evaluation import Prediction, Predictor, likeliest, model_prediction
+from modeling.evaluation import Prediction, Predictor, likeliest
 from modeling.forecast import Floats, ForecastShape
 from modeling.learners import Learner, fit_learners
 from modeling.sampling import learnable
@@ -85,9 +85,10 @@ def judged_on(
     names, heard = [learner.name for learner in learners], (on_val, on_third, on_test)
     plain = [_by_rule(rule, on_test[rule.name] if rule.by_row else rule.predict(test)) for rule in rules]
     served = partial(served_on_test, settings, (val, third, test), rows)
-    chosen = [served(*said) for said in _triples(shape, names, *heard)]
-    apart = (member_predictions(shape, said[_MEMBERS]) for said in heard)
-    members = tuple(served(*said).after for said in zip(*apart, strict=True))
+    chosen = [served(name, *(said[name] for said in heard)) for name in names]
+    chosen.append(served(MODEL, *(shape.probabilities(said[MODEL]) for said in heard)))
+    apart = (member_probabilities(shape, said[_MEMBERS]) for said in heard)
+    members = tuple(served(f"member{k}", *said).after for k, said in enumerate(zip(*apart, strict=True)))
     earlier, own = chosen[-1]
     expected = moments_of(shape, earlier, on_third[MODEL]), moments_of(shape, own, on_test[MODEL])
     said = (*plain, *(one.after for one in chosen))
@@ -106,13 +107,6 @@ def _everybody(model: NetworkForecaster, learners: Sequence[Predictor]) -> dict[
     return own | {learner.name: learner.predict_proba for learner in learners}
 
 
-def _triples(shape: ForecastShape, learners: Sequence[str], *windows: Answers) -> Iterator[tuple[Prediction, ...]]:
-    """What each learner, then the model, said of each window."""
-    for name in learners:
-        yield tuple(likeliest(name, said[name]) for said in windows)
-    yield tuple(model_prediction(MODEL, shape, said[MODEL]) for said in windows)
-
-
 def _by_rule(rule: Baseline, answers: NDArray[np.int8]) -> Prediction:
     return Prediction(rule.name, answers, rule.frequencies(answers))
 
@@ -125,16 +119,20 @@ class Served(NamedTuple):
 
 
 def served_on_test(
-    settings: Settings, windows: tuple[TrainingSet, TrainingSet, TrainingSet], memory_rows: int, *said: Prediction
+    settings: Settings,
+    windows: tuple[TrainingSet, TrainingSet, TrainingSet],
+    memory_rows: int,
+    name: str,
+    *said: NDArray[np.floating],
 ) -> Served:
     """What somebody says by the decision rule that their probabilities on the second part of Val chose.
 
-    windows, said : the second and third part of Val and Test, and what was said of each
+    windows, said : the second and third part of Val and Test, and the probabilities given of each, (N, C, 3)
     """
     val, *behind = windows
-    rule = fit_decision(said[0].probabilities, val.classes, learnable(val, memory_rows))
+    rule = fit_decision(said[0], val.classes, learnable(val, memory_rows))
     before, after = going_on(settings, behind, memory_rows, *said[1:])
-    return Served(before, said_by_rule(settings, rule, behind, memory_rows, before, after))
+    return Served(likeliest(name, before), said_by_rule(settings, rule, behind, memory_rows, name, before, after))
 
 
 def moments_of(shape: ForecastShape, said: Prediction, forecasts: Floats) -> Moments:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modeling.evaluation import Prediction, evaluate, evaluate_regimes, model_prediction
+from modeling.evaluation import Prediction, evaluate, evaluate_regimes
 from modeling.forecast import Cell, Floats, ForecastShape
 from modeling.training_rows import TrainingSet
 
@@ -15,9 +15,9 @@ OVERALL: Final = "overall"
 FIGURES: Final = ("macro_f1", "mcc", "nll", "nll_skill")
 
 
-def member_predictions(shape: ForecastShape, forecasts: Floats) -> tuple[Prediction, ...]:
-    """What each member said, of forecasts of shape (rows, members, shape.size)."""
-    return tuple(model_prediction(f"member{k}", shape, forecasts[:, k]) for k in range(forecasts.shape[1]))
+def member_probabilities(shape: ForecastShape, forecasts: Floats) -> tuple[Floats, ...]:
+    """What each member gave the classes, (rows, cells, 3), of forecasts of shape (rows, members, shape.size)."""
+    return tuple(shape.probabilities(forecasts[:, k]) for k in range(forecasts.shape[1]))
 
 
 def member_table(

@@ -146,9 +146,12 @@ def decide(settings: Settings, registry: Registry, version: Version, gates: Sequ
 def left_behind(registry: Registry, version: Version) -> Promotion | None:
     """The line by which a person went back from a version; None if nobody did, or it became champion again since."""
     lines = [one for one in registry.ledger.promotions() if (one.model, one.alias) == (version.model, CHAMPION)]
-    back = [one.from_version == version.version and one.reason.startswith(ROLLBACK) for one in lines]
-    told = [one for one, left in zip(lines, back, strict=True) if left or one.to_version == version.version]
-    return told[-1] if told and told[-1].to_version != version.version else None
+    for one in reversed(lines):
+        if one.to_version == version.version:
+            return None
+        if one.from_version == version.version and one.reason.startswith(ROLLBACK):
+            return one
+    return None
 
 
 def pages_exist(settings: Settings, lake: Lake, _: Part) -> bool:

@@ -14,7 +14,7 @@ from assets.calibrating import calibrated_on
 from assets.carried import going_on, said_by_rule
 from assets.conformal_tables import conformal_table
 from assets.fitting import mirror_of, network_of
-from assets.judged import Judged, moments_of
+from assets.judged import MODEL, Judged, moments_of
 from assets.recorded_slices import PooledSlice, Windows
 from assets.shared_fit import Work, fit_on_devices
 from config.settings import Settings
@@ -68,7 +68,7 @@ class Contest(NamedTuple):
     scored: NDArray[np.bool_]  # (N, C) rows that all are scored on
     said: dict[str, Prediction]  # by name; the class prior first
     heard: dict[str, Heard]  # of the kinds' ensembles
-    conformal: pl.DataFrame  # of the ensembles, see assets.scores.conformal_table, with their name and symbol
+    conformal: pl.DataFrame  # of the ensembles, see assets.conformal_tables.conformal_table, with their name and symbol
     missing: tuple[str, ...]  # fits that the deadline left out
     trials: "tuple[Trial, ...]"  # of the searches for LightGBM's settings
 
@@ -137,10 +137,8 @@ def carried(settings: Settings, piece: PooledSlice, memory_rows: int, heard: Hea
     """The same, symbol by symbol, by probabilities that learn from the third part of Val on, as a session's do."""
     made = []
     for windows, said in zip(piece.symbols, by_symbol(piece, heard), strict=True):
-        behind = (likeliest("", part) for part in (said.conformal, said.test))
-        made.append(going_on(settings, (windows.conformal, windows.test), memory_rows, *behind))
-    joint = (np.concatenate([one.probabilities for one in parts]) for parts in zip(*made, strict=True))
-    return Heard(heard.calibration, *joint)
+        made.append(going_on(settings, (windows.conformal, windows.test), memory_rows, said.conformal, said.test))
+    return Heard(heard.calibration, *map(np.concatenate, zip(*made, strict=True)))
 
 
 def decided(settings: Settings, piece: PooledSlice, memory_rows: int, name: str, heard: Heard) -> dict[str, Prediction]:
@@ -150,8 +148,8 @@ def decided(settings: Settings, piece: PooledSlice, memory_rows: int, name: str,
     rule = fit_decision(heard.calibration, np.concatenate([part.classes for part in val]), usable)
     answers = []
     for windows, said in zip(piece.symbols, by_symbol(piece, heard), strict=True):
-        behind = (likeliest(name, part) for part in (said.conformal, said.test))
-        answers.append(said_by_rule(settings, rule, (windows.conformal, windows.test), memory_rows, *behind))
+        behind = windows.conformal, windows.test
+        answers.append(said_by_rule(settings, rule, behind, memory_rows, name, said.conformal, said.test))
     return {name: joined(answers)}
 
 
@@ -203,7 +201,7 @@ def judged_alone(settings: Settings, model: ModelSnapshot, data: Windows, memory
     shape, parts = forecaster.shape, (data.conformal, data.test)
     before, after = (forecaster.run(part.values, part.valid) for part in parts)
     scored = learnable(data.test, memory_rows)
-    raw = (likeliest("model", shape.probabilities(made)) for made in (before, after))
-    earlier, said = going_on(settings, parts, memory_rows, *raw)
+    raw = (shape.probabilities(made) for made in (before, after))
+    earlier, said = (likeliest(MODEL, bent) for bent in going_on(settings, parts, memory_rows, *raw))
     expected = moments_of(shape, earlier, before), moments_of(shape, said, after)
     return Judged(data.conformal, data.test, scored, (said,), earlier, expected, memory_rows)

@@ -27,7 +27,7 @@ class Recorded(NamedTuple):
     rows: Rows
     labels: pl.DataFrame  # see labeling.targets
     regimes: NDArray[np.int8]  # of each row
-    over_ts: NDArray[np.int64]  # of each row, see modeling.sampling.heard_until
+    over_ts: NDArray[np.int64]  # of each row, see modeling.training_rows.heard_until
     lateness_ns: int  # delay that one message in a thousand exceeds, and the clock's error
 
 

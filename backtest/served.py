@@ -58,7 +58,7 @@ def served(
     A return is that of the mids which the session itself measured it by, see ``modeling.certainty.Outlooks``; a class
     is that of the label, by the venue's book.
 
-    over_ts : the venue's time up to which each decision's row has heard all, see ``modeling.sampling.heard_until``
+    over_ts : the venue's time up to which each decision's row has heard all, see ``modeling.training_rows.heard_until``
     lags : ns from a decision's row to where its return begins, and to where it ends
     Raises BacktestError if the decisions are not of consecutive rows.
     """

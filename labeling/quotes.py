@@ -7,9 +7,9 @@ from numba import njit
 
 from labeling.parameters import Exit
 from labeling.trips import NO_CLASS, class_of
-from labeling.venue_order import KERNEL
 from labeling.walks import Sizing, lots_of, side_price, touch
 from market.book import ASK, BID, Book
+from market.borrowing import UNCHECKED
 from market.costs import leg_fee
 
 
@@ -29,7 +29,7 @@ def quote(book: Book, sizing: Sizing) -> Quote:
     return Quote(*_offers(book, sizing))
 
 
-@njit(**KERNEL)
+@njit(**UNCHECKED)
 def _offers(book, sizing):
     mid, _ = touch(book)
     lots = lots_of(mid, sizing)

@@ -11,9 +11,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from labeling.venue_order import KERNEL, Tape
+from labeling.venue_order import Tape
 from labeling.walks import FAR, WALKS, Sizing, Walks, forget, lots_of, spoils, touch, walked
 from market.book import ASK, BID, Book, apply
+from market.borrowing import UNCHECKED
 from market.events import FUNDING, GAP, MARK
 from market.spill import require_room
 
@@ -133,7 +134,7 @@ def _ring(row_ts: NDArray[np.int64], te: NDArray[np.int64], horizons_ns: NDArray
     return UnderWay(np.empty(places, np.int64), np.empty((places, UNDER_WAY)))
 
 
-@njit(**KERNEL)
+@njit(**UNCHECKED)
 def _most_within(ts, span):
     """Most of the rising instants that lie within a span, ends included."""
     most, first = 0, 0
@@ -144,7 +145,7 @@ def _most_within(ts, span):
     return most
 
 
-@njit(**KERNEL)
+@njit(**UNCHECKED)
 def _replay(tape, schedule, sizing, book, rows, under_way, labels, walks, told):
     gaps, count, next_due, events = 0, 0, _next_due(schedule.due_ts), tape.order.size
     for place in range(events + 1 if events else 0):  # once more for what is due by the last event itself
@@ -166,7 +167,7 @@ def _replay(tape, schedule, sizing, book, rows, under_way, labels, walks, told):
     return count
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def _next_due(due_ts):
     earliest = due_ts[0]
     for stream in range(1, due_ts.size):
@@ -174,7 +175,7 @@ def _next_due(due_ts):
     return earliest
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def _read_before(instant, gaps, schedule, sizing, book, rows, under_way, labels, walks):
     """Read the book in force for whatever is due before an instant; returns when something is due next."""
     due_ts, horizons = schedule.due_ts, schedule.horizons.size
@@ -192,7 +193,7 @@ def _read_before(instant, gaps, schedule, sizing, book, rows, under_way, labels,
     return _next_due(due_ts)
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def _decide(instant, gaps, mid, schedule, sizing, rows, under_way):
     row_ts, i = schedule.row_ts, schedule.due[0]
     lots, inverse, last = lots_of(mid, sizing), 1 / mid, under_way.gaps.size - 1
@@ -206,7 +207,7 @@ def _decide(instant, gaps, mid, schedule, sizing, rows, under_way):
     schedule.due_ts[0] = row_ts[i] if i < row_ts.size else FAR
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def _enter(instant, mid, crossing, schedule, sizing, book, rows, known, walks):
     te, by_entry, k = schedule.te, schedule.by_entry, schedule.due[1]
     entry, last = rows.entry, known.shape[0] - 1
@@ -227,7 +228,7 @@ def _enter(instant, mid, crossing, schedule, sizing, book, rows, known, walks):
     schedule.due_ts[1] = te[by_entry[k]] if k < by_entry.size else FAR
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def _anchor(instant, mid, h, schedule, inverse, known, gross):
     row_ts, horizon, i = schedule.row_ts, schedule.horizons[h], schedule.due[2 + h]
     over_mid, last = 1 / mid, known.shape[0] - 1
@@ -239,7 +240,7 @@ def _anchor(instant, mid, h, schedule, inverse, known, gross):
     schedule.due_ts[2 + h] = row_ts[i] + horizon if i < row_ts.size else FAR
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, under_way, labels, walks):
     te, by_entry, horizon = schedule.te, schedule.by_entry, schedule.horizons[h]
     stream = 2 + schedule.horizons.size + h
@@ -268,7 +269,7 @@ def _leave(instant, gaps, mid, crossing, h, schedule, sizing, book, rows, under_
     schedule.due_ts[stream] = te[by_entry[k]] + horizon if k < by_entry.size else FAR
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def _readable(decision_mid, gaps_inside, others):
     """OK, or why nothing of a label is known; ``others`` is NaN where a later mid is missing."""
     if np.isnan(decision_mid):
@@ -278,14 +279,14 @@ def _readable(decision_mid, gaps_inside, others):
     return BOOK_CLOSED if np.isnan(others) else OK
 
 
-@njit(**KERNEL)
+@njit(**UNCHECKED)
 def _blank_label(labels, h, i, status):
     labels.gross[h, i] = labels.exec_gross[h, i] = labels.spread[h, i] = labels.slippage[h, i] = np.nan
     labels.long_ratio[h, i] = labels.short_ratio[h, i] = np.nan
     labels.status[h, i] = status
 
 
-@njit(**KERNEL)
+@njit(**UNCHECKED)
 def _leave_unread(schedule, rows, labels):
     """What lies past the end of the tape."""
     by_entry, due = schedule.by_entry, schedule.due

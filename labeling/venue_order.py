@@ -1,16 +1,15 @@
 """Events in the order in which the venue's book took them."""
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from market.borrowing import BORROWING
+from market.borrowing import UNCHECKED
 from market.events import Events, venue_ts
 
 MOST_MOVES: Final = 64  # of an event, on average, before a general sort is the faster one
-KERNEL: Final[dict[str, Any]] = BORROWING | {"error_model": "numpy"}  # x / 0 is inf or NaN, unchecked
 
 
 class Tape(NamedTuple):
@@ -32,7 +31,7 @@ def venue_tape(events: Events) -> Tape:
     return Tape(events, order, times)
 
 
-@njit(**KERNEL)
+@njit(**UNCHECKED)
 def _inserted(order, times, most_moves):
     """Sort both by time, each event moved past the later ones just before it; False, unfinished, after too many moves.
 

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from labeling.venue_order import KERNEL
 from market.book import ASK, BEST_ASK, BEST_BID, BID, is_open, quantity, row_of
+from market.borrowing import UNCHECKED
 from market.costs import walk_to
 from market.events import GAP, LEVEL, TRADE
 
@@ -29,11 +29,11 @@ class Walks(NamedTuple):
 
     lots: NDArray[np.int64]  # (WALKS,) 0: none kept
     prices: NDArray[np.float64]  # (WALKS, 2) by side of the book, NaN where it holds too little
-    walking: NDArray[np.float64]  # (WALKS,) as the entry's WALKING
+    walking: NDArray[np.float64]  # (WALKS,) as labeling.replay.WALKING
     deepest: NDArray[np.int64]  # (2,) the last price that any of them needed; FAR and 0: none is kept
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def spoils(deepest, event):
     """Whether an event may have changed a level that a kept walk took."""
     if event.kind == LEVEL:
@@ -42,14 +42,14 @@ def spoils(deepest, event):
     return event.kind < TRADE or event.kind == GAP
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def forget(walks):
     for slot in range(WALKS):
         walks.lots[slot] = 0
     walks.deepest[BID], walks.deepest[ASK] = FAR, 0
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def touch(book):
     """Mid and half the spread, ticks; NaN while the book may not be traded on."""
     if not is_open(book):
@@ -58,7 +58,7 @@ def touch(book):
     return (bid + ask) / 2, (ask - bid) / 2
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def lots_of(mid, sizing):
     """Whole lots of an order, at least one; 0 without a mid."""
     if np.isnan(mid):
@@ -67,7 +67,7 @@ def lots_of(mid, sizing):
     return max(np.int64(1), np.int64(np.rint(sizing.notional / each)))
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def walked(book, lots, inverse, walks):
     """Slot of the walk of so many lots through both sides of the book as it stands."""
     slot = lots & (WALKS - 1)
@@ -76,7 +76,7 @@ def walked(book, lots, inverse, walks):
     return slot
 
 
-@njit(**KERNEL)
+@njit(**UNCHECKED)
 def _walk_both(book, lots, inverse, walks, slot):
     walks.lots[slot] = lots
     for row in (BID, ASK):
@@ -89,7 +89,7 @@ def _walk_both(book, lots, inverse, walks, slot):
     walks.walking[slot] = ((walks.prices[slot, ASK] - walks.prices[slot, BID]) / 2 - half_spread) / mid
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**UNCHECKED, forceinline=True)
 def side_price(book, row, lots, inverse):
     """Average price of taking lots from a side, NaN where it holds too little; and the last price that this needs."""
     last = book[2][row]

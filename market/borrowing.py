@@ -7,3 +7,4 @@ callee that does make arrays says ``_nrt=True``.
 from typing import Any, Final
 
 BORROWING: Final[dict[str, Any]] = {"cache": True, "_nrt": False}
+UNCHECKED: Final[dict[str, Any]] = BORROWING | {"error_model": "numpy"}  # x / 0 is inf or NaN

@@ -32,7 +32,7 @@ def gross_set(
 ) -> TrainingSet:
     """Rows beside their gross returns from t to t + h, classes still unknown, one cell a horizon and no fee.
 
-    over_ts, row_ns : see modeling.sampling.training_set
+    over_ts, row_ns : see modeling.training_rows.training_set
     """
     gross = replace(parameters, anchor="gross")
     cells = [Cell(horizon, 0.0) for horizon in gross.horizons_ms]

@@ -286,6 +286,11 @@ class CalibrationParameters:
         _within(self, "ridge", 0.0, 1.0)
 
 
+def _overlapping(horizon_ms: int, row_interval_ms: int) -> float:
+    """Labels of consecutive rows that overlap, at least 1."""
+    return max(1.0, horizon_ms / row_interval_ms)
+
+
 @dataclass(frozen=True, slots=True)
 class AdaptiveParameters:
     """How calibration goes on learning, in a session as on Test, from each label that becomes known."""
@@ -303,7 +308,7 @@ class AdaptiveParameters:
         >>> AdaptiveParameters(0.05, 0.01).of_rows(1000, 20)
         AdaptiveParameters(rate=0.001, scale_rate=0.0002)
         """
-        overlapping = max(1.0, horizon_ms / row_interval_ms)
+        overlapping = _overlapping(horizon_ms, row_interval_ms)
         return AdaptiveParameters(self.rate / overlapping, self.scale_rate / overlapping)
 
 
@@ -326,7 +331,7 @@ class ConformalParameters:
         >>> ConformalParameters(0.1, 0.005, 1000).of_rows(1000, 20).rate
         0.0001
         """
-        return replace(self, rate=self.rate / max(1.0, horizon_ms / row_interval_ms))
+        return replace(self, rate=self.rate / _overlapping(horizon_ms, row_interval_ms))
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,9 +108,13 @@ class _FileLock:
 
 def _cut_torn_line(journal: Path) -> None:
     """Take off what a process that died while it wrote left behind the last whole line."""
-    content = journal.read_bytes()
-    if not content.endswith(b"\n"):
-        os.truncate(journal, content.rfind(b"\n") + 1)
+    with journal.open("rb") as file:
+        if not (size := file.seek(0, os.SEEK_END)):
+            return
+        file.seek(size - 1)
+        whole = file.read() == b"\n"
+    if not whole:
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
 
 
 class StudyCrew:

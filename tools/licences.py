@@ -4,10 +4,11 @@ python -m tools.licences
 """
 
 import re
-import tomllib
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Final
+
+from tools.audit import locked_packages
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TARGET: Final = ROOT / "docs" / "licences.md"
@@ -33,7 +34,7 @@ def licence_of(found: Distribution) -> str:
 
 def installed_licences() -> dict[str, str]:
     """Licences of what is locked and installed here, by name, in order."""
-    names = {package["name"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]} - {"tickloop"}
+    names = {name for name, _ in locked_packages((ROOT / "uv.lock").read_text())}
     found = {re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower(): licence_of(one) for one in distributions()}
     return {name: found[name] for name in sorted(names & found.keys())}
 

@@ -38,11 +38,9 @@ class Forecasting:
 
     def warm(self, strategy: Strategy) -> None:
         """Forecast with a model that has seen the rows of late."""
-        memory = strategy.forecaster.new_state()
-        for values, valid in list(self.recent)[-strategy.forecaster.receptive_rows :]:
-            strategy.forecaster.step(memory, values, valid)
         self.begin(strategy)
-        self.memory = memory
+        for values, valid in list(self.recent)[-strategy.forecaster.receptive_rows :]:
+            strategy.forecaster.step(self.memory, values, valid)
 
     def step(self, row: Row, over_ts: int, book: Book) -> tuple[NDArray[np.float64], bool]:
         """What the model says of the traded cell, and whether it may be used; the outlook goes on with it.

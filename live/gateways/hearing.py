@@ -1,7 +1,5 @@
 """Takes in what the account's stream says of orders: of ours each thing once; of others only that they are there."""
 
-from typing import Final
-
 from live.gateways.client import on_grid
 from live.gateways.life import OVER, OrderLife, Standing, Trade
 from live.gateways.line import Line
@@ -10,8 +8,7 @@ from live.gateways.orders import Orders
 from live.gateways.settling import Settling
 from market.errors import VenueError
 from market.instrument import Instrument
-
-_MS: Final = 1_000_000  # ns
+from market.units import NS_PER_MS
 
 
 class Hearing:
@@ -41,7 +38,7 @@ class Hearing:
                 raise VenueError(f"an order in {self._instrument.name} that is not ours was filled")
 
     def _on_own(self, life: OrderLife, news: OrderNews) -> None:
-        tick, lot, venue_ts = self._instrument.tick_size, self._instrument.lot_size, news.T * _MS
+        tick, lot, venue_ts = self._instrument.tick_size, self._instrument.lot_size, news.T * NS_PER_MS
         before = self._orders.tellings.told
         if news.x == "TRADE":
             trade = Trade(news.t, on_grid(news.L, tick), on_grid(news.l, lot), news.m, venue_ts)

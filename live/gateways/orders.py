@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from live.gateways.life import OrderLife, Told
+from live.gateways.life import OrderLife
 from live.gateways.tellings import Tellings
 from market.orders import Reports
 
@@ -60,10 +60,6 @@ class Orders:
     async def settled(self, life: OrderLife) -> None:
         """Return once that is known."""
         await self._answered[life.order_id].wait()
-
-    def tell(self, told: list[Told], now: int) -> None:
-        """Have reports wait until they are handed out; they are visible from ``now``, ns UTC, on."""
-        self.tellings.tell(told, now)
 
     def hear(self, reports: Reports) -> None:
         """Take reports out of the journal: they are handed out next, as they were then."""

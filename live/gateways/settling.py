@@ -36,7 +36,7 @@ class Settling:
 
     def tell(self, told: list[Told]) -> None:
         """Have reports wait until they are handed out."""
-        self._orders.tell(told, self._line.calls.now())
+        self._orders.tellings.tell(told, self._line.calls.now())
 
     def on_silence(self, silence: VenueError) -> float:
         """Seconds to wait before the venue is asked again; who was sent away comes back in turn."""

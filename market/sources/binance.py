@@ -179,10 +179,7 @@ class BinanceDecoder(VenueDecoder):
             "newest": self._sequence.newest,
             "waiting": int(self._sequence.waiting),
             "joined": int(self._sequence.joined),
-            "depth_ts": self._depth_ts,
-            "traded": self._traded,
-            "aggregated": self._aggregated,
-            **{name: int(self._state[place]) for name, place in _TOLD.items()},
+            **{name: int(self._state[place]) for name, place in (_KEPT | _TOLD).items()},
             "buffer": [frame.decode(errors="replace") for frame in self._buffer],  # what is read of them is UTF-8
         }
 

@@ -220,7 +220,8 @@ def test_where_standing_still_is_likeliest_val_chooses_when_a_move_is_said() -> 
     val = replace(val, classes=np.tile(np.array([[-1], [1], [0], [0]], np.int8), 3))
     before = Prediction("model", np.zeros((4, 3), np.int8), np.repeat(tilted[:, None], 3, 1))
     later = Prediction("model", np.zeros((4, 3), np.int8), np.repeat(tilted[[1, 2, 1, 2], None], 3, 1))
-    said = served_on_test(load_settings("dev"), (val, third, test), 1, before, before, later)
+    given = (one.probabilities for one in (before, before, later))
+    said = served_on_test(load_settings("dev"), (val, third, test), 1, "model", *given)
     assert said.after.classes.tolist() == [[1] * 3, [0] * 3] * 2
     assert np.allclose(said.after.probabilities, later.probabilities)  # no label of 80 ms is known yet
     assert said.before.classes.tolist() == [[0] * 3] * 4
