@@ -12,7 +12,8 @@ from modeling.streaming import forecaster_from
 from tests.builders_modeling import CELLS, SHAPE, random_model, random_rows, small_networks
 
 torch = pytest.importorskip("torch")
-from modeling.export import apart, export_onnx, require_agreement, run_onnx  # noqa: E402  (needs torch)
+from modeling import export  # noqa: E402  (needs torch)
+from modeling.export import apart, export_onnx, require_agreement, run_onnx  # noqa: E402
 
 
 def _models() -> dict[str, ModelSnapshot]:
@@ -63,6 +64,13 @@ def test_an_onnx_file_with_one_other_weight_of_its_returns_is_refused(exports, k
     bent[1] += 0.05
     with pytest.raises(ModelError, match=r"^ONNX Runtime and the streaming runtime differ by .*, allowed is 1e-05$"):
         require_agreement(replace(model, weights={**model.weights, "returns.bias": bent}), content, random_rows(60))
+
+
+def test_an_export_that_disagrees_leaves_no_file(monkeypatch):
+    told = export.run_onnx
+    monkeypatch.setattr(export, "run_onnx", lambda content, windows: told(content, windows) + np.float32(0.01))
+    with pytest.raises(ModelError, match="differ by"):
+        export_onnx(_models()["cnn"], random_rows(120))
 
 
 def test_returns_and_spreads_are_apart_by_their_share_of_a_large_return():
