@@ -1,5 +1,6 @@
 """Orders from a runner to a venue, each a process of its own: killed, started again, ended; every fill told once."""
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -9,13 +10,16 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from config.refusals import refusals_in
+from config.settings import Paths
 from live.exchange_account import signed
 from live.gateways.client import on_grid
 from live.replay import reports_of
 from market.orders import ACKED, FILL
 from storage.journal import REPORTS, TRADING_DESK, read_journal, segments
+from tests.builders_live import in_loop
 from tests.builders_market import COINM_BTC
-from tests.builders_orders import KEYS
+from tests.builders_orders import KEYS, floor
 from tests.builders_processes import Process, ended_at_last, journal_of, synthetic_tape, until, venue_process
 from tests.builders_rehearsal import KEYS_SET, deploy, runner_to
 
@@ -63,6 +67,7 @@ class Traded(NamedTuple):
     fills: list[tuple[int, int]]  # likewise, all there were
     position: int  # likewise
     before: int  # fills told by the runner that was killed
+    ports: dict[str, Any]  # of the venue, which goes on
 
 
 def told(folder: Path, kind: int = FILL) -> list[tuple[int, int, int]]:
@@ -92,7 +97,20 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traded]:
             until(lambda: len(told(folder)) > before + 1 or again.popen.poll() is not None)
             assert again.popen.poll() is None, again.lines()
             assert again.end() == 0, again.lines()
-        yield Traded(folder, account.working(), account.fills(), account.position(), before)
+        yield Traded(folder, account.working(), account.fills(), account.position(), before, ports)
+
+
+@in_loop
+async def test_a_runner_whose_key_may_withdraw_ends_in_one_line_and_is_counted(traded: Traded, tmp_path: Path) -> None:
+    async with floor(COINM_BTC, withdraws=True) as here:
+        orders = dict(zip(("order_ws_port", "order_rest_port"), here.doors.ports, strict=True))
+        with ended_at_last(runner_to(tmp_path, traded.ports | orders, "runner")) as runner:
+            assert await asyncio.to_thread(runner.wait) == 1
+        refused = [line for line in runner.lines() if line.startswith("tickloop: ")]
+        assert len(refused) == 1
+        assert "enableWithdrawals=True" in refused[0]
+        assert KEYS.secret not in runner.log.read_text()
+    assert refusals_in(Paths(tmp_path / "var").refused_starts) == {"key may move money": 1}
 
 
 def test_every_fill_of_the_venue_is_told_once_over_a_kill(traded: Traded) -> None:
