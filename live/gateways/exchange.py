@@ -214,7 +214,7 @@ class ExchangeGateway:
         on_up = lambda: self._on_up(reconciling, connected)  # noqa: E731
         self._tasks.begin_lasting("account stream", stream.run(on_up, self._on_down))
         self._tasks.begin_lasting("watch over orders", settling.watch_over())
-        self._tasks.begin_lasting("venue clock", line.client.clock.keep_learning(settling.on_silence))
+        self._tasks.begin_lasting("venue clock", line.client.clock.keep_learning(settling.note_silence))
         return connected
 
     async def _arm(self, line: Line) -> None:
@@ -235,7 +235,7 @@ class ExchangeGateway:
             try:
                 await line.client.cancel_all_after(0.0)
             except VenueError as error:
-                self._asking.on_silence(error)
+                self._asking.note_silence(error)
 
     def _on_unrenewed(self, silence: VenueError) -> None:
         self.counts["unrenewed"] += 1

@@ -38,10 +38,14 @@ class Settling:
         """Have reports wait until they are handed out."""
         self._orders.tellings.tell(told, self._line.calls.now())
 
-    def on_silence(self, silence: VenueError) -> float:
-        """Seconds to wait before the venue is asked again; who was sent away comes back in turn."""
+    def note_silence(self, silence: VenueError) -> None:
+        """The venue did not answer, or not now."""
         self._counts["unasked"] += 1
         self.last_words = str(silence)
+
+    def on_silence(self, silence: VenueError) -> float:
+        """The same, and seconds to wait before it is asked again; who was sent away comes back in turn."""
+        self.note_silence(silence)
         return max(self._line.patience.poll_s, self._client.turn_s(), wait_of(silence))
 
     async def place(self, life: OrderLife) -> None:
@@ -145,4 +149,4 @@ class Settling:
         try:
             await self._take(life, standing)
         except (NoAnswer, RefusedForNow) as silence:
-            self.on_silence(silence)
+            self.note_silence(silence)

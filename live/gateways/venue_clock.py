@@ -61,7 +61,7 @@ class VenueClock:
             await self.learn("step", self.readings)
         return self.readings
 
-    async def keep_learning(self, on_silence: Callable[[VenueError], object]) -> None:
+    async def keep_learning(self, on_silence: Callable[[VenueError], None]) -> None:
         """Learn on a schedule, until cancelled."""
         while True:
             await asyncio.sleep(LEARN_S)
