@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from backtest.retold import Assumed
+from config.orders import GatewayKind
 from config.settings import Settings
 from live.comparable import charged_by, fee_sha, require_comparable
 from live.gateways.permission import LOOPBACK
@@ -15,10 +16,11 @@ from live.parity import one_plan, orders_again, same_decisions, strategies_in, t
 from live.plan import MODEL_DESK, LivePlan, desks_of, reader_of
 from live.profits import Asked, profits_of
 from monitoring.parity import Parity
-from monitoring.profit_parity import FAILED, INSUFFICIENT, PASSED, Level, Waterfall
+from monitoring.profit_parity import FAILED, INSUFFICIENT, NOT_ASKED, PASSED, Level, Verdict, Waterfall, whole_verdict
 from storage.journal import read_journal
 
 HIGHEST: Final = 4
+ELSEWHERE: Final = "its reports are the exchange's"
 
 
 class Ladder(NamedTuple):
@@ -35,10 +37,9 @@ class Ladder(NamedTuple):
     torn_bytes: int
 
     @property
-    def verdict(self) -> str:
-        """Failed if one level is, else insufficient if one is, else passed."""
-        found = [level.verdict for level in self.levels]
-        return FAILED if FAILED in found else INSUFFICIENT if INSUFFICIENT in found else PASSED
+    def verdict(self) -> Verdict:
+        """What the levels come to together, see ``whole_verdict``."""
+        return whole_verdict(self.levels)
 
     @property
     def why(self) -> str:
@@ -56,7 +57,7 @@ def climb(settings: Settings, journal: Path, bundles: Path, upto: int = HIGHEST)
     require_comparable(settings, journal, plan, bundles)
     strategies = strategies_in(plan, bundles)
     orders, _ = orders_again(journal, plan, bundles)
-    levels = [exact_level(1, orders)]
+    levels = [orders_level(orders, plan.gateway)]
     causes, minutes, desk = None, None, ""
     if upto > 1:
         playback = Overhearing(reader_of(plan), desks_of(plan), strategies)
@@ -77,6 +78,16 @@ def exact_level(level: int, found: Parity) -> Level:
     figures = {"rows": found.rows, "records": found.records, "different": found.different}
     verdict = PASSED if found.exact else FAILED if found.different else INSUFFICIENT
     return Level(level, verdict, str(found).partition(": ")[2], figures)  # type: ignore[arg-type]
+
+
+def orders_level(found: Parity, gateway: GatewayKind) -> Level:
+    """Level 1: of the desks on paper, for an exchange cannot be asked again; not asked where that leaves nothing."""
+    level = exact_level(1, found)
+    if gateway != "exchange":
+        return level
+    if level.verdict == INSUFFICIENT:
+        return level._replace(verdict=NOT_ASKED, why=f"not asked at an exchange gateway: {ELSEWHERE}")
+    return level._replace(why=f"{level.why}; the desk at the exchange is not asked: {ELSEWHERE}")
 
 
 def compared_desk(playback: Overhearing, plan: LivePlan) -> int:

@@ -1,16 +1,14 @@
 """The first two levels of the parity ladder, on a journal as the runner left it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from live.desk import Recalling
 from live.plan import LivePlan, build_fingerprint, desks_of, plan_from, reader_of, strategy_of
 from live.replay import Pair, Playback, Strategies
 from market.errors import JournalError
-from market.orders import FILL, REPORT
+from market.orders import FILL
 from monitoring.parity import Comparison, Parity, compare
 from storage.journal import read_headers, read_journal, segments, torn_end
 
@@ -42,18 +40,17 @@ def parity_of(journal: Path, bundles: Path) -> ParityReport:
 
 
 def orders_again(journal: Path, plan: LivePlan, bundles: Path) -> tuple[Parity, int]:
-    """Level 1, and all fills of the journal. An exchange cannot be asked again: its reports are not compared."""
+    """Level 1, and all fills of the journal. An exchange cannot be asked again: its desk's rows are not compared."""
     playback, filled = Playback(reader_of(plan), desks_of(plan), strategies_in(plan, bundles)), 0
 
-    def reports(pair: Pair) -> Comparison:
+    def reports() -> Iterator[Comparison]:
         nonlocal filled
-        filled += int((pair.written_reports["kind"] == FILL).sum()) if pair.written_reports.size else 0
-        if isinstance(playback.desks[pair.desk].gateway, Recalling):
-            return Comparison(pair.row_ts, _NO_REPORTS, _NO_REPORTS)
-        return Comparison(pair.row_ts, pair.written_reports, pair.again_reports)
+        for pair in playback.fills(read_journal(journal)):
+            filled += int((pair.written_reports["kind"] == FILL).sum())
+            if not isinstance(playback.desks[pair.desk].gateway, Recalling):
+                yield Comparison(pair.row_ts, pair.written_reports, pair.again_reports)
 
-    level = "level 1, reports of the journal's orders"
-    return compare(level, map(reports, playback.fills(read_journal(journal)))), filled
+    return compare("level 1, reports of the journal's orders", reports()), filled
 
 
 def same_decisions(pairs: Iterable[Pair]) -> Parity:
@@ -70,9 +67,6 @@ def torn_bytes(journal: Path) -> int:
 def strategies_in(plan: LivePlan, bundles: Path) -> Strategies:
     """The strategies of bundles that lie in a folder, each under its own sha."""
     return lambda sha: strategy_of(plan, bundles / sha)
-
-
-_NO_REPORTS = np.zeros(0, REPORT)
 
 
 def _decided(pair: Pair) -> Comparison:

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from monitoring.parameters import ParityParameters
 
-Verdict = Literal["passed", "failed", "insufficient", "reported"]
+Verdict = Literal["passed", "failed", "insufficient", "reported", "not asked"]
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 INSUFFICIENT: Final = "insufficient"  # which is not a pass
 REPORTED: Final = "reported"  # a figure without a bar
+NOT_ASKED: Final = "not asked"  # the level does not apply
+PROFIT: Final = (3, 4)  # levels that weigh profit; the others are exact or wrong
+CHANCE: Final = 4  # the level that an honest run misses one time in ten
 RESIDUAL: Final = "residual"
 
 
@@ -26,6 +29,25 @@ class Level(NamedTuple):
     verdict: Verdict
     why: str
     figures: Mapping[str, Any]  # JSON-able
+
+
+def whole_verdict(levels: Sequence[Level]) -> Verdict:
+    """Failed if a level below the fourth is, insufficient if one is or nothing that was asked passed, else passed.
+
+    A run outside the band of level 4 is no failure, and no pass either: where no bar held level 3, nothing weighed the
+    profit, and the whole is insufficient.
+
+    >>> whole_verdict([Level(1, "not asked", "", {}), Level(2, "passed", "", {}), Level(3, "passed", "", {})])
+    'passed'
+    >>> whole_verdict([Level(2, "passed", "", {}), Level(3, "reported", "", {}), Level(4, "failed", "", {})])
+    'insufficient'
+    """
+    if any(level.verdict == FAILED for level in levels if level.level != CHANCE):
+        return FAILED
+    exact = [level.verdict for level in levels if level.level not in PROFIT]
+    profit = [level.verdict for level in levels if level.level in PROFIT]
+    proven = PASSED in exact and (PASSED in profit or not profit)
+    return PASSED if proven and INSUFFICIENT not in (*exact, *profit) else INSUFFICIENT
 
 
 class Bar(NamedTuple):
@@ -87,16 +109,19 @@ def distance(sides: pl.DataFrame) -> float:
 
 
 def judge_distance(sides: pl.DataFrame, fills: int, at_bar: bool, bar: ParityParameters) -> Level:
-    """Level 3; ``at_bar``: a venue that plays a recording is held to the bar, a real one's figure is reported."""
+    """Level 3; ``at_bar``: a venue that plays a recording is held to the bar, a real one's figure is reported.
+
+    Of too few fills nothing is said of either.
+    """
     found = distance(sides)
     figures = {"distance": None if math.isnan(found) else found, "fills": fills, "minutes": sides.height}
     said = f"{100 * found:.4g} % of the profit's movement over {sides.height} minutes and {fills} fills"
     if math.isnan(found):
         return Level(3, INSUFFICIENT, f"no profit moved in {sides.height} minutes and {fills} fills", figures)
-    if not at_bar:
-        return Level(3, REPORTED, f"{said}; a real venue has no bar", figures)
     if fills < bar.min_fills:
         return Level(3, INSUFFICIENT, f"{said}; {bar.min_fills} fills are needed", figures)
+    if not at_bar:
+        return Level(3, REPORTED, f"{said}; a real venue has no bar", figures)
     verdict: Verdict = PASSED if found < bar.most_distance else FAILED
     return Level(3, verdict, f"{said}; the bar is {100 * bar.most_distance:g} %", figures)
 
@@ -136,7 +161,8 @@ def judge_band(found: Band, bar: ParityParameters) -> Level:
     """Level 4."""
     said = f"profit {found.made:.6g}, drawn {found.low:.6g} to {found.high:.6g} ({found.draws} backtests)"
     minutes = f"{found.minutes['inside'].sum()} of {found.minutes.height} minutes lie inside"
-    return Level(4, PASSED if found.inside else FAILED, f"{said}; {minutes}", found.as_dict())
+    chance = "" if found.inside else f"; an honest run lies outside {1 - bar.band:.0%} of the time"
+    return Level(4, PASSED if found.inside else FAILED, f"{said}; {minutes}{chance}", found.as_dict())
 
 
 def _ends(values: NDArray[np.float64], bar: ParityParameters) -> NDArray[np.float64]:

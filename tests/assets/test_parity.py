@@ -50,24 +50,30 @@ def made(settings: Settings, climber: object) -> tuple[dg.ExecuteInProcessResult
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "failed"),
+    ("verdicts", "failed", "whole"),
     [
-        (["passed"] * 4, []),
-        (["insufficient", "passed", "insufficient", "failed"], []),
-        (["passed", "failed", "passed", "passed"], ["levels_exact"]),
-        (["passed", "passed", "failed", "passed"], ["profit"]),
-        (["passed", "passed"], ["profit"]),
+        (["passed"] * 4, [], "passed"),
+        (["passed", "passed", "passed", "failed"], [], "passed"),
+        (["insufficient", "passed", "insufficient", "failed"], [], "insufficient"),
+        (["not asked", "passed", "reported", "passed"], [], "passed"),
+        (["not asked", "passed", "reported", "failed"], [], "insufficient"),
+        (["not asked", "insufficient", "reported", "passed"], [], "insufficient"),
+        (["not asked", "passed", "insufficient", "passed"], [], "insufficient"),
+        (["passed", "failed", "passed", "passed"], ["levels_exact"], "failed"),
+        (["passed", "passed", "failed", "passed"], ["profit"], "failed"),
+        (["passed", "passed"], ["profit"], "passed"),
     ],
 )
-def test_a_failed_level_blocks_but_for_the_fourth(tmp_path: Path, verdicts: list[Verdict], failed: list[str]) -> None:
+def test_a_failed_level_blocks_but_for_the_fourth(
+    tmp_path: Path, verdicts: list[Verdict], failed: list[str], whole: str
+) -> None:
     settings = settings_at(tmp_path)
     result, lake = made(settings, Found(verdicts))
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert sorted(name for name, passed in checks.items() if not passed) == failed
     assert len(checks) == 2
     told = parity_verdict(lake, settings.live.symbol)
-    worst = "failed" if "failed" in verdicts else "insufficient" if "insufficient" in verdicts else "passed"
-    assert told.verdict == worst
+    assert told.verdict == whole
     assert "level 2" in told.why
 
 

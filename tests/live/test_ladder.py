@@ -38,8 +38,19 @@ async def test_fills_at_the_replay_venue_are_those_of_the_backtest(tmp_path: Pat
     assert [level.verdict for level in ladder.levels] == ["passed"] * 3, ladder.why
     assert ladder.levels[2].figures["distance"] < 0.005
     assert ladder.desk == "model"
+    assert ladder.levels[0].why.endswith("the desk at the exchange is not asked: its reports are the exchange's")
     real = replace(settings, live=load_settings("dev").live)
     assert climb(real, tmp_path / "journal", tmp_path / "bundles", 3).levels[2].verdict == "reported"
+
+
+@in_loop
+async def test_a_desk_at_an_exchange_is_judged_by_the_levels_that_can_be_asked(tmp_path: Path) -> None:
+    await run_at_venue(tmp_path, 4.0)
+    settings = replace(settings_with(min_fills=3), live=orders_here().live)
+    ladder = climb(settings, tmp_path / "journal", tmp_path / "bundles", 3)
+    assert [level.verdict for level in ladder.levels] == ["not asked", "passed", "passed"], ladder.why
+    assert ladder.levels[0].why == "not asked at an exchange gateway: its reports are the exchange's"
+    assert ladder.verdict == "passed"
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ def test_a_distance_does_not_depend_on_the_currency(made: list[float], again: li
         (99.6, 199, True, "insufficient"),
         (50.0, 10, True, "insufficient"),
         (50.0, 500, False, "reported"),
+        (99.6, 199, False, "insufficient"),
     ],
 )
 def test_the_bar_of_level_3(again: float, fills: int, at_bar: bool, verdict: str) -> None:
