@@ -1,7 +1,7 @@
 """The parity ladder of the live symbol's journal: how far it was climbed, and what whoever promotes is told of it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -28,6 +28,7 @@ class Climbed(Protocol):
     levels: tuple[Level, ...]
     causes: Waterfall | None
     minutes: pl.DataFrame | None
+    models: Mapping[str, Any]  # by bundle sha, named tuples of rows and newest_ts
     verdict: str
     why: str
 
@@ -46,12 +47,32 @@ class ParityVerdict(NamedTuple):
     why: str
 
 
-def parity_verdict(lake: Lake, symbol: str) -> ParityVerdict:
-    """The newest verdict on a symbol's journal, insufficient where none was climbed."""
+def parity_verdict(lake: Lake, symbol: str, bundle_sha: str, oldest_ns: int) -> ParityVerdict:
+    """The newest verdict on a symbol's journal, for a model; insufficient unless it decided there lately.
+
+    What failed stays failed for whoever asks: session, gateway and matching are the same for every model.
+
+    oldest_ns : UTC, the model's newest decision may not lie before it
+    """
     if not lake.holds(TABLE, symbol, WHOLE):
         return ParityVerdict(INSUFFICIENT, f"no journal of {symbol} was held against its backtest; run the job ladder")
     facts = lake.manifest(TABLE, symbol, WHOLE).metadata
-    return ParityVerdict(str(facts["verdict"]), str(facts["why"]))
+    said = ParityVerdict(str(facts["verdict"]), str(facts["why"]))
+    lacking = lacks(facts.get("models", {}), bundle_sha, oldest_ns)
+    return said if said.verdict == FAILED or not lacking else ParityVerdict(INSUFFICIENT, f"{lacking}; {said.why}")
+
+
+def lacks(models: Mapping[str, Mapping[str, int]], bundle_sha: str, oldest_ns: int) -> str:
+    """Why a journal says nothing of a model; empty if it does.
+
+    models : by bundle sha, ``newest_ts`` in ns UTC
+    """
+    found, name = models.get(bundle_sha), f"bundle {bundle_sha[:12]}"
+    if found is None:
+        return f"no row of the journal was decided with {name}"
+    if found["newest_ts"] < oldest_ns:
+        return f"{name} decided last at {_second(found['newest_ts'])}, longer ago than parity.recent_days"
+    return ""
 
 
 @dg.asset(deps=["live_journal"], group_name="monitoring", kinds={"parquet"})
@@ -102,7 +123,12 @@ def parity_facts(found: Climbed) -> dict[str, Any]:
     verdicts = {f"level_{level.level}": level.verdict for level in found.levels}
     causes = {"causes": found.causes.as_dict()} if found.causes else {}
     when = {"climbed": datetime.now(UTC).isoformat(timespec="seconds")}
-    return {"verdict": found.verdict, "why": found.why, "desk": found.desk, **verdicts, **causes, **when}
+    models = {"models": {sha: model._asdict() for sha, model in found.models.items()}}
+    return {"verdict": found.verdict, "why": found.why, "desk": found.desk, **verdicts, **causes, **models, **when}
+
+
+def _second(ns: int) -> str:
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).isoformat(timespec="seconds")
 
 
 def pages_of(found: Climbed) -> dict[str, str]:

@@ -194,7 +194,7 @@ def _read(settings: Settings, lake: Lake, registry: Registry, part: Part) -> lis
     rival, rejection = reigning(registry, version), registry.ledger.rejection(bundle, version.model)
     return [
         shas,
-        list(parity_of(lake, part.symbol)),
+        list(parity_of(settings, lake, part.symbol, bundle)),
         ab_verdict(lake, part.symbol, bundle),
         rival.bundle_sha if rival else None,
         rejection.when if rejection else None,

@@ -1,6 +1,7 @@
 """What the gates read of a candidate: its backtest and its search, its rivals on the same minutes, speed and parity."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -94,7 +95,7 @@ def evidence_of(settings: Settings, lake: Lake, registry: Registry, candidate: C
         fee_bp=float(settings.trading.budget_bp),
         step_us=timed,
         budget_us=budget,
-        parity=parity_of(lake, symbol),
+        parity=parity_of(settings, lake, symbol, candidate.version.bundle_sha),
     )
 
 
@@ -172,9 +173,11 @@ def long_share(fills: pl.DataFrame) -> float | None:
     return float(lots.filter(pl.col("side") > 0)["opened"].sum() / total) if total else None
 
 
-def parity_of(lake: Lake, symbol: str) -> tuple[GateVerdict, str]:
-    """What the newest parity of a symbol's journal came to."""
-    found = parity_verdict(lake, symbol)
+def parity_of(
+    settings: Settings, lake: Lake, symbol: str, bundle_sha: str, now_ns: Callable[[], int] = time.time_ns
+) -> tuple[GateVerdict, str]:
+    """What the newest parity of a symbol's journal says of a model."""
+    found = parity_verdict(lake, symbol, bundle_sha, now_ns() - round(settings.parity.recent_days * DAY_NS))
     return _PARITY.get(found.verdict, INSUFFICIENT), found.why
 
 

@@ -1,5 +1,6 @@
 """The parity ladder on a journal, all four levels: orders, decisions, profit, and profit among drawn latencies."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from config.orders import GatewayKind
 from config.settings import Settings
 from live.comparable import charged_by, fee_sha, require_comparable
 from live.gateways.permission import LOOPBACK
-from live.overheard import Overhearing
+from live.overheard import Decided, Overhearing
 from live.parity import one_plan, orders_again, same_decisions, strategies_in, torn_bytes
 from live.plan import MODEL_DESK, LivePlan, desks_of, reader_of
 from live.profits import Asked, profits_of
@@ -35,6 +36,7 @@ class Ladder(NamedTuple):
     causes: Waterfall | None  # from level 3 on, as the minutes
     minutes: pl.DataFrame | None
     torn_bytes: int
+    models: Mapping[str, Decided]  # by bundle sha, from level 2 on; those that the journal's desks decided with
 
     @property
     def verdict(self) -> Verdict:
@@ -58,10 +60,11 @@ def climb(settings: Settings, journal: Path, bundles: Path, upto: int = HIGHEST)
     strategies = strategies_in(plan, bundles)
     orders, _ = orders_again(journal, plan, bundles)
     levels = [orders_level(orders, plan.gateway)]
-    causes, minutes, desk = None, None, ""
+    causes, minutes, desk, models = None, None, "", dict[str, Decided]()
     if upto > 1:
         playback = Overhearing(reader_of(plan), desks_of(plan), strategies)
         levels.append(exact_level(2, same_decisions(playback.pairs(read_journal(journal)))))
+        models = playback.models
     if upto > 2:
         place = compared_desk(playback, plan)
         asked = Asked(settings.parity, replayed(settings, plan), settings.venue_models.rate_buckets, upto)
@@ -70,7 +73,7 @@ def climb(settings: Settings, journal: Path, bundles: Path, upto: int = HIGHEST)
         levels += found.levels
         causes, minutes, desk = found.causes, found.minutes, playback.desks[place].name
     shas, name = (plan.config_sha, fee_sha(plan.venue)), plan.instrument.name
-    return Ladder(name, plan.gateway, desk, *shas, tuple(levels), causes, minutes, torn_bytes(journal))
+    return Ladder(name, plan.gateway, desk, *shas, tuple(levels), causes, minutes, torn_bytes(journal), models)
 
 
 def exact_level(level: int, found: Parity) -> Level:

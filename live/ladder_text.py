@@ -35,4 +35,5 @@ def as_json(ladder: Ladder) -> dict[str, Any]:
         "causes": ladder.causes.as_dict() if ladder.causes else None,
         "minutes": ladder.minutes.to_dicts() if ladder.minutes is not None else None,
         "torn_bytes": ladder.torn_bytes,
+        "models": {sha: found._asdict() for sha, found in ladder.models.items()},
     }

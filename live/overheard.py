@@ -1,7 +1,7 @@
 """A journal's desks as arrays, taken down while the journal is played back: what the parity ladder runs again."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from market.reader import FrameReader
 from storage.journal import KILL, Record
 from trading.intents import TRADED
 from trading.ports import Forecaster, Strategy
-from trading.records import DECISION, INTENT
+from trading.records import DECISION, INTENT, SKIPPED
 
 _NOTHING: Final = np.zeros(0, np.float32)
 _ROW: Final = np.dtype([("row_ts", "i8"), ("status", "u1"), ("best_bid", "i8"), ("best_ask", "i8")])
@@ -89,6 +89,13 @@ class _Notes:
         self.fills += int((pair.written_reports["kind"] == FILL).sum())
 
 
+class Decided(NamedTuple):
+    """What a bundle has decided in a journal, at whichever desk."""
+
+    rows: int  # those that were skipped for want of time apart
+    newest_ts: int  # the newest of them, ns UTC
+
+
 class Overhearing(Playback):
     """A playback that takes down every desk; nothing that is played comes out differently for it."""
 
@@ -98,11 +105,13 @@ class Overhearing(Playback):
         super().__init__(reader, desks, lambda sha: _overheard(strategies(sha)))
         self._tape = _Records(EVENT)
         self._notes = [_Notes(desk) for desk in desks]
+        self.models: dict[str, Decided] = {}  # by bundle sha
 
     def pairs(self, records: Iterable[Record]) -> Iterator[Pair]:
         """Recompute every decision, see ``Playback.decisions``."""
         for pair in self.decisions(self._watched(records)):
             self._notes[pair.desk].take(pair)
+            self._count(self.desks[pair.desk].bundle_sha, pair)
             yield pair
 
     def fills_of(self, place: int) -> int:
@@ -132,6 +141,11 @@ class Overhearing(Playback):
             if record.kind == KILL:
                 self._notes[record.place].killed = True
             yield record
+
+    def _count(self, sha: str, pair: Pair) -> None:
+        if sha and pair.written.record["reason"][0] != SKIPPED:
+            known = self.models.get(sha)
+            self.models[sha] = Decided(known.rows + 1 if known else 1, pair.row_ts)
 
     def _push(self, events: NDArray[np.void]) -> None:
         self._tape.extend(events)

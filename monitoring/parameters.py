@@ -73,7 +73,7 @@ class LabelShiftParameters:
 
 @dataclass(frozen=True, slots=True)
 class ParityParameters:
-    """When a run counts as its backtest come true: levels 3 and 4 of the parity ladder."""
+    """When a run counts as its backtest come true: levels 3 and 4 of the parity ladder, and how old its journal is."""
 
     min_fills: int  # below which level 3 is insufficient
     most_distance: float  # absolute differences of one-minute profits, as a share of absolute profits
@@ -81,11 +81,14 @@ class ParityParameters:
     draws: int  # backtests with drawn latencies
     band: float  # share of the drawn profits between the ends of the band
     seed: int  # of the draws
+    recent_days: float  # age of a model's newest decision in the journal above which its promotion gate is insufficient
 
     def __post_init__(self) -> None:
         for key in ("most_distance", "band"):
             if not 0 < getattr(self, key) < 1:
                 raise ConfigError(f"{key}={getattr(self, key)}; allowed: above 0 and below 1")
+        if not self.recent_days > 0:
+            raise ConfigError(f"recent_days={self.recent_days}; allowed: above 0")
         for key, low in (("min_fills", 1), ("min_answers", 2), ("draws", 20), ("seed", 0)):
             if getattr(self, key) < low:
                 raise ConfigError(f"{key}={getattr(self, key)}; allowed: at least {low}")

@@ -39,7 +39,9 @@ from tests.builders_runner import (
 )
 
 PROBE: Final = 1  # place of the probe's desk
-BAR: Final = ParityParameters(min_fills=200, most_distance=0.005, min_answers=50, draws=20, band=0.9, seed=3)
+BAR: Final = ParityParameters(
+    min_fills=200, most_distance=0.005, min_answers=50, draws=20, band=0.9, seed=3, recent_days=7
+)
 INFER_NS: Final = 1_000_000
 
 

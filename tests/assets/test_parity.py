@@ -13,13 +13,17 @@ from assets.partitions import WHOLE
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from live.ladder import Ladder
+from live.overheard import Decided
 from monitoring.profit_parity import Level, Verdict, Waterfall, waterfall
 from orchestration.climbing import JournalClimber
 from storage.lake import Lake
 from tests.builders_live import in_loop
 from tests.builders_runner import traded_journal
 
+DECIDED_NS = 1_723_161_600_000_000_000  # 2024-08-09
+DAY_NS = 86_400_000_000_000
 CAUSES = waterfall(1.0, [("fees", 0.9), ("latency", 1.2)], 1.25)
+MODELS = {"bb" * 32: Decided(7, DECIDED_NS)}
 MINUTES = pl.DataFrame({"minute": [0, 60_000_000_000], "made": [1.0, 0.25], "again": [1.0, 0.26]})
 
 
@@ -28,7 +32,7 @@ class Found:
 
     def __init__(self, verdicts: list[Verdict], causes: Waterfall | None = CAUSES) -> None:
         levels = tuple(Level(place, verdict, "so it is", {}) for place, verdict in enumerate(verdicts, 1))
-        self.found = Ladder("", "paper", "probe", "c", "f", levels, causes, MINUTES, 0)
+        self.found = Ladder("", "paper", "probe", "c", "f", levels, causes, MINUTES, 0, MODELS)
 
     def climb(self, settings: Settings, symbol: str) -> Ladder:
         """What was found."""
@@ -72,13 +76,30 @@ def test_a_failed_level_blocks_but_for_the_fourth(
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert sorted(name for name, passed in checks.items() if not passed) == failed
     assert len(checks) == 2
-    told = parity_verdict(lake, settings.live.symbol)
+    told = parity_verdict(lake, settings.live.symbol, "bb" * 32, DECIDED_NS)
     assert told.verdict == whole
     assert "level 2" in told.why
 
 
+def test_only_a_journal_that_the_model_decided_with_lately_speaks_for_it(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path)
+    for verdicts, heard in ((["passed"] * 4, "insufficient"), (["passed", "failed", "passed", "passed"], "failed")):
+        _, lake = made(settings, Found(verdicts))
+        other, old = (
+            parity_verdict(lake, settings.live.symbol, sha, oldest_ns)
+            for sha, oldest_ns in (("cc" * 32, DECIDED_NS), ("bb" * 32, DECIDED_NS + 1))
+        )
+        assert (other.verdict, old.verdict) == (heard, heard)
+        assert other.why.startswith("no row of the journal was decided with bundle cccccccccccc; ") == (
+            heard != "failed"
+        )
+        assert old.why.startswith("bundle bbbbbbbbbbbb decided last at 2024-08-09T00:00:00+00:00, longer ago") == (
+            heard != "failed"
+        )
+
+
 def test_without_a_climb_the_verdict_is_insufficient(tmp_path: Path) -> None:
-    told = parity_verdict(Lake(tmp_path), "binance-coinm-btcusd_perp")
+    told = parity_verdict(Lake(tmp_path), "binance-coinm-btcusd_perp", "bb" * 32, 0)
     assert told.verdict == "insufficient"
     assert "run the job ladder" in told.why
 

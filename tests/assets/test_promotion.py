@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from assets.ab_test import ab_verdict
+from assets.checks import DAY_NS
 from assets.partitions import WHOLE, Part
 from assets.promotion import ROLLBACK, decide, decided, gate_check
 from assets.promotion_evidence import candidate_of, long_share, parity_of, reigning, rival_models
@@ -145,13 +146,17 @@ def test_the_side_of_the_opened_lots_is_counted_by_hand() -> None:
 
 def test_parity_is_what_the_lake_says_and_nothing_where_it_says_nothing(tmp_path: Path) -> None:
     lake, frame = Lake(tmp_path), pl.DataFrame({"level": [1]})
-    verdict, why = parity_of(lake, "coin")
+    verdict, why = parity_of(PROD, lake, "coin", "bb")
     assert (verdict, "no journal of coin was held against its backtest" in why) == (INSUFFICIENT, True)
     for said, heard in (("passed", PASSED), ("failed", FAILED), ("insufficient", INSUFFICIENT)):
-        facts = {"verdict": said, "why": "level 3"}
+        facts = {"verdict": said, "why": "level 3", "models": {"bb": {"rows": 5, "newest_ts": 0}}}
         lake.write("parity", "coin", WHOLE, frame, schema_sha=schema_sha(frame.schema), metadata=facts)
         lake.set_verdict("parity", "coin", WHOLE, True, {})
-        assert parity_of(lake, "coin") == (heard, "level 3")
+        assert parity_of(PROD, lake, "coin", "bb", lambda: 7 * DAY_NS) == (heard, "level 3")
+        late, late_why = parity_of(PROD, lake, "coin", "bb", lambda: 7 * DAY_NS + 1)
+        assert late == (FAILED if said == "failed" else INSUFFICIENT)
+        assert ("decided last at 1970-01-01T00:00:00+00:00" in late_why) == (said != "failed")
+        assert parity_of(PROD, lake, "coin", "cc", lambda: 0)[0] == late
 
 
 def test_the_ab_is_quoted_of_its_own_challenger_only_and_once_it_has_passed(tmp_path: Path) -> None:

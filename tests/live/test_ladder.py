@@ -15,11 +15,13 @@ from live.ladder import climb
 from live.replay import reports_of
 from market.errors import JournalError
 from storage.bundle import MANIFEST
-from storage.journal import MAGIC, REPORTS, Record, encode, read_segment, segments
+from storage.journal import DECISION, MAGIC, MODEL, REPORTS, Record, encode, read_journal, read_segment, segments
 from tests.builders_exchange import run_at_venue
 from tests.builders_live import in_loop
 from tests.builders_parity import deploying, orders_here, taking_plan
 from tests.builders_runner import quick_plan, traded_journal, write_band_bundle
+
+ROW_NS = quick_plan().features.row_interval_ms * 1_000_000
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:aiohttp")
 
@@ -75,6 +77,11 @@ def test_on_paper_the_profit_of_the_busiest_desk_comes_out_again(traded: Path) -
     assert ladder.minutes.columns == ["minute", "made", "again", "low", "high", "inside"]
     assert ladder.causes is not None
     assert ladder.causes.bars[-1].amount == 0
+    [bundle] = (traded / "bundles").iterdir()
+    deployed, *rest = [record.ts for record in read_journal(traded / "journal") if record.kind == MODEL]
+    newest = max(record.ts for record in read_journal(traded / "journal") if record.kind == DECISION)
+    assert (list(ladder.models), rest) == ([bundle.name], [])
+    assert ladder.models[bundle.name] == (1 + (newest - deployed) // ROW_NS, newest)
 
 
 def test_too_few_fills_are_no_pass(traded: Path) -> None:

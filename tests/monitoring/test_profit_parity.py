@@ -81,7 +81,9 @@ def test_a_band_by_hand() -> None:
     assert (judge_band(inside, BAR).verdict, judge_band(outside, BAR).verdict) == ("passed", "failed")
 
 
-@pytest.mark.parametrize("change", [{"most_distance": 0.0}, {"band": 1.0}, {"draws": 19}, {"min_fills": 0}])
+@pytest.mark.parametrize(
+    "change", [{"most_distance": 0.0}, {"band": 1.0}, {"draws": 19}, {"min_fills": 0}, {"recent_days": 0}]
+)
 def test_settings_out_of_range_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         replace(BAR, **change)  # type: ignore[arg-type]
