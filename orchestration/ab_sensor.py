@@ -1,5 +1,6 @@
 """What the A/B of the live symbol starts: the end of a challenger that does harm, the page of one that is decided."""
 
+import time
 from typing import Any, Final
 
 import dagster as dg
@@ -7,37 +8,43 @@ import dagster as dg
 from config.settings import Settings
 from monitoring.ab import HARM, WINNERS
 from orchestration import jobs
+from orchestration.attempts import Clock, attempts
 from orchestration.drift_sensors import Monitor, newest_report
 from orchestration.switches import sensor_status
 
+Answers = list[dg.RunRequest] | dg.SkipReason
+
+MOST_ATTEMPTS: Final = 8  # 21 hours of asking: from one day's A/B to the next
 AB: Final = Monitor("ab_test", "judged_as_stated")
 
 
-def harmful_challenger(settings: Settings) -> dg.SensorDefinition:
+def harmful_challenger(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
     """Has a challenger barred once its A/B was stopped for harm."""
 
     @dg.sensor(job=jobs.harm, minimum_interval_seconds=60, default_status=sensor_status(settings))
-    def harmful_challenger(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def harmful_challenger(context: dg.SensorEvaluationContext) -> Answers:
         found = _verdict_of(context, (HARM,))
         if isinstance(found, dg.SkipReason):
             return found
         key = f"harm|{settings.live.symbol}|{found['challenger_sha'][:12]}|{found['report_sha'][:12]}"
-        return dg.RunRequest(key, tags={"harm/reason": str(found["said"])})
+        request = dg.RunRequest(key, tags={"harm/reason": str(found["said"])})
+        return attempts(context.instance, [request], clock, MOST_ATTEMPTS)
 
     return harmful_challenger
 
 
-def decided_contest(settings: Settings) -> dg.SensorDefinition:
+def decided_contest(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
     """Has the challenger's page written anew once its A/B names a winner; the gates, or a person, promote."""
 
     @dg.sensor(job=jobs.registry, minimum_interval_seconds=60, default_status=sensor_status(settings))
-    def decided_contest(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def decided_contest(context: dg.SensorEvaluationContext) -> Answers:
         found = _verdict_of(context, WINNERS)
         if isinstance(found, dg.SkipReason):
             return found
         arms = "|".join(str(found[f"{arm}_sha"])[:12] for arm in ("champion", "challenger"))
         key = f"contest|{settings.live.symbol}|{arms}|{found['verdict']}"
-        return dg.RunRequest(key, tags={"contest/reason": str(found["said"])})
+        request = dg.RunRequest(key, tags={"contest/reason": str(found["said"])})
+        return attempts(context.instance, [request], clock, MOST_ATTEMPTS)
 
     return decided_contest
 

@@ -1,5 +1,6 @@
 """Asking again for what has failed: Dagster drops a run key that it has seen, whatever became of its run."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -15,15 +16,21 @@ LONGEST_WAIT_S: Final = 86_400.0
 
 
 def attempts(
-    instance: dg.DagsterInstance, requests: Sequence[dg.RunRequest], clock: Clock = time.time
+    instance: dg.DagsterInstance,
+    requests: Sequence[dg.RunRequest],
+    clock: Clock = time.time,
+    most: float = math.inf,
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Those of the requests that Dagster has not seen or whose run failed long enough ago; else why there is none."""
-    answers = [_attempt(instance, request, clock()) for request in requests]
+    """Those of the requests that Dagster has not seen or whose run failed long enough ago; else why there is none.
+
+    most : runs of one request that may fail
+    """
+    answers = [_attempt(instance, request, clock(), most) for request in requests]
     granted = [answer for answer in answers if isinstance(answer, dg.RunRequest)]
     return granted or dg.SkipReason("; ".join(str(answer) for answer in answers))
 
 
-def _attempt(instance: dg.DagsterInstance, request: dg.RunRequest, now: float) -> dg.RunRequest | str:
+def _attempt(instance: dg.DagsterInstance, request: dg.RunRequest, now: float, most: float) -> dg.RunRequest | str:
     said = ""
     for number in count(1):
         key = f"{request.run_key}|{number}" if number > 1 else str(request.run_key)
@@ -33,6 +40,8 @@ def _attempt(instance: dg.DagsterInstance, request: dg.RunRequest, now: float) -
         run, since = found[0].dagster_run, now - found[0].update_timestamp.timestamp()
         if run.status != dg.DagsterRunStatus.FAILURE:
             return f"{request.run_key}: run {run.run_id[:8]}, {run.status.value.lower()}"
+        if number >= most:
+            return f"{request.run_key}: {number} runs failed, no other is asked for; run the job {run.job_name} by hand"
         wait = wait_s(number)
         said = f"{key}: run {run.run_id[:8]} failed, the next one {wait:.0f} s after it" if since < wait else ""
     raise AssertionError("numbers have no end")

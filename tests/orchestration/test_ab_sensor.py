@@ -1,5 +1,6 @@
 """What a day's A/B asks for: harm bars the challenger once, a winner is put on the page once, else a sentence."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,13 +9,15 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.storage.tags import RUN_KEY_TAG
 
 from assets.partitions import WHOLE
 from config.loading import load_settings
 from config.settings import Paths, Settings
 from market.schema import schema_sha
 from monitoring.ab import HARM
-from orchestration.ab_sensor import AB, decided_contest, harmful_challenger
+from orchestration.ab_sensor import AB, MOST_ATTEMPTS, decided_contest, harmful_challenger
+from orchestration.attempts import wait_s
 from orchestration.instance import open_instance
 from orchestration.schedules import daily_ab
 from storage.lake import Lake
@@ -43,11 +46,35 @@ def report(instance: dg.DagsterInstance, verdict: str, said: str, report: str = 
 def tick(
     instance: dg.DagsterInstance,
     settings: Settings,
-    sensor: Callable[[Settings], dg.SensorDefinition] = harmful_challenger,
+    sensor: Callable[..., dg.SensorDefinition] = harmful_challenger,
+    clock: Callable[[], float] = time.time,
 ) -> dg.RunRequest | str:
     with dg.build_sensor_context(instance) as context:
-        answer = sensor(settings)(context)
-    return str(answer.skip_message) if isinstance(answer, dg.SkipReason) else answer
+        answer = sensor(settings, clock)(context)
+    if isinstance(answer, dg.SkipReason):
+        return str(answer.skip_message)
+    [request] = answer
+    assert isinstance(request, dg.RunRequest)
+    return request
+
+
+def after(seconds: float) -> Callable[[], float]:
+    """A clock that is ahead."""
+    return lambda: time.time() + seconds
+
+
+def launch(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus, job: str) -> None:
+    """The run that the daemon makes of a request."""
+
+    @dg.op
+    def nothing() -> None:
+        return
+
+    @dg.job(name=job)
+    def asked() -> None:
+        nothing()
+
+    instance.create_run_for_job(asked, tags={**request.tags, RUN_KEY_TAG: str(request.run_key)}, status=status)
 
 
 def test_only_harm_asks_for_anything(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -77,6 +104,41 @@ def test_a_winner_is_put_on_the_page_once_however_many_days_it_goes_on_winning(
         keys.append(str(request.run_key))
     assert keys[0] == keys[1] == f"contest|{settings.live.symbol}|aaaaaaaaaaaa|bbbbbbbbbbbb|challenger"
     assert keys[2].endswith("|champion")
+
+
+@pytest.mark.parametrize(
+    ("sensor", "verdict", "job"), [(harmful_challenger, HARM, "harm"), (decided_contest, "challenger", "registry")]
+)
+def test_what_failed_is_asked_for_again_so_often_and_no_more(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    sensor: Callable[..., dg.SensorDefinition],
+    verdict: str,
+    job: str,
+) -> None:
+    report(instance, verdict, "so far.")
+    later, keys = 0.0, list[str]()
+    for number in range(1, MOST_ATTEMPTS + 1):
+        request = tick(instance, settings, sensor, after(later))
+        assert isinstance(request, dg.RunRequest), request
+        keys.append(str(request.run_key))
+        launch(instance, request, dg.DagsterRunStatus.FAILURE, job)
+        if number < MOST_ATTEMPTS:
+            assert f"failed, the next one {wait_s(number):.0f} s after it" in str(tick(instance, settings, sensor))
+        later = wait_s(number) + 1
+    assert keys == [keys[0], *(f"{keys[0]}|{number}" for number in range(2, MOST_ATTEMPTS + 1))]
+    said = str(tick(instance, settings, sensor, after(1e7)))
+    assert said == f"{keys[0]}: {MOST_ATTEMPTS} runs failed, no other is asked for; run the job {job} by hand"
+
+
+def test_what_ran_is_not_asked_for_again(settings: Settings, instance: dg.DagsterInstance) -> None:
+    report(instance, HARM, "so far.")
+    for number, status in ((1, dg.DagsterRunStatus.FAILURE), (2, dg.DagsterRunStatus.SUCCESS)):
+        request = tick(instance, settings, clock=after(601))
+        assert isinstance(request, dg.RunRequest)
+        assert (number, request.tags) == (number, {"harm/reason": "so far."})
+        launch(instance, request, status, "harm")
+    assert str(tick(instance, settings, clock=after(1e7))).endswith(", success")
 
 
 def test_a_day_without_two_models_is_skipped_and_says_what_is_missing(
