@@ -1,6 +1,7 @@
 """A journal's desks as arrays, taken down while the journal is played back: what the parity ladder runs again."""
 
 from collections.abc import Iterable, Iterator
+from struct import Struct
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ from trading.ports import Forecaster, Strategy
 from trading.records import DECISION, INTENT, SKIPPED
 
 _NOTHING: Final = np.zeros(0, np.float32)
-_ROW: Final = np.dtype([("row_ts", "i8"), ("status", "u1"), ("best_bid", "i8"), ("best_ask", "i8")])
+_ROW: Final = np.dtype([("row_ts", "<i8"), ("status", "u1"), ("best_bid", "<i8"), ("best_ask", "<i8")])
+_ROW_BYTES: Final = Struct("<qBqq")  # the same, a row at a time
 
 
 class _Records:
@@ -33,7 +35,11 @@ class _Records:
 
     def extend(self, records: NDArray[Any]) -> None:
         """Append some; raises BufferError once the array has been asked for."""
-        self._bytes += records.astype(self._dtype, copy=False).tobytes()
+        self.put(records.astype(self._dtype, copy=False).tobytes())
+
+    def put(self, record: bytes) -> None:
+        """Append one as it lies in memory; raises BufferError once the array has been asked for."""
+        self._bytes += record
 
     @property
     def array(self) -> NDArray[Any]:
@@ -79,14 +85,16 @@ class _Notes:
             self.changes.append(Change(pair.row_ts, None, False))
             self.killed = False
         row = _closed(session.row)
-        self.rows.extend(np.array([(row.row_ts, row.status, row.best_bid, row.best_ask)], _ROW))
+        self.rows.put(_ROW_BYTES.pack(row.row_ts, row.status, row.best_bid, row.best_ask))
         forecast = session.strategy.forecaster.newest  # type: ignore[attr-defined]
-        self.forecasts.extend(np.append(forecast[session.strategy.columns], forecast[-1]))
+        self.forecasts.extend(forecast[session.strategy.columns])
+        self.forecasts.extend(forecast[-1:])
         self.decisions.extend(pair.written.record)
         self.intents.extend(pair.written.intents)
-        self.reports.extend(pair.written_reports)
-        self.report_rows.extend(np.repeat(np.int64(pair.row_ts), pair.written_reports.size))
-        self.fills += int((pair.written_reports["kind"] == FILL).sum())
+        if pair.written_reports.size:
+            self.reports.extend(pair.written_reports)
+            self.report_rows.extend(np.repeat(np.int64(pair.row_ts), pair.written_reports.size))
+            self.fills += int((pair.written_reports["kind"] == FILL).sum())
 
 
 class Decided(NamedTuple):

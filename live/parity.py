@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from live.desk import Recalling
+from live.desk import recalls
 from live.plan import LivePlan, build_fingerprint, desks_of, plan_from, reader_of, strategy_of
 from live.replay import Pair, Playback, Strategies
 from market.errors import JournalError
@@ -46,8 +46,8 @@ def orders_again(journal: Path, plan: LivePlan, bundles: Path) -> tuple[Parity, 
     def reports() -> Iterator[Comparison]:
         nonlocal filled
         for pair in playback.fills(read_journal(journal)):
-            filled += int((pair.written_reports["kind"] == FILL).sum())
-            if not isinstance(playback.desks[pair.desk].gateway, Recalling):
+            filled += int((pair.written_reports["kind"] == FILL).sum()) if pair.written_reports.size else 0
+            if not recalls(playback.desks[pair.desk].gateway):
                 yield Comparison(pair.row_ts, pair.written_reports, pair.again_reports)
 
     return compare("level 1, reports of the journal's orders", reports()), filled

@@ -78,12 +78,22 @@ class Rehearsed(NamedTuple):
 
 def rehearsed(folder: Path, start: str, speed: float, patience_s: float) -> Rehearsed:
     """Play the tape that lies in ``folder`` to a runner that takes by a band, to its end, and climb its journal."""
+    played(folder, start, speed, patience_s)
+    return judged(folder)
+
+
+def played(folder: Path, start: str, speed: float, patience_s: float) -> None:
+    """The tape that lies in ``folder``, to its end: what the runner has journalled lies there afterwards."""
     with (
         ended_at_last(venue_process(folder, start, "--speed", str(speed), **KEYS_SET)) as venue,
         ended_at_last(runner_to(folder, venue.ready(), "runner", "--until-end")) as runner,
     ):
         deploy(folder, runner)
         assert runner.popen.wait(patience_s) == 0, runner.lines()
+
+
+def judged(folder: Path) -> Rehearsed:
+    """What came of a tape that was played in ``folder``."""
     settings = replace(load_settings(path=folder / "settings.yaml"), paths=Paths(folder / "var"))
     lost, messages = lost_of(folder)
     facts = imported(settings)
@@ -107,9 +117,11 @@ def labelled(settings: Settings, symbol: str, day: str) -> Manifest:
     """
     segments = finished_segments(settings.paths.journal(symbol))
     source = settings.paths.var / "segments"
-    source.mkdir()
+    source.mkdir(exist_ok=True)
     for segment in segments:
-        (source / f"{segment.stem}_{day.replace('-', '')}{segment.suffix}").hardlink_to(segment)
+        named = source / f"{segment.stem}_{day.replace('-', '')}{segment.suffix}"
+        if not named.exists():
+            named.hardlink_to(segment)
     sources = {symbol: FileSource("journal", str(source))}
     data = replace(settings.data, symbols=(symbol,), sources=sources, hold_back_s=0)
     alone = replace(settings, data=data, warehouse=replace(settings.warehouse, enabled=False))

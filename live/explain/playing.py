@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backtest.venue import SimulatedVenue
 from features.stream import Row, as_kept
-from live.desk import Desk, DeskGateway, Recalling
+from live.desk import Desk, DeskGateway, recalls
 from live.explain.finding import Found
 from live.replay import Pair, Playback
 from market.book import Book
@@ -160,7 +160,7 @@ class _Recalled(_Venue):
 
     def __init__(self, gateway: DeskGateway, venue: SimulatedVenue, order_id: int) -> None:
         super().__init__(gateway, venue, order_id)
-        if isinstance(gateway, Recalling):
+        if recalls(gateway):
             self.hear = gateway.hear
 
 
@@ -174,7 +174,7 @@ def play(
     """
     desk = playback.desks[found.place]
     venue = desk.gateway if isinstance(desk.gateway, SimulatedVenue) else twin
-    watching = _Recalled if isinstance(desk.gateway, Recalling) else _Venue
+    watching = _Recalled if recalls(desk.gateway) else _Venue
     stream = _Stream(desk, venue, found.row_ts)
     eye = watching(desk.gateway, venue, int(found.intent["order_id"]))
     desk.session.features, desk.gateway = stream, eye

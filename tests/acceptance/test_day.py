@@ -1,7 +1,8 @@
 """A simulated day in full ticks, and a recording, from the venue's sockets to the backtest: each a process of its own.
 
 ``TICKLOOP_DAY_MINUTES`` is how much of the day, all of it unless set, ``TICKLOOP_DAY_SPEED`` how fast it is played, 5
-unless set; what was measured is printed (``pytest -s``).
+unless set; what was measured is printed (``pytest -s``). A whole day takes hours: with ``TICKLOOP_DAY_FOLDER`` it is
+kept there, and what that folder holds already, tape or journal, is not made again.
 """
 
 import gzip
@@ -17,7 +18,7 @@ from market.simulator.parameters import SimulationParameters
 from tests.builders import recording
 from tests.builders_market import COINM_BTC
 from tests.builders_processes import SYMBOL
-from tests.builders_rehearsal import Rehearsed, labelled, rehearsed
+from tests.builders_rehearsal import Rehearsed, judged, labelled, played, rehearsed
 from tests.builders_runner import START
 
 pytestmark = pytest.mark.acceptance
@@ -39,12 +40,23 @@ def held(found: Rehearsed) -> None:
     assert levels[2].figures["fills"] >= found.settings.parity.min_fills == 200
 
 
+def simulated_tape(path: Path) -> None:
+    """The day as a capture; under its name only once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = path.with_suffix(".begun")
+    with gzip.open(begun, "wb", compresslevel=1) as file:
+        file.writelines(simulated_capture(SimulationParameters(), COINM_BTC, START, SECONDS))
+    begun.rename(path)
+
+
 def test_a_simulated_day_goes_from_the_venue_to_the_backtest(tmp_path: Path) -> None:
-    (tmp_path / "tape").mkdir()
-    lines = simulated_capture(SimulationParameters(), COINM_BTC, START, SECONDS)
-    with gzip.open(tmp_path / "tape" / "btcusd_perp_20240809.gz", "wb", compresslevel=1) as file:
-        file.writelines(lines)
-    found = rehearsed(tmp_path, str(START + 500_000_000), SPEED, SECONDS / SPEED + SLACK_S)
+    folder = Path(os.environ.get("TICKLOOP_DAY_FOLDER", tmp_path))
+    tape = folder / "tape" / "btcusd_perp_20240809.gz"
+    if not tape.exists():
+        simulated_tape(tape)
+    if not (folder / "var").exists():
+        played(folder, str(START + 500_000_000), SPEED, SECONDS / SPEED + SLACK_S)
+    found = judged(folder)
     held(found)
     assert labelled(found.settings, SYMBOL, DAY).rows > 40 * SECONDS
 
