@@ -98,6 +98,21 @@ def with_dearer_intent(number: int) -> Change:
     return change
 
 
+def without_report(place: int, number: int = 5) -> Change:
+    """Drop one report of the ``number``-th row that saw several, and leave the others as they are."""
+    seen = 0
+
+    def change(record: Record) -> Record:
+        nonlocal seen
+        reports = reports_of(record.payload) if record.kind == REPORTS else None
+        seen += reports is not None and reports.size > 1
+        if reports is None or reports.size < 2 or seen != number:
+            return record
+        return record._replace(payload=np.delete(reports, place).tobytes())
+
+    return change
+
+
 def test_an_untouched_journal_is_equal_at_both_levels(untouched: Path) -> None:
     report = parity_of(untouched, untouched.parent / "bundles")
     assert report.exact
@@ -113,6 +128,8 @@ def test_an_untouched_journal_is_equal_at_both_levels(untouched: Path) -> None:
         (with_setting("ack_latency_ms", 31.0), "both"),
         (with_setting("maker_fee", 0.0001), "decisions"),
         (with_field(REPORTS, 30, "price", 1), "orders"),
+        (without_report(0), "orders"),
+        (without_report(-1), "orders"),
         (with_field(DECISION, 500, "infer_ts", 1), "none"),
         (with_field(DECISION, 500, "target", 1), "decisions"),
         (with_field(DECISION, 500, "equity", 1e-12), "decisions"),
