@@ -7,7 +7,7 @@ import sys
 from contextlib import nullcontext
 from typing import Final
 
-from commands.command import Unread
+from commands.command import Unread, say_aside
 from commands.line import SILENT, command_line, settings_of
 from commands.waiting import at_work
 from config.refusals import RefusedKey, note_refusal
@@ -42,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _told(fault: Exception) -> int:
-    print(f"tickloop: {fault}", file=sys.stderr)
+    say_aside(f"tickloop: {fault}")
     if isinstance(fault, RefusedKey):
         note_refusal(Paths(var_folder()).refused_starts, fault)
     return 1

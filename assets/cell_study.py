@@ -19,6 +19,7 @@ from market.errors import NotEnoughData
 from modeling.forecast import Cell
 from modeling.snapshot import ModelSnapshot
 from storage.lake import Lake
+from storage.progress import Counting, Told, untold
 from storage.trials import append_trial
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def cell_report(settings: Settings, arguments: argparse.Namespace) -> Report:
     on, model = bench(settings, lake, part), slice_model(settings, lake, part, NETWORK)
     bundle_sha = str(lake.manifest("models", *part).metadata["bundle_sha"])
     folder = settings.paths.trials / part.symbol / part.key / f"cells-{bundle_sha[:12]}"
-    trials = list(cell_trials(on, replace(model, certainty=None), "/".join(folder.parts[-3:])))
+    trials = list(cell_trials(on, replace(model, certainty=None), "/".join(folder.parts[-3:]), Counting("cells")))
     for trial in trials:
         append_trial(folder / LEDGER, trial)
     longest = at_cell(settings, Cell(max(on.shape.horizons_ms), settings.trading.budget_bp))
@@ -52,12 +53,15 @@ def asked_part(settings: Settings, lake: Lake, arguments: argparse.Namespace) ->
     return Part(symbol, arguments.slice or keys[-1])
 
 
-def cell_trials(on: Bench, model: ModelSnapshot, study: str) -> Iterator["Trial"]:
-    """A trial a cell: the model asked that question alone, under the fees in force, without the traded cell's sets."""
+def cell_trials(on: Bench, model: ModelSnapshot, study: str, told: Told = untold) -> Iterator["Trial"]:
+    """A trial a cell: the model asked that question alone, under the fees in force, without the traded cell's sets.
+
+    told : hears of every cell
+    """
     from modeling.search import COMPLETE, Trial
 
     skill = skills(on, model)
-    for number, cell in enumerate(on.shape.cells):
+    for number, cell in enumerate(told(on.shape.cells, len(on.shape.cells))):
         earned = profit(replace(on, settings=at_cell(on.settings, cell)), model)
         asked = {"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp}
         told = earned.minute_ts, earned.minute_net, "", earned.held_minutes

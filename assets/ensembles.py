@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assets.epochs import Epochs
 from assets.fitting import Bench, calibrate, train
 from assets.train_parts import traded_cell
 from assets.warm_start import Start
@@ -57,13 +58,10 @@ def train_members(
     folder : below which killed fits go on, see ``assets.fitting.checkpoints``
     log : gets a line a member, and one an epoch that only those who look for it see
     """
-    members = []
-    for number, (seed, one) in enumerate(member_candidates(on.settings.models.ensemble, candidate)):
+    members, candidates = [], list(member_candidates(on.settings.models.ensemble, candidate))
+    for number, (seed, one) in enumerate(candidates):
         begun = start(one, number)
-
-        def heard(epoch: int, nats: float, seed: int = seed) -> None:
-            log.debug(f"seed {seed}, epoch {epoch + 1}: {nats:.4f} nats on Val")
-
+        heard = Epochs(f"member {number + 1} of {len(candidates)}", one.training.epochs, log.debug)
         fitted = train(on, one, seed, report=heard, folder=folder / str(seed), before=begun.model)
         kept = f"{fitted.val_nll:.4f} nats on Val after epoch {fitted.best_epoch + 1} of {len(fitted.history)}"
         log.info(f"member {number + 1}, {fitted.model.kind} from seed {seed}: {kept}")

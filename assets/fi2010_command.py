@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from assets.calibrating import calibrated_on
+from assets.epochs import Epochs, Say
 from assets.report import Report
 from assets.shared_fit import Work, fit_on_devices
 from config.settings import Settings
@@ -21,6 +22,7 @@ from modeling.snapshot import ModelSnapshot
 from modeling.streaming import forecaster_from
 from modeling.training_parts import InMemory
 from storage.fi2010 import VARIABLE, read_files
+from storage.progress import Pace
 
 MODEL = "tickloop"
 SCORES = ("macro_f1", "mcc", "nll", "nll_skill")
@@ -34,21 +36,25 @@ def benchmark_report(settings: Settings, arguments: argparse.Namespace, environm
     """
     split = SPLITS[arguments.split]
     parts = parts_of(read_files(environment.get(VARIABLE), split, arguments.normalisation))
-    model = fit_network(settings, parts)
+    model = fit_network(settings, parts, Pace().say)
     lines = score_lines(predictions(settings, parts, model), parts)
     plain = {"split": split.name, "normalisation": arguments.normalisation, "windows": list(parts.windows)}
     return Report(table_text(lines, parts), plain | {"scores": lines, "published_macro_f1_pct": PUBLISHED})
 
 
-def fit_network(settings: Settings, parts: Parts) -> ModelSnapshot:
-    """The configured network on all horizons at once, stopped early and calibrated on Val; it learns no return."""
+def fit_network(settings: Settings, parts: Parts, say: Say) -> ModelSnapshot:
+    """The configured network on all horizons at once, stopped early and calibrated on Val; it learns no return.
+
+    say : gets a line an epoch
+    """
     network, models = settings.models.network, settings.models
     if not isinstance(network, CnnParameters):
         raise ConfigError(f"models.network.kind={network.kind!r} does not fit in a window of {WINDOW}; cnn does")
     columns, bases = tuple(range(len(NAMES))), branch_bases(network)
     built = architecture(network, (columns,) * len(bases), bases, len(NAMES), parts.train.shape)
     training = replace(models.training, return_weight=0.0, cost_weight=0.0)
-    model = fit_on_devices(Work(built, parts.train, parts.val, training)).model
+    heard = Epochs(built.kind, training.epochs, say)
+    model = fit_on_devices(Work(built, parts.train, parts.val, training), heard).model
     return calibrated_on(model, InMemory(parts.val), models.calibration, WINDOW)
 
 

@@ -2,17 +2,17 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from assets.calibrating import calibrated_on
+from assets.epochs import Report, Say, Trials
 from assets.partitions import Part
 from assets.shared_fit import Work, fit_on_devices
 from assets.simulation import WARM_MARGIN_ROWS, desk_of
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
 TIMED_STEPS = 500
 LEDGER: Final = "trials.jsonl"  # of a study, beside its journal
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def train(
     candidate: Candidate,
     seed: int | None = None,
     *,
-    report: Callable[[int, float], None] | None = None,
+    report: Report | None = None,
     folder: Path | None = None,
     before: ModelSnapshot | None = None,
 ) -> "Fit":
@@ -216,24 +214,31 @@ def step_us(model: ModelSnapshot) -> float:
     return float(np.median(durations)) / 1e3
 
 
-def run_study(on: Bench, folder: Path, say: Say) -> "Study":
+def run_study(on: Bench, folder: Path, say: Say, passing: Say) -> "Study":
     """The study of a slice once all its trials have ended; one that was interrupted goes on.
 
     folder : of its journal and ledger; its last three parts name the study. Other processes may search it as well.
+    say : gets a line a trial; passing : one an epoch
     """
-    from modeling.search import Trial, open_study, search
+    from modeling.search import ABANDONED, Trial, open_study, search
 
     parameters, quote = on.settings.models.search, on.settings.instrument(on.symbol).quote
     storage = study_storage(folder / "study.journal", parameters.storage)
     study = open_study("/".join(folder.parts[-3:]), storage)
+    told = Trials(parameters.trials, passing)
+
+    def judged(candidate: Candidate, report: Report) -> "Score":
+        return judge_candidate(on, candidate, told.beside(candidate.training.epochs, report))
 
     def record(trial: Trial) -> None:
+        if trial.state != ABANDONED:
+            told.end()
         if append_trial(folder / LEDGER, trial):
             worth = trial.reason if trial.value is None else f"net {trial.value:+.3f} {quote} on the first part of Val"
             say(f"trial {trial.number + 1} of {parameters.trials}: {trial.state}, {worth}")
 
     with StudyCrew(storage, folder, datetime.now) as crew:
-        search(study, parameters, searched_space(on), partial(judge_candidate, on), record, crew=crew)
+        search(study, parameters, searched_space(on), judged, record, crew=crew)
     return study
 
 
@@ -243,7 +248,7 @@ def searched_space(on: Bench) -> NetworkSpace:
     return NetworkSpace(models.search, Candidate(models.network, models.training))
 
 
-def judge_candidate(on: Bench, candidate: Candidate, report: Callable[[int, float], None]) -> "Score":
+def judge_candidate(on: Bench, candidate: Candidate, report: Report) -> "Score":
     """Net profit over the first part of Val, quote currency. Raises TrialPruned if one step is too slow to trade on.
 
     How long a step takes does not depend on the weights: it is measured before they are learned. What trades is

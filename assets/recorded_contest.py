@@ -1,7 +1,7 @@
 """Everybody on one slice of recordings: rules symbol by symbol, learners and networks on the pooled rows."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from assets.calibrating import calibrated_on
 from assets.carried import going_on, said_by_rule
 from assets.conformal_tables import conformal_table
+from assets.epochs import Epochs, Say
 from assets.fitting import mirror_of, network_of
 from assets.judged import MODEL, Judged, moments_of
 from assets.recorded_slices import PooledSlice, Windows
@@ -29,11 +30,11 @@ from modeling.snapshot import ModelSnapshot, ensemble_of
 from modeling.streaming import forecaster_from
 from modeling.training_parts import InMemory
 from modeling.training_rows import TrainingSet
+from storage.progress import Pace
 
 if TYPE_CHECKING:
     from modeling.search import Trial
 
-Say = Callable[[str], None]
 Probabilities = NDArray[np.floating]
 MEAN: Final = "mean of kinds"
 STACKED: Final = "stacked kinds"
@@ -84,7 +85,7 @@ def contest(settings: Settings, piece: PooledSlice, memory_rows: int, terms: Ter
     for learner in learners:
         said |= decide(learner.name, served(Heard(*(learner.predict_proba(part) for part in asked_of(data)))))
     say(f"{piece.piece.key}: rules and learners are fitted")
-    members, missing = fitted(settings, data, terms, say)
+    members, missing = fitted(settings, data, terms, say, Pace().say)
     heard, tables, val = dict[str, Heard](), list[pl.DataFrame](), InMemory(data.calibration)
     for kind, by_seed in members.items():
         models = list(by_seed.values())
@@ -154,9 +155,12 @@ def decided(settings: Settings, piece: PooledSlice, memory_rows: int, name: str,
 
 
 def fitted(
-    settings: Settings, data: Windows, terms: Terms, say: Say
+    settings: Settings, data: Windows, terms: Terms, say: Say, passing: Say
 ) -> tuple[dict[str, dict[int, ModelSnapshot]], tuple[str, ...]]:
-    """Networks by kind and seed, not calibrated, and the fits that there was no time to begin."""
+    """Networks by kind and seed, not calibrated, and the fits that there was no time to begin.
+
+    say : gets a line a fit; passing : one an epoch
+    """
     models, missing = dict[str, dict[int, ModelSnapshot]](), list[str]()
     for kind, seed in terms.fits(settings.models.training.seed):
         if time.monotonic() > terms.deadline:
@@ -165,7 +169,8 @@ def fitted(
         network = network_of(settings.features, sibling(settings.models.network, kind), data.train.shape)
         training = replace(settings.models.training, seed=seed, cost_weight=0.0)
         mirror = mirror_of(settings.features)
-        found = fit_on_devices(Work(network, data.train, data.search, training, mirror=mirror))
+        heard = Epochs(f"{kind} from seed {seed}", training.epochs, passing)
+        found = fit_on_devices(Work(network, data.train, data.search, training, mirror=mirror), heard)
         models.setdefault(kind, {})[seed] = found.model
         say(f"{kind} from seed {seed}: {found.val_nll:.4f} nats on Val after epoch {found.best_epoch + 1}")
     return models, tuple(missing)

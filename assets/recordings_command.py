@@ -4,8 +4,9 @@ import argparse
 import time
 from collections.abc import Sequence
 
+from assets.epochs import Say
 from assets.fitting import network_of
-from assets.recorded_contest import Say, Terms, contest
+from assets.recorded_contest import Terms, contest
 from assets.recorded_outcome import outcome_of
 from assets.recorded_rows import recorded
 from assets.recorded_slices import HORIZONS_MS, recorded_slices

@@ -47,7 +47,7 @@ def search(
     folder = settings.paths.trials / part.symbol / part.key / inputs[:12]
     with colleagues(search_beside, settings.models.search.workers - 1, (settings, part, folder), context.log.info):
         on = bench(settings, lake, part)
-        study = run_study(on, folder, context.log.info)
+        study = run_study(on, folder, context.log.info, context.log.debug)
     trials, best = ledger_lines(study), best_candidate(study, searched_space(on))
     verdict = facts_of(verdict_of(settings, whole_ledger(folder.parent)))
     facts = {"trials": len(trials), "network": asdict(best.network), "training": asdict(best.training)}
@@ -60,7 +60,7 @@ def search(
 
 def search_beside(settings: Settings, part: Part, folder: Path) -> None:
     """What another process of the search does: trials of the same study, until all have ended."""
-    run_study(bench(settings, lake_of(settings), part), folder, lambda _: None)
+    run_study(bench(settings, lake_of(settings), part), folder, lambda _: None, lambda _: None)
 
 
 @dg.multi_asset_check(

@@ -18,6 +18,7 @@ from storage.clickhouse import Warehouse, identity_of, login_from, open_warehous
 from storage.clickhouse_parity import Parity, parity_with_lake
 from storage.clickhouse_schema import TABLES, kept_tables, schema_version
 from storage.lake import Lake
+from storage.progress import Weighed, unweighed
 
 
 def warehouse_events_inputs(settings: Settings, lake: Lake, part: Part) -> str:
@@ -71,14 +72,14 @@ def opened(settings: Settings) -> AbstractContextManager[Warehouse]:
     return open_warehouse(settings.warehouse, settings.paths.clickhouse, login_from(os.environ))
 
 
-def load_day(warehouse: Warehouse, lake: Lake, part: Part) -> dict[str, Any]:
-    """Put a day of aligned events in place of what the warehouse has of it.
+def load_day(warehouse: Warehouse, lake: Lake, part: Part, told: Weighed = unweighed) -> dict[str, Any]:
+    """Put a day of aligned events in place of what the warehouse has of it; ``told`` hears what share has been sent.
 
     Raises LakeError if the day is not in the lake or did not pass its checks.
     """
-    sha = lake.manifest("aligned_events", *part).sha256
-    start = time.monotonic()
-    rows = warehouse.rebuild(*part, sha, lake.batches("aligned_events", part.symbol, [part.key]))
+    manifest, start = lake.manifest("aligned_events", *part), time.monotonic()
+    batches = told("rows sent", lake.batches("aligned_events", part.symbol, [part.key]), manifest.rows, len)
+    rows = warehouse.rebuild(*part, manifest.sha256, batches)
     seconds = time.monotonic() - start
     sizes = {f"bytes: {table}": size for table, size in warehouse.sizes().items()}
     return {"events": rows, "rows_per_s": rows / seconds, "insert_s": seconds, **sizes}

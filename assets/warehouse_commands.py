@@ -12,6 +12,7 @@ from assets.warehouse import load_day, opened, parity_of
 from config.settings import Settings
 from market.errors import DataError
 from storage.clickhouse import Answer
+from storage.progress import Weighing
 
 
 def query(settings: Settings, arguments: argparse.Namespace) -> Report:
@@ -29,7 +30,7 @@ def rebuild(settings: Settings, arguments: argparse.Namespace) -> Report:
     """
     part, lake = Part(settings.instrument(arguments.symbol).name, _valid_date(arguments.date)), lake_of(settings)
     with opened(settings) as warehouse:
-        facts = load_day(warehouse, lake, part)
+        facts = load_day(warehouse, lake, part, Weighing())
         found = parity_of(warehouse, lake, part)
     differing = sum(found.differing.values())
     line = f"{part.symbol} {part.key}: {facts['events']:,} events in {facts['insert_s']:.1f} s, {differing} rows differ"

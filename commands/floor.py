@@ -50,6 +50,7 @@ def record(settings: Settings, arguments: argparse.Namespace) -> None:
     """Record the frames of symbols in journals of ours, without trading."""
     from live.recorder import Recording
     from live.recorder import record as record_venues
+    from storage.progress import LastLine
 
     tether(arguments)
     symbols = list(dict.fromkeys(arguments.symbol or [settings.live.symbol]))
@@ -58,16 +59,18 @@ def record(settings: Settings, arguments: argparse.Namespace) -> None:
     folders = [arguments.journal] if arguments.journal else [settings.paths.recorded(symbol) for symbol in symbols]
     instruments = [settings.instrument(symbol) for symbol in symbols]
     ending = (arguments.seconds, arguments.until_end, arguments.ready_file)
-    record_venues(Recording(instruments, settings.wire, settings.live.venue_patience_s, folders, *ending), say)
+    asked = Recording(instruments, settings.wire, settings.live.venue_patience_s, folders, *ending)
+    record_venues(asked, say, LastLine())
 
 
 def parity(settings: Settings, arguments: argparse.Namespace) -> None:
     """Hold a journal against its backtest, level by level; the exit status is 1 if one fails."""
     from live.ladder import climb
     from live.ladder_text import as_json, lines_of
+    from storage.progress import Weighing
 
     bundles = arguments.bundles or arguments.journal.parent / "bundles"
-    ladder = climb(settings, arguments.journal, bundles, arguments.level)
+    ladder = climb(settings, arguments.journal, bundles, arguments.level, told=Weighing())
     say(json_of(as_json(ladder)) if arguments.json else "\n".join(lines_of(ladder)))
     if ladder.verdict == "failed":
         raise SystemExit(1)

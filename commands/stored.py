@@ -46,8 +46,10 @@ def warehouse(settings: Settings, arguments: argparse.Namespace) -> None:
 def export(settings: Settings, arguments: argparse.Namespace) -> None:
     """Write a day of the lake as an event array of hftbacktest."""
     from assets.export import export_day
+    from storage.progress import Weighing
 
-    count = export_day(settings, arguments.symbol, arguments.date, arguments.file, arguments.stamps)
+    day = arguments.symbol, arguments.date
+    count = export_day(settings, *day, arguments.file, arguments.stamps, Weighing())
     say(f"{arguments.file}: {count:,} rows")
 
 

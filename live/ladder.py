@@ -1,6 +1,7 @@
 """The parity ladder on a journal, all four levels: orders, decisions, profit, and profit among drawn latencies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -18,7 +19,8 @@ from live.plan import MODEL_DESK, LivePlan, desks_of, reader_of
 from live.profits import Asked, profits_of
 from monitoring.parity import Parity
 from monitoring.profit_parity import FAILED, INSUFFICIENT, NOT_ASKED, PASSED, Level, Verdict, Waterfall, whole_verdict
-from storage.journal import read_journal
+from storage.journal import Record, journal_bytes, read_journal, record_bytes
+from storage.progress import Weighed, unweighed
 
 HIGHEST: Final = 4
 ELSEWHERE: Final = "its reports are the exchange's"
@@ -49,8 +51,10 @@ class Ladder(NamedTuple):
         return "; ".join(f"level {level.level} {level.verdict}: {level.why}" for level in self.levels) or "no level"
 
 
-def climb(settings: Settings, journal: Path, bundles: Path, upto: int = HIGHEST) -> Ladder:
-    """Every level up to ``upto``; ``bundles`` holds the models that the journal names.
+def climb(
+    settings: Settings, journal: Path, bundles: Path, upto: int = HIGHEST, *, told: Weighed = unweighed
+) -> Ladder:
+    """Every level up to ``upto``; ``bundles`` holds the models that the journal names, ``told`` hears of each level.
 
     Raises JournalError, before any figure, if configuration, bundle or fees are not those of the journal, or if the
     journal is damaged, mixes plans, or was written on another build.
@@ -58,22 +62,27 @@ def climb(settings: Settings, journal: Path, bundles: Path, upto: int = HIGHEST)
     plan = one_plan(journal)
     require_comparable(settings, journal, plan, bundles)
     strategies = strategies_in(plan, bundles)
-    orders, _ = orders_again(journal, plan, bundles)
-    levels = [orders_level(orders, plan.gateway)]
+    heard = partial(heard_of, told, journal, upto)
+    levels = [orders_level(orders_again(heard(1), plan, bundles)[0], plan.gateway)]
     causes, minutes, desk, models = None, None, "", dict[str, Decided]()
     if upto > 1:
         playback = Overhearing(reader_of(plan), desks_of(plan), strategies)
-        levels.append(exact_level(2, same_decisions(playback.pairs(read_journal(journal)))))
+        levels.append(exact_level(2, same_decisions(playback.pairs(heard(2)))))
         models = playback.models
     if upto > 2:
         place = compared_desk(playback, plan)
         asked = Asked(settings.parity, replayed(settings, plan), settings.venue_models.rate_buckets, upto)
         assumed = Assumed(charged_by(settings, journal, plan), round(settings.labels.infer_latency_ms * 1e6))
-        found = profits_of(playback.told(place, plan), assumed, asked)
+        found = profits_of(playback.told(place, plan), assumed, asked, told)
         levels += found.levels
         causes, minutes, desk = found.causes, found.minutes, playback.desks[place].name
     shas, name = (plan.config_sha, fee_sha(plan.venue)), plan.instrument.name
     return Ladder(name, plan.gateway, desk, *shas, tuple(levels), causes, minutes, torn_bytes(journal), models)
+
+
+def heard_of(told: Weighed, journal: Path, upto: int, level: int) -> Iterable[Record]:
+    """The journal's records for one level; what share of its bytes has gone by is told."""
+    return told(f"level {level} of {upto}", read_journal(journal), journal_bytes(journal), record_bytes)
 
 
 def exact_level(level: int, found: Parity) -> Level:

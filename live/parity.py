@@ -10,7 +10,7 @@ from live.replay import Pair, Playback, Strategies
 from market.errors import JournalError
 from market.orders import FILL
 from monitoring.parity import Comparison, Parity, compare
-from storage.journal import read_headers, read_journal, segments, torn_end
+from storage.journal import Record, read_headers, read_journal, segments, torn_end
 
 
 class ParityReport(NamedTuple):
@@ -34,18 +34,18 @@ def parity_of(journal: Path, bundles: Path) -> ParityReport:
     build only.
     """
     plan = one_plan(journal)
-    orders, fills = orders_again(journal, plan, bundles)
+    orders, fills = orders_again(read_journal(journal), plan, bundles)
     playback = Playback(reader_of(plan), desks_of(plan), strategies_in(plan, bundles))
     return ParityReport(orders, same_decisions(playback.decisions(read_journal(journal))), fills, torn_bytes(journal))
 
 
-def orders_again(journal: Path, plan: LivePlan, bundles: Path) -> tuple[Parity, int]:
-    """Level 1, and all fills of the journal. An exchange cannot be asked again: its desk's rows are not compared."""
+def orders_again(records: Iterable[Record], plan: LivePlan, bundles: Path) -> tuple[Parity, int]:
+    """Level 1, and all fills of a journal. An exchange cannot be asked again: its desk's rows are not compared."""
     playback, filled = Playback(reader_of(plan), desks_of(plan), strategies_in(plan, bundles)), 0
 
     def reports() -> Iterator[Comparison]:
         nonlocal filled
-        for pair in playback.fills(read_journal(journal)):
+        for pair in playback.fills(records):
             filled += int((pair.written_reports["kind"] == FILL).sum()) if pair.written_reports.size else 0
             if not recalls(playback.desks[pair.desk].gateway):
                 yield Comparison(pair.row_ts, pair.written_reports, pair.again_reports)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import time
@@ -24,10 +25,12 @@ from market.sources import decoder_for
 from storage.files import replace_file
 from storage.journal import CONNECTION, DOWN, UP, Record
 from storage.journal_writer import JournalWriter
+from storage.progress import LastLine
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 FLUSH_S: Final = 0.02  # how long a frame may wait for the write that takes it to the kernel
 REPORT_S: Final = 60.0
+SHOWN_S: Final = 1.0  # between two looks at a terminal's last line
 _DAY_NS: Final = 86_400_000_000_000
 
 
@@ -110,19 +113,40 @@ class Recorder:
         return JournalWriter(self._folder, header, SEGMENT_BYTES, f"{date:%Y-%m-%d}_")
 
 
-def record(recording: Recording, say: Callable[[str], None]) -> None:
+class Shown:
+    """What a terminal's last line shows of a recording that goes on: frames, their rate, and the time that is left."""
+
+    def __init__(self, seconds: float, line: LastLine, clock: Callable[[], float] = time.monotonic) -> None:
+        self._line, self._clock = line, clock
+        self._seen, self._frames = clock(), 0
+        self._end = self._seen + seconds
+
+    def look(self, frames: int) -> None:
+        """Show how many frames have come by now, at most once a second."""
+        now = self._clock()
+        if (since := now - self._seen) < SHOWN_S:
+            return
+        left = f", {self._end - now:.0f} s to go" if self._end < math.inf else ""
+        self._line.show(f"record: {frames:,} frames, {(frames - self._frames) / since:,.0f} a second{left}")
+        self._seen, self._frames = now, frames
+
+
+def record(recording: Recording, say: Callable[[str], None], line: LastLine) -> None:
     """Record until SIGTERM or SIGINT, until the time is over, or until the replay ends.
 
-    A line a minute goes to ``say``, and one at the end.
+    A line a minute goes to ``say``, and one at the end; ``line`` shows how it goes on.
     Raises ConfigError at once if no connector speaks to the venue, VenueError if it does not answer, JournalError if
     the journal cannot be written.
     """
     for instrument in recording.instruments:
         require_connector(instrument)
-    asyncio.run(_record(recording, say))
+    try:
+        asyncio.run(_record(recording, say, line))
+    finally:
+        line.clear()
 
 
-async def _record(recording: Recording, say: Callable[[str], None]) -> None:
+async def _record(recording: Recording, say: Callable[[str], None], line: LastLine) -> None:
     rest_url = recording.wire.venue(recording.instruments[0].venue).rest_url
     clock = await replay_clock(rest_url, recording.venue_patience_s) or WallClock()
     stopping = asyncio.Event()
@@ -140,7 +164,7 @@ async def _record(recording: Recording, say: Callable[[str], None]) -> None:
         if recording.ready_file:
             replace_file(recording.ready_file, json.dumps({"pid": os.getpid()}).encode())
         try:
-            await _write(recorders, stopping, time.monotonic() + recording.seconds, say)
+            await _write(recorders, stopping, recording.seconds, say, line)
             if listening.done():
                 listening.result()
         finally:
@@ -164,13 +188,19 @@ async def _listen(recording: Recording, recorders: Sequence[Recorder], clock: Cl
 
 
 async def _write(
-    recorders: Sequence[Recorder], stopping: asyncio.Event, deadline: float, say: Callable[[str], None]
+    recorders: Sequence[Recorder],
+    stopping: asyncio.Event,
+    seconds: float,
+    say: Callable[[str], None],
+    line: LastLine,
 ) -> None:
     """Flush and report until it is time to stop."""
-    reported = time.monotonic()
+    reported, shown = time.monotonic(), Shown(seconds, line)
+    deadline = reported + seconds
     while not stopping.is_set() and time.monotonic() < deadline:
         for recorder in recorders:
             recorder.flush()
+        shown.look(sum(recorder.counts["frames"] for recorder in recorders))
         if time.monotonic() - reported >= REPORT_S:
             for recorder in recorders:
                 say(recorder.report())

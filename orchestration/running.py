@@ -1,7 +1,7 @@
 """Drives the named jobs in order, in one process, on the instance that the UI shows; what is up to date is reused."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,8 +36,9 @@ from orchestration.instance import (
     interrupted,
     sole_driver,
 )
-from orchestration.progress import Progress, step_logger
+from orchestration.progress import Progress, Underway, step_logger
 from storage.lake import Lake
+from storage.progress import LastLine
 
 Inputs = Callable[[Settings, Lake, Part], str]
 
@@ -72,13 +73,16 @@ class ChainReport:
     reused: list[str] = field(default_factory=list)
 
 
-def run_chain(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> ChainReport:
+def run_chain(
+    settings: Settings, instance: dg.DagsterInstance, progress: Progress, underway: Underway | None = None
+) -> ChainReport:
     """Bring every table from raw ticks to the registered model up to date.
 
+    underway : shows which part of how many it is at; on stderr's last line unless given
     Raises TickloopError, one line that names the step, if a job fails or another process is driving the chain.
     """
     with sole_driver(settings.paths.dagster):
-        chain = Chain(settings, instance, progress)
+        chain = Chain(settings, instance, progress, underway or Underway(LastLine()))
         chain.clean_up()
         chain.run()
     return chain.report
@@ -87,11 +91,14 @@ def run_chain(settings: Settings, instance: dg.DagsterInstance, progress: Progre
 class Chain:
     """One drive through all jobs."""
 
-    def __init__(self, settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> None:
-        self.settings, self.instance, self.progress = settings, instance, progress
+    def __init__(
+        self, settings: Settings, instance: dg.DagsterInstance, progress: Progress, underway: Underway
+    ) -> None:
+        self.settings, self.instance, self.underway = settings, instance, underway
+        self.progress = underway.above(progress)
         self.lake = lake_of(settings)
         self.report = ChainReport()
-        self._definitions = build_definitions(settings, {"steps": step_logger(progress)})
+        self._definitions = build_definitions(settings, {"steps": step_logger(self.progress, underway.say)})
 
     def clean_up(self) -> None:
         """Remove what a killed run left behind: half-written files, and runs that still seem to be going on."""
@@ -102,23 +109,33 @@ class Chain:
     def run(self) -> None:
         """All jobs, all symbols."""
         self.instance.add_dynamic_partitions(symbols.name, list(self.settings.data.symbols))
-        for symbol in self.settings.data.symbols:
-            self._run_symbol(symbol)
-        self._bring_up_to_date("registry", REGISTRY, Part(WHOLE, WHOLE), None)
+        try:
+            for symbol in self.settings.data.symbols:
+                self._run_symbol(symbol)
+            self._bring_up_to_date("registry", REGISTRY, Part(WHOLE, WHOLE), None)
+        finally:
+            self.underway.clear()
+
+    def _each(self, what: str, symbol: str, parts: Sequence[Part]) -> Iterator[Part]:
+        """Parts of a symbol, one by one, told to whoever waits."""
+        chosen = self.settings.data.symbols
+        before = f"symbol {chosen.index(symbol) + 1} of {len(chosen)}, " if len(chosen) > 1 else ""
+        return self.underway.each(f"{before}{what}", parts, lambda: len(self.report.made))
 
     def _run_symbol(self, symbol: str) -> None:
         dates = [Part(symbol, date) for date in capture_dates(self.settings, symbol)]
-        for part in dates:
+        for part in self._each("day", symbol, dates):
             self._bring_up_to_date("data", DATA, part, day_key(part))
-        for part in dates:  # the last labels of a day look into the day after, which is here only now
+        for part in self._each(
+            "labels of day", symbol, dates
+        ):  # the last labels of a day look into the day after, which is here only now
             self._bring_up_to_date("data", {"labels": labels_inputs}, part, day_key(part), again=True)
-        for part in dates if self.settings.warehouse.enabled else ():
+        for part in self._each("warehouse day", symbol, dates) if self.settings.warehouse.enabled else ():
             self._bring_up_to_date("data", WAREHOUSE, part, day_key(part))
         self._bring_up_to_date("slices", SLICES, Part(symbol, WHOLE), symbol)
         pieces = frame_slices(self.lake.scan("walk_forward_slices", symbol, [WHOLE]).collect())
         self.instance.add_dynamic_partitions(slices.name, [piece.key for piece in pieces])
-        for piece in pieces:
-            part = Part(symbol, piece.key)
+        for part in self._each("slice", symbol, [Part(symbol, piece.key) for piece in pieces]):
             self._bring_up_to_date("training", MODELS, part, slice_key(part))
 
     def _bring_up_to_date(

@@ -37,6 +37,7 @@ from market.journal_records import (
 SUFFIX: Final = ".tlj"
 _RETRY_S: Final = 0.02
 _HEAD_BYTES: Final = 65_536  # of a segment, which hold its header
+_HEADING_BYTES: Final = len(heading(HEADER, 0, 0, b""))
 
 __all__ = [
     "CHALLENGER_DESK",
@@ -59,10 +60,12 @@ __all__ = [
     "encode",
     "finished_segments",
     "heading",
+    "journal_bytes",
     "lock",
     "read_headers",
     "read_journal",
     "read_segment",
+    "record_bytes",
     "segments",
     "torn_end",
 ]
@@ -86,6 +89,16 @@ class Torn(NamedTuple):
 def segments(folder: Path) -> list[Path]:
     """Segments of a journal, oldest first."""
     return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def journal_bytes(folder: Path) -> int:
+    """Bytes of a journal's segments."""
+    return sum(segment.stat().st_size for segment in segments(folder))
+
+
+def record_bytes(record: Record) -> int:
+    """Bytes of a record where it is written down."""
+    return _HEADING_BYTES + len(record.payload)
 
 
 def finished_segments(folder: Path) -> list[Path]:

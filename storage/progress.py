@@ -1,9 +1,11 @@
 """How far a download, an import or a long count has come, for the person who waits for it."""
 
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TextIO, TypeVar
 
@@ -13,6 +15,7 @@ WIDTH: Final = 30  # characters of the bar
 EVERY_S: Final = 5.0  # between two lines about one import or count
 CLEAR: Final = "\r\x1b[K"  # what a terminal takes to empty its line
 Item = TypeVar("Item")
+Clock = Callable[[], float]  # seconds
 
 
 class Told(Protocol):
@@ -23,6 +26,25 @@ class Told(Protocol):
 
 
 def untold(items: Iterable[Item], count: int) -> Iterable[Item]:
+    """The things, without a word."""
+    return items
+
+
+class Weighed(Protocol):
+    """Hands the things of some work on, one by one, and may tell what share of it is done."""
+
+    def __call__(
+        self, what: str, items: Iterable[Item], total: int, size_of: Callable[[Item], int] = ...
+    ) -> Iterable[Item]:
+        """The same things in the same order, whose sizes sum to ``total``."""
+
+
+def alike(item: object) -> int:
+    """The size of things that all count the same: 1."""
+    return 1
+
+
+def unweighed(what: str, items: Iterable[Item], total: int, size_of: Callable[[Item], int] = alike) -> Iterable[Item]:
     """The things, without a word."""
     return items
 
@@ -87,18 +109,87 @@ class Reading:
         self._say(f"read {names}, {sum(self._sizes.values()) / 1e6:.1f} MB, in {seconds:.1f} s: {result}")
 
 
+class Pace:
+    """A line for the person at a terminal, one every few seconds; elsewhere none."""
+
+    def __init__(self, stream: TextIO | None = None, every_s: float = EVERY_S, clock: Clock = time.monotonic) -> None:
+        self._stream, self._every_s, self._clock = stream or sys.stderr, every_s, clock
+        self.shows = self._stream.isatty()
+        self._begun = self._said = clock()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._clock() - self._begun
+
+    def due(self) -> bool:
+        """Whether it is time for a line; if so the next one is due a few seconds later."""
+        if not self.shows or (now := self._clock()) - self._said < self._every_s:
+            return False
+        self._said = now
+        return True
+
+    def write(self, line: str) -> None:
+        """A line of its own, in place of what stands on the last one."""
+        self._stream.write(f"{CLEAR}{line}\n")
+        self._stream.flush()
+
+    def say(self, line: str) -> None:
+        """The line, if one is due."""
+        if self.due():
+            self.write(line)
+
+
 class Counting:
     """Says every few seconds how many of some things are done, and how long the rest takes, on a terminal."""
 
-    def __init__(self, what: str, stream: TextIO | None = None, every_s: float = EVERY_S) -> None:
-        self._what, self._stream, self._every_s = what, stream or sys.stderr, every_s
+    def __init__(
+        self, what: str, stream: TextIO | None = None, every_s: float = EVERY_S, clock: Clock = time.monotonic
+    ) -> None:
+        self._what, self._pace = what, partial(Pace, stream, every_s, clock)
 
     def __call__(self, items: Iterable[Item], count: int) -> Iterator[Item]:
         """The things, one by one."""
-        begun = said = time.monotonic()
+        pace = self._pace()
         for done, item in enumerate(items):
-            if done and self._stream.isatty() and time.monotonic() - said >= self._every_s:
-                said = time.monotonic()
-                left = remaining(done, count, said - begun)
-                self._stream.write(f"{CLEAR}{done} of {count} {self._what}{left}\n")
+            if done and pace.due():
+                pace.write(f"{done} of {count} {self._what}{remaining(done, count, pace.seconds)}")
             yield item
+
+
+class Weighing:
+    """Says every few seconds what share of some work is done, and how long the rest takes, on a terminal."""
+
+    def __init__(self, stream: TextIO | None = None, every_s: float = EVERY_S, clock: Clock = time.monotonic) -> None:
+        self._pace = partial(Pace, stream, every_s, clock)
+
+    def __call__(
+        self, what: str, items: Iterable[Item], total: int, size_of: Callable[[Item], int] = alike
+    ) -> Iterator[Item]:
+        """The things, one by one, whose sizes sum to ``total``."""
+        pace, done = self._pace(), 0
+        if not pace.shows:
+            yield from items
+            return
+        for item in items:
+            if done and pace.due():
+                pace.write(f"{what}: {100 * done / total:.0f} %{remaining(done, total, pace.seconds)}")
+            yield item
+            done += size_of(item)
+
+
+class LastLine:
+    """The last line of a terminal, shown anew in its place; elsewhere nothing is written."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+
+    def show(self, line: str) -> None:
+        """Write over what stands there, as far as the terminal is wide."""
+        if self._stream.isatty():
+            self._stream.write(f"{CLEAR}{line[: shutil.get_terminal_size().columns - 1]}")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Leave nothing there."""
+        self.show("")

@@ -14,6 +14,7 @@ from config.settings import Paths, Settings
 from features.catalogue import catalogue_content
 from market.simulator import synthetic_capture
 from orchestration.instance import open_instance
+from orchestration.progress import Underway
 from orchestration.running import ChainReport, run_chain
 from orchestration.tapes import SEED, SYNTHETIC, write_days
 from storage.files import locked
@@ -74,11 +75,11 @@ def catalogue_of(settings: Settings) -> dict[str, Any]:
     return catalogue_content(settings.features_of(SYNTHETIC))
 
 
-def drive(settings: Settings) -> tuple[ChainReport, list[str]]:
+def drive(settings: Settings, underway: Underway | None = None) -> tuple[ChainReport, list[str]]:
     """Run the chain; what it made, and what it said."""
     said: list[str] = []
     with open_instance(settings.paths.dagster) as instance:
-        return run_chain(settings, instance, said.append), said
+        return run_chain(settings, instance, said.append, underway), said
 
 
 def built_in(folder: Path) -> Built:

@@ -17,8 +17,10 @@ from market.errors import ConfigError, NotEnoughData
 from modeling.forecast import Cell
 from modeling.snapshot import ModelSnapshot
 from storage.lake import Lake
+from storage.progress import Counting
 from storage.trials import append_trial
 from tests.builders_modeling import CELLS, SHAPE, random_model
+from tests.builders_terminal import Terminal, Ticking
 
 SYMBOL = "binance-coinm-btcusd_perp"
 
@@ -35,7 +37,10 @@ def test_every_cell_is_asked_by_itself_and_counts_as_a_trial(tmp_path: Path, mon
     data: Any = SimpleNamespace(train=SimpleNamespace(shape=SHAPE))
     nothing: Any = None
     on = Bench(load_settings("dev"), SYMBOL, data, Window(0, 40_000_000_000), nothing)
-    trials = list(cell_trials(on, random_model(), "one/k0/cells-a"))
+    terminal = Terminal()
+    told = Counting("cells", terminal, 0.0, Ticking())
+    trials = list(cell_trials(on, random_model(), "one/k0/cells-a", told))
+    assert terminal.told == ["1 of 3 cells, about 4 s to go", "2 of 3 cells, about 2 s to go"]
     assert [trial.settings for trial in trials] == [
         {"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp} for cell in CELLS
     ]

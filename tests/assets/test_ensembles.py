@@ -98,8 +98,12 @@ def test_each_member_is_fitted_from_its_own_seed(tmp_path: Path, monkeypatch: py
         f"member {number}, cnn from seed {seed}: 1.0000 nats on Val after epoch 3 of 4"
         for number, seed in ((1, 3), (2, 4), (3, 5))
     ]
-    epochs = [f"seed {seed}, epoch 2: 0.7500 nats on Val" for seed in (3, 4, 5)]
-    assert shown == [[line for pair in zip(epochs, ends, strict=True) for line in pair], ends]
+    most = candidate.training.epochs
+    epochs = [f"member {number} of 3; epoch 2 of {most}" for number in (1, 2, 3)]
+    details = [line for line in shown[0] if line not in ends]
+    assert shown == [[line for pair in zip(details, ends, strict=True) for line in pair], ends]
+    assert [line.partition(",")[0] for line in details] == epochs
+    assert all(line.endswith(" s to go: 0.7500 nats on Val") for line in details)
     assert fitted == [(3, "3", None), (4, "4", before), (5, "5", before)]
     assert [(one.seed, one.start) for one in members] == [(3, "begun"), (4, "begun"), (5, "begun")]
 

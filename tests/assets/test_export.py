@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,19 @@ def test_a_day_of_the_lake_comes_back_from_its_export(settings: Settings, tmp_pa
     back = np.concatenate(list(importer_for("hftbacktest", COINM_BTC).batches([input_file(path)])))
     for name in ("kind", "side", "price", "qty", "ingest_ts", "update_id"):
         assert np.array_equal(back[name], tape[name]), name
+
+
+def test_who_waits_sees_both_passes_over_the_day(settings: Settings, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    def told(what: str, batches: Any, total: int, size_of: Any) -> Any:
+        for batch in batches:
+            seen.append((what, size_of(batch), total))
+            yield batch
+
+    export_day(settings, COINM_BTC.name, DAY, tmp_path / f"tape_{DAY}.npz", "raw", told)
+    rows = synthetic_events(3.0).size
+    assert seen == [("pass 1 of 2", rows, rows), ("pass 2 of 2", rows, rows)]
 
 
 def test_aligned_stamps_are_those_of_our_clock(settings: Settings, tmp_path: Path) -> None:

@@ -84,7 +84,11 @@ def test_labels_of_test_leave_no_byte_in_what_was_fitted() -> None:
     train, *tests = (matrix_of(matrix(columns, columns)) for columns in (600, 110, 120))
     parts, settings = parts_of(Files(train, tuple(tests))), _small(load_settings("dev"), epochs=4, learning_rate=1e-3)
     turned = replace(parts, test=replace(parts.test, classes=-parts.test.classes, gross_bp=-parts.test.gross_bp))
-    one, other = (fit_network(settings, each) for each in (parts, turned))
+    said: list[str] = []
+    one, other = (fit_network(settings, each, said.append) for each in (parts, turned))
+    epochs = settings.models.training.epochs
+    assert len(said) == 2 * epochs
+    assert said[0].startswith(f"cnn; epoch 1 of {epochs}, about ")
     assert one.calibration.scale.tobytes() == other.calibration.scale.tobytes()
     assert one.calibration.bias.tobytes() == other.calibration.bias.tobytes()
     assert all(array.tobytes() == other.weights[name].tobytes() for name, array in one.weights.items())

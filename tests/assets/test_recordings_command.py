@@ -1,14 +1,17 @@
 """``main.py benchmark recordings`` on a minute of synthetic market: everybody in the tables, slices purged."""
 
 import json
+import math
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import main
-from assets.recorded_contest import carried, decided, forecasts_of, judged_alone
+from assets import recorded_contest
+from assets.recorded_contest import Terms, carried, decided, forecasts_of, judged_alone
 from assets.recorded_rows import recorded
 from assets.recorded_slices import PooledSlice, Windows, recorded_slices
 from market.errors import NotEnoughData
@@ -60,6 +63,21 @@ def test_fits_that_time_does_not_allow_are_named(settings, monkeypatch, capsys):
     status, _, err = _run(settings, monkeypatch, capsys, "--budget-minutes", "0.0001")
     assert status == 1
     assert "no network was fitted on every slice in the time given" in err
+
+
+def test_who_waits_hears_the_epochs_of_every_fit(settings, monkeypatch):
+    def fit(work, report):
+        report(0, 0.75)
+        return SimpleNamespace(model=work.network.kind, val_nll=0.75, best_epoch=0)
+
+    monkeypatch.setattr(recorded_contest, "fit_on_devices", fit)
+    rows, said, passing = labelled_rows(50), [], []
+    windows, terms = Windows(rows, rows, rows, rows, rows), Terms(("cnn", "gru"), 2, math.inf)
+    found, missing = recorded_contest.fitted(settings, windows, terms, said.append, passing.append)
+    assert (list(found), missing) == (["cnn", "gru"], ())
+    fits = [line.partition(":")[0] for line in said]
+    assert [line.partition(";")[0] for line in passing] == fits
+    assert all(f"; epoch 1 of {settings.models.training.epochs}, about " in line for line in passing)
 
 
 def test_unknown_kind_is_one_line(settings, monkeypatch, capsys):

@@ -15,7 +15,8 @@ from commands.completing import nodes
 from commands.line import command_line
 from commands.waiting import at_work
 from storage.lake_report import Report
-from storage.progress import CLEAR, Counting
+from storage.progress import CLEAR, LastLine
+from tests.builders_terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 BACKTEST = "backtest --bundle x --symbol binance-coinm-btcusd_perp"
@@ -91,14 +92,6 @@ def test_a_reader_that_goes_away_is_no_fault(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
-class Terminal(io.StringIO):
-    """A stream that says it is one."""
-
-    def isatty(self) -> bool:
-        """It does."""
-        return True
-
-
 def test_who_waits_at_a_terminal_sees_for_how_long() -> None:
     terminal, deadline = Terminal(), time.monotonic() + 60
     with at_work("backtest", terminal, every_s=0.001, after_s=0.0):
@@ -110,13 +103,14 @@ def test_who_waits_at_a_terminal_sees_for_how_long() -> None:
 def test_nobody_else_is_told_anything() -> None:
     pipe = io.StringIO()
     with at_work("backtest", pipe, every_s=0.001, after_s=0.0):
-        assert list(Counting("points", pipe, 0.0)(range(3), 3)) == [0, 1, 2]
+        pass
     assert pipe.getvalue() == ""
 
 
-def test_a_count_is_told_as_it_grows() -> None:
+def test_a_fault_stands_alone_where_something_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
-    assert list(Counting("points", terminal, 0.0)("abc", 3)) == ["a", "b", "c"]
-    told = terminal.getvalue().split(CLEAR)[1:]
-    assert [line.partition(",")[0] for line in told] == ["1 of 3 points", "2 of 3 points"]
-    assert all(line.endswith(" s to go\n") for line in told)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "argv", ["main.py", "--config", "/nonexistent", "fetch"])
+    LastLine().show("slice 1 of 3")
+    assert main.main() == 1
+    assert [line.partition(":")[0] for line in terminal.told] == ["slice 1 of 3", "tickloop"]

@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,29 @@ from commands.floor import parity
 from config.loading import load_settings
 from config.settings import Settings
 from live.ladder import climb
+from live.ladder_text import as_json
 from live.replay import reports_of
 from market.errors import JournalError
 from storage.bundle import MANIFEST
-from storage.journal import DECISION, MAGIC, MODEL, REPORTS, Record, encode, read_journal, read_segment, segments
+from storage.journal import (
+    DECISION,
+    MAGIC,
+    MODEL,
+    REPORTS,
+    Record,
+    encode,
+    journal_bytes,
+    read_journal,
+    read_segment,
+    record_bytes,
+    segments,
+)
+from storage.progress import Weighing
 from tests.builders_exchange import run_at_venue
 from tests.builders_live import in_loop
 from tests.builders_parity import deploying, orders_here, taking_plan
 from tests.builders_runner import quick_plan, traded_journal, write_band_bundle
+from tests.builders_terminal import Terminal, Ticking
 
 ROW_NS = quick_plan().features.row_interval_ms * 1_000_000
 
@@ -84,6 +100,27 @@ def test_on_paper_the_profit_of_the_busiest_desk_comes_out_again(traded: Path) -
     assert ladder.models[bundle.name] == (1 + (newest - deployed) // ROW_NS, newest)
 
 
+def test_who_waits_sees_each_level_go_by_and_the_figures_are_the_same(
+    traded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("storage.progress.Weighing", partial(Weighing, terminal, 0.0, Ticking()))
+    parity(settings_with(min_fills=40), asked(traded, level=4, json=True))
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == as_json(climb(settings_with(min_fills=40), traded / "journal", traded / "bundles"))
+    assert shown.err == ""
+    by_level = {
+        level: [line for line in terminal.told if line.startswith(f"level {level} of 4: ")] for level in range(1, 5)
+    }
+    assert len(terminal.told) == sum(map(len, by_level.values()))
+    shares, again = ([int(line.split()[4]) for line in by_level[level]] for level in (1, 2))
+    assert shares == again == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 100)
+    assert [line.split(",")[0] for line in by_level[3]] == [f"level 3 of 4: {share} %" for share in (20, 40, 60, 80)]
+    assert len(by_level[4]) == 19
+    assert all(line.endswith(" s to go") for line in terminal.told)
+
+
 def test_too_few_fills_are_no_pass(traded: Path) -> None:
     ladder = climb(settings_with(min_fills=10_000), traded / "journal", traded / "bundles", 3)
     assert ladder.levels[2].verdict == ladder.verdict == "insufficient"
@@ -116,6 +153,13 @@ def test_another_bundle_under_the_same_name_is_refused(traded: Path, tmp_path: P
 def test_a_journal_without_a_record_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="no journal in"):
         climb(settings_with(), tmp_path, tmp_path)
+
+
+def test_the_sizes_of_its_records_are_those_of_the_journal(traded: Path) -> None:
+    journal = traded / "journal"
+    records = [record for segment in segments(journal) for record in read_segment(segment, newest=True)]
+    sizes = sum(map(record_bytes, records)) + len(MAGIC) * len(segments(journal))
+    assert journal_bytes(journal) == sizes
 
 
 def asked(traded: Path, **changes: Any) -> Namespace:

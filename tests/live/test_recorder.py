@@ -1,5 +1,6 @@
 """The recorder: what it writes imports to the events of the feed that it listened to."""
 
+import io
 import math
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,18 +10,20 @@ import pytest
 
 from live.exchange import Replay
 from live.exchange_reels import Listing
-from live.recorder import Recorder, Recording, _record, record
+from live.recorder import Recorder, Recording, Shown, _record, record
 from market.errors import ConfigError, JournalError
 from market.events import FIRST, GAP, LAST, REPLAYED, SNAPSHOT, TRADE, Events
 from market.sources.formats import importer_for
 from storage.captures import input_file
 from storage.journal import CONNECTION, FRAME, read_headers, read_journal, segments
+from storage.progress import LastLine
 from storage.recordings import all_files_by_date
 from tests.builders_live import bybit_of, in_loop, short_capture, venue, wire_at
 from tests.builders_market import COINM_BTC
 from tests.builders_processes import SYMBOL, Process, ended_at_last, first_lines, settings_file, venue_process
 from tests.builders_runner import START, synthetic_frames
 from tests.builders_sessions import COINBASE_BTC
+from tests.builders_terminal import Terminal, Ticking
 
 DAY_NS = 86_400_000_000_000
 FROM, TO = "2024-08-08T23:54:18", "2024-08-08T23:54:23"
@@ -112,7 +115,11 @@ def test_two_recorders_of_one_journal_are_refused(tmp_path: Path) -> None:
 
 def test_a_venue_that_no_connector_speaks_to_is_refused_before_any_wait(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="venue='coinbase-spot' of coinbase-spot-btc_usd is not one of "):
-        record(Recording([COINBASE_BTC], wire_at((1, 1)), 3.0, [tmp_path], math.inf, False, None), lambda _: None)
+        record(
+            Recording([COINBASE_BTC], wire_at((1, 1)), 3.0, [tmp_path], math.inf, False, None),
+            lambda _: None,
+            LastLine(),
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -124,20 +131,43 @@ def test_a_venue_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     assert line.startswith("tickloop: no venue answers at http://127.0.0.1:1")
 
 
+def test_who_waits_sees_how_fast_frames_come_and_how_long_it_still_takes() -> None:
+    terminal, clock = Terminal(), Ticking(0.5)
+    shown = Shown(60.0, LastLine(terminal), clock)
+    for frames in (5, 1_000, 1_100, 1_200):
+        shown.look(frames)
+    assert terminal.told == [
+        "record: 1,000 frames, 1,000 a second, 59 s to go",
+        "record: 1,200 frames, 200 a second, 58 s to go",
+    ]
+    Shown(math.inf, LastLine(terminal), Ticking(2.0)).look(10)
+    assert terminal.told[2:] == ["record: 10 frames, 5 a second"]
+    pipe = io.StringIO()
+    Shown(60.0, LastLine(pipe), Ticking(2.0)).look(10)
+    assert pipe.getvalue() == ""
+
+
 @in_loop
-async def test_symbols_of_two_venues_are_recorded_each_in_its_journal(tmp_path: Path) -> None:
+async def test_symbols_of_two_venues_are_recorded_each_in_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.recorder.SHOWN_S", 0.01)
+    terminal = Terminal()
     capture, bybit = short_capture(tmp_path, "binance-coinm-btcusd_perp", 10), bybit_of(COINM_BTC)
     said: list[str] = []
     folders = [tmp_path / "binance", tmp_path / "bybit"]
     more = [Listing(bybit, [capture], COINM_BTC)]
     async with venue(Replay([capture], "last:8s", speed=20.0), more=more) as exchange:
         wire = wire_at(exchange.ports)
-        await _record(Recording([COINM_BTC, bybit], wire, 0.0, folders, math.inf, True, None), said.append)
+        await _record(
+            Recording([COINM_BTC, bybit], wire, 0.0, folders, math.inf, True, None), said.append, LastLine(terminal)
+        )
 
     assert [line.partition(" frames")[0].partition(":")[0] for line in said[-2:]] == [
         f"stopped; {COINM_BTC.name}",
         f"stopped; {bybit.name}",
     ]
+    assert " frames, " in terminal.told[-1]
     told = [
         np.concatenate(list(importer_for("journal", instrument).batches([input_file(path)])))
         for instrument, folder in zip((COINM_BTC, bybit), folders, strict=True)

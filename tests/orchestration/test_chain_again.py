@@ -8,10 +8,13 @@ from assets.bundles import NETWORK, bundle_folder
 from assets.models import bundles_intact
 from assets.partitions import Part
 from config.settings import Settings
+from orchestration.progress import Underway
 from orchestration.tapes import SYNTHETIC
 from storage.lake import Lake
+from storage.progress import LastLine
 from storage.registry import CHAMPION, Registry
 from tests.builders_chain import DAYS, drive, truncate
+from tests.builders_terminal import Terminal
 
 
 def flip_last_byte(path: Path) -> None:
@@ -20,9 +23,16 @@ def flip_last_byte(path: Path) -> None:
 
 
 def test_a_second_run_reuses_everything(copied: Settings) -> None:
-    report, said = drive(copied)
+    terminal = Terminal()
+    report, said = drive(copied, Underway(LastLine(terminal)))
     assert report.made == []
     assert len(report.reused) >= 4 * len(DAYS) + 1 + 4 + 1
+    shown = dict.fromkeys(terminal.told)  # each is there again below every line that is said
+    slices = len(Lake(copied.paths.lake).dates("models", SYNTHETIC))
+    assert list(shown) == [
+        *(f"{what} {number} of {len(DAYS)}" for what in ("day", "labels of day", "warehouse day") for number in (1, 2)),
+        *(f"slice {number} of {slices}" for number in range(1, slices + 1)),
+    ]
     assert any("up to date" in line for line in said)
 
 

@@ -2,7 +2,9 @@
 
 import dagster as dg
 
-from orchestration.progress import step_logger
+from orchestration.progress import Underway, step_logger
+from storage.progress import LastLine
+from tests.builders_terminal import Terminal, Ticking
 
 
 @dg.op
@@ -12,9 +14,9 @@ def counted(context: dg.OpExecutionContext) -> None:
 
 
 def test_the_screen_shows_what_is_said_and_not_the_details_which_the_log_keeps() -> None:
-    lines = list[str]()
+    lines, passing = list[str](), list[str]()
 
-    @dg.job(logger_defs={"steps": step_logger(lines.append)})
+    @dg.job(logger_defs={"steps": step_logger(lines.append, passing.append)})
     def fitting() -> None:
         counted()
 
@@ -25,3 +27,24 @@ def test_the_screen_shows_what_is_said_and_not_the_details_which_the_log_keeps()
     assert lines[1].startswith("  counted ")
     assert len(lines) == 2
     assert "epoch 1: 0.7 nats" in kept
+    assert "epoch 1: 0.7 nats" in passing
+    assert not set(passing) & set(lines)
+
+
+def test_the_rest_takes_as_long_as_the_parts_that_were_not_up_to_date() -> None:
+    terminal, made = Terminal(), list[str]()
+    underway = Underway(LastLine(terminal), Ticking(10.0))
+    for part in underway.each("slice", ("reused", "made", "made"), made.__len__):
+        made += [part] if part == "made" else []
+    assert terminal.told == ["slice 1 of 3", "slice 2 of 3", "slice 3 of 3, about 10 s to go"]
+
+
+def test_a_line_above_leaves_the_last_one_where_it_was() -> None:
+    terminal = Terminal()
+    underway = Underway(LastLine(terminal))
+    tell = underway.above(lambda line: terminal.write(f"\n{line}\n"))
+    for _ in underway.each("slice", ("one",), lambda: 0):
+        underway.say("epoch 1 of 2")
+        tell("done")
+    told = [line for line in terminal.getvalue().replace("\r\x1b[K", "\n").splitlines() if line]
+    assert told == ["slice 1 of 1", "slice 1 of 1; epoch 1 of 2", "done", "slice 1 of 1; epoch 1 of 2"]
