@@ -109,6 +109,15 @@ class Floor:
         for runner in self.runners:
             runner.stop()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether ``run`` is coming to its end."""
+        return self._stopping.is_set()
+
+    async def until_stopping(self) -> None:
+        """Return once ``run`` is coming to its end."""
+        await self._stopping.wait()
+
     def fail(self, error: BackgroundError) -> None:
         """Have ``run`` cancel in order and come to its end with ``error``."""
         self._failure = self._failure or error

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from live.desk import Desk, Model
-from market.errors import ModelError
+from market.errors import ModelError, StoppingError
 
 STOPPING: Final = "the runner is stopping"
 
@@ -33,7 +33,7 @@ class Swaps:
         """
         desk = self._desk(place)
         if self._stopped:
-            raise ModelError(STOPPING)
+            raise StoppingError(STOPPING)
         if place in self._waiting:
             raise ModelError("another model is waiting to be swapped in")
         waiting = _Waiting(model, asyncio.get_running_loop().create_future())
@@ -74,7 +74,7 @@ class Swaps:
         """Refuse whoever waits, and whoever comes."""
         self._stopped = True
         for waiting in self._waiting.values():
-            waiting.done.set_exception(ModelError(STOPPING))
+            waiting.done.set_exception(StoppingError(STOPPING))
         self._waiting.clear()
 
     def _previous(self, place: int) -> Model:

@@ -53,6 +53,10 @@ class ModelError(TickloopError):
     """A model cannot be trained, exported or used."""
 
 
+class StoppingError(ModelError):
+    """A runner that is coming to its end takes no model any more."""
+
+
 class BundleError(ModelError):
     """A bundle is torn, forged, or made for another catalogue."""
 

@@ -106,7 +106,7 @@ class LocalOnly:
             await receive()
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": line})
             return
-        await _answer(send, status, line)
+        await send_line(send, status, line)
 
 
 def _refusal(scope: Scope, hosts: Collection[str]) -> tuple[int, str, str] | None:
@@ -141,7 +141,8 @@ def _secured(send: Send) -> Send:
     return secured
 
 
-async def _answer(send: Send, status: int, line: str) -> None:
+async def send_line(send: Send, status: int, line: str) -> None:
+    """Answer a request with one line, as JSON."""
     body = json.dumps({"detail": line}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

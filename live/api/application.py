@@ -15,6 +15,7 @@ from live.api.killing import add_killing
 from live.api.reading import add_reading
 from live.api.rollout import add_rollout
 from live.api.site import add_site
+from live.api.stopping import UntilStopped
 from live.api.stream import add_stream
 from live.exporter import PrometheusMeters
 from live.floor import Floor
@@ -41,8 +42,9 @@ def api(
     add_killing(router, floor, guarded)
     add_explanations(router, explanations, guarded)
     add_stream(router, watches, guarded)
-    app.include_router(router, responses={422: {"model": Refused}})
+    app.include_router(router, responses={status: {"model": Refused} for status in (422, 503)})
     _answer_in_one_line(app, refusals)
+    app.add_middleware(UntilStopped, floor=floor, refusals=refusals)
     app.add_middleware(LocalOnly, refusals=refusals, host=access.host)
     return app
 

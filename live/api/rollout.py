@@ -13,8 +13,9 @@ from live.floor import Floor
 from live.plan import ROLES, Pushed, Role
 from live.rollout import Refusal, Rollout
 from live.runner import Runner
+from live.swaps import STOPPING
 from live.views import Deployed, Refused
-from market.errors import ModelError
+from market.errors import ModelError, StoppingError
 from monitoring.metrics import Meters
 from storage.deployment import LARGEST_BODY, SIGNATURE_HEADER
 
@@ -26,7 +27,9 @@ _STATUS: Final = {
     "symbol": 404,
     "late": 408,
 }  # of refusals that any bundle would meet
-_REFUSED: Final[dict[int | str, dict[str, Any]]] = {status: {"model": Refused} for status in (*_STATUS.values(), 409)}
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Refused} for status in (*_STATUS.values(), 409, 503)
+}
 Symbol = Annotated[str, Query(description="the only one, unless given")]
 
 
@@ -88,6 +91,8 @@ class _Hatch:
 
     def _runner(self, symbol: str, authorization: str) -> Runner:
         _open(self._rollouts, self._access, authorization, self._checking)
+        if self._floor.stopping:
+            raise StoppingError(STOPPING)
         return _runner_of(self._floor, symbol)
 
 
@@ -136,6 +141,9 @@ def _counted(meters: Meters) -> Iterator[None]:
     except Refusal as refusal:
         meters.count("refused_bundles", reason=refusal.code)
         raise HTTPException(_STATUS.get(refusal.code, 409), str(refusal)) from refusal
+    except StoppingError as error:
+        meters.count("refused_bundles", reason="stopping")
+        raise HTTPException(503, str(error)) from error
     except ModelError as error:
         meters.count("refused_bundles", reason="not swapped")
         raise HTTPException(409, str(error)) from error
