@@ -169,9 +169,7 @@ def figures(steps: Steps) -> Figures:
         maker_share=float(fills.filter("maker")["qty"].sum()) / lots if lots else None,
         round_trips=trips.height,
         hit_rate=float((trips["net"] > 0).to_numpy().mean()) if trips.height else None,
-        average_r_bp=float(np.mean(1e4 * trips["net"].to_numpy() / trips["entry"].to_numpy()))
-        if trips.height
-        else None,
+        average_r_bp=_average_r_bp(trips),
         net=net,
         trading=net - funding + fees,
         funding=funding,
@@ -189,6 +187,10 @@ def figures(steps: Steps) -> Figures:
         effective_minutes=_effective(minutes["net"].to_numpy(), ratio.block),
         minutes=minutes.height,
     )
+
+
+def _average_r_bp(trips: pl.DataFrame) -> float | None:
+    return float(np.mean(1e4 * trips["net"].to_numpy() / trips["entry"].to_numpy())) if trips.height else None
 
 
 def _cost_pct(fills: pl.DataFrame) -> float | None:

@@ -83,10 +83,31 @@ def quoted_prices(rules: QuoteRules) -> Callable[[int, int, int], tuple[int, int
     return prices
 
 
+def kept_orders(buy: int) -> Callable[[Any, int, int], tuple[int, int]]:
+    """Cancels the peer's orders that stand at other prices than ours; answers how many bids and asks there were."""
+
+    @njit
+    def kept(backtest, our_bid, our_ask):
+        bids, asks = 0, 0
+        values = backtest.orders(0).values()
+        while values.has_next():
+            order = values.get()
+            price = our_bid if order.side == buy else our_ask
+            if order.side == buy:
+                bids += 1
+            else:
+                asks += 1
+            if order.cancellable and order.price_tick != price:
+                backtest.cancel(0, order.order_id, False)
+        return bids, asks
+
+    return kept
+
+
 def peer_quotes(rules: QuoteRules, instrument: Instrument) -> Callable[[Any], int]:
     """Our market maker's rules in the peer's words; answers how many steps it took."""
     order = peer_module("hftbacktest.order")
-    buy, gtx, limit = order.BUY, order.GTX, order.LIMIT
+    gtx, limit, kept = order.GTX, order.LIMIT, kept_orders(order.BUY)
     step_ns, qty, prices = rules.step_ns, rules.qty, quoted_prices(rules)
     tick, lot = instrument.tick_size, instrument.lot_size
 
@@ -98,17 +119,7 @@ def peer_quotes(rules: QuoteRules, instrument: Instrument) -> Callable[[Any], in
             backtest.clear_inactive_orders(0)
             depth = backtest.depth(0)
             our_bid, our_ask = prices(depth.best_bid_tick, depth.best_ask_tick, round(backtest.position(0) / lot))
-            bids, asks = 0, 0
-            values = backtest.orders(0).values()
-            while values.has_next():
-                order = values.get()
-                price = our_bid if order.side == buy else our_ask
-                if order.side == buy:
-                    bids += 1
-                else:
-                    asks += 1
-                if order.cancellable and order.price_tick != price:
-                    backtest.cancel(0, order.order_id, False)
+            bids, asks = kept(backtest, our_bid, our_ask)
             if bids == 0 and our_bid > 0:
                 backtest.submit_buy_order(0, next_id, our_bid * tick, qty * lot, gtx, limit, False)
                 next_id += 1

@@ -59,8 +59,9 @@ def record(settings: Settings, arguments: argparse.Namespace) -> None:
     folders = [arguments.journal] if arguments.journal else [settings.paths.recorded(symbol) for symbol in symbols]
     instruments = [settings.instrument(symbol) for symbol in symbols]
     ending = (arguments.seconds, arguments.until_end, arguments.ready_file)
-    asked = Recording(instruments, settings.wire, settings.live.venue_patience_s, folders, *ending)
-    record_venues(asked, say, LastLine())
+    record_venues(
+        Recording(instruments, settings.wire, settings.live.venue_patience_s, folders, *ending), say, LastLine()
+    )
 
 
 def parity(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -241,10 +241,8 @@ def _fields(block, at, levels, grid, rows, row, integers, decimals):
     seen = 0
     while True:
         key, at = _key(block, at)
-        if at < 0:
-            return seen, row, -1
         field = _field_of(key)
-        if seen & 1 << max(field, 0) and field >= 0:
+        if at < 0 or (seen & 1 << max(field, 0) and field >= 0):
             return seen, row, -1
         if field < 0:
             at = word(block, at, _MARKET) if key == 88 else skipped(block, at)
