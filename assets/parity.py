@@ -48,30 +48,34 @@ class ParityVerdict(NamedTuple):
 
 
 def parity_verdict(lake: Lake, symbol: str, bundle_sha: str, oldest_ns: int) -> ParityVerdict:
-    """The newest verdict on a symbol's journal, for a model; insufficient unless it decided there lately.
+    """The newest verdict on a symbol's journal; insufficient unless a model decided there lately.
 
-    What failed stays failed for whoever asks: session, gateway and matching are the same for every model.
+    Session, gateway and matching are the same for every model, so that the verdict is a candidate's, too; where it has
+    not decided there itself, which it does only once the gates have let it into shadow, the reason says so.
 
-    oldest_ns : UTC, the model's newest decision may not lie before it
+    oldest_ns : UTC, the journal's newest decision of a model may not lie before it
     """
     if not lake.holds(TABLE, symbol, WHOLE):
         return ParityVerdict(INSUFFICIENT, f"no journal of {symbol} was held against its backtest; run the job ladder")
     facts = lake.manifest(TABLE, symbol, WHOLE).metadata
-    said = ParityVerdict(str(facts["verdict"]), str(facts["why"]))
-    lacking = lacks(facts.get("models", {}), bundle_sha, oldest_ns)
-    return said if said.verdict == FAILED or not lacking else ParityVerdict(INSUFFICIENT, f"{lacking}; {said.why}")
+    said, models = ParityVerdict(str(facts["verdict"]), str(facts["why"])), facts.get("models", {})
+    stale = lacks(models, oldest_ns)
+    if stale and said.verdict != FAILED:
+        return ParityVerdict(INSUFFICIENT, f"{stale}; {said.why}")
+    beside = "" if bundle_sha in models else f"; bundle {bundle_sha[:12]} has not decided in this journal"
+    return ParityVerdict(said.verdict, said.why + beside)
 
 
-def lacks(models: Mapping[str, Mapping[str, int]], bundle_sha: str, oldest_ns: int) -> str:
-    """Why a journal says nothing of a model; empty if it does.
+def lacks(models: Mapping[str, Mapping[str, int]], oldest_ns: int) -> str:
+    """Why a journal says nothing of how we trade now; empty if it does.
 
     models : by bundle sha, ``newest_ts`` in ns UTC
     """
-    found, name = models.get(bundle_sha), f"bundle {bundle_sha[:12]}"
-    if found is None:
-        return f"no row of the journal was decided with {name}"
-    if found["newest_ts"] < oldest_ns:
-        return f"{name} decided last at {_second(found['newest_ts'])}, longer ago than parity.recent_days"
+    newest = max((found["newest_ts"] for found in models.values()), default=None)
+    if newest is None:
+        return "no row of the journal was decided with a model"
+    if newest < oldest_ns:
+        return f"a model decided last at {_second(newest)}, longer ago than parity.recent_days"
     return ""
 
 

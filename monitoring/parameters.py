@@ -81,7 +81,7 @@ class ParityParameters:
     draws: int  # backtests with drawn latencies
     band: float  # share of the drawn profits between the ends of the band
     seed: int  # of the draws
-    recent_days: float  # age of a model's newest decision in the journal above which its promotion gate is insufficient
+    recent_days: float  # age of a journal's newest decision of a model above which the promotion gate is insufficient
 
     def __post_init__(self) -> None:
         for key in ("most_distance", "band"):

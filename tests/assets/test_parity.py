@@ -81,21 +81,23 @@ def test_a_failed_level_blocks_but_for_the_fourth(
     assert "level 2" in told.why
 
 
-def test_only_a_journal_that_the_model_decided_with_lately_speaks_for_it(tmp_path: Path) -> None:
+def test_only_a_journal_that_a_model_decided_in_lately_speaks_for_candidates(tmp_path: Path) -> None:
     settings = settings_at(tmp_path)
     for verdicts, heard in ((["passed"] * 4, "insufficient"), (["passed", "failed", "passed", "passed"], "failed")):
         _, lake = made(settings, Found(verdicts))
-        other, old = (
-            parity_verdict(lake, settings.live.symbol, sha, oldest_ns)
-            for sha, oldest_ns in (("cc" * 32, DECIDED_NS), ("bb" * 32, DECIDED_NS + 1))
-        )
-        assert (other.verdict, old.verdict) == (heard, heard)
-        assert other.why.startswith("no row of the journal was decided with bundle cccccccccccc; ") == (
+        old = parity_verdict(lake, settings.live.symbol, "bb" * 32, DECIDED_NS + 1)
+        assert old.verdict == heard
+        assert old.why.startswith("a model decided last at 2024-08-09T00:00:00+00:00, longer ago than") == (
             heard != "failed"
         )
-        assert old.why.startswith("bundle bbbbbbbbbbbb decided last at 2024-08-09T00:00:00+00:00, longer ago") == (
-            heard != "failed"
-        )
+
+
+def test_a_candidate_that_has_not_decided_in_the_journal_is_told_so(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path)
+    _, lake = made(settings, Found(["passed"] * 4))
+    own, other = (parity_verdict(lake, settings.live.symbol, sha * 32, DECIDED_NS) for sha in ("bb", "cc"))
+    assert (own.verdict, other.verdict) == ("passed", "passed")
+    assert other.why == f"{own.why}; bundle cccccccccccc has not decided in this journal"
 
 
 def test_without_a_climb_the_verdict_is_insufficient(tmp_path: Path) -> None:
