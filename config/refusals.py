@@ -7,7 +7,7 @@ from market.errors import ConfigError
 
 
 class RefusedKey(ConfigError):
-    """A key to an exchange, or another secret, is where it may not be, or may do what it must not."""
+    """A key to an exchange, or another secret, is where it may not be, may do what it must not, or is too short."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)

@@ -3,15 +3,19 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from config.connectors import Wire
 from config.live import HotSettings
+from config.refusals import RefusedKey
 from config.settings import Paths, Settings
 from config.stores import RegistrySettings
 from live.api.access import Access
 from live.gateways.opening import Permit
 from live.runner import Folders
 from storage.clickhouse_parameters import WarehouseParameters
+
+SHORTEST_SECRET: Final = 8  # characters of a token or deploy key that is set
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +91,24 @@ class Secrets:
 
 
 def secrets_from(environment: Mapping[str, str]) -> Secrets:
-    """Tokens and key of a runner; what is not set stays empty, and closes its door."""
+    """Tokens and key of a runner; what is not set stays empty, and closes its door.
+
+    Raises RefusedKey if one is set and so short that it could be guessed, or stands in logs for a word.
+    """
     return Secrets(
-        environment.get("TICKLOOP_READ_TOKEN", ""),
-        environment.get("TICKLOOP_DEPLOY_TOKEN", ""),
-        environment.get("TICKLOOP_DEPLOY_KEY", "").encode(),
-        environment.get("TICKLOOP_KILL_TOKEN", ""),
-        environment.get("TICKLOOP_METRICS_TOKEN", ""),
+        _secret(environment, "TICKLOOP_READ_TOKEN"),
+        _secret(environment, "TICKLOOP_DEPLOY_TOKEN"),
+        _secret(environment, "TICKLOOP_DEPLOY_KEY").encode(),
+        _secret(environment, "TICKLOOP_KILL_TOKEN"),
+        _secret(environment, "TICKLOOP_METRICS_TOKEN"),
     )
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if 0 < len(value) < SHORTEST_SECRET:
+        raise RefusedKey(f"{name} has {len(value)} characters; {SHORTEST_SECRET} are the fewest", "short secret")
+    return value
 
 
 def access_of(lines: Lines, secrets: Secrets) -> Access:

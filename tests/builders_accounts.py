@@ -30,7 +30,7 @@ from tests.builders_orders import KEYS
 from tests.builders_processes import Process
 from tests.builders_runner import KEY, START, approve, write_band_bundle
 
-TOKEN: Final = "deploy"
+TOKEN: Final = "deploy token"
 KEYS_SET: Final = {KEY_NAME: KEYS.key, SECRET_NAME: KEYS.secret}
 WINDOW_MS: Final = 60_000
 SETTINGS: Final = """extends: dev

@@ -35,7 +35,7 @@ from tests.builders_chain import BEFORE_S, MIDNIGHT
 from tests.builders_processes import until
 from tests.builders_runner import KEY, ROW, HandClock, close_all, drive, new_runner
 
-TOKEN: Final = "deploy"
+TOKEN: Final = "deploy token"
 TAPE_S: Final = 72.0  # the chain's minute, and the seconds after it
 TURN: Final = Turn(after_s=60.0, buyers=0.98)
 PLANTED: Final = "trade_sign_50ms"  # what hardly anybody but buyers shows in

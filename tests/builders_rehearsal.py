@@ -32,7 +32,7 @@ from tests.builders_orders import KEYS
 from tests.builders_processes import SYMBOL, Process, ended_at_last, journal_of, settings_file, venue_process
 from tests.builders_runner import KEY, approve, write_band_bundle
 
-TOKEN: Final = "deploy"
+TOKEN: Final = "deploy token"
 KEYS_SET: Final = {KEY_NAME: KEYS.key, SECRET_NAME: KEYS.secret}
 
 

@@ -64,6 +64,15 @@ def test_a_start_that_is_refused_for_a_secret_is_one_line_and_counted(tmp_path: 
     assert refusals_in(Paths(tmp_path / "var").refused_starts) == {"secret in YAML": 2}
 
 
+@pytest.mark.parametrize("name", ["READ_TOKEN", "DEPLOY_TOKEN", "DEPLOY_KEY", "KILL_TOKEN", "METRICS_TOKEN"])
+def test_a_short_token_is_refused_in_one_line_and_counted(tmp_path: Path, name: str) -> None:
+    for told in ("planted", "p", "plantéd"):
+        done = _run("live", TICKLOOP_VAR=tmp_path, **{f"TICKLOOP_{name}": told})
+        _assert_one_line(done, f"TICKLOOP_{name} has {len(told)} characters; 8 are the fewest")
+        assert told == "p" or told not in done.stderr
+    assert refusals_in(Paths(tmp_path).refused_starts) == {"short secret": 3}
+
+
 def test_an_unknown_profile_is_one_line() -> None:
     _assert_one_line(_run("fetch", APP_ENV="staging"), "APP_ENV='staging' is not one of dev, prod")
 

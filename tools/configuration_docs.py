@@ -25,7 +25,8 @@ INTRODUCTION: Final = """\
 picks a file of your own. A file says only what differs from the one it names with `extends: dev`. Unknown keys, wrong
 types and values out of range are refused in one line. The sha of the resolved settings is on every run and model.
 
-The environment, or `.env` beside the repository's `README.md`, holds what belongs to a machine:
+The environment, or `.env` beside the repository's `README.md`, holds what belongs to a machine. A token or deploy key
+of fewer than 8 characters is refused at the start:
 
 | variable | meaning |
 | --- | --- |

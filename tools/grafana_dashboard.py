@@ -162,6 +162,8 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel("Requests refused", (
             Query("sum by (reason) (rate(refused_requests_total[$__rate_interval]))", "{{reason}}"),
         ), "reqps"),
+        Panel("Starts refused", (Query("max by (reason) (refused_starts_total)", "{{reason}}"),), "short", 8, "stat",
+              about="for a key or token, by reason, until this process began", bars=GOOD_BAD),
         Panel("Disk free", (Query("disk_free_bytes / disk_size_bytes", "{{instance}}"),), "percentunit",
               bars=((0, "red"), (0.1, "green"))),
         Panel("Up since", (

@@ -18,7 +18,7 @@ ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_su
 EXPORTED = {m.name + ending for m in (*METRICS, *RESEARCH_METRICS) for ending in ENDINGS[m.kind]} | {"up"}
 REQUIRED = {"ingest_lag_ms", "ws_gap_ratio", "feature_shift_ks", "infer_p95_ms", "trade_fill_ratio", "pnl", "max_dd"}
 CALLS = re.compile(r"\b(by|on|without|ignoring)\s*\([^)]*\)|\{[^}]*\}|\[[^\]]*\]|offset \w+|[a-z_0-9]+(?=\s*\()")
-WORDS = {"and", "or", "unless", "by", "sum", "count"}
+WORDS = {"and", "or", "unless", "by", "sum", "count", "max"}
 
 
 def alerts() -> dict[str, dict[str, Any]]:

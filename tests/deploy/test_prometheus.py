@@ -30,7 +30,7 @@ from tests.builders_runner import KEY, REGISTERED, START, approve, write_band_bu
 from tests.orchestration.test_exporter import put, report
 from tools import grafana_dashboard
 
-TOKEN = "deploy"
+TOKEN = "deploy token"
 FAULTS = ("malformed:3", "gap:4", "disconnect:5")
 PAUSED = 'count_over_time((up{job="tickloop-runner"} == 0)[10s:500ms]) > 3'  # beyond max_decision_lag_ms
 EMPTY = {  # query -> why it brings nothing in this run
@@ -41,6 +41,7 @@ EMPTY = {  # query -> why it brings nothing in this run
     'sum by (kind) (rate(order_events_total{symbol=~".*"}[30s]))': "orders are on paper",
     'sum by (kind) (rate(account_stream_events_total{symbol=~".*"}[30s]))': "orders are on paper",
     'venue_clock_offset_ms{symbol=~".*"}': "orders are on paper",
+    "max by (reason) (refused_starts_total)": "no start was refused",
 }
 UNSEEN = {"journal_failures", "ignored_snapshots", "order_line_up", "unsettled_orders"}  # likewise
 UNSEEN |= {"order_events", "account_stream_events", "venue_clock_offset_ms", "venue_clock_readings"}  # likewise

@@ -69,7 +69,7 @@ def test_it_starts_our_command_without_root_and_comes_back(service: configparser
 
 def test_its_keys_come_from_files_that_hold_the_names_we_read(service: configparser.SectionProxy) -> None:
     example = (UNIT.parent / "runner.env.example").read_text().splitlines()
-    values = {line.removesuffix("="): "set" for line in example if not line.startswith("#")}
+    values = {line.removesuffix("="): "set to this" for line in example if not line.startswith("#")}
     assert all(vars_of(secrets_from(values)))
     named = [line.partition("=")[2] for line in UNIT.read_text().splitlines() if line.startswith("EnvironmentFile=")]
     assert named == ["/etc/tickloop/runner.env", "-/etc/tickloop/live.env"]

@@ -27,9 +27,9 @@ from tests.builders_runner import KEY, approve, write_band_bundle
 from trading.records import PLACE
 
 TOKENS: Final = {
-    "TICKLOOP_READ_TOKEN": "read",
-    "TICKLOOP_KILL_TOKEN": "kill",
-    "TICKLOOP_DEPLOY_TOKEN": "deploy",
+    "TICKLOOP_READ_TOKEN": "read token",
+    "TICKLOOP_KILL_TOKEN": "kill token",
+    "TICKLOOP_DEPLOY_TOKEN": "deploy token",
     "TICKLOOP_DEPLOY_KEY": KEY.decode(),
 }
 TAPE_S: Final = 300.0  # longer than the tests take
@@ -61,7 +61,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             url = f"http://127.0.0.1:{runner.ready()['api_port']}"
             until(lambda: httpx.get(f"{url}/health").status_code == 200)
             claimed = signature((folder / "written" / MANIFEST).read_bytes(), KEY)
-            headers = {"Authorization": "Bearer deploy", SIGNATURE_HEADER: claimed}
+            headers = {"Authorization": "Bearer deploy token", SIGNATURE_HEADER: claimed}
             answer = httpx.post(f"{url}/deploy", content=pack(folder / "written"), headers=headers, timeout=60)
             assert answer.status_code == 200, answer.text
             with browser(folder / "profile") as page:
@@ -72,7 +72,7 @@ def test_the_page_asks_for_the_token_before_it_shows_a_figure(seen: Seen) -> Non
     seen.page.open(seen.url)
     seen.page.wait_for("document.querySelector('#login')?.open")
     assert seen.page.run("!/[0-9]/.test(document.querySelector('#book tbody').innerText)")
-    seen.page.run("document.querySelector('#read-token').value = 'read'")
+    seen.page.run("document.querySelector('#read-token').value = 'read token'")
     seen.page.press("Enter")
     seen.page.wait_for("document.querySelector('#mid')?.innerText.length > 3")
     assert seen.page.text("#link") == "live"
@@ -179,7 +179,7 @@ def test_the_kill_switch_asks_twice_and_latches(seen: Seen) -> None:
     page.click("#kill-go")
     page.wait_for("document.querySelector('#kill-answer').innerText.includes('wrong or missing token')")
     assert not _killed(seen)
-    page.run("document.querySelector('#kill-token').value = 'kill'")
+    page.run("document.querySelector('#kill-token').value = 'kill token'")
     page.click("#kill-go")
     page.wait_for("document.querySelector('#kill').innerText === 'Killed' && document.querySelector('#kill').disabled")
     assert _killed(seen)
@@ -188,7 +188,7 @@ def test_the_kill_switch_asks_twice_and_latches(seen: Seen) -> None:
 
 
 def _killed(seen: Seen) -> bool:
-    (line,) = httpx.get(f"{seen.url}/symbols", headers={"Authorization": "Bearer read"}).json()
+    (line,) = httpx.get(f"{seen.url}/symbols", headers={"Authorization": "Bearer read token"}).json()
     return bool(line["killed"])
 
 
