@@ -110,10 +110,11 @@ def imported(settings: Settings) -> dict[str, Any]:
     return {name: entry.value for name, entry in made.materialization.metadata.items()}
 
 
-def labelled(settings: Settings, symbol: str, day: str) -> Manifest:
+def labelled(settings: Settings, symbol: str, day: str, hold_back_s: float = 0.0) -> Manifest:
     """The labels of what the runner has seen: the data job on its journal, every blocking check passed.
 
     day : UTC date that all segments are of
+    hold_back_s : what is left out at the end; of a whole day the last messages may arrive after midnight
     """
     segments = finished_segments(settings.paths.journal(symbol))
     source = settings.paths.var / "segments"
@@ -123,7 +124,7 @@ def labelled(settings: Settings, symbol: str, day: str) -> Manifest:
         if not named.exists():
             named.hardlink_to(segment)
     sources = {symbol: FileSource("journal", str(source))}
-    data = replace(settings.data, symbols=(symbol,), sources=sources, hold_back_s=0)
+    data = replace(settings.data, symbols=(symbol,), sources=sources, hold_back_s=hold_back_s)
     alone = replace(settings, data=data, warehouse=replace(settings.warehouse, enabled=False))
     with open_instance(alone.paths.dagster) as instance:
         instance.add_dynamic_partitions(symbols.name, [symbol])
