@@ -1,13 +1,14 @@
 """Finished segments of the runner's journal, back in the lake: what was seen, decided and filled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 
 from assets.checks import Verdict
-from assets.journal_tables import TABLES, read_tables, reader_for
+from assets.journal_tables import DECISIONS_TABLE, EVENTS_TABLE, TABLES, read_tables, reader_for
 from assets.partitions import WHOLE, Part
 from assets.tables import INPUTS, Table, blocking, inputs_sha, judge, publish
 from config.settings import Settings
@@ -44,8 +45,9 @@ def live_journal_hold(
     """Events stand in the order of their arrival, and every desk has decided on every row once."""
     symbol = settings.live.symbol
     table = lake.scan("live_journal", symbol, [WHOLE], unchecked=True).collect()
-    events, decisions = (live_table(lake, symbol, table, name, unchecked=True) for name in TABLES[:2])
-    verdicts = [in_order(events), without_holes(decisions, settings.features.row_interval_ms * 1_000_000)]
+    stamps = lake.batches(EVENTS_TABLE, symbol, table["segment"].to_list(), columns=["ingest_ts"], unchecked=True)
+    decisions = live_table(lake, symbol, table, DECISIONS_TABLE, ["desk", "row_ts"], unchecked=True)
+    verdicts = [in_order(stamps), without_holes(decisions, settings.features.row_interval_ms * 1_000_000)]
     checks = {verdict.name: verdict.passed for verdict in verdicts}
     for name in TABLES:
         for key in table["segment"]:
@@ -76,9 +78,18 @@ def import_segments(settings: Settings, lake: Lake, symbol: str) -> list[dict[st
     return rows
 
 
-def live_table(lake: Lake, symbol: str, journal: pl.DataFrame, name: str, *, unchecked: bool = False) -> pl.DataFrame:
-    """One table of all segments of the present journal, in order."""
-    return lake.scan(name, symbol, journal["segment"].to_list(), unchecked=unchecked).collect()
+def live_table(
+    lake: Lake,
+    symbol: str,
+    journal: pl.DataFrame,
+    name: str,
+    columns: Sequence[str] | None = None,
+    *,
+    unchecked: bool = False,
+) -> pl.DataFrame:
+    """One table of all segments of the present journal, in order; ``columns`` of it, None for all."""
+    rows = lake.scan(name, symbol, journal["segment"].to_list(), unchecked=unchecked)
+    return (rows if columns is None else rows.select(columns)).collect()
 
 
 def journal_facts(table: pl.DataFrame) -> dict[str, Any]:
@@ -89,10 +100,19 @@ def journal_facts(table: pl.DataFrame) -> dict[str, Any]:
     return {"segments": table.height, **sums, **worst, **models}
 
 
-def in_order(events: pl.DataFrame) -> Verdict:
-    """No event bears an earlier stamp than the one before it."""
-    backwards = int((events["ingest_ts"].diff() < 0).sum())
-    return Verdict("ordered", events.height > 0 and backwards == 0, {"events": events.height, "backwards": backwards})
+def in_order(batches: Iterable[pl.DataFrame]) -> Verdict:
+    """No event bears an earlier stamp than the one before it.
+
+    batches : ``ingest_ts`` of all events, piece by piece; a day of them does not fit into memory
+    """
+    count, backwards, newest = 0, 0, None
+    for batch in batches:
+        stamps = batch["ingest_ts"].to_numpy()
+        if not stamps.size:
+            continue
+        backwards += int(np.count_nonzero(np.diff(stamps, prepend=stamps[0] if newest is None else newest) < 0))
+        count, newest = count + stamps.size, stamps[-1]
+    return Verdict("ordered", count > 0 and backwards == 0, {"events": count, "backwards": backwards})
 
 
 def without_holes(decisions: pl.DataFrame, row_ns: int) -> Verdict:

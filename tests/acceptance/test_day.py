@@ -36,7 +36,7 @@ def held(found: Rehearsed) -> None:
     print(found.line())  # noqa: T201
     levels = found.ladder.levels
     assert found.lost < 0.01
-    assert found.journal["ingest_lag_p95_ms"] < 300
+    assert found.lag_p95_ms < 300
     assert [level.verdict for level in levels] == ["passed"] * 3, found.line()
     assert levels[2].figures["fills"] >= found.settings.parity.min_fills == 200
 
