@@ -88,12 +88,13 @@ def labels_hold(
 
 def tape_with_seam(settings: Settings, lake: Lake, part: Part) -> Events:
     """Events of a day and, where the next day is there, the first of that: the last rows look into it."""
-    today, tomorrow = aligned_day(lake, part), day_beside(part, 1)
-    if passed(lake, "aligned_events", tomorrow) is None or not today.size:
-        return today
-    until = int(today["ingest_ts"][-1]) + settings.labels.longest_ns + SEAM_NS
+    tomorrow = day_beside(part, 1)
+    if passed(lake, "aligned_events", tomorrow) is None or not lake.manifest("aligned_events", *part).rows:
+        return aligned_day(lake, part)
+    today = lake.scan("aligned_events", part.symbol, [part.key])
+    until = today.select(pl.col("ingest_ts").last()).collect().item() + settings.labels.longest_ns + SEAM_NS
     rows = lake.scan("aligned_events", tomorrow.symbol, [tomorrow.key]).filter(pl.col("ingest_ts") <= until).collect()
-    return np.concatenate([today, frame_to_events(rows) if rows.height else empty_events(0)])
+    return aligned_day(lake, part, frame_to_events(rows))
 
 
 def label_facts(frame: pl.DataFrame, grid: pl.DataFrame) -> dict[str, float | str]:
