@@ -148,7 +148,7 @@ def aligned_day(lake: Lake, part: Part, beyond: Events | None = None) -> Events:
     events, filled = empty_events(size + beyond.size), 0
     pieces = map(frame_to_events, lake.batches("aligned_events", part.symbol, [part.key]))
     for piece in chain(pieces, [beyond]):
-        events[filled : filled + piece.size] = piece
+        events[filled : filled + piece.size].view(np.int64)[:] = piece.view(np.int64)  # numpy copies records by field
         filled += piece.size
     return events
 
