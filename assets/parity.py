@@ -14,7 +14,7 @@ from assets.plots import line_chart, markdown_table
 from assets.tables import Table, blocking, content_shas, inputs_sha, judge, passed, publish
 from config.settings import Settings
 from monitoring.profit_parity import FAILED, INSUFFICIENT, Level, Waterfall
-from storage.lake import Lake
+from storage.lake import PASSED, Lake
 
 TABLE: Final = "parity"
 EXACT: Final = (1, 2)  # levels that are equal bit for bit, or wrong
@@ -47,26 +47,27 @@ class ParityVerdict(NamedTuple):
     why: str
 
 
-def parity_verdict(lake: Lake, symbol: str, bundle_sha: str, oldest_ns: int) -> ParityVerdict:
-    """The newest verdict on a symbol's journal; insufficient unless a model decided there lately.
+def parity_verdict(lake: Lake, symbol: str, bundle_sha: str, oldest_ns: int, now_ns: int) -> ParityVerdict:
+    """The newest verdict on a symbol's journal; insufficient unless its checks passed and a model decided there lately.
 
     Session, gateway and matching are the same for every model, so that the verdict is a candidate's, too; where it has
     not decided there itself, which it does only once the gates have let it into shadow, the reason says so.
 
-    oldest_ns : UTC, the journal's newest decision of a model may not lie before it
+    oldest_ns, now_ns : UTC, the journal's newest decision of a model may lie neither before the one nor after the other
     """
     if not lake.holds(TABLE, symbol, WHOLE):
         return ParityVerdict(INSUFFICIENT, f"no journal of {symbol} was held against its backtest; run the job ladder")
-    facts = lake.manifest(TABLE, symbol, WHOLE).metadata
+    manifest = lake.manifest(TABLE, symbol, WHOLE)
+    facts = manifest.metadata
     said, models = ParityVerdict(str(facts["verdict"]), str(facts["why"])), facts.get("models", {})
-    stale = lacks(models, oldest_ns)
-    if stale and said.verdict != FAILED:
-        return ParityVerdict(INSUFFICIENT, f"{stale}; {said.why}")
+    lacking = lacks(models, oldest_ns, now_ns) if manifest.verdict == PASSED else "its checks have not passed"
+    if lacking and said.verdict != FAILED:
+        return ParityVerdict(INSUFFICIENT, f"{lacking}; {said.why}")
     beside = "" if bundle_sha in models else f"; bundle {bundle_sha[:12]} has not decided in this journal"
     return ParityVerdict(said.verdict, said.why + beside)
 
 
-def lacks(models: Mapping[str, Mapping[str, int]], oldest_ns: int) -> str:
+def lacks(models: Mapping[str, Mapping[str, int]], oldest_ns: int, now_ns: int) -> str:
     """Why a journal says nothing of how we trade now; empty if it does.
 
     models : by bundle sha, ``newest_ts`` in ns UTC
@@ -76,6 +77,8 @@ def lacks(models: Mapping[str, Mapping[str, int]], oldest_ns: int) -> str:
         return "no row of the journal was decided with a model"
     if newest < oldest_ns:
         return f"a model decided last at {_second(newest)}, longer ago than parity.recent_days"
+    if newest > now_ns:
+        return f"a model decided last at {_second(newest)}, which is yet to come"
     return ""
 
 

@@ -177,7 +177,8 @@ def parity_of(
     settings: Settings, lake: Lake, symbol: str, bundle_sha: str, now_ns: Callable[[], int] = time.time_ns
 ) -> tuple[GateVerdict, str]:
     """What the newest parity of a symbol's journal says of a model."""
-    found = parity_verdict(lake, symbol, bundle_sha, now_ns() - round(settings.parity.recent_days * DAY_NS))
+    now = now_ns()
+    found = parity_verdict(lake, symbol, bundle_sha, now - round(settings.parity.recent_days * DAY_NS), now)
     return _PARITY.get(found.verdict, INSUFFICIENT), found.why
 
 

@@ -47,7 +47,7 @@ class Ladder(NamedTuple):
 
     @property
     def why(self) -> str:
-        """The levels that did not pass, in one line."""
+        """What each level came to, in one line."""
         return "; ".join(f"level {level.level} {level.verdict}: {level.why}" for level in self.levels) or "no level"
 
 
@@ -93,11 +93,11 @@ def exact_level(level: int, found: Parity) -> Level:
 
 
 def orders_level(found: Parity, gateway: GatewayKind) -> Level:
-    """Level 1: of the desks on paper, for an exchange cannot be asked again; not asked where that leaves nothing."""
+    """Level 1: of the desks on paper, for an exchange cannot be asked again; not asked where there is no such desk."""
     level = exact_level(1, found)
     if gateway != "exchange":
         return level
-    if level.verdict == INSUFFICIENT:
+    if not found.rows:
         return level._replace(verdict=NOT_ASKED, why=f"not asked at an exchange gateway: {ELSEWHERE}")
     return level._replace(why=f"{level.why}; the desk at the exchange is not asked: {ELSEWHERE}")
 

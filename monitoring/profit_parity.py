@@ -17,6 +17,7 @@ FAILED: Final = "failed"
 INSUFFICIENT: Final = "insufficient"  # which is not a pass
 REPORTED: Final = "reported"  # a figure without a bar
 NOT_ASKED: Final = "not asked"  # the level does not apply
+DECISIONS: Final = 2  # the level that always applies
 PROFIT: Final = (3, 4)  # levels that weigh profit; the others are exact or wrong
 CHANCE: Final = 4  # the level that an honest run misses one time in ten
 RESIDUAL: Final = "residual"
@@ -32,10 +33,11 @@ class Level(NamedTuple):
 
 
 def whole_verdict(levels: Sequence[Level]) -> Verdict:
-    """Failed if a level below the fourth is, insufficient if one is or nothing that was asked passed, else passed.
+    """Failed if a level below the fourth is; passed if level 2 and one of those that weigh profit passed, and none of
+    the levels is insufficient; else insufficient.
 
     A run outside the band of level 4 is no failure, and no pass either: where no bar held level 3, nothing weighed the
-    profit, and the whole is insufficient.
+    profit. Nor has anything where the climb ended below level 3.
 
     >>> whole_verdict([Level(1, "not asked", "", {}), Level(2, "passed", "", {}), Level(3, "passed", "", {})])
     'passed'
@@ -44,10 +46,9 @@ def whole_verdict(levels: Sequence[Level]) -> Verdict:
     """
     if any(level.verdict == FAILED for level in levels if level.level != CHANCE):
         return FAILED
-    exact = [level.verdict for level in levels if level.level not in PROFIT]
-    profit = [level.verdict for level in levels if level.level in PROFIT]
-    proven = PASSED in exact and (PASSED in profit or not profit)
-    return PASSED if proven and INSUFFICIENT not in (*exact, *profit) else INSUFFICIENT
+    passed = {level.level for level in levels if level.verdict == PASSED}
+    proven = DECISIONS in passed and not passed.isdisjoint(PROFIT)
+    return PASSED if proven and all(level.verdict != INSUFFICIENT for level in levels) else INSUFFICIENT
 
 
 class Bar(NamedTuple):
@@ -161,7 +162,7 @@ def judge_band(found: Band, bar: ParityParameters) -> Level:
     """Level 4."""
     said = f"profit {found.made:.6g}, drawn {found.low:.6g} to {found.high:.6g} ({found.draws} backtests)"
     minutes = f"{found.minutes['inside'].sum()} of {found.minutes.height} minutes lie inside"
-    chance = "" if found.inside else f"; an honest run lies outside {1 - bar.band:.0%} of the time"
+    chance = "" if found.inside else f"; an honest run lies outside {100 * (1 - bar.band):.0f} % of the time"
     return Level(4, PASSED if found.inside else FAILED, f"{said}; {minutes}{chance}", found.as_dict())
 
 

@@ -65,7 +65,8 @@ def made(settings: Settings, climber: object) -> tuple[dg.ExecuteInProcessResult
         (["not asked", "passed", "insufficient", "passed"], [], "insufficient"),
         (["passed", "failed", "passed", "passed"], ["levels_exact"], "failed"),
         (["passed", "passed", "failed", "passed"], ["profit"], "failed"),
-        (["passed", "passed"], ["profit"], "passed"),
+        (["passed", "insufficient", "passed", "passed"], [], "insufficient"),
+        (["passed", "passed"], ["profit"], "insufficient"),
     ],
 )
 def test_a_failed_level_blocks_but_for_the_fourth(
@@ -76,7 +77,7 @@ def test_a_failed_level_blocks_but_for_the_fourth(
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert sorted(name for name, passed in checks.items() if not passed) == failed
     assert len(checks) == 2
-    told = parity_verdict(lake, settings.live.symbol, "bb" * 32, DECIDED_NS)
+    told = parity_verdict(lake, settings.live.symbol, "bb" * 32, DECIDED_NS, DECIDED_NS)
     assert told.verdict == whole
     assert "level 2" in told.why
 
@@ -85,8 +86,14 @@ def test_only_a_journal_that_a_model_decided_in_lately_speaks_for_candidates(tmp
     settings = settings_at(tmp_path)
     for verdicts, heard in ((["passed"] * 4, "insufficient"), (["passed", "failed", "passed", "passed"], "failed")):
         _, lake = made(settings, Found(verdicts))
-        old = parity_verdict(lake, settings.live.symbol, "bb" * 32, DECIDED_NS + 1)
-        assert old.verdict == heard
+        old, early = (
+            parity_verdict(lake, settings.live.symbol, "bb" * 32, DECIDED_NS + 1 - days, DECIDED_NS + 1 - days)
+            for days in (0, 2)
+        )
+        assert (old.verdict, early.verdict) == (heard, heard)
+        assert early.why.startswith("a model decided last at 2024-08-09T00:00:00+00:00, which is yet to come") == (
+            heard != "failed"
+        )
         assert old.why.startswith("a model decided last at 2024-08-09T00:00:00+00:00, longer ago than") == (
             heard != "failed"
         )
@@ -95,13 +102,23 @@ def test_only_a_journal_that_a_model_decided_in_lately_speaks_for_candidates(tmp
 def test_a_candidate_that_has_not_decided_in_the_journal_is_told_so(tmp_path: Path) -> None:
     settings = settings_at(tmp_path)
     _, lake = made(settings, Found(["passed"] * 4))
-    own, other = (parity_verdict(lake, settings.live.symbol, sha * 32, DECIDED_NS) for sha in ("bb", "cc"))
+    own, other = (parity_verdict(lake, settings.live.symbol, sha * 32, DECIDED_NS, DECIDED_NS) for sha in ("bb", "cc"))
     assert (own.verdict, other.verdict) == ("passed", "passed")
     assert other.why == f"{own.why}; bundle cccccccccccc has not decided in this journal"
 
 
+def test_a_verdict_whose_checks_have_not_run_or_not_passed_is_no_pass(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path)
+    _, lake = made(settings, Found(["passed"] * 4))
+    manifest = lake.manifest("parity", settings.live.symbol, WHOLE)
+    lake.set_verdict("parity", settings.live.symbol, WHOLE, False, dict(manifest.checks))
+    told = parity_verdict(lake, settings.live.symbol, "bb" * 32, DECIDED_NS, DECIDED_NS)
+    assert told.verdict == "insufficient"
+    assert told.why.startswith("its checks have not passed; ")
+
+
 def test_without_a_climb_the_verdict_is_insufficient(tmp_path: Path) -> None:
-    told = parity_verdict(Lake(tmp_path), "binance-coinm-btcusd_perp", "bb" * 32, 0)
+    told = parity_verdict(Lake(tmp_path), "binance-coinm-btcusd_perp", "bb" * 32, 0, 0)
     assert told.verdict == "insufficient"
     assert "run the job ladder" in told.why
 
