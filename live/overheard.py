@@ -20,11 +20,27 @@ from market.reader import FrameReader
 from storage.journal import KILL, Record
 from trading.intents import TRADED
 from trading.ports import Forecaster, Strategy
-from trading.records import DECISION, INTENT, SKIPPED
+from trading.records import (
+    BAD_INPUT,
+    DECISION,
+    DEGENERATE,
+    DRAWDOWN,
+    INTENT,
+    KILL_UNVERIFIED,
+    KILLED,
+    NOT_READY,
+    ROW_INVALID,
+    SKIPPED,
+    STOOD_DOWN,
+)
 
 _NOTHING: Final = np.zeros(0, np.float32)
 _ROW: Final = np.dtype([("row_ts", "<i8"), ("status", "u1"), ("best_bid", "<i8"), ("best_ask", "<i8")])
 _ROW_BYTES: Final = Struct("<qBqq")  # the same, a row at a time
+# reasons of rows in which a desk's model had no say, however long that lasts
+UNASKED: Final = frozenset(
+    {ROW_INVALID, NOT_READY, BAD_INPUT, DRAWDOWN, KILLED, KILL_UNVERIFIED, STOOD_DOWN, SKIPPED, DEGENERATE}
+)
 
 
 class _Records:
@@ -100,7 +116,7 @@ class _Notes:
 class Decided(NamedTuple):
     """What a bundle has decided in a journal, at whichever desk."""
 
-    rows: int  # those that were skipped for want of time apart
+    rows: int  # in which it had a say: neither latched nor warming up, the row neither invalid nor skipped
     newest_ts: int  # the newest of them, ns UTC
 
 
@@ -151,7 +167,7 @@ class Overhearing(Playback):
             yield record
 
     def _count(self, sha: str, pair: Pair) -> None:
-        if sha and pair.written.record["reason"][0] != SKIPPED:
+        if sha and int(pair.written.record["reason"][0]) not in UNASKED:
             known = self.models.get(sha)
             self.models[sha] = Decided(known.rows + 1 if known else 1, pair.row_ts)
 

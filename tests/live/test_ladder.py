@@ -14,7 +14,8 @@ from config.loading import load_settings
 from config.settings import Settings
 from live.ladder import climb
 from live.ladder_text import as_json
-from live.replay import reports_of
+from live.overheard import UNASKED
+from live.replay import decision_of, reports_of
 from market.errors import JournalError
 from storage.bundle import MANIFEST
 from storage.journal import (
@@ -95,9 +96,12 @@ def test_on_paper_the_profit_of_the_busiest_desk_comes_out_again(traded: Path) -
     assert ladder.causes.bars[-1].amount == 0
     [bundle] = (traded / "bundles").iterdir()
     deployed, *rest = [record.ts for record in read_journal(traded / "journal") if record.kind == MODEL]
-    newest = max(record.ts for record in read_journal(traded / "journal") if record.kind == DECISION)
+    told = [record for record in read_journal(traded / "journal") if record.kind == DECISION]
+    reasons = {record.ts: decision_of(record.payload).record["reason"][0] for record in told if record.place == 0}
+    asked = [ts for ts, reason in reasons.items() if ts >= deployed and reason not in UNASKED]
     assert (list(ladder.models), rest) == ([bundle.name], [])
-    assert ladder.models[bundle.name] == (1 + (newest - deployed) // ROW_NS, newest)
+    assert ladder.models[bundle.name] == (len(asked), asked[-1])
+    assert 0 < len(asked) < 1 + (max(reasons) - deployed) // ROW_NS
 
 
 def test_who_waits_sees_each_level_go_by_and_the_figures_are_the_same(
