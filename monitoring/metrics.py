@@ -143,6 +143,7 @@ RESEARCH_METRICS: Final = (
     Metric(
         "feature_drifted", "gauge", "0 or 1", "whether the shift is beyond chance and beyond the floor", ("feature",)
     ),
+    Metric("drift_watched", "gauge", "1", "the symbol whose drift research watches: live.symbol"),
     Metric("drift_live_until_seconds", "gauge", "s", "newest live row that the drift report has seen, UTC"),
     Metric("failed_runs", "counter", "", "Dagster's runs that failed", ("job",), (), "process"),
 )

@@ -21,14 +21,18 @@ _FEATURES = {"feature_shift_ks": "ks", "feature_shift": "shift", "feature_drifte
 
 
 class ResearchCollector(Collector):
-    """The drift reports in force, and the runs that failed; a report whose checks have not passed says nothing."""
+    """The drift reports in force, and the runs that failed; a report whose checks have not passed says nothing.
 
-    def __init__(self, lake: Lake, failures: Path) -> None:
-        self._lake, self._failures = lake, failures
+    watched : the symbol whose drift is judged
+    """
+
+    def __init__(self, lake: Lake, failures: Path, watched: str) -> None:
+        self._lake, self._failures, self._watched = lake, failures, watched
 
     def collect(self) -> Iterator[Metric]:
-        """Each metric of research: with a value for each symbol that has a report, or for each job."""
+        """Each metric of research: with a value for each symbol that has a report or is watched, or for each job."""
         families = {metric.name: _family(metric) for metric in RESEARCH_METRICS}
+        families["drift_watched"].add_metric([self._watched], 1)
         for symbol in sorted({place.symbol for place in self._lake.places() if place.dataset == "drift"}):
             report = passed(self._lake, "drift", Part(symbol, WHOLE))
             if report is not None:
@@ -41,10 +45,13 @@ class ResearchCollector(Collector):
 
 
 @contextmanager
-def metrics_page(lake: Lake, failures: Path, address: str, port: int) -> Iterator[int]:
-    """Serve ``/metrics`` from a thread while the block runs; the port, where 0 asked for a free one."""
+def metrics_page(lake: Lake, failures: Path, watched: str, address: str, port: int) -> Iterator[int]:
+    """Serve ``/metrics`` from a thread while the block runs; the port, where 0 asked for a free one.
+
+    watched : the symbol whose drift is judged
+    """
     registry = CollectorRegistry()
-    registry.register(ResearchCollector(lake, failures))
+    registry.register(ResearchCollector(lake, failures, watched))
     server, thread = start_http_server(port, address, registry)
     try:
         yield server.server_port

@@ -48,11 +48,8 @@ def serve_pages(settings: Settings) -> None:
     with open_instance(settings.paths.dagster):  # creates the home
         if not settings.registry.url:
             create_database(settings.paths.mlflow / "mlflow.db")
-    lake = lake_of(settings)
     with contextlib.ExitStack() as running:
-        running.enter_context(
-            metrics_page(lake, failures_file(settings), LOOPBACK, settings.orchestration.metrics_port)
-        )
+        running.enter_context(_metrics_of(settings))
         pages = {
             name: running.enter_context(_running(command, settings)) for name, command in commands(settings).items()
         }
@@ -63,10 +60,14 @@ def serve_pages(settings: Settings) -> None:
 
 def serve_metrics(settings: Settings) -> None:
     """Serve research's metrics alone, until the caller is interrupted. Raises ConfigError if the port is taken."""
-    port = settings.orchestration.metrics_port
-    _require_free("metrics_port", port)
-    with metrics_page(lake_of(settings), failures_file(settings), LOOPBACK, port):
+    _require_free("metrics_port", settings.orchestration.metrics_port)
+    with _metrics_of(settings):
         signal.pause()
+
+
+def _metrics_of(settings: Settings) -> contextlib.AbstractContextManager[int]:
+    port = settings.orchestration.metrics_port
+    return metrics_page(lake_of(settings), failures_file(settings), settings.live.symbol, LOOPBACK, port)
 
 
 @contextlib.contextmanager

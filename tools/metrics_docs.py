@@ -26,7 +26,7 @@ ENDINGS: Final = {"counter": "_total", "gauge": "", "histogram": "_bucket"}
 
 def page() -> str:
     """The whole page."""
-    research = "\n## Research\n\nSet at each scrape from the lake.\n"
+    research = "\n## Research\n\nSet at each scrape from the lake; `drift_watched` from the settings.\n"
     return "\n".join([INTRODUCTION, "## Runner\n", *_table(METRICS), research, *_table(RESEARCH_METRICS), ""])
 
 

@@ -95,7 +95,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     put(lake, report(), passed=True)
     faults = [word for fault in FAULTS for word in ("--fault", fault)]
     with (
-        metrics_page(lake, folder / "failures.jsonl", "127.0.0.1", 0) as research,
+        metrics_page(lake, folder / "failures.jsonl", SYMBOL, "127.0.0.1", 0) as research,
         ended_at_last(venue_process(folder, str(START + 500_000_000), *faults)) as venue,
         ended_at_last(runner_with_a_challenger(folder, venue)) as runner,
     ):

@@ -48,8 +48,8 @@ def scraped(port: int) -> dict[str, dict[str, float]]:
 
 def test_the_report_in_the_lake_is_what_is_scraped_also_after_the_next_one(tmp_path: Path) -> None:
     lake, made = Lake(tmp_path), report()
-    with metrics_page(lake, tmp_path / "failures.jsonl", "127.0.0.1", 0) as port:
-        assert scraped(port) == {metric.name: {} for metric in RESEARCH_METRICS}
+    with metrics_page(lake, tmp_path / "failures.jsonl", SYMBOL, "127.0.0.1", 0) as port:
+        assert scraped(port) == {metric.name: {} for metric in RESEARCH_METRICS} | {"drift_watched": {SYMBOL: 1.0}}
         put(lake, made, passed=True)
         shown = scraped(port)
         assert shown["feature_shift_ks"] == {shift.name: shift.ks for shift in made.newest.features}
@@ -64,5 +64,5 @@ def test_a_run_that_failed_is_counted_once_by_its_job(tmp_path: Path) -> None:
     lines = [("a", "slices"), ("b", "monitoring"), ("a", "slices"), ("c", "slices")]
     path = tmp_path / "failures.jsonl"
     path.write_text("".join(json.dumps({"run_id": run_id, "job": job}) + "\n" for run_id, job in lines))
-    with metrics_page(Lake(tmp_path / "lake"), path, "127.0.0.1", 0) as port:
+    with metrics_page(Lake(tmp_path / "lake"), path, SYMBOL, "127.0.0.1", 0) as port:
         assert scraped(port)["failed_runs"] == {"slices": 2.0, "monitoring": 1.0}
