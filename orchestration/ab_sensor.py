@@ -14,12 +14,12 @@ from orchestration.switches import sensor_status
 
 Answers = list[dg.RunRequest] | dg.SkipReason
 
-MOST_ATTEMPTS: Final = 8  # 21 hours of asking: from one day's A/B to the next
+MOST_ATTEMPTS: Final = 8  # of a contest, over 21 hours; its key holds no day, so that no later A/B asks for it anew
 AB: Final = Monitor("ab_test", "judged_as_stated")
 
 
 def harmful_challenger(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
-    """Has a challenger barred once its A/B was stopped for harm."""
+    """Has a challenger barred once its A/B was stopped for harm; asks until it is."""
 
     @dg.sensor(job=jobs.harm, minimum_interval_seconds=60, default_status=sensor_status(settings))
     def harmful_challenger(context: dg.SensorEvaluationContext) -> Answers:
@@ -28,7 +28,7 @@ def harmful_challenger(settings: Settings, clock: Clock = time.time) -> dg.Senso
             return found
         key = f"harm|{settings.live.symbol}|{found['challenger_sha'][:12]}|{found['report_sha'][:12]}"
         request = dg.RunRequest(key, tags={"harm/reason": str(found["said"])})
-        return attempts(context.instance, [request], clock, MOST_ATTEMPTS)
+        return attempts(context.instance, [request], clock)
 
     return harmful_challenger
 

@@ -17,7 +17,7 @@ from config.settings import Paths, Settings
 from market.schema import schema_sha
 from monitoring.ab import HARM
 from orchestration.ab_sensor import AB, MOST_ATTEMPTS, decided_contest, harmful_challenger
-from orchestration.attempts import wait_s
+from orchestration.attempts import LONGEST_WAIT_S, wait_s
 from orchestration.instance import open_instance
 from orchestration.schedules import daily_ab
 from storage.lake import Lake
@@ -106,29 +106,40 @@ def test_a_winner_is_put_on_the_page_once_however_many_days_it_goes_on_winning(
     assert keys[2].endswith("|champion")
 
 
-@pytest.mark.parametrize(
-    ("sensor", "verdict", "job"), [(harmful_challenger, HARM, "harm"), (decided_contest, "challenger", "registry")]
-)
-def test_what_failed_is_asked_for_again_so_often_and_no_more(
-    settings: Settings,
-    instance: dg.DagsterInstance,
-    sensor: Callable[..., dg.SensorDefinition],
-    verdict: str,
-    job: str,
-) -> None:
-    report(instance, verdict, "so far.")
+def keys_of_failures(
+    instance: dg.DagsterInstance, settings: Settings, sensor: Callable[..., dg.SensorDefinition], job: str, count: int
+) -> list[str]:
+    """Run keys of so many requests, each made as soon as it may be after the one before has failed."""
     later, keys = 0.0, list[str]()
-    for number in range(1, MOST_ATTEMPTS + 1):
+    for number in range(1, count + 1):
         request = tick(instance, settings, sensor, after(later))
         assert isinstance(request, dg.RunRequest), request
         keys.append(str(request.run_key))
         launch(instance, request, dg.DagsterRunStatus.FAILURE, job)
-        if number < MOST_ATTEMPTS:
+        if number < count:
             assert f"failed, the next one {wait_s(number):.0f} s after it" in str(tick(instance, settings, sensor))
         later = wait_s(number) + 1
+    return keys
+
+
+def test_a_page_that_failed_is_asked_for_again_so_often_and_no_more(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    report(instance, "challenger", "so far.")
+    keys = keys_of_failures(instance, settings, decided_contest, "registry", MOST_ATTEMPTS)
     assert keys == [keys[0], *(f"{keys[0]}|{number}" for number in range(2, MOST_ATTEMPTS + 1))]
-    said = str(tick(instance, settings, sensor, after(1e7)))
-    assert said == f"{keys[0]}: {MOST_ATTEMPTS} runs failed, no other is asked for; run the job {job} by hand"
+    said = str(tick(instance, settings, decided_contest, after(1e7)))
+    assert said == f"{keys[0]}: {MOST_ATTEMPTS} runs failed, no other is asked for; run the job registry by hand"
+
+
+def test_a_bar_is_asked_for_until_it_is_there_a_day_apart_at_most(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    report(instance, HARM, "so far.")
+    failed = 2 * MOST_ATTEMPTS
+    keys = keys_of_failures(instance, settings, harmful_challenger, "harm", failed)
+    assert len(set(keys)) == failed
+    assert isinstance(tick(instance, settings, harmful_challenger, after(LONGEST_WAIT_S + 1)), dg.RunRequest)
 
 
 def test_what_ran_is_not_asked_for_again(settings: Settings, instance: dg.DagsterInstance) -> None:
