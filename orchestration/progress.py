@@ -74,7 +74,7 @@ class StepLines(logging.Handler):
         if event is None and record.levelno == logging.INFO:
             self.progress(f"    {record.dagster_meta['orig_message']}")  # type: ignore[attr-defined]
         elif event is None and record.levelno == logging.DEBUG:
-            self.passing(record.dagster_meta["orig_message"])  # type: ignore[attr-defined]
+            self.passing(record.dagster_meta["orig_message"].partition("\n")[0])  # type: ignore[attr-defined]
         elif event is not None and event.event_type == dg.DagsterEventType.STEP_SUCCESS:
             self.progress(f"  {event.step_key} {event.step_success_data.duration_ms / 1000:.1f} s")
 

@@ -1,6 +1,7 @@
 """How far a download, an import or a long count has come, for the person who waits for it."""
 
 import math
+import select
 import shutil
 import sys
 import time
@@ -65,10 +66,12 @@ def remaining(done: int, count: int, seconds: float) -> str:
 
     >>> remaining(2, 10, 30.0)
     ', about 120 s to go'
+    >>> remaining(12, 10, 30.0)  # there is more than was counted at first
+    ', about 0 s to go'
     >>> remaining(0, 10, 30.0)
     ''
     """
-    return f", about {seconds / done * (count - done):.0f} s to go" if done else ""
+    return f", about {max(0.0, seconds / done * (count - done)):.0f} s to go" if done else ""
 
 
 def progress_of(name: str) -> Progress:
@@ -166,14 +169,15 @@ class Weighing:
     def __call__(
         self, what: str, items: Iterable[Item], total: int, size_of: Callable[[Item], int] = alike
     ) -> Iterator[Item]:
-        """The things, one by one, whose sizes sum to ``total``."""
+        """The things, one by one, whose sizes sum to ``total``, or to more where a file grows while it is read."""
         pace, done = self._pace(), 0
         if not pace.shows:
             yield from items
             return
         for item in items:
             if done and pace.due():
-                pace.write(f"{what}: {100 * done / total:.0f} %{remaining(done, total, pace.seconds)}")
+                share = min(1.0, done / max(total, 1))
+                pace.write(f"{what}: {100 * share:.0f} %{remaining(done, total, pace.seconds)}")
             yield item
             done += size_of(item)
 
@@ -185,11 +189,20 @@ class LastLine:
         self._stream = stream or sys.stderr
 
     def show(self, line: str) -> None:
-        """Write over what stands there, as far as the terminal is wide."""
-        if self._stream.isatty():
+        """Write over what stands there, as far as the terminal is wide; nothing while the terminal takes nothing."""
+        if self._stream.isatty() and _takes_at_once(self._stream):
             self._stream.write(f"{CLEAR}{line[: shutil.get_terminal_size().columns - 1]}")
             self._stream.flush()
 
     def clear(self) -> None:
         """Leave nothing there."""
         self.show("")
+
+
+def _takes_at_once(stream: TextIO) -> bool:
+    """Whether a write would not wait, as it does where a person has stopped the terminal's output."""
+    try:
+        stream.fileno()
+    except OSError:  # it is held in memory
+        return True
+    return bool(select.select([], [stream], [], 0)[1])

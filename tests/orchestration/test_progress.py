@@ -10,6 +10,7 @@ from tests.builders_terminal import Terminal, Ticking
 @dg.op
 def counted(context: dg.OpExecutionContext) -> None:
     context.log.debug("epoch 1: 0.7 nats")
+    context.log.debug("a table:\n| 1 |\n| 2 |")
     context.log.info("member 1: 0.7 nats after epoch 1 of 1")
 
 
@@ -28,6 +29,8 @@ def test_the_screen_shows_what_is_said_and_not_the_details_which_the_log_keeps()
     assert len(lines) == 2
     assert "epoch 1: 0.7 nats" in kept
     assert "epoch 1: 0.7 nats" in passing
+    assert "a table:" in passing
+    assert not any("\n" in text for text in passing)
     assert not set(passing) & set(lines)
 
 

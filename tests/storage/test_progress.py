@@ -1,10 +1,14 @@
 """What who waits at a terminal reads: shares, counts and the time that is left; whoever pipes reads none of it."""
 
 import io
+import os
+import pty
+import termios
+import threading
 
 import pytest
 
-from storage.progress import Counting, LastLine, Pace, Weighing, untold, unweighed
+from storage.progress import CLEAR, Counting, LastLine, Pace, Weighing, untold, unweighed
 from tests.builders_terminal import Terminal, Ticking
 
 
@@ -13,6 +17,14 @@ def test_the_share_is_that_of_the_sizes_and_the_rest_takes_as_long_as_it_did_so_
     told = Weighing(terminal, every_s=0.0, clock=Ticking())
     assert list(told("level 1 of 4", ["a", "bbb", "cccc"], 8, len)) == ["a", "bbb", "cccc"]
     assert terminal.told == ["level 1 of 4: 12 %, about 14 s to go", "level 1 of 4: 50 %, about 4 s to go"]
+
+
+def test_what_grows_while_it_is_read_is_never_more_than_whole_nor_done_in_the_past() -> None:
+    terminal = Terminal()
+    assert list(Weighing(terminal, 0.0, Ticking())("level 1 of 4", ["aaa", "bbb", "c"], 2, len)) == ["aaa", "bbb", "c"]
+    assert terminal.told == ["level 1 of 4: 100 %, about 0 s to go"] * 2
+    assert list(Weighing(terminal, 0.0, Ticking())("level 1 of 4", ["aaa", "b"], 0, len)) == ["aaa", "b"]
+    assert terminal.told[2:] == ["level 1 of 4: 100 %, about 0 s to go"]
 
 
 def test_things_that_count_alike_need_no_size() -> None:
@@ -45,6 +57,23 @@ def test_the_last_line_is_written_over_and_no_wider_than_the_terminal(monkeypatc
     line.clear()
     assert terminal.told == ["slice 1 of 3, about"]
     assert "\n" not in terminal.getvalue()
+
+
+def test_a_terminal_whose_output_a_person_has_stopped_holds_nobody_up() -> None:
+    outer, inner = pty.openpty()
+    with open(inner, "w") as terminal:
+        termios.tcflow(inner, termios.TCOOFF)
+        showing = threading.Thread(target=LastLine(terminal).show, args=("missed",), daemon=True)
+        showing.start()
+        showing.join(2.0)
+        held_up = showing.is_alive()
+        termios.tcflow(inner, termios.TCOON)
+        showing.join()
+        LastLine(terminal).show("seen")
+        shown = os.read(outer, 100).decode()
+    os.close(outer)
+    assert not held_up
+    assert shown == f"{CLEAR}seen"
 
 
 def test_nothing_is_written_where_nobody_waits() -> None:
