@@ -55,6 +55,7 @@ class JournalWriter:
         self._file = -1
         self._segment = ""  # file name of the one that is written
         self._fault: JournalError | None = None  # why the disk has not taken a record
+        self._closed = False
         self.on_flush: OnFlush = _tell_nobody
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -94,11 +95,14 @@ class JournalWriter:
         """Hand everything queued to the kernel in one write.
 
         Raises JournalError if the disk does not take it, or once did not; what was written of the batch is cut off.
+        Raises JournalError if something is queued after ``close``: the journal may be another process's by then.
         """
         if self._fault is not None:
             raise JournalError(str(self._fault)) from self._fault
         if not self._pending:
             return
+        if self._closed:
+            raise JournalError(f"cannot write the journal in {self._folder}: it is closed")
         batch = b"".join(self._pending)
         self._pending.clear()
         started = time.perf_counter_ns()
@@ -117,6 +121,7 @@ class JournalWriter:
             if not self.failed:
                 self.flush()
         finally:
+            self._closed = True
             self._finish_segment()
             os.close(self._lock)
 

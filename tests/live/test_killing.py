@@ -56,6 +56,20 @@ def test_a_second_kill_changes_nothing(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_a_kill_that_comes_once_the_journal_is_closed_says_that_a_restart_is_not_latched(tmp_path: Path) -> None:
+    floor = floor_of(tmp_path, ("first",), HandClock())
+    runner = floor["first"]
+    runner.on_connection(True, START)
+    runner.close()
+    transport = httpx.ASGITransport(api(floor, {}, runner.meters, OPEN), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        answer = await client.post("/kill", headers={"Authorization": "Bearer kill"})
+    assert answer.status_code == 507
+    assert answer.json()["detail"].endswith("journal: it is closed")
+    assert not any(record.kind == KILL for record in read_journal(tmp_path / "first" / "journal"))
+
+
+@in_loop
 async def test_a_journal_that_fails_keeps_no_desk_of_any_symbol_from_being_latched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,6 +179,20 @@ def test_a_second_writer_is_refused_and_changes_nothing(tmp_path: Path, monkeypa
     assert list(read_journal(tmp_path)) == RECORDS[:2]
 
 
+def test_nothing_is_written_once_the_journal_is_closed(tmp_path: Path) -> None:
+    for number in range(2):
+        writer = JournalWriter(tmp_path, HEADER, 1 << 20)
+        for record in RECORDS[:number]:
+            writer.append(record)
+        writer.close()
+        writer.flush()  # nothing is queued
+        writer.append(RECORDS[1])
+        for _ in range(2):
+            with pytest.raises(JournalError, match=f"^cannot write the journal in {tmp_path}: it is closed$"):
+                writer.flush()
+    assert list(read_journal(tmp_path)) == RECORDS[:1]
+
+
 def test_a_finished_segment_is_one_that_nobody_writes(tmp_path: Path) -> None:
     assert finished_segments(tmp_path / "nothing") == []
     write(tmp_path, RECORDS)
