@@ -13,7 +13,10 @@ GRACE_S: Final = 1.0  # from the stop on, for what does not wait: a figure, a ki
 
 
 class UntilStopped:
-    """Stands behind the door: a request without an answer a while after the runner began to stop is given up."""
+    """Stands behind the door: a request without an answer a while after the runner began to stop is given up.
+
+    An answer that has begun goes on to its end.
+    """
 
     def __init__(self, app: ASGIApp, floor: Floor, refusals: Refusals) -> None:
         self._app = app
@@ -45,6 +48,9 @@ class UntilStopped:
         async def noted(message: Message) -> None:
             nonlocal begun
             begun = True
+            if not limit.expired():
+                limit.reschedule(None)
+                self._open.discard(limit)
             await send(message)
 
         try:

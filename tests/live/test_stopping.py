@@ -3,15 +3,16 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import StreamingResponse
 
-from live.api import Access, api
+from live.api import Access, api, stopping
 from live.floor import Floor
 from live.pages import served
 from live.rollout import Rollout
@@ -93,6 +94,7 @@ async def test_a_push_that_waits_for_a_flat_desk_is_told_that_the_runner_stops(t
         site.floor.stop()
         assert await push == SAID
     assert site.runner.desks[0].bundle_sha == ""
+    assert site.runner.meters.value("refused_bundles_total", reason="stopping") == 1
     site.runner.close()
 
 
@@ -104,6 +106,28 @@ async def test_a_push_that_comes_while_the_runner_stops_leaves_nothing_behind(tm
         site.floor.stop()
         assert await site.deploy(client) == SAID
     assert not (tmp_path / "bundles").exists()
+    site.runner.close()
+
+
+@in_loop
+async def test_an_answer_that_has_begun_goes_on_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "GRACE_S", 0.05)
+    site, begun = Stoppable(tmp_path), asyncio.Event()
+
+    async def parts() -> AsyncIterator[str]:
+        yield "first, "
+        begun.set()
+        await asyncio.sleep(0.3)
+        yield "last"
+
+    site.app.add_api_route("/slow", lambda: StreamingResponse(parts()))
+    async with httpx.AsyncClient() as client, served(site.app, site.floor, site.listener):
+        before = asyncio.create_task(client.get(f"{site.url}/slow"))
+        await begun.wait()
+        site.floor.stop()
+        after = await client.get(f"{site.url}/slow")
+        assert [(await before).text, after.text] == ["first, last"] * 2
+    assert site.refused() == 0
     site.runner.close()
 
 
