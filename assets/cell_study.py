@@ -64,8 +64,8 @@ def cell_trials(on: Bench, model: ModelSnapshot, study: str, told: Told = untold
     for number, cell in enumerate(told(on.shape.cells, len(on.shape.cells))):
         earned = profit(replace(on, settings=at_cell(on.settings, cell)), model)
         asked = {"horizon_ms": cell.horizon_ms, "budget_bp": cell.budget_bp}
-        told = earned.minute_ts, earned.minute_net, "", earned.held_minutes
-        yield Trial(study, number, COMPLETE, asked, earned.net, skill[cell], *told)
+        minutes = earned.minute_ts, earned.minute_net, "", earned.held_minutes
+        yield Trial(study, number, COMPLETE, asked, earned.net, skill[cell], *minutes)
 
 
 def at_cell(settings: Settings, cell: Cell) -> Settings:

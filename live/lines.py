@@ -93,7 +93,7 @@ class Secrets:
 def secrets_from(environment: Mapping[str, str]) -> Secrets:
     """Tokens and key of a runner; what is not set stays empty, and closes its door.
 
-    Raises RefusedKey if one is set and so short that it could be guessed, or stands in logs for a word.
+    Raises RefusedKey if one is set and so short that it could be guessed.
     """
     return Secrets(
         _secret(environment, "TICKLOOP_READ_TOKEN"),

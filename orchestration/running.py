@@ -126,9 +126,8 @@ class Chain:
         dates = [Part(symbol, date) for date in capture_dates(self.settings, symbol)]
         for part in self._each("day", symbol, dates):
             self._bring_up_to_date("data", DATA, part, day_key(part))
-        for part in self._each(
-            "labels of day", symbol, dates
-        ):  # the last labels of a day look into the day after, which is here only now
+        # the last labels of a day look into the day after, which is here only now
+        for part in self._each("labels of day", symbol, dates):
             self._bring_up_to_date("data", {"labels": labels_inputs}, part, day_key(part), again=True)
         for part in self._each("warehouse day", symbol, dates) if self.settings.warehouse.enabled else ():
             self._bring_up_to_date("data", WAREHOUSE, part, day_key(part))
