@@ -32,6 +32,7 @@ from storage.lake import Lake
 SEAM_NS = 10_000_000_000  # beyond the longest horizon: how late a message of the next day may still arrive
 SAMPLES = 4  # stretches of a day that the leakage check labels anew, one somewhere in each quarter of its rows
 SAMPLE_ROWS = 400  # of each
+PIECE = 1_000_000  # events that are copied at once
 STRETCH_SEED = 1  # of where they lie
 LONGEST_WAIT = "longest_wait_ns"  # fact: from a row to its entry, at most
 
@@ -165,7 +166,8 @@ def leakage(settings: Settings, lake: Lake, part: Part, frame: pl.DataFrame) -> 
     latency_ns, reports = row_latencies(settings, lake, part.symbol, events, row_ts), []
     for span in stretches(part, frame.height):
         rows, place = frame[span], int(np.searchsorted(tape.times, row_ts[span.start]))
-        apply_events(book, tape.events[tape.order[done:place]])
+        for first in range(done, place, PIECE):
+            apply_events(book, tape.events[tape.order[first : min(first + PIECE, place)]])
         done, waits = place, None if latency_ns is None else latency_ns[span]
         longest = settings.labels.longest_ns if waits is None else int(waits.max()) + settings.labels.longest_ns
         sample = stretch_of(tape, place, int(row_ts[span.stop - 1]) + longest)
@@ -189,7 +191,7 @@ def stretches(part: Part, rows: int) -> list[slice]:
 
 def stretch_of(tape: Tape, place: int, until: int) -> Events:
     """Events of a tape from a place on, in order of arrival, and the marks and fundings before that still hold."""
-    before = np.sort(tape.order[:place][tells_funding(tape.events[tape.order[:place]])])
+    before = np.sort(tape.order[:place][tells_funding(tape.events)[tape.order[:place]]])
     told = still_told(tape.events[before], int(tape.times[place - 1])) if place else empty_events(0)
     last = int(np.searchsorted(tape.times, until, side="right"))
     return np.concatenate([told, tape.events[np.sort(tape.order[place : last + 1])]])
