@@ -110,6 +110,7 @@ def test_nobody_else_is_told_anything() -> None:
 def test_a_fault_stands_alone_where_something_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TICKLOOP_CONFIG", "")  # which --config sets, and which is as it was after the test
     monkeypatch.setattr(sys, "argv", ["main.py", "--config", "/nonexistent", "fetch"])
     LastLine().show("slice 1 of 3")
     assert main.main() == 1

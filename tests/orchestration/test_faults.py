@@ -19,6 +19,8 @@ from config.settings import Paths
 from market.errors import TickloopError
 from orchestration import running
 from orchestration.instance import open_instance
+from orchestration.progress import Underway
+from storage.progress import LastLine
 
 FULL = sqlite3.OperationalError("database or disk is full")
 BOTH = [FULL, sqlalchemy.exc.OperationalError("INSERT INTO event_logs\nVALUES (?)", {}, FULL)]
@@ -45,7 +47,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
         def run(definitions: dg.Definitions | _Job) -> None:
             monkeypatch.setattr(running, "build_definitions", lambda *_: definitions)
-            running.Chain(settings, instance, lambda _: None)._execute("data", ["broken"], None)
+            running.Chain(settings, instance, lambda _: None, Underway(LastLine()))._execute("data", ["broken"], None)
 
         yield run
 
