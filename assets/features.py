@@ -140,14 +140,13 @@ def first_events(lake: Lake, part: Part, most: int) -> Events:
     return frame_to_events(lake.scan("aligned_events", part.symbol, [part.key]).head(most).collect())
 
 
-def aligned_day(lake: Lake, part: Part, beyond: Events | None = None) -> Events:
+def aligned_day(lake: Lake, part: Part, *beyond: Events) -> Events:
     """Aligned events of a day and those ``beyond`` it, one after the other; read piece by piece, so that a day lies in
     memory once: 64 bytes an event."""
-    size = lake.manifest("aligned_events", *part).rows
-    beyond = empty_events(0) if beyond is None else beyond
-    events, filled = empty_events(size + beyond.size), 0
+    size = lake.manifest("aligned_events", *part).rows + sum(piece.size for piece in beyond)
+    events, filled = empty_events(size), 0
     pieces = map(frame_to_events, lake.batches("aligned_events", part.symbol, [part.key]))
-    for piece in chain(pieces, [beyond]):
+    for piece in chain(pieces, beyond):
         events[filled : filled + piece.size].view(np.int64)[:] = piece.view(np.int64)  # numpy copies records by field
         filled += piece.size
     return events
